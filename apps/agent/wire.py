@@ -1,0 +1,230 @@
+"""What the agent and the server say to each other; the only part of the agent that others import.
+
+Three calls, all JSON over HTTP with `Authorization: Bearer dsk_a_...` (one token per instance):
+
+- `GET  /api/agent/assignment?since=REVISION&wait=SECONDS` -> Assignment: everything that should be
+  on the instance. Answers at once when the revision differs from `since`, else when it changes or
+  after `wait` seconds (then with the same revision).
+- `POST /api/agent/report` Report -> Receipt: everything that is on the instance; sent at each
+  change and at least every 10 seconds. A report is whole, so a lost one costs nothing.
+- `POST /api/agent/logs` LogBatch -> LogReceipt: output lines; a line is kept by the agent until it
+  is acknowledged, and one that is sent twice is stored once.
+
+Besides: `GET /api/agent/blobs/HASH` -> the uploaded archive (tar.gz) of one of its workloads.
+
+A message of version N is understood by version N+1: fields are only added, with a default, and
+unknown fields are ignored by `from_json`. Standard library only, Python >= 3.9.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass, field
+
+WIRE_VERSION = 1
+
+# States of a workload as the agent reports them.
+ASSIGNED = "assigned"  # known, nothing done yet
+PULLING = "pulling"  # fetching the upload or the image, preparing the folder
+RUNNING = "running"  # the process lives; `ready` tells whether its probes pass
+EXITED = "exited"  # ended, for whatever reason; final
+
+# Why a workload exited (`WorkloadReport.reason`).
+REASON_EXITED = "exited"  # by itself; see exit_code
+REASON_STOPPED = "stopped"  # it was asked to
+REASON_HOST_STOPPED = (
+    "host_stopped"  # the agent or its host went down: replaced whatever `retry` is
+)
+REASON_PREPARE_FAILED = "prepare_failed"  # upload, image, interpreter or folder; see message
+REASON_PORT_TAKEN = "port_taken"  # it listens nowhere, and the spec's port belongs to another
+REASON_OUT_OF_MEMORY = "out_of_memory"
+
+
+@dataclass(frozen=True)
+class ProbeSpec:
+    """One probe. `kind` "tcp" opens the port; "http" sends a request and wants a 2xx answer."""
+
+    kind: str = "tcp"
+    method: str = "GET"
+    url: str = "/"
+    headers: typing.List[typing.Tuple[str, str]] = field(default_factory=list)
+    body: typing.Optional[str] = None
+    timeout_seconds: float = 10.0
+    interval_seconds: float = 15.0
+    ready_after: int = 1
+    until_ready: bool = False
+
+
+@dataclass(frozen=True)
+class WorkloadSpec:
+    """One thing that should run on the instance.
+
+    `desired` is "run" or "stop"; a stopped workload stays in the assignment until its exit was
+    reported, then it is left out and the agent removes its folder. `env` is complete but for what
+    only the instance knows (PORT, PATH, HOME, LANG). `commands` are joined with " && ".
+    """
+
+    id: str
+    name: str
+    desired: str = "run"
+    executor: str = "process"  # or "docker"
+    image: typing.Optional[str] = None
+    registry_username: typing.Optional[str] = None
+    registry_password: typing.Optional[str] = None
+    entrypoint: typing.Optional[str] = None
+    commands: typing.List[str] = field(default_factory=list)
+    shell: str = "sh"
+    working_dir: typing.Optional[str] = None
+    user: typing.Optional[str] = None
+    privileged: bool = False
+    python: typing.Optional[str] = None
+    env: typing.Dict[str, str] = field(default_factory=dict)
+    upload_hash: typing.Optional[str] = None
+    upload_limit_bytes: int = 2 * 2**30
+    container_port: int = 8000
+    gpu_indices: typing.List[int] = field(default_factory=list)
+    cpu_limit: typing.Optional[float] = None
+    memory_limit_mib: typing.Optional[int] = None
+    shm_size_mib: typing.Optional[int] = None
+    stop_seconds: float = 300.0
+    probes: typing.List[ProbeSpec] = field(default_factory=lambda: [ProbeSpec()])
+
+
+@dataclass(frozen=True)
+class Assignment:
+    revision: int
+    instance_id: str
+    workloads: typing.List[WorkloadSpec] = field(default_factory=list)
+    wire: int = WIRE_VERSION
+
+
+@dataclass(frozen=True)
+class WorkloadReport:
+    """What one workload is. `address` is "host:port" where the gateway reaches it.
+
+    `ready` is True while its probes pass (None before the first result), `probe_message` the last
+    failure in words. `last_lines` are the last 20 output lines, sent with the exit only. `phase`
+    names what a workload that is not ready does ("fetching files", "pulling image 1.2/3.4 GB",
+    "starting"). Times are RFC 3339 in UTC.
+    """
+
+    id: str
+    state: str = ASSIGNED
+    ready: typing.Optional[bool] = None
+    phase: str = ""
+    probe_message: str = ""
+    address: typing.Optional[str] = None
+    pid: typing.Optional[int] = None
+    started_at: typing.Optional[str] = None
+    ready_at: typing.Optional[str] = None
+    exited_at: typing.Optional[str] = None
+    exit_code: typing.Optional[int] = None
+    reason: typing.Optional[str] = None
+    message: str = ""
+    last_lines: typing.List[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is. `boot_id` changes when the host or the agent's home is made anew."""
+
+    boot_id: str
+    agent_version: str = ""
+    hostname: str = ""
+    workloads: typing.List[WorkloadReport] = field(default_factory=list)
+    stopping: bool = False
+    wire: int = WIRE_VERSION
+
+
+@dataclass(frozen=True)
+class Receipt:
+    revision: int
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """`seq` counts the workload's lines from 0 without a gap; `at` is RFC 3339 in UTC."""
+
+    seq: int
+    at: str
+    text: str
+
+
+@dataclass(frozen=True)
+class WorkloadLog:
+    id: str
+    lines: typing.List[LogLine] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class LogBatch:
+    logs: typing.List[WorkloadLog] = field(default_factory=list)
+    wire: int = WIRE_VERSION
+
+
+@dataclass(frozen=True)
+class LogReceipt:
+    """The next `seq` that the server wants, by workload; lines below it may be forgotten."""
+
+    next_seq: typing.Dict[str, int] = field(default_factory=dict)
+
+
+T = typing.TypeVar("T")
+
+
+def to_json(message: typing.Any) -> typing.Dict[str, typing.Any]:
+    return dataclasses.asdict(message)
+
+
+def from_json(kind: typing.Type[T], data: typing.Any) -> T:
+    """This function will build `kind` from parsed JSON; unknown fields are ignored.
+
+    Raises ValueError with the field's path when a value is missing or has the wrong type.
+    """
+    return typing.cast(T, _build(kind, data, kind.__name__))
+
+
+def _build(kind: typing.Any, data: typing.Any, path: str) -> typing.Any:
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(data, dict):
+            raise ValueError(f"{path}: expected an object")
+        return _build_dataclass(kind, data, path)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Union:
+        return None if data is None else _build(arguments[0], data, path)
+    if origin is list:
+        if not isinstance(data, list):
+            raise ValueError(f"{path}: expected a list")
+        return [_build(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(data)]
+    if origin is tuple:
+        if not isinstance(data, (list, tuple)) or len(data) != len(arguments):
+            raise ValueError(f"{path}: expected {len(arguments)} values")
+        return tuple(_build(k, item, path) for k, item in zip(arguments, data))
+    if origin is dict:
+        if not isinstance(data, dict):
+            raise ValueError(f"{path}: expected an object")
+        return {str(k): _build(arguments[1], v, f"{path}.{k}") for k, v in data.items()}
+    return _scalar(kind, data, path)
+
+
+def _build_dataclass(kind: typing.Any, data: typing.Dict[str, typing.Any], path: str) -> typing.Any:
+    hints = typing.get_type_hints(kind)
+    known = {f.name for f in dataclasses.fields(kind)}
+    values = {
+        name: _build(hints[name], value, f"{path}.{name}")
+        for name, value in data.items()
+        if name in known
+    }
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _scalar(kind: typing.Any, data: typing.Any, path: str) -> typing.Any:
+    if kind is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if isinstance(data, kind) and isinstance(data, bool) == (kind is bool):
+        return data
+    raise ValueError(f"{path}: expected {kind.__name__}, found {type(data).__name__}")

@@ -1,0 +1,17 @@
+"""The Celery application: two queues, and beat as the only clock.
+
+`control` decides and writes rows and never waits for the outside; `outside` calls providers and
+may wait for them. A worker each, so that a cloud that hangs never delays a decision.
+"""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dstack_web.settings")
+
+app = Celery("dstack_web")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()

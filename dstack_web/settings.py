@@ -1,0 +1,231 @@
+"""Django settings, read from the environment; the table of variables stands in README.md.
+
+`manage.py up` sets every variable that the embedded default needs before Django is imported, so
+there is one settings module for the embedded server, production and the tests.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import csp.constants
+
+
+def env_bool(name: str, default: bool) -> bool:
+    return os.environ.get(name, str(default)).lower() in {"1", "true", "yes", "on"}
+
+
+def env_list(name: str, default: str = "") -> list[str]:
+    return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
+
+
+def data_path(name: str, packaged: str) -> Path:
+    """Templates and static files lie beside the package in a checkout, inside it in a wheel."""
+    beside = BASE_DIR / name
+    return beside if beside.is_dir() else Path(__file__).parent / packaged
+
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DSTACK_HOME = Path(os.environ.get("DSTACK_HOME", "~/.dstack-web")).expanduser()
+SERVER_DIR = DSTACK_HOME / "server"
+
+SECRET_KEY = os.environ.get("DSTACK_SECRET_KEY", "")
+DSTACK_ENCRYPTION_KEYS = env_list("DSTACK_ENCRYPTION_KEYS")
+DEBUG = env_bool("DSTACK_DEBUG", False)
+
+DSTACK_PORT = int(os.environ.get("DSTACK_PORT", "3000"))
+DSTACK_GATEWAY_PORT = int(os.environ.get("DSTACK_GATEWAY_PORT", "8080"))
+DSTACK_PUBLIC_URL = os.environ.get("DSTACK_PUBLIC_URL", f"http://127.0.0.1:{DSTACK_PORT}")
+DSTACK_GATEWAY_DOMAIN = os.environ.get("DSTACK_GATEWAY_DOMAIN", "localhost")
+DSTACK_GATEWAY_SCHEME = os.environ.get("DSTACK_GATEWAY_SCHEME", "http")
+DSTACK_BASE_IMAGE = os.environ.get("DSTACK_BASE_IMAGE", "dstack-web/base")
+DSTACK_UPLOAD_LIMIT_MB = int(os.environ.get("DSTACK_UPLOAD_LIMIT_MB", "512"))
+DSTACK_START_DEADLINE_SECONDS = int(os.environ.get("DSTACK_START_DEADLINE_SECONDS", "1200"))
+DSTACK_LOG_DAYS = int(os.environ.get("DSTACK_LOG_DAYS", "7"))
+DSTACK_LOG_BYTES_PER_RUN = int(os.environ.get("DSTACK_LOG_BYTES_PER_RUN", str(10**9)))
+
+_public_host = urlsplit(DSTACK_PUBLIC_URL).hostname or "127.0.0.1"
+ALLOWED_HOSTS = env_list("DSTACK_ALLOWED_HOSTS") or [
+    "127.0.0.1",
+    "localhost",
+    "[::1]",
+    _public_host,
+]
+CSRF_TRUSTED_ORIGINS = [DSTACK_PUBLIC_URL]
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django_htmx",
+    "template_partials",
+    "apps.core",
+    "apps.accounts",
+    "apps.backends",
+    "apps.offers",
+    "apps.instances",
+    "apps.gateways",
+    "apps.runs",
+    "apps.routing",
+    "apps.telemetry",
+    "dstack_web",
+]
+
+# Every middleware here is async-capable (a test checks it): one that is not would move each live
+# stream onto a thread of its own. That is why static files are served by granian, not WhiteNoise.
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "dstack_web.urls"
+ASGI_APPLICATION = "dstack_web.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [data_path("templates", "_templates")],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+            ],
+        },
+    }
+]
+
+
+def database(url: str) -> dict[str, Any]:
+    """This function will turn `postgresql://user:password@host:port/name` into Django's form.
+
+    A unix socket is written `postgresql://user@/name?host=/folder`. Connections come from
+    psycopg's pool: persistent connections leak one per request under ASGI.
+    """
+    parts = urlsplit(url)
+    query = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
+    pool_max = int(os.environ.get("DSTACK_DB_POOL", "8"))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": unquote(query.pop("host", "")) or parts.hostname or "",
+        "PORT": str(parts.port or query.pop("port", "")),
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": {
+            **{key: unquote(value) for key, value in query.items()},
+            "pool": {"min_size": 0, "max_size": pool_max, "timeout": 10} if pool_max else False,
+        },
+    }
+
+
+DATABASES = {"default": database(os.environ.get("DATABASE_URL", "postgresql:///dstack"))}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
+
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "accounts:sign_in"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "accounts:sign_in"
+
+# The gateway strips these two cookies, so that a service never sees a session of the dashboard.
+SESSION_COOKIE_NAME = "dstack_session"
+CSRF_COOKIE_NAME = "dstack_csrf"
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = DSTACK_PUBLIC_URL.startswith("https://")
+CSRF_COOKIE_HTTPONLY = False
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [csp.constants.SELF],
+        "script-src": [csp.constants.SELF, csp.constants.NONCE],
+        # CodeMirror writes its theme into a style element of its own, which takes a nonce; uPlot
+        # and Tabler position elements with style attributes.
+        "style-src": [csp.constants.SELF, csp.constants.NONCE],
+        "style-src-attr": [csp.constants.UNSAFE_INLINE],
+        "img-src": [csp.constants.SELF, "data:"],
+        "connect-src": [csp.constants.SELF],
+        "font-src": [csp.constants.SELF],
+        "object-src": [csp.constants.NONE],
+        "base-uri": [csp.constants.NONE],
+        "form-action": [csp.constants.SELF],
+        "frame-ancestors": [csp.constants.NONE],
+    }
+}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(os.environ.get("DSTACK_STATIC_ROOT", BASE_DIR / "staticfiles"))
+STATICFILES_DIRS = [data_path("static", "_static")]
+
+STORAGES = {
+    "default": {
+        "BACKEND": os.environ.get(
+            "DSTACK_BLOB_STORAGE", "django.core.files.storage.FileSystemStorage"
+        )
+    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+MEDIA_ROOT = SERVER_DIR / "blobs"
+FILE_UPLOAD_TEMP_DIR = None
+DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 2**20
+
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_DEFAULT_QUEUE = "control"
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 300}
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_TIMEZONE = "UTC"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "format": "{asctime} {levelname} {name} {message}",
+            "style": "{",
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": os.environ.get("DSTACK_LOG_LEVEL", "INFO")},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+    },
+}
