@@ -1,12 +1,12 @@
-"""What the control plane and a gateway say to each other; the only part of the gateway others import.
+"""What the control plane and a gateway say to each other: the one module that others import.
 
 JSON over HTTP with `Authorization: Bearer dsk_g_...` (one token per gateway):
 
 - `GET  /api/gateway/table?since=VERSION&wait=SECONDS` -> Table: the entries newer than `since`
   (all of them when `since` is 0 or unknown: then `whole` is true and what is not named is gone).
   Answers at once when there is something newer, else when there is, or after `wait` seconds.
-- `POST /api/gateway/status` Status -> {}: what the gateway has applied, which replicas that left the
-  table still carry requests, which services hold requests; sent at each change and every 5 seconds.
+- `POST /api/gateway/status` Status -> {}: what the gateway has applied, which replicas that left
+  the table still carry requests, which services hold some; sent at each change and every 5 s.
 
 An entry has the version at which it last changed. One that is gone is sent once more as a
 tombstone (`deleted`). Identifiers and addresses are of `[A-Za-z0-9._:/-]` only, since they enter

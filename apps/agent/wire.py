@@ -48,7 +48,7 @@ class ProbeSpec:
     kind: str = "tcp"
     method: str = "GET"
     url: str = "/"
-    headers: typing.List[typing.Tuple[str, str]] = field(default_factory=list)
+    headers: list[tuple[str, str]] = field(default_factory=list)
     body: typing.Optional[str] = None
     timeout_seconds: float = 10.0
     interval_seconds: float = 15.0
@@ -73,29 +73,29 @@ class WorkloadSpec:
     registry_username: typing.Optional[str] = None
     registry_password: typing.Optional[str] = None
     entrypoint: typing.Optional[str] = None
-    commands: typing.List[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
     shell: str = "sh"
     working_dir: typing.Optional[str] = None
     user: typing.Optional[str] = None
     privileged: bool = False
     python: typing.Optional[str] = None
-    env: typing.Dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
     upload_hash: typing.Optional[str] = None
     upload_limit_bytes: int = 2 * 2**30
     container_port: int = 8000
-    gpu_indices: typing.List[int] = field(default_factory=list)
+    gpu_indices: list[int] = field(default_factory=list)
     cpu_limit: typing.Optional[float] = None
     memory_limit_mib: typing.Optional[int] = None
     shm_size_mib: typing.Optional[int] = None
     stop_seconds: float = 300.0
-    probes: typing.List[ProbeSpec] = field(default_factory=lambda: [ProbeSpec()])
+    probes: list[ProbeSpec] = field(default_factory=lambda: [ProbeSpec()])
 
 
 @dataclass(frozen=True)
 class Assignment:
     revision: int
     instance_id: str
-    workloads: typing.List[WorkloadSpec] = field(default_factory=list)
+    workloads: list[WorkloadSpec] = field(default_factory=list)
     wire: int = WIRE_VERSION
 
 
@@ -122,7 +122,7 @@ class WorkloadReport:
     exit_code: typing.Optional[int] = None
     reason: typing.Optional[str] = None
     message: str = ""
-    last_lines: typing.List[str] = field(default_factory=list)
+    last_lines: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Report:
     boot_id: str
     agent_version: str = ""
     hostname: str = ""
-    workloads: typing.List[WorkloadReport] = field(default_factory=list)
+    workloads: list[WorkloadReport] = field(default_factory=list)
     stopping: bool = False
     wire: int = WIRE_VERSION
 
@@ -154,12 +154,12 @@ class LogLine:
 @dataclass(frozen=True)
 class WorkloadLog:
     id: str
-    lines: typing.List[LogLine] = field(default_factory=list)
+    lines: list[LogLine] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class LogBatch:
-    logs: typing.List[WorkloadLog] = field(default_factory=list)
+    logs: list[WorkloadLog] = field(default_factory=list)
     wire: int = WIRE_VERSION
 
 
@@ -167,17 +167,17 @@ class LogBatch:
 class LogReceipt:
     """The next `seq` that the server wants, by workload; lines below it may be forgotten."""
 
-    next_seq: typing.Dict[str, int] = field(default_factory=dict)
+    next_seq: dict[str, int] = field(default_factory=dict)
 
 
 T = typing.TypeVar("T")
 
 
-def to_json(message: typing.Any) -> typing.Dict[str, typing.Any]:
+def to_json(message: typing.Any) -> dict[str, typing.Any]:
     return dataclasses.asdict(message)
 
 
-def from_json(kind: typing.Type[T], data: typing.Any) -> T:
+def from_json(kind: type[T], data: typing.Any) -> T:
     """This function will build `kind` from parsed JSON; unknown fields are ignored.
 
     Raises ValueError with the field's path when a value is missing or has the wrong type.
@@ -187,28 +187,29 @@ def from_json(kind: typing.Type[T], data: typing.Any) -> T:
 
 def _build(kind: typing.Any, data: typing.Any, path: str) -> typing.Any:
     if dataclasses.is_dataclass(kind):
-        if not isinstance(data, dict):
-            raise ValueError(f"{path}: expected an object")
-        return _build_dataclass(kind, data, path)
+        return _build_dataclass(kind, _of(dict, data, path, "an object"), path)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Union:
         return None if data is None else _build(arguments[0], data, path)
     if origin is list:
-        if not isinstance(data, list):
-            raise ValueError(f"{path}: expected a list")
-        return [_build(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(data)]
+        items = _of(list, data, path, "a list")
+        return [_build(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(items)]
     if origin is tuple:
-        if not isinstance(data, (list, tuple)) or len(data) != len(arguments):
-            raise ValueError(f"{path}: expected {len(arguments)} values")
-        return tuple(_build(k, item, path) for k, item in zip(arguments, data))
+        items = _of((list, tuple), data, path, "a list")
+        return tuple(_build(k, item, path) for k, item in zip(arguments, items))
     if origin is dict:
-        if not isinstance(data, dict):
-            raise ValueError(f"{path}: expected an object")
-        return {str(k): _build(arguments[1], v, f"{path}.{k}") for k, v in data.items()}
+        pairs = _of(dict, data, path, "an object")
+        return {str(k): _build(arguments[1], v, f"{path}.{k}") for k, v in pairs.items()}
     return _scalar(kind, data, path)
 
 
-def _build_dataclass(kind: typing.Any, data: typing.Dict[str, typing.Any], path: str) -> typing.Any:
+def _of(kind: typing.Any, data: typing.Any, path: str, wanted: str) -> typing.Any:
+    if not isinstance(data, kind):
+        raise ValueError(f"{path}: expected {wanted}, found {type(data).__name__}")
+    return data
+
+
+def _build_dataclass(kind: typing.Any, data: dict[str, typing.Any], path: str) -> typing.Any:
     hints = typing.get_type_hints(kind)
     known = {f.name for f in dataclasses.fields(kind)}
     values = {
