@@ -7,6 +7,7 @@ there is one settings module for the embedded server, production and the tests.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -200,7 +201,8 @@ FILE_UPLOAD_TEMP_DIR = None
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 2**20
 
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_BROKER_URL = REDIS_URL
+# The one URL of a unix socket that redis-py and Celery write differently.
+CELERY_BROKER_URL = re.sub(r"^unix://", "redis+socket://", REDIS_URL)
 CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True

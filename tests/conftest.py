@@ -1,0 +1,52 @@
+"""Fixtures that every kind of test may use; the servers behind them are in `tests.servers`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from django.db import connection
+
+from tests.servers import servers
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Start PostgreSQL just before pytest-django makes the first test database."""
+    servers.need_postgres()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> str:
+    """The URL of this test process's Valkey, started with the first test that asks for it."""
+    servers.need_valkey()
+    return os.environ["REDIS_URL"]
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> Iterator[str]:
+    """The URL of an empty Valkey."""
+    client = redis.Redis.from_url(redis_server)
+    client.flushall()
+    yield redis_server
+    client.close()
+
+
+@pytest.fixture
+def database_url(django_db_setup: None) -> str:
+    """The URL of the test database, for a process of its own (use with transaction=True)."""
+    server = os.environ["DATABASE_URL"]
+    before, _, after = server.partition("?")
+    return f"{before.rpartition('/')[0]}/{connection.settings_dict['NAME']}?{after}"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty DSTACK_HOME of the test's own."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("DSTACK_HOME", str(folder))
+    return folder
