@@ -1,0 +1,75 @@
+"""People, projects and tokens.
+
+A token belongs to a user and opens what the user may see, or one project of it; a service key
+(kind `s`) calls the named runs of one project and nothing else. Only hashes are stored.
+"""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils import timezone
+
+NAME = RegexValidator(
+    r"\A[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?\Z",
+    "Use 1 to 50 lower-case letters, digits and hyphens, with a letter or digit at both ends.",
+)
+
+
+class User(AbstractUser):
+    """A person. `is_superuser` marks a global admin, who sees and may do everything."""
+
+
+class Project(models.Model):
+    name = models.CharField(max_length=50, unique=True, validators=[NAME])
+    created_at = models.DateTimeField(default=timezone.now)
+    members = models.ManyToManyField(User, through="Member", related_name="projects")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    ADMIN = "admin", "Admin"
+    USER = "user", "User"
+
+
+class Member(models.Model):
+    project = models.ForeignKey(Project, models.CASCADE)
+    user = models.ForeignKey(User, models.CASCADE)
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.USER)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "user"], name="one_membership_per_project")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.project} ({self.role})"
+
+
+class Token(models.Model):
+    """`project` null: all projects of the user. `run_names` not empty: a service key."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
+    project = models.ForeignKey(Project, models.CASCADE, null=True, blank=True)
+    name = models.CharField(max_length=100)
+    scope = models.CharField(
+        max_length=8, choices=[("full", "Full"), ("call", "Call services")], default="full"
+    )
+    run_names = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    prefix = models.CharField(max_length=16)
+    hash = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["user", "-id"])]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}… ({self.name})"

@@ -1,0 +1,87 @@
+"""Hints for those who wait inside the web process: live pages and long polls.
+
+One connection to the broker per process listens to all channels and hands each message to the
+waiters of its channel. A hint may be lost; whoever waits looks at the database after each hint and
+after a while in any case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import redis.asyncio
+from django.conf import settings
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "dstack:"
+# A page that does not read is cut loose from old hints: it will look at the database anyway.
+QUEUE_SIZE = 100
+RECONNECT_SECONDS = 1.0
+
+Hint = tuple[str, dict[str, Any]]
+
+
+class Hub:
+    """The process's one subscription. Use `hub()`; it belongs to the running event loop."""
+
+    def __init__(self) -> None:
+        self._waiters: dict[str, set[asyncio.Queue[Hint]]] = defaultdict(set)
+        self._task: asyncio.Task[None] | None = None
+
+    @contextlib.asynccontextmanager
+    async def listen(self, channels: Sequence[str]) -> AsyncIterator[asyncio.Queue[Hint]]:
+        """This function will yield a queue of `(channel, message)` hints of these channels."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        queue: asyncio.Queue[Hint] = asyncio.Queue(QUEUE_SIZE)
+        for channel in channels:
+            self._waiters[channel].add(queue)
+        try:
+            yield queue
+        finally:
+            for channel in channels:
+                self._waiters[channel].discard(queue)
+                if not self._waiters[channel]:
+                    del self._waiters[channel]
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._read()
+            except (RedisError, OSError) as error:
+                logger.warning("no live hints: %s", error)
+                await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _read(self) -> None:
+        url = settings.REDIS_URL.replace("redis+socket://", "unix://")
+        client = redis.asyncio.Redis.from_url(url, socket_connect_timeout=5)
+        async with client, client.pubsub() as subscription:
+            await subscription.psubscribe(f"{PREFIX}*")
+            async for message in subscription.listen():
+                if message["type"] == "pmessage":
+                    self._hand_out(message["channel"].decode(), message["data"])
+
+    def _hand_out(self, channel: str, data: bytes) -> None:
+        name = channel.removeprefix(PREFIX)
+        for queue in self._waiters.get(name, ()):
+            if not queue.full():
+                queue.put_nowait((name, json.loads(data)))
+
+
+_hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
+
+
+def hub() -> Hub:
+    """This function will return the hub of the running event loop."""
+    loop = asyncio.get_running_loop()
+    for old in [known for known in _hubs if known.is_closed()]:
+        del _hubs[old]
+    return _hubs.setdefault(loop, Hub())

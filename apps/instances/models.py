@@ -1,0 +1,110 @@
+"""Machines, and what each must run."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from apps.accounts.models import Project
+from apps.backends.models import Account
+from apps.core.models import Stateful
+from apps.instances import states
+
+
+class Instance(Stateful):
+    """A machine with our agent.
+
+    `offer` is the offer it was made from, as JSON. `revision` counts the changes of what should be
+    on it; the agent's long poll waits for it to move. `token` is encrypted, because a boot that is
+    repeated must carry the same one.
+    """
+
+    machine = states.INSTANCE
+
+    project = models.ForeignKey(Project, models.PROTECT, related_name="instances")
+    account = models.ForeignKey(Account, models.PROTECT, related_name="instances")
+    name = models.CharField(max_length=100)
+    backend = models.CharField(max_length=32)
+    region = models.CharField(max_length=64)
+    instance_type = models.CharField(max_length=100)
+    offer = models.JSONField()
+    price_usd_per_hour = models.DecimalField(max_digits=10, decimal_places=4, default=0)
+    shared = models.BooleanField(default=False)
+    ref = models.CharField(max_length=200, blank=True)
+    token = models.TextField()
+    token_hash = models.CharField(max_length=64, unique=True)
+    revision = models.PositiveBigIntegerField(default=1)
+    hostname = models.CharField(max_length=255, blank=True)
+    agent_version = models.CharField(max_length=50, blank=True)
+    boot_id = models.CharField(max_length=100, blank=True)
+    reported_at = models.DateTimeField(null=True)
+    idle_since = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            # A shared host is one instance, however many replicas ask for it at once.
+            models.UniqueConstraint(
+                fields=["account", "name"],
+                condition=models.Q(shared=True) & ~models.Q(state__in=["terminated", "failed"]),
+                name="one_live_instance_per_shared_host",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["next_check_at"], name="instance_due"),
+            models.Index(fields=["project", "-id"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def event_scope(self) -> tuple[int, UUID | None, str]:
+        return self.project_id, None, self.name
+
+
+class Workload(Stateful):
+    """One replica's process or container on one instance.
+
+    `spec` is what the agent must run, but for the environment (`env`, encrypted). `desired` is
+    "run" or "stop". `ready` is None before the first probe result.
+    """
+
+    machine = states.WORKLOAD
+
+    instance = models.ForeignKey(Instance, models.CASCADE, related_name="workloads")
+    run_id = models.UUIDField()
+    name = models.CharField(max_length=100)
+    spec = models.JSONField()
+    env = models.TextField()
+    upload_hash = models.CharField(max_length=64, blank=True)
+    desired = models.CharField(max_length=4, default="run")
+    gpu_indices = ArrayField(models.PositiveSmallIntegerField(), default=list, blank=True)
+    ready = models.BooleanField(null=True)
+    phase = models.CharField(max_length=200, blank=True)
+    probe_message = models.TextField(blank=True)
+    address = models.CharField(max_length=300, blank=True)
+    started_at = models.DateTimeField(null=True)
+    ready_at = models.DateTimeField(null=True)
+    exited_at = models.DateTimeField(null=True)
+    exit_code = models.IntegerField(null=True)
+    exit_reason = models.CharField(max_length=32, blank=True)
+    message = models.TextField(blank=True)
+    last_lines = models.JSONField(default=list)
+
+    class Meta:
+        indexes = [models.Index(fields=["instance", "state"])]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def event_scope(self) -> tuple[int | None, UUID | None, str]:
+        return None, self.run_id, self.name
+
+    def as_json(self) -> dict[str, Any]:
+        return {"id": str(self.pk), "name": self.name, "desired": self.desired, **self.spec}

@@ -1,0 +1,146 @@
+"""Runs, their replicas, and the uploads they start from."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import models
+from django.utils import timezone
+
+from apps.accounts.models import Project, User
+from apps.core.models import Stateful
+from apps.gateways.models import Gateway
+from apps.instances.models import Instance, Workload
+from apps.runs import states
+
+
+class Upload(models.Model):
+    """A working folder, packed: the blob lies in Django's storage under the project and hash."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="uploads")
+    hash = models.CharField(max_length=64)
+    size_bytes = models.BigIntegerField()
+    blob = models.CharField(max_length=200)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "hash"], name="one_upload_per_hash")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hash[:12]} ({self.size_bytes} bytes)"
+
+
+class Run(Stateful):
+    """A service that was submitted.
+
+    `spec` is the normalised configuration, `configuration` the text it came from; `env` (encrypted)
+    the values that were passed beside it. `deployment` counts the versions of the service.
+    `replicas_wanted` is what scaling decided; only `reconcile` under the row's lock writes `state`.
+    """
+
+    machine = states.RUN
+
+    project = models.ForeignKey(Project, models.PROTECT, related_name="runs")
+    user = models.ForeignKey(User, models.PROTECT, related_name="runs")
+    name = models.CharField(max_length=50)
+    gateway = models.ForeignKey(Gateway, models.PROTECT, null=True, related_name="runs")
+    configuration = models.TextField()
+    spec = models.JSONField()
+    env = models.TextField()
+    upload = models.ForeignKey(Upload, models.PROTECT, null=True, related_name="runs")
+    deployment = models.PositiveIntegerField(default=1)
+    replicas_wanted = models.PositiveIntegerField(default=1)
+    stop_requested_at = models.DateTimeField(null=True)
+    stop_reason = models.CharField(max_length=200, blank=True)
+    abort = models.BooleanField(default=False)
+    ready_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=6, default=0)
+    deleted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "name"],
+                condition=~models.Q(state__in=["stopped", "failed"]),
+                name="one_unfinished_run_per_name",
+            ),
+            models.UniqueConstraint(
+                fields=["gateway", "name"],
+                condition=~models.Q(state__in=["stopped", "failed"]),
+                name="one_unfinished_run_per_host_name",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["next_check_at"], name="run_due"),
+            models.Index(fields=["project", "-id"]),
+            models.Index(fields=["project", "name", "-id"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def event_scope(self) -> tuple[int, UUID, str]:
+        return self.project_id, self.pk, self.name
+
+
+class Replica(Stateful):
+    """One of a run's copies. `num` is the lowest that was free.
+
+    `attempt` counts earlier replicas of this number that ended badly; `not_before` is the end of
+    the backoff. `instance` and `workload` are where it runs; what must outlive them (address,
+    price, last lines) is kept here.
+    """
+
+    machine = states.REPLICA
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="replicas")
+    num = models.PositiveIntegerField()
+    deployment = models.PositiveIntegerField(default=1)
+    attempt = models.PositiveIntegerField(default=0)
+    not_before = models.DateTimeField(null=True)
+    deadline_at = models.DateTimeField(null=True)
+    instance = models.ForeignKey(Instance, models.SET_NULL, null=True, related_name="replicas")
+    workload = models.OneToOneField(Workload, models.SET_NULL, null=True, related_name="replica")
+    backend = models.CharField(max_length=32, blank=True)
+    region = models.CharField(max_length=64, blank=True)
+    instance_type = models.CharField(max_length=100, blank=True)
+    resources = models.CharField(max_length=200, blank=True)
+    spot = models.BooleanField(default=False)
+    price_usd_per_hour = models.DecimalField(max_digits=10, decimal_places=4, default=0)
+    address = models.CharField(max_length=300, blank=True)
+    phase = models.CharField(max_length=200, blank=True)
+    started_at = models.DateTimeField(null=True)
+    ready_at = models.DateTimeField(null=True)
+    drained_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    exit_code = models.IntegerField(null=True)
+    exit_reason = models.CharField(max_length=32, blank=True)
+    message = models.TextField(blank=True)
+    last_lines = models.JSONField(default=list)
+
+    class Meta:
+        constraints = [
+            # A replica that drains keeps its number until it is gone, so its successor takes
+            # another; two live replicas never have the same one.
+            models.UniqueConstraint(
+                fields=["run", "num"],
+                condition=~models.Q(state__in=["stopped", "failed"]),
+                name="one_live_replica_per_num",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["next_check_at"], name="replica_due"),
+            models.Index(fields=["run", "-id"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"replica {self.num}"
+
+    @property
+    def event_scope(self) -> tuple[None, UUID, str]:
+        return None, self.run_id, f"replica {self.num}"
