@@ -1,0 +1,85 @@
+"""What this machine has: CPUs, memory, disk, GPUs, container engine, Python versions."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from apps.backends.base import Gpu, Hardware
+
+ENGINE_SECONDS = 2.0
+NVIDIA_SMI_SECONDS = 5.0
+PYTHON = re.compile(r"python(3\.\d+)\Z")
+
+
+def hardware(*, disk_of: Path) -> Hardware:
+    """This function will return the host's totals; disk is the size of `disk_of`'s file system."""
+    return Hardware(
+        cpus=len(os.sched_getaffinity(0)),
+        memory_mib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        disk_mib=shutil.disk_usage(_existing(disk_of)).total // 2**20,
+        gpu=gpu(),
+        arch="arm" if os.uname().machine in {"aarch64", "arm64"} else "x86",
+    )
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)
+
+
+def gpu() -> Gpu | None:
+    """This function will return the GPUs that nvidia-smi sees: those of the first one's kind."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    query = [program, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        listing = subprocess.run(
+            query, capture_output=True, text=True, timeout=NVIDIA_SMI_SECONDS, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    rows = [line.rsplit(", ", 1) for line in listing.splitlines() if ", " in line]
+    if not rows:
+        return None
+    name, memory_mib = rows[0]
+    return Gpu(_short(name), int(memory_mib), sum(row == rows[0] for row in rows))
+
+
+def _short(name: str) -> str:
+    """`NVIDIA A100-SXM4-80GB` is known as A100, `Tesla T4` as T4, `NVIDIA GeForce RTX 4090` as
+    RTX4090."""
+    words = re.sub(r"NVIDIA|Tesla|GeForce|Quadro", "", name).strip().split("-")[0]
+    return words.replace(" ", "") or name
+
+
+def engine_answers() -> bool:
+    """This function will tell whether a container engine answers on its socket."""
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if not address.startswith("unix://"):
+        return False
+    connection = http.client.HTTPConnection("localhost", timeout=ENGINE_SECONDS)
+    try:
+        with socket.socket(socket.AF_UNIX) as unix:
+            unix.settimeout(ENGINE_SECONDS)
+            unix.connect(address.removeprefix("unix://"))
+            connection.sock = unix
+            connection.request("GET", "/_ping")
+            return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def pythons() -> list[str]:
+    """This function will return the Python versions on PATH and our own, newest first."""
+    found = {f"{sys.version_info.major}.{sys.version_info.minor}"}
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        if folder and Path(folder).is_dir():
+            found |= {m[1] for m in map(PYTHON.match, os.listdir(folder)) if m}
+    return sorted(found, key=lambda version: [int(part) for part in version.split(".")])[::-1]

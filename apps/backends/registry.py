@@ -1,0 +1,10 @@
+"""Every kind of backend: one line each. Not a field's choices, so that a kind needs no migration."""
+
+from __future__ import annotations
+
+from apps.backends.base import Backend
+from apps.backends.providers.local.backend import LocalBackend
+
+PROVIDERS: dict[str, type[Backend]] = {
+    LocalBackend.kind: LocalBackend,
+}
