@@ -1,4 +1,4 @@
-"""Every kind of backend: one line each. Not a field's choices, so that a kind needs no migration."""
+"""Every kind of backend, one line each: no field's choices, so a new kind needs no migration."""
 
 from __future__ import annotations
 

@@ -81,5 +81,6 @@ def pythons() -> list[str]:
     found = {f"{sys.version_info.major}.{sys.version_info.minor}"}
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         if folder and Path(folder).is_dir():
-            found |= {m[1] for m in map(PYTHON.match, os.listdir(folder)) if m}
+            names = [entry.name for entry in Path(folder).iterdir()]
+            found |= {m[1] for m in map(PYTHON.match, names) if m}
     return sorted(found, key=lambda version: [int(part) for part in version.split(".")])[::-1]

@@ -1,0 +1,160 @@
+"""The verbs of instances: place a workload, stop it, say what should be on a machine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from apps.accounts.models import Project
+from apps.agent import wire
+from apps.backends.base import Offer
+from apps.backends.models import Account
+from apps.core import crypto, ids, wake
+from apps.core.transition import created
+from apps.instances import states
+from apps.instances.models import Instance, Workload
+
+
+@dataclass(frozen=True)
+class Order:
+    """What should run: everything of wire.WorkloadSpec but id, name, desired, env and GPUs."""
+
+    run_id: UUID
+    name: str
+    spec: dict[str, Any]
+    env: dict[str, str] = field(repr=False)
+    gpus: int = 0
+
+
+class NoRoom(Exception):
+    """The machine of this offer cannot take the workload now: the next offer is tried."""
+
+
+def place(
+    *, project: Project, account: Account, offer: Offer, order: Order, at: datetime
+) -> Workload:
+    """This function will give the workload a machine: one that exists and fits, else a new one.
+
+    The machine is only asked for here (`requested`); the call to the provider comes later, outside
+    any transaction. Raises NoRoom when its GPUs are taken.
+    """
+    with transaction.atomic():
+        instance = _reusable(account, offer) or _request(project, account, offer, at)
+        instance = Instance.objects.select_for_update().get(pk=instance.pk)
+        workload = Workload(
+            instance=instance,
+            run_id=order.run_id,
+            name=order.name,
+            state=states.WORKLOAD.initial,
+            state_at=at,
+            next_check_at=None,
+            spec=order.spec,
+            env=crypto.encrypt(order.env),
+            upload_hash=order.spec.get("upload_hash") or "",
+            gpu_indices=_free_gpus(instance, order.gpus),
+        )
+        workload.save()
+        created(workload, at=at)
+        _changed(instance)
+    return workload
+
+
+def _reusable(account: Account, offer: Offer) -> Instance | None:
+    """A shared host takes any number; another machine one, and only while it is idle."""
+    fitting = Instance.objects.filter(
+        account=account, region=offer.region, instance_type=offer.instance, shared=offer.shared
+    )
+    if offer.shared:
+        return fitting.filter(
+            state__in=[s for s in Instance.machine.unfinished if s != states.TERMINATING]
+        ).first()
+    idle = fitting.filter(state=states.IDLE, offer__spot=offer.spot)
+    return idle.select_for_update(skip_locked=True).order_by("idle_since").first()
+
+
+def _request(project: Project, account: Account, offer: Offer, at: datetime) -> Instance:
+    token = ids.new_token("a")
+    instance = Instance(
+        project=project,
+        account=account,
+        state=states.INSTANCE.initial,
+        state_at=at,
+        next_check_at=at,
+        backend=offer.backend,
+        region=offer.region,
+        instance_type=offer.instance,
+        offer=dataclasses.asdict(offer),
+        price_usd_per_hour=Decimal(str(offer.price_usd_per_hour)),
+        shared=offer.shared,
+        token=crypto.encrypt(token),
+        token_hash=ids.token_hash(token),
+    )
+    instance.name = offer.instance if offer.shared else f"dstack-{instance.pk}"
+    try:
+        with transaction.atomic():
+            instance.save()
+    except IntegrityError:
+        # Another worker asked for the same shared host a moment ago: it is one machine.
+        return Instance.objects.get(
+            account=account, name=instance.name, shared=True, state__in=Instance.machine.unfinished
+        )
+    created(instance, at=at)
+    return instance
+
+
+def _free_gpus(instance: Instance, wanted: int) -> list[int]:
+    if not wanted:
+        return []
+    total = ((instance.offer.get("hardware") or {}).get("gpu") or {}).get("count", 0)
+    live = instance.workloads.exclude(state=states.EXITED)
+    taken = {index for indices in live.values_list("gpu_indices", flat=True) for index in indices}
+    free = [index for index in range(total) if index not in taken]
+    if len(free) < wanted:
+        raise NoRoom(f"{len(free)} of {total} GPUs are free, {wanted} are needed")
+    return free[:wanted]
+
+
+def _changed(instance: Instance) -> None:
+    """What should be on the machine changed: its agent's long poll answers."""
+    Instance.objects.filter(pk=instance.pk).update(revision=F("revision") + 1)
+    transaction.on_commit(lambda: wake.publish(f"instance:{instance.pk}"))
+
+
+def stop_workloads(*, workloads: Sequence[Workload], stop_seconds: float | None = None) -> None:
+    """This function will ask agents to stop these workloads, within `stop_seconds` if given."""
+    with transaction.atomic():
+        for workload in sorted(workloads, key=lambda row: row.instance_id):
+            fields: dict[str, Any] = {"desired": "stop"}
+            if stop_seconds is not None:
+                fields["spec"] = {**workload.spec, "stop_seconds": stop_seconds}
+            changed = Workload.objects.filter(pk=workload.pk).exclude(state=states.EXITED)
+            if stop_seconds is None:
+                changed = changed.exclude(desired="stop")
+            if changed.update(**fields):
+                _changed(workload.instance)
+
+
+def assignment(*, instance: Instance) -> wire.Assignment:
+    """This function will return all that should be on the machine; the environment in clear."""
+    instance = Instance.objects.get(pk=instance.pk)
+    live = instance.workloads.exclude(state=states.EXITED).order_by("pk")
+    specs = [
+        wire.from_json(
+            wire.WorkloadSpec,
+            {
+                **workload.as_json(),
+                "env": crypto.decrypt(workload.env),
+                "gpu_indices": workload.gpu_indices,
+            },
+        )
+        for workload in live
+    ]
+    return wire.Assignment(instance.revision, str(instance.pk), specs)

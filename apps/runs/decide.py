@@ -1,0 +1,287 @@
+"""What should become of a run and its replicas. Pure: plain data in, plain data out.
+
+A run's replicas have numbers. The newest replica of a number tells what may follow on it: nothing
+yet, so start; ended well, so start; failed and may be retried, so start after a backoff; failed for
+good, so leave it. Failures from before a person last asked for replicas no longer count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from apps.core.machine import Machine
+from apps.runs import states
+
+HOST_STOPPED = "host_stopped"
+NO_CAPACITY = "no-capacity"
+# First replacement at once; then 15 s, doubling to 10 minutes.
+BACKOFF_FIRST = timedelta(seconds=15)
+BACKOFF_MOST = timedelta(minutes=10)
+# A replica that served this long has proved itself: its next failure is a first one again.
+PROVEN = timedelta(minutes=10)
+
+REPLICA: Machine = states.REPLICA
+
+
+@dataclass(frozen=True)
+class ReplicaFacts:
+    id: UUID
+    num: int
+    state: str
+    attempt: int = 0
+    ready_at: datetime | None = None
+    finished_at: datetime | None = None
+    exit_reason: str = ""
+    message: str = ""
+
+    @property
+    def is_live(self) -> bool:
+        return self.state not in REPLICA.final and self.state != states.DRAINING
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """`asked_at` is when a person last asked for replicas; `retry_on` and `retry_for` the `retry`
+    of the spec (no events: never)."""
+
+    state: str
+    wanted: int
+    stopping: bool
+    asked_at: datetime
+    created_at: datetime
+    max_duration: timedelta | None = None
+    retry_on: frozenset[str] = frozenset()
+    retry_for: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    num: int
+    attempt: int = 0
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to do: replicas to start and to retire, the run's state and why."""
+
+    state: str
+    start: Sequence[Start] = ()
+    retire: Sequence[UUID] = ()
+    reason: str = ""
+    expired: bool = False
+    look_at: datetime | None = None
+
+
+@dataclass
+class _Slots:
+    """The newest replica of each number, and the live and draining ones."""
+
+    newest: dict[int, ReplicaFacts] = field(default_factory=dict)
+    unfinished: set[int] = field(default_factory=set)
+
+
+def reconcile(run: RunFacts, replicas: Sequence[ReplicaFacts], *, at: datetime) -> Verdict:
+    """This function will say what the run needs now; `replicas` are oldest first."""
+    live = [replica for replica in replicas if replica.is_live]
+    unfinished = [replica for replica in replicas if replica.state not in REPLICA.final]
+    if run.stopping or _expired(run, at):
+        state = states.STOPPING if unfinished else states.STOPPED
+        return Verdict(state, retire=[r.id for r in live], expired=not run.stopping)
+    starts = _starts(run, replicas, missing=run.wanted - len(live), at=at)
+    state = _state(run, live, starts)
+    return Verdict(
+        state,
+        start=starts,
+        retire=[r.id for r in _excess(live, len(live) - run.wanted)],
+        reason=_last_failure(replicas) if state == states.FAILED else "",
+        look_at=run.created_at + run.max_duration if run.max_duration else None,
+    )
+
+
+def _expired(run: RunFacts, at: datetime) -> bool:
+    return run.max_duration is not None and at - run.created_at >= run.max_duration
+
+
+def _state(run: RunFacts, live: Sequence[ReplicaFacts], starts: Sequence[Start]) -> str:
+    """A run's state is that of its replicas: one that serves is enough."""
+    if any(replica.state == states.RUNNING for replica in live):
+        return states.RUNNING
+    if live or starts:
+        return states.PROVISIONING
+    return states.FAILED if run.wanted else states.IDLE
+
+
+def _starts(
+    run: RunFacts, replicas: Sequence[ReplicaFacts], *, missing: int, at: datetime
+) -> list[Start]:
+    slots = _slots(replicas)
+    starts: list[Start] = []
+    num = 0
+    while missing > 0:
+        if num not in slots.unfinished:
+            start = _start(run, num, slots.newest.get(num), at=at)
+            starts += [start] if start else []
+            missing -= 1
+        num += 1
+    return starts
+
+
+def _slots(replicas: Sequence[ReplicaFacts]) -> _Slots:
+    slots = _Slots()
+    for replica in replicas:
+        slots.newest[replica.num] = replica
+        if replica.state not in REPLICA.final:
+            slots.unfinished.add(replica.num)
+    return slots
+
+
+def _start(run: RunFacts, num: int, last: ReplicaFacts | None, *, at: datetime) -> Start | None:
+    if last is None or last.state != states.FAILED or not last.finished_at:
+        return Start(num)
+    if last.finished_at < run.asked_at:
+        return Start(num)
+    if not may_follow(run, last):
+        return None
+    if last.exit_reason == HOST_STOPPED:
+        return Start(num, attempt=last.attempt)
+    attempt = 0 if _proven(last) else last.attempt
+    return Start(num, attempt=attempt + 1, not_before=last.finished_at + backoff(attempt))
+
+
+def may_follow(run: RunFacts, failed: ReplicaFacts) -> bool:
+    """This function will tell whether a failed replica is replaced.
+
+    What went down with its host is, whatever `retry` says; one that was ready once is too; one that
+    never got ready only where `retry` covers it.
+    """
+    if failed.exit_reason == HOST_STOPPED or failed.ready_at is not None:
+        return True
+    event = NO_CAPACITY if failed.exit_reason == NO_CAPACITY else "error"
+    if event not in run.retry_on or failed.finished_at is None:
+        return False
+    return run.retry_for is None or failed.finished_at - run.asked_at <= run.retry_for
+
+
+def _proven(replica: ReplicaFacts) -> bool:
+    if replica.ready_at is None or replica.finished_at is None:
+        return False
+    return replica.finished_at - replica.ready_at >= PROVEN
+
+
+def backoff(attempt: int) -> timedelta:
+    """This function will return the pause before the replacement after `attempt` earlier ones."""
+    if attempt == 0:
+        return timedelta(0)
+    return min(BACKOFF_FIRST * 2 ** min(attempt - 1, 10), BACKOFF_MOST)
+
+
+def _excess(live: Sequence[ReplicaFacts], count: int) -> list[ReplicaFacts]:
+    """Replicas to retire first: those that do not serve, newest first; then the highest number."""
+    if count <= 0:
+        return []
+    serving = states.RUNNING
+    ordered = sorted(live, key=lambda r: (r.state == serving, -r.num))
+    return ordered[:count]
+
+
+def _last_failure(replicas: Sequence[ReplicaFacts]) -> str:
+    failed = [replica for replica in replicas if replica.state == states.FAILED]
+    return failed[-1].message if failed else "no replica is left and none may start"
+
+
+@dataclass(frozen=True)
+class WorkloadFacts:
+    """A replica's workload as its agent last said; `asked_to_stop` is what we want of it."""
+
+    state: str
+    ready: bool | None
+    asked_to_stop: bool
+    exit_reason: str = ""
+    exit_code: int | None = None
+    message: str = ""
+    probe_message: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """`to` is the new state (None: stay), `stop` asks the workload to end, `place` wants a place."""
+
+    to: str | None = None
+    reason: str = ""
+    exit_reason: str = ""
+    stop: bool = False
+    place: bool = False
+    look_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    state_at: datetime
+    not_before: datetime | None
+    deadline_at: datetime | None
+    drained_at: datetime | None
+    stop_duration: timedelta
+
+
+# A running replica is looked at by the minute, only to catch what a lost hint would have told.
+CALM = timedelta(seconds=60)
+BUSY = timedelta(seconds=5)
+
+
+def advance(state: str, workload: WorkloadFacts | None, timing: Timing, *, at: datetime) -> Step:
+    """This function will say what one replica does next."""
+    if state == states.PENDING:
+        return _pending(timing, at)
+    if workload is None:
+        if state == states.DRAINING:
+            return Step(states.STOPPED)
+        return Step(states.FAILED, "its machine is gone", HOST_STOPPED)
+    if workload.state == "exited":
+        return _exited(state, workload)
+    if state == states.DRAINING:
+        return _draining(workload, timing, at)
+    if state in (states.PROVISIONING, states.STARTING):
+        return _starting(state, workload, timing, at)
+    return _serving(state, workload, at)
+
+
+def _pending(timing: Timing, at: datetime) -> Step:
+    if timing.not_before is not None and timing.not_before > at:
+        return Step(look_at=timing.not_before)
+    return Step(place=True)
+
+
+def _exited(state: str, workload: WorkloadFacts) -> Step:
+    if state == states.DRAINING:
+        return Step(states.STOPPED, workload.message)
+    return Step(states.FAILED, workload.message, workload.exit_reason)
+
+
+def _draining(workload: WorkloadFacts, timing: Timing, at: datetime) -> Step:
+    over = timing.state_at + timing.stop_duration
+    if timing.drained_at is not None or at >= over:
+        return Step(stop=not workload.asked_to_stop, look_at=at + BUSY)
+    return Step(look_at=over)
+
+
+def _starting(state: str, workload: WorkloadFacts, timing: Timing, at: datetime) -> Step:
+    if workload.ready:
+        return Step(states.RUNNING, look_at=at + CALM)
+    if timing.deadline_at is not None and at >= timing.deadline_at:
+        why = f": {workload.probe_message}" if workload.probe_message else ""
+        return Step(states.FAILED, f"not ready within its deadline{why}", "error", stop=True)
+    if state == states.PROVISIONING and workload.state in ("pulling", "running"):
+        return Step(states.STARTING, look_at=timing.deadline_at)
+    return Step(look_at=timing.deadline_at)
+
+
+def _serving(state: str, workload: WorkloadFacts, at: datetime) -> Step:
+    if state == states.RUNNING and workload.ready is False:
+        return Step(states.UNHEALTHY, workload.probe_message, look_at=at + CALM)
+    if state == states.UNHEALTHY and workload.ready:
+        return Step(states.RUNNING, "its probe passes again", look_at=at + CALM)
+    return Step(look_at=at + CALM)
