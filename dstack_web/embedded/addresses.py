@@ -1,0 +1,80 @@
+"""Where the server listens: read from the environment, and free before anything starts."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dstack_web.embedded.processes import StartFailed
+
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what to call where all addresses listen
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """`bind` is the address of the dashboard and of the gateway."""
+
+    bind: str
+    port: int
+    gateway_port: int
+    public_url: str
+    gateway_domain: str
+
+    @property
+    def local_host(self) -> str:
+        """The address at which processes of this machine reach the server."""
+        return EVERYWHERE.get(self.bind, self.bind)
+
+    @property
+    def local_url(self) -> str:
+        host = f"[{self.local_host}]" if ":" in self.local_host else self.local_host
+        return f"http://{host}:{self.port}"
+
+
+def from_environment(environ: Mapping[str, str]) -> Addresses:
+    """This function will read the addresses. Raises StartFailed naming the wrong variable."""
+    bind = environ.get("DSTACK_BIND") or "127.0.0.1"
+    port = port_number(environ, "DSTACK_PORT", 3000)
+    gateway_port = port_number(environ, "DSTACK_GATEWAY_PORT", 8080)
+    if port == gateway_port:
+        raise StartFailed(f"DSTACK_PORT and DSTACK_GATEWAY_PORT are both {port}; change one")
+    public_url = environ.get("DSTACK_PUBLIC_URL") or f"http://127.0.0.1:{port}"
+    domain = environ.get("DSTACK_GATEWAY_DOMAIN") or "localhost"
+    return Addresses(bind, port, gateway_port, public_url.rstrip("/"), domain)
+
+
+def port_number(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
+        raise StartFailed(f"{name} must be a number from 1 to 65535, not {text[:40]!r}")
+    return int(text)
+
+
+def require_free(addresses: Addresses) -> None:
+    """This function will raise StartFailed when something listens on one of the two ports."""
+    for name, port in (
+        ("DSTACK_PORT", addresses.port),
+        ("DSTACK_GATEWAY_PORT", addresses.gateway_port),
+    ):
+        require_free_port(host=addresses.bind, port=port, variable=name)
+
+
+def require_free_port(*, host: str, port: int, variable: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # Connections of the last run that are not quite closed do not hold the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StartFailed(refusal(error, host=host, port=port, variable=variable)) from error
+
+
+def refusal(error: OSError, *, host: str, port: int, variable: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is already in use; stop what uses it, or set {variable}"
+    if error.errno == errno.EACCES:
+        return f"Port {port} needs more rights than this user has; set {variable} above 1023"
+    return f"Cannot listen on {host} port {port} ({error.strerror}); check DSTACK_BIND"

@@ -1,0 +1,216 @@
+"""Which processes make the server: their commands, their environments, how each is stopped.
+
+A child gets only the variables that it needs. The agent runs people's programs, so nothing of the
+server's secrets may be in its environment; the gateway needs its own token and no database.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dstack_web.embedded import ready
+from dstack_web.embedded.addresses import Addresses
+from dstack_web.embedded.home import Home, Secrets
+from dstack_web.embedded.postgres import Postgres
+from dstack_web.embedded.valkey import Valkey
+
+PYTHON = [sys.executable, "-P", "-m"]
+CELERY = [*PYTHON, "celery", "-A", "dstack_web.celery"]
+# Nobody asks the embedded workers anything by remote control, so they need not find each other.
+ALONE = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+CONTROL_THREADS, OUTSIDE_THREADS, WEB_CONNECTIONS = 2, 8, 10
+
+FROM_THE_USER = (
+    ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
+    + ("XDG_RUNTIME_DIR", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+    + ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    + ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+)
+FOR_THE_AGENT = ("DOCKER_HOST", "DOCKER_CONFIG", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+FIRST_START_ONLY = ("DSTACK_ADMIN_PASSWORD", "DSTACK_ADMIN_TOKEN")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """One process to keep running.
+
+    `death_signal` is what the kernel sends it when the supervisor is gone: programs that have
+    children of their own get one that they can handle.
+    """
+
+    name: str
+    argv: list[str]
+    env: Mapping[str, str]
+    is_ready: Callable[[], bool] = field(default=lambda: True)
+    stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGKILL
+    stop_seconds: float = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that the commands are made of. A server that is not embedded is None."""
+
+    home: Home
+    addresses: Addresses
+    secrets: Secrets
+    environ: Mapping[str, str]
+    postgres: Postgres | None
+    valkey: Valkey | None
+    static_root: Path
+    python_path: str = ""
+
+    @property
+    def database_url(self) -> str:
+        return self.postgres.url() if self.postgres else self.environ["DATABASE_URL"]
+
+    @property
+    def redis_url(self) -> str:
+        return self.valkey.url() if self.valkey else self.environ["REDIS_URL"]
+
+
+def servers(plan: Plan) -> list[Child]:
+    """This function will return the embedded servers, which start first and stop last."""
+    env = {"PATH": plan.environ.get("PATH", ""), "LANG": "C.UTF-8", "TZ": "UTC"}
+    found = []
+    if plan.postgres:
+        found.append(
+            Child(
+                name="postgres",
+                argv=plan.postgres.argv(),
+                env=env,
+                is_ready=plan.postgres.is_ready,
+                stop_signal=signal.SIGINT,
+                death_signal=signal.SIGINT,
+            )
+        )
+    if plan.valkey:
+        found.append(
+            Child(name="valkey", argv=plan.valkey.argv(), env=env, is_ready=plan.valkey.is_ready)
+        )
+    return found
+
+
+def services(plan: Plan) -> list[Child]:
+    """This function will return everything that stands on the servers, in order of start."""
+    return [web(plan), gateway(plan), *workers(plan), beat(plan), agent(plan)]
+
+
+def web(plan: Plan) -> Child:
+    bind = ["--host", plan.addresses.bind, "--port", str(plan.addresses.port)]
+    # One loop in one process is plenty for a dashboard, and half the memory of two.
+    size = ["--workers", "1", "--runtime-mode", "st", "--loop", "asyncio", "--no-ws"]
+    static = ["--static-path-route", "/static", "--static-path-mount", str(plan.static_root)]
+    respawn = ["--respawn-failed-workers", "--workers-kill-timeout", "3"]
+    quiet = ["--log-level", "warning"]
+    return Child(
+        name="web",
+        argv=[
+            *[*PYTHON, "granian", "--interface", "asginl", *bind, *size, *static],
+            *[*respawn, *quiet, "dstack_web.asgi:application"],
+        ],
+        env={**server_env(plan), "DSTACK_DB_POOL": str(WEB_CONNECTIONS)},
+        is_ready=lambda: ready.answers(
+            host=plan.addresses.local_host, port=plan.addresses.port, path="/readyz", wanted={200}
+        ),
+        death_signal=signal.SIGTERM,
+    )
+
+
+def workers(plan: Plan) -> list[Child]:
+    return [
+        worker(plan, queue="control", threads=CONTROL_THREADS),
+        worker(plan, queue="outside", threads=OUTSIDE_THREADS),
+    ]
+
+
+def worker(plan: Plan, *, queue: str, threads: int) -> Child:
+    pool = ["-P", "threads", "-c", str(threads), "-Q", queue, "-n", f"{queue}@%h"]
+    return Child(
+        name=f"worker-{queue}",
+        argv=[*CELERY, "worker", *pool, *ALONE, "-l", "INFO"],
+        env={**server_env(plan), "DSTACK_DB_POOL": str(threads)},
+    )
+
+
+def beat(plan: Plan) -> Child:
+    # The schedule lies in the code and what was due is found in the database: nothing to keep.
+    schedule = ["-S", "celery.beat:Scheduler", "--pidfile=", "-l", "WARNING"]
+    return Child(name="beat", argv=[*CELERY, "beat", *schedule], env=server_env(plan))
+
+
+def gateway(plan: Plan) -> Child:
+    port = plan.addresses.gateway_port
+    return Child(
+        name="gateway",
+        argv=[*PYTHON, "gateway"],
+        env={
+            **common_env(plan),
+            "DSTACK_URL": plan.addresses.local_url,
+            "DSTACK_GATEWAY_TOKEN": plan.secrets.gateway_token,
+            "DSTACK_GATEWAY_HOME": str(plan.home.folder("gateway")),
+            "DSTACK_GATEWAY_BIND": plan.addresses.bind,
+            "DSTACK_GATEWAY_PORT": str(port),
+        },
+        is_ready=lambda: ready.answers(host=plan.addresses.local_host, port=port, path="/"),
+        death_signal=signal.SIGTERM,
+    )
+
+
+def agent(plan: Plan) -> Child:
+    # It must be able to die without its replicas: the next one takes them over. Asked to stop, it
+    # stops them, which may take it most of the ten seconds that a stop may last.
+    return Child(
+        name="agent",
+        argv=[*PYTHON, "apps.agent"],
+        env={
+            **common_env(plan),
+            **picked(plan.environ, FOR_THE_AGENT),
+            "DSTACK_URL": plan.addresses.local_url,
+            "DSTACK_AGENT_TOKEN": plan.secrets.agent_token,
+            "DSTACK_AGENT_HOME": str(plan.home.folder("agent")),
+        },
+        stop_seconds=8.5,
+    )
+
+
+def server_env(plan: Plan) -> dict[str, str]:
+    """This function will return the environment of every process that loads Django's settings."""
+    own = {key: value for key, value in plan.environ.items() if key.startswith("DSTACK_")}
+    for name in FIRST_START_ONLY:
+        own.pop(name, None)
+    return {
+        **common_env(plan),
+        **own,
+        "DJANGO_SETTINGS_MODULE": "dstack_web.settings",
+        "DSTACK_HOME": str(plan.home.root),
+        "DSTACK_PORT": str(plan.addresses.port),
+        "DSTACK_GATEWAY_PORT": str(plan.addresses.gateway_port),
+        "DSTACK_PUBLIC_URL": plan.addresses.public_url,
+        "DSTACK_GATEWAY_DOMAIN": plan.addresses.gateway_domain,
+        "DSTACK_STATIC_ROOT": str(plan.static_root),
+        "DSTACK_SECRET_KEY": plan.secrets.secret_key,
+        "DSTACK_ENCRYPTION_KEYS": ",".join(plan.secrets.encryption_keys),
+        "DATABASE_URL": plan.database_url,
+        "REDIS_URL": plan.redis_url,
+    }
+
+
+def common_env(plan: Plan) -> dict[str, str]:
+    env = {
+        **picked(plan.environ, FROM_THE_USER),
+        "PYTHONUNBUFFERED": "1",
+        # glibc gives each thread a heap of its own, which a small server pays for in megabytes.
+        "MALLOC_ARENA_MAX": "2",
+    }
+    if plan.python_path:
+        env["PYTHONPATH"] = plan.python_path
+    return env
+
+
+def picked(environ: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    return {name: environ[name] for name in names if name in environ}

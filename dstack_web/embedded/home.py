@@ -1,0 +1,150 @@
+"""The home folder of a server: where everything lies, and the secrets that are made for it.
+
+config.yml            the command line's configuration, mode 0600
+server/pg  valkey     the embedded servers
+server/run            sockets, and which processes run
+server/logs           one file a child
+server/blobs          uploads
+server/agent gateway  what these two keep
+server/secrets.json   mode 0600
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from apps.core.ids import new_token
+from dstack_web.embedded.processes import StartFailed
+
+FOLDERS = ("pg", "valkey", "run", "logs", "blobs", "agent", "gateway")
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What only this server knows; `encryption_keys` are Fernet keys, newest first."""
+
+    secret_key: str
+    encryption_keys: list[str]
+    agent_token: str
+    gateway_token: str
+
+
+@dataclass(frozen=True)
+class Home:
+    """One home folder; `server` holds what the server keeps in it."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Home:
+        """This function will find the home that the environment names, `~/.dstack-web` if none."""
+        text = environ.get("DSTACK_HOME") or "~/.dstack-web"
+        return cls(Path(text).expanduser().absolute())
+
+    @property
+    def server(self) -> Path:
+        return self.root / "server"
+
+    def folder(self, name: str) -> Path:
+        return self.server / name
+
+    def log(self, child: str) -> Path:
+        return self.server / "logs" / f"{child}.log"
+
+    def prepare(self) -> None:
+        """This function will make the folders, mode 0700. Raises StartFailed."""
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self.server, *(self.folder(name) for name in FOLDERS)):
+                folder.mkdir(mode=0o700, exist_ok=True)
+                folder.chmod(0o700)
+        except OSError as error:
+            raise StartFailed(
+                f"{error.filename} cannot be used ({error.strerror}); "
+                "set DSTACK_HOME to a folder that you may write to"
+            ) from error
+
+    def lock(self) -> int:
+        """This function will claim the home for this process until it ends.
+
+        Returns the open lock, to be kept. Raises StartFailed when another server runs on it.
+        """
+        lock = os.open(self.server / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(lock, 20).decode(errors="replace").strip()
+            os.close(lock)
+            raise StartFailed(
+                f"dstack-web already runs on {self.root} (process {owner}); "
+                "stop it, or set DSTACK_HOME to another folder"
+            ) from None
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
+        return lock
+
+    def secrets(self, environ: Mapping[str, str]) -> Secrets:
+        """This function will read the secrets, making those that are missing; the environment wins.
+
+        Raises StartFailed when the file cannot be understood: new keys would lose old data.
+        """
+        path = self.server / "secrets.json"
+        kept = read_secrets(path)
+        made = {**new_secrets(), **kept}
+        if made != kept:
+            write_private(path, json.dumps(made, indent=2))
+        keys = [key.strip() for key in environ.get("DSTACK_ENCRYPTION_KEYS", "").split(",")]
+        return Secrets(
+            secret_key=environ.get("DSTACK_SECRET_KEY") or made["secret_key"],
+            encryption_keys=[key for key in keys if key] or made["encryption_keys"].split(","),
+            agent_token=made["agent_token"],
+            gateway_token=made["gateway_token"],
+        )
+
+    def write_cli_config(self, *, url: str, token: str) -> None:
+        """This function will give the command line its first project, unless it has some."""
+        path = self.root / "config.yml"
+        if not path.exists():
+            project = {"name": "main", "url": url, "token": token, "default": True}
+            write_private(path, yaml.safe_dump({"projects": [project]}, sort_keys=False))
+
+
+def new_secrets() -> dict[str, str]:
+    return {
+        "secret_key": secrets.token_urlsafe(48),
+        "encryption_keys": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "agent_token": new_token("a"),
+        "gateway_token": new_token("g"),
+    }
+
+
+def read_secrets(path: Path) -> dict[str, str]:
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise StartFailed(f"{path} cannot be read ({error}); restore it from a backup") from error
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise StartFailed(f"{path} must hold an object of texts; restore it from a backup")
+    return found
+
+
+def write_private(path: Path, text: str) -> None:
+    """This function will replace `path` in one step by a file that only this user may read."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

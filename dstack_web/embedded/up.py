@@ -1,0 +1,153 @@
+"""`manage.py up`: the whole server on one machine, in the foreground.
+
+It runs before Django's settings are read, since it makes the variables that they are read from.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from dstack_web.embedded import addresses, children, first_start, leftovers
+from dstack_web.embedded.children import Plan
+from dstack_web.embedded.home import Home
+from dstack_web.embedded.postgres import Postgres
+from dstack_web.embedded.processes import StartFailed
+from dstack_web.embedded.sockets import socket_folder
+from dstack_web.embedded.supervisor import StopRequested, Supervisor
+from dstack_web.embedded.valkey import Valkey
+
+CODE = Path(__file__).resolve().parent.parent
+SERVERS_SECONDS = 60  # a crash may leave PostgreSQL with much to redo
+SERVICES_SECONDS = 60
+USAGE = """usage: manage.py up
+
+Starts dstack-web on this machine and stays in the foreground; Ctrl-C stops everything.
+Settings are environment variables (DSTACK_HOME, DSTACK_PORT, DSTACK_GATEWAY_PORT, ...):
+README.md lists them all.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """This function will run the server until it is asked to stop, and return the exit code."""
+    if arguments:
+        asks_help = arguments[0] in {"-h", "--help"}
+        (sys.stdout if asks_help else sys.stderr).write(USAGE)
+        return 0 if asks_help else 2
+    home = Home.from_environment(os.environ)
+    supervisor = Supervisor(home=home, say=say_aside)
+    supervisor.take_signals()
+    try:
+        return run(supervisor, os.environ)
+    except (StartFailed, OSError) as error:
+        say_aside(str(error))
+        return 1
+
+
+def run(supervisor: Supervisor, environ: Mapping[str, str]) -> int:
+    """This function will start everything and watch it. Raises StartFailed, all being stopped."""
+    home = supervisor.home
+    listen = addresses.from_environment(environ)
+    home.prepare()
+    lock = home.lock()
+    leftovers.end(home.folder("run") / "children.json")
+    addresses.require_free(listen)
+    plan = make_plan(home, listen, environ)
+    servers, services = children.servers(plan), children.services(plan)
+    try:
+        start(supervisor, plan)
+        supervisor.watch()
+    except StopRequested:
+        say_aside("Stopping")
+    finally:
+        supervisor.stop([[child.name for child in services], [child.name for child in servers]])
+        remove_sockets(plan)
+        os.close(lock)
+    return 0
+
+
+def start(supervisor: Supervisor, plan: Plan) -> None:
+    servers, services = children.servers(plan), children.services(plan)
+    for child in servers:
+        supervisor.start(child)
+    supervisor.wait_ready(servers, seconds=SERVERS_SECONDS)
+    if plan.postgres:
+        plan.postgres.create_database()
+    account = first_start.prepare(plan=plan, supervisor=supervisor)
+    if account.token:
+        plan.home.write_cli_config(url=plan.addresses.public_url, token=account.token)
+    for child in services:
+        supervisor.start(child)
+    supervisor.wait_ready(services, seconds=SERVICES_SECONDS)
+    say(banner(plan, account))
+
+
+def make_plan(home: Home, listen: addresses.Addresses, environ: Mapping[str, str]) -> Plan:
+    sockets = socket_folder(home.folder("run"))
+    postgres = Postgres(data=home.folder("pg"), sockets=sockets)
+    valkey = Valkey(folder=home.folder("valkey"), sockets=sockets)
+    for server, variable in ((postgres, "DATABASE_URL"), (valkey, "REDIS_URL")):
+        if not environ.get(variable):
+            server.prepare()
+    return Plan(
+        home=home,
+        addresses=listen,
+        secrets=home.secrets(environ),
+        environ=environ,
+        postgres=None if environ.get("DATABASE_URL") else postgres,
+        valkey=None if environ.get("REDIS_URL") else valkey,
+        static_root=static_root(environ),
+        # A checkout that is not installed is found where it lies.
+        python_path=str(CODE.parent) if (CODE.parent / "manage.py").exists() else "",
+    )
+
+
+def static_root(environ: Mapping[str, str]) -> Path:
+    """This function will find the collected static files: in a wheel, or beside a checkout."""
+    packaged, beside = CODE / "_static", CODE.parent / "staticfiles"
+    found = Path(environ.get("DSTACK_STATIC_ROOT") or (packaged if packaged.is_dir() else beside))
+    if not found.is_dir():
+        raise StartFailed(f"{found} is missing; run `make assets` to collect the static files")
+    return found.absolute()
+
+
+def banner(plan: Plan, account: first_start.Account) -> str:
+    """This function will say where everything is; a secret only at the start that made it."""
+    domain, port = plan.addresses.gateway_domain, plan.addresses.gateway_port
+    password = account.password or "the password shown at the first start"
+    token = account.token or f"the one shown at the first start, or in {plan.home.root}/config.yml"
+    by_path = f"http://{domain}:{port}/services/main/<run name>/"
+    return "\n".join(
+        (
+            "dstack-web is ready",
+            f"  Dashboard   {plan.addresses.public_url}",
+            f"  Sign in     admin / {password}",
+            f"  API token   {token}",
+            f"  Services    http://<run name>.{domain}:{port}   (or {by_path})",
+            f"  OpenAI API  http://{domain}:{port}/v1",
+        )
+    )
+
+
+def remove_sockets(plan: Plan) -> None:
+    """Sockets that had to lie outside the home leave nothing behind."""
+    server = plan.postgres or plan.valkey
+    if server and not server.sockets.is_relative_to(plan.home.root):
+        shutil.rmtree(server.sockets, ignore_errors=True)
+
+
+def say(text: str) -> None:
+    # A terminal that has gone away is no reason to stop.
+    with suppress(OSError):
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+def say_aside(text: str) -> None:
+    with suppress(OSError):
+        sys.stderr.write(f"dstack-web: {text}\n")
+        sys.stderr.flush()

@@ -1,0 +1,156 @@
+"""The supervisor with real processes: what dies comes back, what stops leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dstack_web.embedded import processes
+from dstack_web.embedded.processes import ProcessId
+
+HOST = Path(__file__).with_name("host.py")
+SECONDS = 10
+# Ignores TERM and has a child of its own.
+STUBBORN = ["sh", "-c", "trap '' TERM; sleep 300 & while :; do sleep 1; done"]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.02)
+
+
+class Host:
+    """A running `host.py`: its home and its process."""
+
+    def __init__(self, home: Path, **children: list[str]) -> None:
+        self.home = home
+        table = [{"name": name, "argv": argv} for name, argv in children.items()]
+        self.process = subprocess.Popen(
+            [sys.executable, str(HOST), str(home), json.dumps(table)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def says(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def pid(self, name: str) -> ProcessId:
+        content = json.loads((self.home / "server/run/children.json").read_text())
+        return ProcessId(*content["children"][name])
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Host]]:
+    hosts: list[Host] = []
+
+    def start_one(**children: list[str]) -> Host:
+        host = Host(tmp_path / "a home", **children)
+        hosts.append(host)
+        assert host.says() == "ready"
+        return host
+
+    yield start_one
+    for host in hosts:
+        host.process.kill()
+        host.process.wait()
+        if host.process.stdout:
+            host.process.stdout.close()
+
+
+def test_starts_a_killed_child_again_and_says_so(start: Callable[..., Host]) -> None:
+    host = start(one=["sleep", "300"])
+    before = host.pid("one")
+
+    os.kill(before.pid, signal.SIGKILL)
+
+    assert host.says().startswith("one ended (SIGKILL); starting it again in 0.1 s")
+    wait_for(lambda: host.pid("one") != before and host.pid("one").is_alive())
+
+
+def test_waits_longer_each_time_a_child_ends_at_once(start: Callable[..., Host]) -> None:
+    host = start(one=["false"])
+
+    said = [host.says() for _ in range(3)]
+
+    assert [line.split(" in ")[1].split(" s.")[0] for line in said] == ["0.1", "0.5", "1"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_stops_everything_and_exits_with_zero(
+    start: Callable[..., Host], how: signal.Signals
+) -> None:
+    host = start(one=["sleep", "300"], two=["sleep", "300"])
+    children = [host.pid("one"), host.pid("two")]
+
+    host.process.send_signal(how)
+
+    assert host.process.wait(SECONDS) == 0
+    assert not any(child.is_alive() for child in children)
+
+
+def test_repeated_signals_change_nothing(start: Callable[..., Host]) -> None:
+    host = start(one=STUBBORN)
+
+    host.process.send_signal(signal.SIGTERM)
+    assert host.says() == "stopping"
+    host.process.send_signal(signal.SIGTERM)
+    host.process.send_signal(signal.SIGINT)
+
+    assert host.process.wait(SECONDS) == 0
+
+
+def test_ends_a_child_that_ignores_the_signal_with_all_it_started(
+    start: Callable[..., Host],
+) -> None:
+    host = start(one=STUBBORN)
+    leader = host.pid("one")
+    wait_for(lambda: len(processes.session_members(leader.pid)) >= 2)
+
+    host.process.terminate()
+
+    assert host.process.wait(SECONDS) == 0
+    wait_for(lambda: processes.session_members(leader.pid) == [])
+
+
+def test_children_die_with_a_killed_supervisor(start: Callable[..., Host]) -> None:
+    host = start(one=["sleep", "300"])
+    child = host.pid("one")
+
+    host.process.kill()
+
+    wait_for(lambda: not child.is_alive())
+
+
+def test_ends_what_a_killed_supervisor_left(start: Callable[..., Host]) -> None:
+    killed = start(one=STUBBORN)
+    left = killed.pid("one")
+    wait_for(lambda: len(processes.session_members(left.pid)) >= 2)
+    killed.process.kill()
+    killed.process.wait()
+    assert processes.session_members(left.pid) != []
+
+    start(one=["sleep", "300"])
+
+    wait_for(lambda: processes.session_members(left.pid) == [])
+
+
+def test_refuses_a_second_copy_on_the_same_home(start: Callable[..., Host]) -> None:
+    first = start(one=["sleep", "300"])
+
+    second = subprocess.run(
+        [sys.executable, str(HOST), str(first.home), "[]"], capture_output=True, text=True
+    )
+
+    assert second.returncode == 1
+    assert f"already runs on {first.home} (process {first.process.pid})" in second.stderr
