@@ -14,6 +14,7 @@ from dstack_web.embedded import leftovers
 from dstack_web.embedded.children import Child
 from dstack_web.embedded.home import Home
 from dstack_web.embedded.supervisor import StopRequested, Supervisor
+from dstack_web.embedded.up import say
 
 
 def main() -> None:
@@ -21,17 +22,17 @@ def main() -> None:
     home.prepare()
     lock = home.lock()
     leftovers.end(home.folder("run") / "children.json")
-    supervisor = Supervisor(home=home, say=lambda text: print(text, flush=True))
+    supervisor = Supervisor(home=home, say=say)
     supervisor.take_signals()
     env = {"PATH": os.environ["PATH"]}
     children = [Child(env=env, stop_seconds=1, **entry) for entry in json.loads(sys.argv[2])]
     try:
         for child in children:
             supervisor.start(child)
-        print("ready", flush=True)
+        say("ready")
         supervisor.watch()
     except StopRequested:
-        print("stopping", flush=True)
+        say("stopping")
     supervisor.stop([[child.name for child in children]])
     os.close(lock)
 

