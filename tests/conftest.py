@@ -10,6 +10,7 @@ import pytest
 import redis
 from django.db import connection
 
+from tests import programs
 from tests.servers import servers
 
 
@@ -50,3 +51,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("DSTACK_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a real Chromium; without one the test is skipped, or fails in CI."""
+    return programs.require_program(*programs.CHROMIUM, package="chromium fonts-dejavu-core")

@@ -1,0 +1,31 @@
+"""Programs of the machine that some tests need, and what happens where one is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import NoReturn
+
+import pytest
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def require_program(*names: str, package: str) -> str:
+    """This function will return the path of the first of `names` that the machine has.
+
+    Without one the test is skipped with the reason, and fails where CI is set, since there
+    `.ci/run` installs everything.
+    """
+    search = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    for name in names:
+        if found := shutil.which(name, path=search):
+            return found
+    return missing(f"no {names[0]} on this machine: apt-get install {package}")
+
+
+def missing(reason: str) -> NoReturn:
+    """This function will skip the test, or fail it in CI, with the reason."""
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
