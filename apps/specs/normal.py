@@ -1,0 +1,55 @@
+"""What was read -> the spec: older keys become newer ones, the rest of the defaults is filled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apps.specs.policy import IDLE_SECONDS, Policy, Retry
+from apps.specs.probes import model_probe
+from apps.specs.service import ServiceKeys, ServiceSpec
+
+# A key -> the older keys that say the same.
+_OLDER = {
+    "retry": ("retry_policy",),
+    "idle_duration": ("termination_policy", "termination_idle_time"),
+}
+
+
+def normalised(keys: ServiceKeys, values: Mapping[str, Any]) -> ServiceSpec:
+    """This function will turn what was read into a spec; `values` is what was written."""
+    fields = fields_of(keys) | modern(keys)
+    if not keys.probes and "probes" not in keys.model_fields_set and keys.model is not None:
+        if keys.model.format == "openai":
+            fields["probes"] = [model_probe(keys.model)]
+    return ServiceSpec.of(**fields, written=written_keys(values))
+
+
+def fields_of(section: Policy) -> dict[str, object]:
+    """This function will return the values of a section by field name."""
+    return {name: getattr(section, name) for name in type(section).model_fields}
+
+
+def modern(policy: Policy) -> dict[str, object]:
+    """This function will return what the older keys mean, under the newer fields."""
+    fields: dict[str, object] = {}
+    older = policy.retry_policy
+    if older is not None:
+        seconds = older.limit_seconds or older.duration_seconds
+        fields["retry"] = Retry.of(duration_seconds=seconds) if older.retry else None
+    if policy.termination_policy == "dont-destroy":
+        fields["idle_duration_seconds"] = None
+    elif {"termination_policy", "termination_idle_seconds"} & policy.model_fields_set:
+        named = "termination_idle_seconds" in policy.model_fields_set
+        fields["idle_duration_seconds"] = policy.termination_idle_seconds if named else IDLE_SECONDS
+    return fields
+
+
+def written_keys(values: Mapping[str, Any]) -> list[str]:
+    """This function will return the keys that have a value, with those inside `resources`."""
+    given = {key for key, value in values.items() if value is not None}
+    resources = values.get("resources")
+    if isinstance(resources, Mapping):
+        given |= {f"resources.{key}" for key, value in resources.items() if value is not None}
+    given |= {new for new, olds in _OLDER.items() if given & set(olds)}
+    return sorted(given)

@@ -1,0 +1,128 @@
+"""The door of this package: text -> ServiceSpec, and what flags, profiles and secrets do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apps.specs import rules
+from apps.specs.document import Document, read
+from apps.specs.errors import Misfit, Path, SpecError, SpecProblem
+from apps.specs.interpolation import (
+    fill_env,
+    interpolate,
+    misplaced_references,
+    missing_env,
+    secret_names,
+)
+from apps.specs.nodes import MAX_BYTES
+from apps.specs.normal import normalised
+from apps.specs.overrides import apply_overrides
+from apps.specs.profiles import Profile, apply_profile, parse_profiles, read_profile
+from apps.specs.reading import Wrong, read_section
+from apps.specs.scaling import Replicas, read_replicas
+from apps.specs.service import ServiceKeys, ServiceSpec
+from apps.specs.support import NOT_YET, refusal
+from apps.specs.words import found
+
+__all__ = [
+    "Profile",
+    "apply_overrides",
+    "apply_profile",
+    "decode",
+    "fill_env",
+    "interpolate",
+    "missing_env",
+    "parse",
+    "parse_profiles",
+    "parse_replicas",
+    "read_profile",
+    "secret_names",
+]
+
+_OTHER_TYPES = ("task", "dev-environment", "fleet", "gateway", "volume", "preset")
+
+
+def parse(text: str, *, not_yet: Mapping[str, str] = NOT_YET) -> ServiceSpec:
+    """This function will read the configuration of a service.
+
+    Keys in `not_yet` are refused. Raises SpecError with all problems, in file order.
+    """
+    document = read(text)
+    if document.data is None:
+        raise _only(document, (), "the configuration is empty: it needs type, commands and port")
+    if not isinstance(document.data, dict):
+        raise _only(
+            document,
+            (),
+            f"expected a mapping of keys such as type and commands, {found(document.data)}",
+        )
+    if document.data.get("type") in _OTHER_TYPES:
+        wrong = f"`type: {document.data['type']}` is not supported: expected service"
+        raise _only(document, ("type",), wrong)
+    return _service(document, document.data, not_yet)
+
+
+def decode(data: bytes) -> str:
+    """This function will turn the bytes of a file into text.
+
+    Raises SpecError when they are more than 1 MB or not UTF-8.
+    """
+    if len(data) > MAX_BYTES:
+        size = max(len(data) / 1e6, 1.1)
+        raise SpecError(
+            [SpecProblem("", None, None, f"configuration is {size:.1f} MB; at most 1 MB")]
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        message = "not UTF-8 text: save the file as UTF-8"
+        raise SpecError([SpecProblem("", line, column, message)]) from error
+
+
+def parse_replicas(value: str | int) -> Replicas:
+    """This function will read `3` or `1..4`, as `dstack scale` takes it; raises SpecError."""
+    try:
+        return read_replicas(value)
+    except Misfit as misfit:
+        raise SpecError([SpecProblem("replicas", None, None, str(misfit))]) from misfit
+
+
+def _service(document: Document, values: dict[str, Any], not_yet: Mapping[str, str]) -> ServiceSpec:
+    listed = isinstance(values.get("replicas"), list) and values.get("groups") is None
+    if listed:
+        # The older form of groups: a list under `replicas`.
+        values = {**values, "groups": values["replicas"]}
+        del values["replicas"]
+    keys, wrongs = read_section(ServiceKeys, values)
+    wrongs += [Wrong(path, message) for path, message in rules.broken(values)]
+    wrongs += [Wrong(path, message) for path, message in misplaced_references(values)]
+    wrongs += [
+        Wrong((key,), refusal(key, not_yet[key]), at_key=True)
+        for key in values
+        if key in not_yet and values[key]
+    ]
+    if wrongs or keys is None:
+        raise SpecError(_placed(document, wrongs, {"groups": "replicas"} if listed else {}))
+    return normalised(keys, values)
+
+
+def _placed(
+    document: Document, wrongs: list[Wrong], renamed: Mapping[str, str]
+) -> list[SpecProblem]:
+    problems: dict[SpecProblem, None] = {}
+    for wrong in wrongs:
+        path = wrong.path
+        if path and path[0] in renamed:
+            path = (renamed[str(path[0])], *path[1:])
+        problems[document.problem(path, wrong.message, at_key=wrong.at_key)] = None
+    return sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+
+
+def _only(document: Document, path: Path, message: str) -> SpecError:
+    problem = document.problem(path, message)
+    if problem.line is None:
+        problem = SpecProblem(problem.path, 1, 1, message)
+    return SpecError([problem])

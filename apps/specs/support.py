@@ -1,0 +1,49 @@
+"""Keys that are read but do not act yet. Each is refused by name; the table shrinks as they come.
+
+Kept out of the table, though they change nothing on this machine: `creation_policy` and
+`idle_duration` (the host exists and is never destroyed, so both already hold), `spot_policy`,
+`max_price`, `backends`, `regions`, `instance_types` (they choose among offers), `tags` (kept and
+shown).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_NO_POOLS = "there are no pools; use idle_duration"
+_ONE_NODE = "a replica is one machine"
+
+# key -> what to do instead, empty where there is nothing to say
+NOT_YET: Mapping[str, str] = {
+    "volumes": "",
+    "files": "the uploaded folder is there already",
+    "repos": "the uploaded folder is there already",
+    "single_branch": "",
+    "groups": "give one number or range of replicas",
+    "rate_limits": "",
+    "max_concurrency": "",
+    "hold": "",
+    "idle_timeout": "",
+    "schedule": "",
+    "utilization_policy": "",
+    "priority": "",
+    "docker": "use an image that holds Docker, with `privileged: true`",
+    "nvcc": "use an image that holds nvcc",
+    "dstack": "",
+    "fleets": "",
+    "instances": "",
+    "reservation": "",
+    "availability_zones": "use regions",
+    "backend_options": "",
+    "startup_order": _ONE_NODE,
+    "stop_criteria": _ONE_NODE,
+    "setup": "put these lines before the others in commands",
+    "home_dir": "use working_dir",
+    "pool_name": _NO_POOLS,
+    "instance_name": _NO_POOLS,
+}
+
+
+def refusal(key: str, advice: str) -> str:
+    """This function will say that a key does not act yet."""
+    return f"not supported yet: {key}" + (f" ({advice})" if advice else "")
