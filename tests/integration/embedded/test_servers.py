@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -21,19 +22,33 @@ from dstack_web.embedded.sockets import socket_folder
 from dstack_web.embedded.valkey import Valkey
 
 
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[Postgres]:
-    home = tmp_path / "a home with spaces" / ("long" * 40)
-    server = Postgres(data=home / "pg", sockets=socket_folder(home / "run"))
+@contextmanager
+def running(server: Postgres) -> Iterator[int]:
+    """Run the server and give its pid."""
     server.prepare()
-    log = tmp_path / "pg.log"
+    log = server.data.with_suffix(".log")
     process = processes.spawn(argv=server.argv(), env={"PATH": os.defpath}, log=log)
-    processes.wait_ready(
-        name="PostgreSQL", process=process, is_ready=server.is_ready, log=log, seconds=20
-    )
-    yield server
-    processes.stop(process=process, how=signal.SIGINT, seconds=10)
-    shutil.rmtree(server.sockets)
+    try:
+        processes.wait_ready(
+            name="PostgreSQL", process=process, is_ready=server.is_ready, log=log, seconds=20
+        )
+        yield process.pid
+    finally:
+        processes.stop(process=process, how=signal.SIGINT, seconds=10)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Postgres]:
+    home = tmp_path / "a home with spaces" / ("long" * 40)
+    made = Postgres(data=home / "pg", sockets=socket_folder(home / "run"))
+    yield made
+    shutil.rmtree(made.sockets)
+
+
+@pytest.fixture
+def started(server: Postgres) -> Iterator[Postgres]:
+    with running(server):
+        yield server
 
 
 def test_postgres_serves_from_a_home_with_spaces_and_a_long_path(started: Postgres) -> None:
@@ -51,6 +66,25 @@ def test_postgres_keeps_its_socket_to_this_user(started: Postgres) -> None:
     with psycopg.connect(started.url(name="postgres")) as connection:
         row = connection.execute("SHOW listen_addresses").fetchone()
     assert row == ("",)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to give up its uid")
+def test_postgres_runs_where_the_kernel_forbids_namespaces(
+    server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(server):
+        server.create_database()
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "setpriv").symlink_to(str(shutil.which("setpriv")))
+
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tools))
+        with running(server) as pid:
+            assert "Uid:\t65534" in Path(f"/proc/{pid}/status").read_text()
+            psycopg.connect(server.url()).close()
+    with running(server):
+        psycopg.connect(server.url()).close()
 
 
 def test_valkey_answers_on_its_socket(redis_url: str) -> None:

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from dstack_web.embedded import addresses
+from dstack_web.embedded.processes import StartFailed
+
+
+def test_listens_on_loopback_by_default() -> None:
+    found = addresses.from_environment({})
+
+    assert (found.bind, found.port, found.gateway_port) == ("127.0.0.1", 3000, 8080)
+    assert found.public_url == "http://127.0.0.1:3000"
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "65536", "-1", "80a", "３０００", "1e3", " ", "9" * 5000, "$(id)"]
+)
+def test_refuses_a_port_that_is_no_port(text: str) -> None:
+    with pytest.raises(StartFailed, match="DSTACK_PORT must be a number from 1 to 65535, not"):
+        addresses.from_environment({"DSTACK_PORT": text})
+
+
+def test_refuses_one_port_for_both() -> None:
+    with pytest.raises(StartFailed, match="are both 8080; change one"):
+        addresses.from_environment({"DSTACK_PORT": "8080"})
+
+
+@pytest.mark.parametrize(
+    ("bind", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:3000"),
+        ("0.0.0.0", "http://127.0.0.1:3000"),
+        ("::", "http://[::1]:3000"),
+        ("10.1.2.3", "http://10.1.2.3:3000"),
+    ],
+)
+def test_children_call_an_address_that_exists_here(bind: str, url: str) -> None:
+    assert addresses.from_environment({"DSTACK_BIND": bind}).local_url == url
+
+
+def test_says_which_port_is_taken_and_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(StartFailed, match=f"Port {port} is already in use; .* DSTACK_PORT"):
+            addresses.require_free_port(host="127.0.0.1", port=port, variable="DSTACK_PORT")
+
+
+def test_says_that_an_address_is_not_of_this_machine() -> None:
+    with pytest.raises(StartFailed, match="Cannot listen on 192.0.2.1 .* check DSTACK_BIND"):
+        addresses.require_free_port(host="192.0.2.1", port=3000, variable="DSTACK_PORT")

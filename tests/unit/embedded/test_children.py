@@ -1,0 +1,93 @@
+"""The commands of the children, and what may be in whose environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dstack_web.embedded import addresses, children
+from dstack_web.embedded.children import Child, Plan
+from dstack_web.embedded.home import Home, Secrets
+from dstack_web.embedded.postgres import Postgres
+from dstack_web.embedded.valkey import Valkey
+
+SECRETS = Secrets(
+    secret_key="the-secret-key",
+    encryption_keys=["the-encryption-key"],
+    agent_token="dsk_a_x",
+    gateway_token="dsk_g_x",
+)
+ENVIRON = {
+    "PATH": "/usr/bin",
+    "AWS_SECRET_ACCESS_KEY": "of-the-user",
+    "DSTACK_ADMIN_PASSWORD": "the-password",
+    "DSTACK_LOG_LEVEL": "DEBUG",
+    "DOCKER_HOST": "unix:///d.sock",
+}
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    home = Home(tmp_path)
+    return Plan(
+        home=home,
+        addresses=addresses.from_environment({}),
+        secrets=SECRETS,
+        environ=ENVIRON,
+        postgres=Postgres(data=home.folder("pg"), sockets=home.folder("run")),
+        valkey=Valkey(folder=home.folder("valkey"), sockets=home.folder("run")),
+        static_root=tmp_path,
+    )
+
+
+def named(plan: Plan, name: str) -> Child:
+    return next(child for child in children.services(plan) if child.name == name)
+
+
+@pytest.mark.parametrize("name", ["agent", "gateway"])
+def test_who_needs_no_database_gets_nothing_of_the_servers_secrets(plan: Plan, name: str) -> None:
+    values = " ".join(named(plan, name).env.values())
+
+    for secret in ("the-secret-key", "the-encryption-key", "postgresql://", "unix:///tmp"):
+        assert secret not in values
+
+
+def test_agent_and_gateway_do_not_know_each_others_token(plan: Plan) -> None:
+    assert "dsk_g_x" not in named(plan, "agent").env.values()
+    assert "dsk_a_x" not in named(plan, "gateway").env.values()
+
+
+def test_no_child_inherits_what_it_has_no_use_for(plan: Plan) -> None:
+    everything = [*children.servers(plan), *children.services(plan)]
+    values = {value for child in everything for value in child.env.values()}
+
+    assert values.isdisjoint({"of-the-user", "the-password"})
+
+
+def test_settings_of_the_user_reach_the_server(plan: Plan) -> None:
+    assert named(plan, "web").env["DSTACK_LOG_LEVEL"] == "DEBUG"
+
+
+def test_only_the_agent_learns_where_the_container_engine_is(plan: Plan) -> None:
+    knowing = [child.name for child in children.services(plan) if "DOCKER_HOST" in child.env]
+
+    assert knowing == ["agent"]
+
+
+def test_no_secret_stands_in_a_command_line(plan: Plan) -> None:
+    everything = [*children.servers(plan), *children.services(plan)]
+    words = " ".join(word for child in everything for word in child.argv)
+
+    for secret in ("the-secret-key", "the-encryption-key", "dsk_a_x", "dsk_g_x"):
+        assert secret not in words
+
+
+def test_each_queue_has_a_worker(plan: Plan) -> None:
+    queues = [
+        child.argv[child.argv.index("-Q") + 1]
+        for child in children.services(plan)
+        if "worker" in child.argv
+    ]
+
+    assert queues == ["control", "outside"]
