@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from apps.specs.errors import Path, SpecError, SpecProblem, path_text
 from apps.specs.nodes import MAX_DEPTH, MAX_NODES, Mark, Node, compose
 
-Plain: TypeAlias = Union[None, bool, int, float, str, list["Plain"], dict[str, "Plain"]]
+Plain: TypeAlias = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
 
 _NULLS = {"", "~", "null", "Null", "NULL"}
 _BOOLS = {

@@ -1,4 +1,4 @@
-"""Durations: whole seconds, or a number with a unit (`90`, `"90"`, `5m`, `2 h`); meaning seconds."""
+"""Durations: whole seconds or a number with a unit (`90`, `"90"`, `5m`, `2 h`), as seconds."""
 
 from __future__ import annotations
 

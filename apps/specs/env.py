@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from apps.specs.document import written
@@ -66,7 +67,7 @@ def _from_mapping(value: Mapping[str, Any]) -> dict[str, str | None]:
     parts = Parts()
     env: dict[str, str | None] = {}
     for name, item in value.items():
-        env[name] = parts.read(name, lambda given, name=name: _mapped(name, given), item)
+        env[name] = parts.read(name, partial(_mapped, name), item)
     parts.done()
     return env
 

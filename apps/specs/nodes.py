@@ -153,7 +153,8 @@ class _Composer:
         return self._anchors[name]
 
     def _mark(self, event: yaml.Event) -> Mark:
-        return self._lines.mark(event.start_mark.index)
+        mark = event.start_mark
+        return self._lines.mark(mark.index if mark else 0)
 
     def _refuse(self, event: yaml.Event, message: str) -> SpecError:
         return _refuse(self._mark(event), message)

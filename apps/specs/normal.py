@@ -19,9 +19,9 @@ _OLDER = {
 def normalised(keys: ServiceKeys, values: Mapping[str, Any]) -> ServiceSpec:
     """This function will turn what was read into a spec; `values` is what was written."""
     fields = fields_of(keys) | modern(keys)
-    if not keys.probes and "probes" not in keys.model_fields_set and keys.model is not None:
-        if keys.model.format == "openai":
-            fields["probes"] = [model_probe(keys.model)]
+    asked = "probes" in keys.model_fields_set
+    if keys.model is not None and keys.model.format == "openai" and not asked:
+        fields["probes"] = [model_probe(keys.model)]
     return ServiceSpec.of(**fields, written=written_keys(values))
 
 

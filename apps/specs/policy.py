@@ -1,4 +1,4 @@
-"""The keys of a profile, which may stand in the service's file as well: where, how long, how dear."""
+"""The keys of a profile, which may stand in the service's file too: where, how long, how dear."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue
 
 from apps.specs.cron import read_cron
-from apps.specs.durations import DURATION, ENDLESS, LONGEST_SECONDS, seconds, seconds_or_off
+from apps.specs.durations import DURATION, ENDLESS, seconds, seconds_or_off
 from apps.specs.errors import Misfit
 from apps.specs.forms import OWN, Form, JsonSchema, Section
 from apps.specs.words import (
@@ -75,7 +75,7 @@ class Retry(Section):
 
 
 def read_retry(value: Any) -> Any:
-    """This function will read true (all events, an hour) or false; a mapping is left to the model."""
+    """This function will read true (all events, an hour) or false; the model reads a mapping."""
     if isinstance(value, Mapping):
         return value
     try:

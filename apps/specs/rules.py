@@ -90,8 +90,8 @@ def _group(
     scaling = scaling_problem(group)
     if scaling:
         yield (*path, scaling[0]), scaling[1]
-    for key, message in _exclusions(group):
-        yield (*path, *key), message
+    for below, message in _exclusions(group):
+        yield (*path, *below), message
     if group.get("router") is not None:
         yield from _router(group, path, routers)
 

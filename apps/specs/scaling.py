@@ -73,7 +73,7 @@ class Scaling(Section):
     scale_to_zero_delay_seconds: Annotated[int | None, Form(_up, DURATION)] = Field(
         default=None,
         alias="scale_to_zero_delay",
-        description="Time without a request before the last replica goes; scale_down_delay if absent.",
+        description="Time without a request before the last replica goes.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Readers of single values: text, flags, numbers, choices, lists; and how to name what was found."""
+"""Readers of single values: text, flags, numbers, choices, lists; and names for what was found."""
 
 from __future__ import annotations
 
@@ -102,15 +102,12 @@ def flag(value: Any) -> bool:
 
 def whole(value: Any, *, least: int, most: int, of: str = "a whole number") -> int:
     """This function will read a whole number within bounds; text that holds one counts too."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        number = int(value)
-    elif isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
-        number = int(value)
-    else:
-        raise Misfit(f"expected {of} from {least} to {most}, {found(value)}")
-    if not least <= number <= most:
-        raise Misfit(f"expected {of} from {least} to {most}, {found(value)}")
-    return number
+    in_text = isinstance(value, str) and _WHOLE.fullmatch(value.strip())
+    if in_text or isinstance(value, int) and not isinstance(value, bool):
+        given = int(value)
+        if least <= given <= most:
+            return given
+    raise Misfit(f"expected {of} from {least} to {most}, {found(value)}")
 
 
 def number(value: Any) -> float:
