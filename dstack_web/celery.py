@@ -15,3 +15,22 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dstack_web.settings")
 app = Celery("dstack_web")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.conf.beat_schedule = {
+    # One second: what a lost hint costs. Two of them at once are harmless, since rows are claimed.
+    "sweep": {
+        "task": "dstack_web.tasks.sweep_due",
+        "schedule": 1.0,
+        "options": {"expires": 5, "ignore_result": True},
+    },
+    # Catches what a lost hint left unpublished; it writes nothing when nothing differs.
+    "publish": {
+        "task": "apps.routing.tasks.publish_all",
+        "schedule": 10.0,
+        "options": {"expires": 20, "ignore_result": True},
+    },
+    "prune": {
+        "task": "apps.telemetry.tasks.prune",
+        "schedule": 300.0,
+        "options": {"expires": 300, "ignore_result": True},
+    },
+}

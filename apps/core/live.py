@@ -12,11 +12,13 @@ import contextlib
 import json
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import redis.asyncio
+from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db import connection
 from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
@@ -25,6 +27,9 @@ PREFIX = "dstack:"
 # A page that does not read is cut loose from old hints: it will look at the database anyway.
 QUEUE_SIZE = 100
 RECONNECT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 60.0
+# How often whoever waits looks for itself, should the broker be away.
+LOOK_SECONDS = 2.0
 
 Hint = tuple[str, dict[str, Any]]
 
@@ -85,3 +90,40 @@ def hub() -> Hub:
     for old in [known for known in _hubs if known.is_closed()]:
         del _hubs[old]
     return _hubs.setdefault(loop, Hub())
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+async def from_database(read: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """This function will run `read` on a thread and give its connection back to the pool.
+
+    A view that waits must not sit on a connection: the pool is smaller than the crowd that waits.
+    """
+
+    def run() -> R:
+        try:
+            return read(*args, **kwargs)
+        finally:
+            connection.close()
+
+    return await sync_to_async(run)()
+
+
+async def wait_until(
+    channel: str, ready: Callable[[], Awaitable[R | None]], *, seconds: float
+) -> R | None:
+    """This function will ask `ready` now, after each hint on `channel`, and now and then, until it
+    answers something or `seconds` are over."""
+    end = asyncio.get_running_loop().time() + min(seconds, LONGEST_WAIT_SECONDS)
+    async with hub().listen([channel]) as hints:
+        while (answer := await ready()) is None:
+            left = end - asyncio.get_running_loop().time()
+            if left <= 0:
+                return None
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(hints.get(), min(left, LOOK_SECONDS))
+            while not hints.empty():
+                hints.get_nowait()
+    return answer

@@ -23,6 +23,7 @@ from apps.instances.models import Instance
 STARTED_AT = timezone.now()
 CALL_LEASE = timedelta(minutes=5)
 IDLE_AFTER = timedelta(minutes=5)
+NO_CAPACITY = "no-capacity"
 
 
 def advance(*, ids: Sequence[UUID], at: datetime) -> None:
@@ -81,14 +82,7 @@ def _create(instance: Instance, *, at: datetime) -> None:
     except BackendUnreachable as error:
         _retry(instance, str(error), at=timezone.now())
     except BackendError as error:
-        transition(
-            instance,
-            states.FAILED,
-            at=timezone.now(),
-            reason=str(error),
-            next_check_at=None,
-            error=str(error),
-        )
+        _fail(instance, str(error), at=timezone.now())
     else:
         _booted(instance, ref)
 
@@ -105,11 +99,17 @@ def _booted(instance: Instance, ref: str) -> None:
 def _retry(instance: Instance, error: str, *, at: datetime) -> None:
     attempts = instance.attempts + 1
     if attempts >= decide.MAX_ATTEMPTS and instance.state == states.CREATING:
-        transition(instance, states.FAILED, at=at, reason=error, next_check_at=None, error=error)
+        _fail(instance, error, at=at)
         return
     Instance.objects.filter(pk=instance.pk).update(
         attempts=attempts, error=error, next_check_at=at + decide.RETRY * 2 ** min(attempts, 6)
     )
+
+
+def _fail(instance: Instance, error: str, *, at: datetime) -> None:
+    with transaction.atomic():
+        transition(instance, states.FAILED, at=at, reason=error, next_check_at=None, error=error)
+        transition_all(_lose_workloads(instance, at, NO_CAPACITY, error), at=at)
 
 
 def _terminate(instance: Instance, *, at: datetime) -> None:
@@ -123,15 +123,14 @@ def _terminate(instance: Instance, *, at: datetime) -> None:
     now = timezone.now()
     with transaction.atomic():
         transition(instance, states.TERMINATED, at=now, next_check_at=None)
-        left = instance.workloads.exclude(state=states.EXITED)
-        lost = {"exit_reason": wire.REASON_HOST_STOPPED, "message": "its host went away"}
-        transition_all(
-            [
-                Change(w, states.EXITED, "its host went away", {**lost, "exited_at": now})
-                for w in left
-            ],
-            at=now,
-        )
+        message = "its host went away"
+        transition_all(_lose_workloads(instance, now, wire.REASON_HOST_STOPPED, message), at=now)
+
+
+def _lose_workloads(instance: Instance, at: datetime, reason: str, message: str) -> list[Change]:
+    fields = {"exit_reason": reason, "message": message, "ready": False, "exited_at": at}
+    left = instance.workloads.exclude(state=states.EXITED)
+    return [Change(workload, states.EXITED, message, fields) for workload in left]
 
 
 def _offer(stored: dict[str, Any]) -> Offer:

@@ -47,9 +47,9 @@ class Instance(Stateful):
 
     class Meta:
         constraints = [
-            # A shared host is one instance, however many replicas ask for it at once.
+            # A shared host is one instance, however many replicas and projects ask for it at once.
             models.UniqueConstraint(
-                fields=["account", "name"],
+                fields=["backend", "name"],
                 condition=models.Q(shared=True) & ~models.Q(state__in=["terminated", "failed"]),
                 name="one_live_instance_per_shared_host",
             )
@@ -70,8 +70,9 @@ class Instance(Stateful):
 class Workload(Stateful):
     """One replica's process or container on one instance.
 
-    `spec` is what the agent must run, but for the environment (`env`, encrypted). `desired` is
-    "run" or "stop". `ready` is None before the first probe result.
+    `spec` is what the agent must run but for its secrets (encrypted: {"env": {...},
+    "registry_password": ...}). `desired` is "run" or "stop". `ready` is None before the first probe
+    result.
     """
 
     machine = states.WORKLOAD
@@ -80,8 +81,9 @@ class Workload(Stateful):
     run_id = models.UUIDField()
     name = models.CharField(max_length=100)
     spec = models.JSONField()
-    env = models.TextField()
+    secrets = models.TextField()
     upload_hash = models.CharField(max_length=64, blank=True)
+    upload_blob = models.CharField(max_length=200, blank=True)
     desired = models.CharField(max_length=4, default="run")
     gpu_indices = ArrayField(models.PositiveSmallIntegerField(), default=list, blank=True)
     ready = models.BooleanField(null=True)

@@ -25,13 +25,15 @@ from apps.instances.models import Instance, Workload
 
 @dataclass(frozen=True)
 class Order:
-    """What should run: everything of wire.WorkloadSpec but id, name, desired, env and GPUs."""
+    """What should run: `spec` has all of wire.WorkloadSpec but id, name, desired, GPUs and what is
+    in `secrets`: {"env": {...}, "registry_password": ...}."""
 
     run_id: UUID
     name: str
     spec: dict[str, Any]
-    env: dict[str, str] = field(repr=False)
+    secrets: dict[str, Any] = field(repr=False)
     gpus: int = 0
+    upload_blob: str = ""
 
 
 class NoRoom(Exception):
@@ -57,8 +59,9 @@ def place(
             state_at=at,
             next_check_at=None,
             spec=order.spec,
-            env=crypto.encrypt(order.env),
+            secrets=crypto.encrypt(order.secrets),
             upload_hash=order.spec.get("upload_hash") or "",
+            upload_blob=order.upload_blob,
             gpu_indices=_free_gpus(instance, order.gpus),
         )
         workload.save()
@@ -68,15 +71,19 @@ def place(
 
 
 def _reusable(account: Account, offer: Offer) -> Instance | None:
-    """A shared host takes any number; another machine one, and only while it is idle."""
-    fitting = Instance.objects.filter(
-        account=account, region=offer.region, instance_type=offer.instance, shared=offer.shared
-    )
+    """A shared host takes any number, of every project that may use it; another machine takes one
+    replica, and only while it is idle."""
     if offer.shared:
-        return fitting.filter(
-            state__in=[s for s in Instance.machine.unfinished if s != states.TERMINATING]
-        ).first()
-    idle = fitting.filter(state=states.IDLE, offer__spot=offer.spot)
+        hosts = Instance.objects.filter(backend=offer.backend, name=offer.instance, shared=True)
+        live = [s for s in Instance.machine.unfinished if s != states.TERMINATING]
+        return hosts.filter(state__in=live).first()
+    idle = Instance.objects.filter(
+        account=account,
+        region=offer.region,
+        instance_type=offer.instance,
+        state=states.IDLE,
+        offer__spot=offer.spot,
+    )
     return idle.select_for_update(skip_locked=True).order_by("idle_since").first()
 
 
@@ -104,7 +111,10 @@ def _request(project: Project, account: Account, offer: Offer, at: datetime) -> 
     except IntegrityError:
         # Another worker asked for the same shared host a moment ago: it is one machine.
         return Instance.objects.get(
-            account=account, name=instance.name, shared=True, state__in=Instance.machine.unfinished
+            backend=offer.backend,
+            name=instance.name,
+            shared=True,
+            state__in=Instance.machine.unfinished,
         )
     created(instance, at=at)
     return instance
@@ -151,7 +161,7 @@ def assignment(*, instance: Instance) -> wire.Assignment:
             wire.WorkloadSpec,
             {
                 **workload.as_json(),
-                "env": crypto.decrypt(workload.env),
+                **crypto.decrypt(workload.secrets),
                 "gpu_indices": workload.gpu_indices,
             },
         )

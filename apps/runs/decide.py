@@ -176,7 +176,8 @@ def backoff(attempt: int) -> timedelta:
     """This function will return the pause before the replacement after `attempt` earlier ones."""
     if attempt == 0:
         return timedelta(0)
-    return min(BACKOFF_FIRST * 2 ** min(attempt - 1, 10), BACKOFF_MOST)
+    doublings: int = min(attempt - 1, 10)
+    return min(BACKOFF_FIRST * (1 << doublings), BACKOFF_MOST)
 
 
 def _excess(live: Sequence[ReplicaFacts], count: int) -> list[ReplicaFacts]:
@@ -208,7 +209,7 @@ class WorkloadFacts:
 
 @dataclass(frozen=True)
 class Step:
-    """`to` is the new state (None: stay), `stop` asks the workload to end, `place` wants a place."""
+    """`to` is the new state (None: stay); `stop` ends the workload, `place` wants a place."""
 
     to: str | None = None
     reason: str = ""

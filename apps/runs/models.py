@@ -35,9 +35,12 @@ class Upload(models.Model):
 class Run(Stateful):
     """A service that was submitted.
 
-    `spec` is the normalised configuration, `configuration` the text it came from; `env` (encrypted)
-    the values that were passed beside it. `deployment` counts the versions of the service.
-    `replicas_wanted` is what scaling decided; only `reconcile` under the row's lock writes `state`.
+    `spec` is the normalised configuration without any value of the environment; `secrets` holds
+    those (encrypted: {"env": {...}, "registry_password": ...}), `configuration` the text it all
+    came from (encrypted too: people write keys into it). `deployment` counts the versions of the
+    service. `replicas_wanted` is what scaling decided; failures from before `asked_at`, when a
+    person last asked for replicas, no longer count. Only `life.reconcile`, under the row's lock,
+    writes `state`.
     """
 
     machine = states.RUN
@@ -48,30 +51,30 @@ class Run(Stateful):
     gateway = models.ForeignKey(Gateway, models.PROTECT, null=True, related_name="runs")
     configuration = models.TextField()
     spec = models.JSONField()
-    env = models.TextField()
+    secrets = models.TextField()
     upload = models.ForeignKey(Upload, models.PROTECT, null=True, related_name="runs")
     deployment = models.PositiveIntegerField(default=1)
     replicas_wanted = models.PositiveIntegerField(default=1)
+    asked_at = models.DateTimeField(default=timezone.now)
     stop_requested_at = models.DateTimeField(null=True)
     stop_reason = models.CharField(max_length=200, blank=True)
     abort = models.BooleanField(default=False)
     ready_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     error = models.TextField(blank=True)
-    cost_usd = models.DecimalField(max_digits=14, decimal_places=6, default=0)
     deleted_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 fields=["project", "name"],
-                condition=~models.Q(state__in=["stopped", "failed"]),
-                name="one_unfinished_run_per_name",
+                condition=~models.Q(state__in=["stopping", "stopped", "failed"]),
+                name="one_active_run_per_name",
             ),
             models.UniqueConstraint(
                 fields=["gateway", "name"],
-                condition=~models.Q(state__in=["stopped", "failed"]),
-                name="one_unfinished_run_per_host_name",
+                condition=~models.Q(state__in=["stopping", "stopped", "failed"]),
+                name="one_active_run_per_host_name",
             ),
         ]
         indexes = [

@@ -7,56 +7,91 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_first'),
+        ("accounts", "0001_first"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Gateway',
+            name="Gateway",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=50, unique=True)),
-                ('domain', models.CharField(max_length=253)),
-                ('scheme', models.CharField(default='http', max_length=5)),
-                ('port', models.PositiveIntegerField(null=True)),
-                ('address', models.CharField(blank=True, max_length=253)),
-                ('backend', models.CharField(default='local', max_length=32)),
-                ('region', models.CharField(default='local', max_length=64)),
-                ('preset', models.BooleanField(default=False)),
-                ('token_hash', models.CharField(max_length=64, unique=True)),
-                ('own_hosts', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=253), blank=True, default=list, size=None)),
-                ('revision', models.PositiveBigIntegerField(default=0)),
-                ('applied', models.PositiveBigIntegerField(default=0)),
-                ('draining', models.JSONField(default=dict)),
-                ('error', models.TextField(blank=True)),
-                ('reported_at', models.DateTimeField(null=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=50, unique=True)),
+                ("domain", models.CharField(max_length=253)),
+                ("scheme", models.CharField(default="http", max_length=5)),
+                ("port", models.PositiveIntegerField(null=True)),
+                ("address", models.CharField(blank=True, max_length=253)),
+                ("backend", models.CharField(default="local", max_length=32)),
+                ("region", models.CharField(default="local", max_length=64)),
+                ("preset", models.BooleanField(default=False)),
+                ("token_hash", models.CharField(max_length=64, unique=True)),
+                (
+                    "own_hosts",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=253),
+                        blank=True,
+                        default=list,
+                        size=None,
+                    ),
+                ),
+                ("revision", models.PositiveBigIntegerField(default=0)),
+                ("applied", models.PositiveBigIntegerField(default=0)),
+                ("draining", models.JSONField(default=dict)),
+                ("error", models.TextField(blank=True)),
+                ("reported_at", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='Publication',
+            name="Publication",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('is_default', models.BooleanField(default=False)),
-                ('gateway', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='gateways.gateway')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='accounts.project')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("is_default", models.BooleanField(default=False)),
+                (
+                    "gateway",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, to="gateways.gateway"
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, to="accounts.project"
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='gateway',
-            name='projects',
-            field=models.ManyToManyField(related_name='gateways', through='gateways.Publication', to='accounts.project'),
+            model_name="gateway",
+            name="projects",
+            field=models.ManyToManyField(
+                related_name="gateways", through="gateways.Publication", to="accounts.project"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='publication',
-            constraint=models.UniqueConstraint(fields=('project', 'gateway'), name='one_publication'),
+            model_name="publication",
+            constraint=models.UniqueConstraint(
+                fields=("project", "gateway"), name="one_publication"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='publication',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_default', True)), fields=('project',), name='one_default_gateway_per_project'),
+            model_name="publication",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_default", True)),
+                fields=("project",),
+                name="one_default_gateway_per_project",
+            ),
         ),
     ]

@@ -5,28 +5,52 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('gateways', '0001_first'),
+        ("gateways", "0001_first"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Entry',
+            name="Entry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('endpoint', 'Endpoint'), ('key', 'Key')], max_length=8)),
-                ('ref', models.CharField(max_length=64)),
-                ('version', models.PositiveBigIntegerField()),
-                ('deleted', models.BooleanField(default=False)),
-                ('payload', models.JSONField(default=dict)),
-                ('gateway', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='entries', to='gateways.gateway')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("endpoint", "Endpoint"), ("key", "Key")], max_length=8
+                    ),
+                ),
+                ("ref", models.CharField(max_length=64)),
+                ("version", models.PositiveBigIntegerField()),
+                ("deleted", models.BooleanField(default=False)),
+                ("payload", models.JSONField(default=dict)),
+                (
+                    "gateway",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="entries",
+                        to="gateways.gateway",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['gateway', 'version'], name='routing_ent_gateway_9dd2d5_idx')],
-                'constraints': [models.UniqueConstraint(fields=('gateway', 'kind', 'ref'), name='one_entry_per_ref')],
+                "indexes": [
+                    models.Index(
+                        fields=["gateway", "version"], name="routing_ent_gateway_9dd2d5_idx"
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("gateway", "kind", "ref"), name="one_entry_per_ref"
+                    )
+                ],
             },
         ),
     ]

@@ -30,7 +30,6 @@ class Command(BaseCommand):
         answer = bootstrap(
             admin_password=os.environ.get("DSTACK_ADMIN_PASSWORD") or None,
             admin_token=os.environ.get("DSTACK_ADMIN_TOKEN") or None,
-            agent_token=os.environ["DSTACK_AGENT_TOKEN"],
             gateway_token=os.environ["DSTACK_GATEWAY_TOKEN"],
         )
         output.touch(mode=0o600)

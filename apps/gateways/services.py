@@ -1,0 +1,53 @@
+"""The verbs of gateways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from apps.accounts.models import Project
+from apps.core import ids
+from apps.gateways.models import Gateway, Publication
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The gateway that every project of this server may use."""
+
+    name: str
+    domain: str
+    scheme: str
+    port: int
+    address: str
+    own_hosts: tuple[str, ...]
+
+
+def ensure_preset(*, preset: Preset, token: str) -> Gateway:
+    """This function will make the server's own gateway, or bring it up to date at a restart."""
+    gateway, _ = Gateway.objects.update_or_create(
+        name=preset.name,
+        defaults={
+            "domain": preset.domain,
+            "scheme": preset.scheme,
+            "port": preset.port,
+            "address": preset.address,
+            "own_hosts": list(preset.own_hosts),
+            "preset": True,
+            "token_hash": ids.token_hash(token),
+        },
+    )
+    for project in Project.objects.all():
+        publish_preset(project=project)
+    return gateway
+
+
+def publish_preset(*, project: Project) -> None:
+    """This function will let a project publish on the preset gateways; the first is its default."""
+    with transaction.atomic():
+        Project.objects.select_for_update().get(pk=project.pk)
+        for gateway in Gateway.objects.filter(preset=True).order_by("pk"):
+            has_default = Publication.objects.filter(project=project, is_default=True).exists()
+            Publication.objects.get_or_create(
+                project=project, gateway=gateway, defaults={"is_default": not has_default}
+            )

@@ -1,0 +1,127 @@
+"""The agent's routes: what should be, what is. See `apps.agent.wire` for the messages.
+
+Plain async views: a long poll must hold neither a thread nor a database connection.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.files.storage import default_storage
+from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_POST
+
+from apps.agent import wire
+from apps.core import live
+from apps.core.errors import AppError, Invalid, NotFound
+from apps.instances import reports, services, states
+from apps.instances.access import instance_of
+from apps.instances.models import Instance
+
+CHUNK_BYTES = 256 * 1024
+View = Callable[..., Awaitable[HttpResponseBase]]
+
+
+def answers_errors(view: View) -> View:
+    """This decorator will turn an AppError into the API's error body."""
+
+    @wraps(view)
+    async def wrapped(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return await view(request, **kwargs)
+        except AppError as error:
+            body = {"error": {"code": error.code, "message": error.message, "details": []}}
+            return JsonResponse(body, status=error.status)
+
+    return wrapped
+
+
+def number(request: HttpRequest, name: str) -> float:
+    """This function will read a non-negative number of the query. Raises Invalid."""
+    try:
+        value = float(request.GET.get(name, "0"))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 2**63:
+        raise Invalid(f"{name}: expected a number from 0")
+    return value
+
+
+def body_of(request: HttpRequest) -> Any:
+    """This function will parse the JSON body. Raises Invalid."""
+    try:
+        return json.loads(request.body)
+    except (ValueError, RecursionError) as error:
+        raise Invalid("The body is not JSON.") from error
+
+
+@csrf_exempt
+@require_GET
+@answers_errors
+async def assignment(request: HttpRequest) -> HttpResponseBase:
+    instance = await live.from_database(instance_of, request)
+    since = int(number(request, "since"))
+
+    async def news() -> wire.Assignment | None:
+        found = await live.from_database(_revision, instance)
+        if found == since:
+            return None
+        return await live.from_database(services.assignment, instance=instance)
+
+    wait = number(request, "wait")
+    answer = await live.wait_until(f"instance:{instance.pk}", news, seconds=wait)
+    if answer is None:
+        answer = await live.from_database(services.assignment, instance=instance)
+    return JsonResponse(wire.to_json(answer))
+
+
+def _revision(instance: Instance) -> int:
+    return Instance.objects.values_list("revision", flat=True).get(pk=instance.pk)
+
+
+@csrf_exempt
+@require_POST
+@answers_errors
+async def report(request: HttpRequest) -> HttpResponseBase:
+    instance = await live.from_database(instance_of, request)
+    try:
+        said = wire.from_json(wire.Report, body_of(request))
+    except ValueError as error:
+        raise Invalid(str(error)) from error
+    receipt = await live.from_database(
+        reports.take, instance=instance, report=said, at=timezone.now()
+    )
+    return JsonResponse(wire.to_json(receipt))
+
+
+@csrf_exempt
+@require_GET
+@answers_errors
+async def blob(request: HttpRequest, *, digest: str) -> HttpResponseBase:
+    """An agent fetches only the uploads of its own workloads."""
+    instance = await live.from_database(instance_of, request)
+    found = await live.from_database(_blob, instance, digest)
+    if found is None:
+        raise NotFound("No workload of this instance has that upload.")
+    return StreamingHttpResponse(_chunks(found), content_type="application/gzip")
+
+
+def _blob(instance: Instance, digest: str) -> str | None:
+    unfinished = instance.workloads.exclude(state=states.EXITED)
+    return unfinished.filter(upload_hash=digest).values_list("upload_blob", flat=True).first()
+
+
+async def _chunks(blob: str) -> AsyncIterator[bytes]:
+    """An archive may be larger than our memory; a synchronous iterator would be read whole."""
+    file = await sync_to_async(default_storage.open)(blob, "rb")
+    try:
+        while chunk := await sync_to_async(file.read)(CHUNK_BYTES):
+            yield chunk
+    finally:
+        await sync_to_async(file.close)()

@@ -1,0 +1,119 @@
+"""Which offers fit a service, and in what order they are tried. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from apps.backends.base import Gpu, Offer, gigabytes
+from apps.specs.gpu import Gpu as GpuWish
+from apps.specs.ranges import Range
+from apps.specs.service import ServiceSpec
+
+
+@dataclass(frozen=True)
+class Matches:
+    """`offers` fit, in the order in which they are tried; `refused` counts the others by reason."""
+
+    offers: Sequence[Offer] = ()
+    refused: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def max_price_usd_per_hour(self) -> float | None:
+        return max((offer.price_usd_per_hour for offer in self.offers), default=None)
+
+
+def match(offers: Iterable[Offer], spec: ServiceSpec) -> Matches:
+    """This function will keep the offers that fit, cheapest first, and count why others do not."""
+    fitting: list[Offer] = []
+    refused: dict[str, int] = {}
+    for offer in offers:
+        reason = refusal(offer, spec)
+        if reason is None:
+            fitting.append(offer)
+        else:
+            refused[reason] = refused.get(reason, 0) + 1
+    fitting.sort(key=lambda o: (o.price_usd_per_hour, o.backend, o.region, o.instance))
+    return Matches(fitting, refused)
+
+
+def refusal(offer: Offer, spec: ServiceSpec) -> str | None:
+    """This function will say why an offer does not fit, or None when it does."""
+    return (
+        _where(offer, spec) or _price(offer, spec) or _hardware(offer, spec) or _runs(offer, spec)
+    )
+
+
+def _where(offer: Offer, spec: ServiceSpec) -> str | None:
+    for key, wanted, has in (
+        ("backends", spec.backends, offer.backend),
+        ("regions", spec.regions, offer.region),
+        ("instance_types", spec.instance_types, offer.instance),
+    ):
+        if wanted and has.lower() not in {name.lower() for name in wanted}:
+            return f"{key}: not among {', '.join(wanted)}"
+    return None
+
+
+def _price(offer: Offer, spec: ServiceSpec) -> str | None:
+    if spec.max_price is not None and offer.price_usd_per_hour > spec.max_price:
+        return f"max_price: costs more than ${spec.max_price:g}/h"
+    if spec.spot_policy == "spot" and not offer.spot:
+        return "spot_policy: is not a spot instance"
+    if spec.spot_policy == "on-demand" and offer.spot:
+        return "spot_policy: is a spot instance"
+    return None
+
+
+def _hardware(offer: Offer, spec: ServiceSpec) -> str | None:
+    """On a shared host, only what the person wrote counts: a default never excludes it."""
+    wish, has = spec.resources, offer.hardware
+    checks = (
+        ("cpu", wish.cpu.count, has.cpus, f"{has.cpus} CPUs"),
+        ("memory", wish.memory_mib, has.memory_mib, f"{gigabytes(has.memory_mib)} of memory"),
+        ("disk", wish.disk_mib, has.disk_mib, f"{gigabytes(has.disk_mib)} of disk"),
+    )
+    for key, wanted, amount, words in checks:
+        if offer.shared and not spec.wrote(f"resources.{key}"):
+            continue
+        if not _holds(wanted, amount, shared=offer.shared):
+            return f"resources.{key}: has {words}"
+    if wish.cpu.arch and wish.cpu.arch != has.arch:
+        return f"resources.cpu: is {has.arch}"
+    return _gpu(wish.gpu, has.gpu, shared=offer.shared)
+
+
+def _holds(wanted: Range, amount: int, *, shared: bool) -> bool:
+    """A machine of one's own must lie in the range; a shared host must have at least that much,
+    since a replica takes only its part of it."""
+    return wanted.min is None or amount >= wanted.min if shared else wanted.holds(amount)
+
+
+def _gpu(wish: GpuWish | None, has: Gpu | None, *, shared: bool) -> str | None:
+    if wish is None or (wish.count.max == 0):
+        return None
+    if has is None or has.count == 0:
+        return None if wish.count.min == 0 else "resources.gpu: has no GPU"
+    if wish.vendor and wish.vendor != has.vendor:
+        return f"resources.gpu: is {has.vendor}"
+    if wish.name and has.name.lower() not in {name.lower() for name in wish.name}:
+        return f"resources.gpu: is {has.name}"
+    if wish.memory_mib and not wish.memory_mib.holds(has.memory_mib):
+        return f"resources.gpu: has {gigabytes(has.memory_mib)} each"
+    if not _holds(wish.count, has.count, shared=shared):
+        return f"resources.gpu: has {has.count}"
+    total = has.memory_mib * has.count
+    if wish.total_memory_mib and not _holds(wish.total_memory_mib, total, shared=shared):
+        return f"resources.gpu: has {gigabytes(total)} together"
+    return None
+
+
+def _runs(offer: Offer, spec: ServiceSpec) -> str | None:
+    """Whether there is a way to run it there; the text is what the plan says when nothing fits."""
+    if spec.image and "docker" not in offer.executors:
+        return "image: needs a container engine, and none answers there"
+    process = "docker" not in offer.executors
+    if process and spec.python and spec.python not in offer.pythons:
+        found = ", ".join(offer.pythons) or "none"
+        return f"python: {spec.python} is not there (found {found})"
+    return None

@@ -1,0 +1,49 @@
+"""Offers of a project's backends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from apps.accounts.models import Project
+from apps.backends import services as backends
+from apps.backends.base import BackendError, Offer
+from apps.backends.models import Account
+from apps.offers import decide
+from apps.specs.service import ServiceSpec
+
+
+@dataclass(frozen=True)
+class Found:
+    """`silent` are the backends that could not be asked, with the reason in words."""
+
+    matches: decide.Matches
+    accounts: dict[str, Account]
+    silent: dict[str, str]
+
+
+def find(*, project: Project, spec: ServiceSpec) -> Found:
+    """This function will ask the project's backends and match what they have.
+
+    A backend that does not answer is named and left out. Calls the outside: never in a transaction.
+    """
+    accounts = {account.kind: account for account in project.accounts.all()}
+    offers: list[Offer] = []
+    silent: dict[str, str] = {}
+    for kind, account in accounts.items():
+        try:
+            offers += backends.open_account(account).offers()
+        except BackendError as error:
+            silent[kind] = str(error)
+    return Found(decide.match(offers, spec), accounts, silent)
+
+
+def why_none(found: Found) -> str:
+    """This function will say in one sentence why nothing fits."""
+    if not found.accounts:
+        return "This project has no backend: connect one first."
+    reasons: Sequence[str] = [
+        *sorted(found.matches.refused, key=found.matches.refused.__getitem__, reverse=True),
+        *(f"{kind}: {reason}" for kind, reason in found.silent.items()),
+    ]
+    return "No offer fits. " + "; ".join(reasons[:3]) + "."

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from apps.routing import gateway_api
+
+urlpatterns = [
+    path("table", gateway_api.table),
+    path("status", gateway_api.status),
+]

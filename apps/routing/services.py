@@ -1,0 +1,233 @@
+"""Building and publishing the table of a gateway.
+
+`publish` compares what the table should say with its entries, under the lock of the gateway's row,
+and gives what differs the next version; the gateway's long poll brings it the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.accounts import queries as accounts
+from apps.core import wake
+from apps.gateways.models import Gateway
+from apps.routing.models import Entry
+from apps.runs import states, urls_of
+from apps.runs.advance import drained as note_drained
+from apps.runs.models import Replica, Run
+from gateway import schema
+
+ENDPOINT, KEY = "endpoint", "key"
+Wanted = Mapping[str, dict[str, Any]]
+
+
+def publish_runs(*, run_ids: Iterable[UUID]) -> None:
+    """This function will bring these runs' endpoints up to date on their gateways.
+
+    A service key opens endpoints by their ids, so keys are looked at when an endpoint comes or
+    goes.
+    """
+    runs = Run.objects.filter(pk__in=list(run_ids), gateway__isnull=False)
+    by_gateway: dict[int, list[UUID]] = {}
+    for pk, gateway_id in runs.values_list("pk", "gateway_id"):
+        by_gateway.setdefault(gateway_id, []).append(pk)
+    for gateway_id, ids in by_gateway.items():
+        # Only a service that came or went changes what a key opens.
+        if _publish(gateway_id, ENDPOINT, lambda ids=ids: endpoints(ids), only=ids):
+            publish_keys(gateway_ids=[gateway_id])
+
+
+def publish_all(*, gateway_ids: Iterable[int]) -> None:
+    """This function will bring whole tables up to date; what needs nothing writes nothing."""
+    for gateway_id in gateway_ids:
+        active = Run.objects.filter(gateway_id=gateway_id).exclude(state__in=states.RUN.final)
+        ids = list(active.values_list("pk", flat=True))
+        _publish(gateway_id, ENDPOINT, lambda ids=ids: endpoints(ids))
+        publish_keys(gateway_ids=[gateway_id])
+
+
+def publish_keys(*, gateway_ids: Iterable[int]) -> None:
+    for gateway_id in gateway_ids:
+        _publish(gateway_id, KEY, lambda gateway_id=gateway_id: keys(gateway_id))
+
+
+def endpoints(run_ids: Iterable[UUID]) -> dict[str, dict[str, Any]]:
+    """This function will return the endpoints of these runs as the table should have them."""
+    active = Run.objects.filter(pk__in=list(run_ids)).exclude(state__in=states.RUN.final)
+    serving = Replica.objects.filter(run__in=active, state=states.RUNNING).exclude(address="")
+    upstreams: dict[UUID, list[dict[str, str]]] = {}
+    for run_id, pk, address in serving.order_by("num").values_list("run_id", "pk", "address"):
+        upstreams.setdefault(run_id, []).append({"id": str(pk), "address": address})
+    found = active.select_related("gateway", "project")
+    return {
+        str(run.pk): _endpoint(run, upstreams.get(run.pk, []))
+        for run in found
+        if run.state != states.STOPPING
+    }
+
+
+def _endpoint(run: Run, upstreams: list[dict[str, str]]) -> dict[str, Any]:
+    gateway = run.gateway
+    assert gateway is not None
+    host = f"{run.name}.{gateway.domain}".lower()
+    return {
+        "project": str(run.project_id),
+        "run": run.name,
+        "hosts": [host] if urls_of.has_host(run) else [],
+        "paths": [urls_of.path_of(run.project.name, run.name)]
+        if urls_of.serves_paths(gateway) or not urls_of.has_host(run)
+        else [],
+        "strip_prefix": run.spec.get("strip_prefix", True),
+        "auth": run.spec.get("auth", True),
+        "awake": True,
+        "replicas": upstreams,
+    }
+
+
+def keys(gateway_id: int) -> dict[str, dict[str, Any]]:
+    """This function will return the tokens that may call services of this gateway."""
+    entries = Entry.objects.filter(gateway_id=gateway_id, kind=ENDPOINT, deleted=False)
+    endpoint_of = {(e.payload["project"], e.payload["run"]): e.ref for e in entries}
+    served = set(Gateway.objects.get(pk=gateway_id).projects.values_list("pk", flat=True))
+    wanted: dict[str, dict[str, Any]] = {}
+    for grant in accounts.callable_tokens():
+        projects = [str(pk) for pk in grant.project_ids if pk in served]
+        opened = [
+            endpoint_of[project, name]
+            for project in projects
+            for name in grant.run_names
+            if (project, name) in endpoint_of
+        ]
+        wanted[str(grant.id)] = {
+            "hash": grant.hash,
+            "expires_at": grant.expires_at.timestamp() if grant.expires_at else None,
+            "projects": [] if grant.run_names else sorted(projects),
+            "endpoints": sorted(opened),
+        }
+    return wanted
+
+
+def _publish(gateway_id: int, kind: str, build: Any, *, only: Iterable[UUID] | None = None) -> bool:
+    """Returns whether an entry came or went. `only` leaves other entries alone."""
+    with transaction.atomic():
+        # The lock comes before the reading: two publishers never write an older picture last.
+        gateway = Gateway.objects.select_for_update().get(pk=gateway_id)
+        wanted: Wanted = build()
+        known = gateway.entries.filter(kind=kind)
+        if only is not None:
+            known = known.filter(ref__in=[str(pk) for pk in only])
+        before = {entry.ref: entry for entry in known}
+        changed = _changed(gateway, kind, wanted, before)
+        if not changed:
+            return False
+        _write(gateway, changed)
+        transaction.on_commit(lambda: wake.publish(f"gateway:{gateway_id}"))
+    return any(
+        entry.deleted or entry.ref not in before or before[entry.ref].deleted for entry in changed
+    )
+
+
+def _changed(
+    gateway: Gateway, kind: str, wanted: Wanted, before: Mapping[str, Entry]
+) -> list[Entry]:
+    version = gateway.revision + 1
+    changed = []
+    for ref, payload in wanted.items():
+        old = before.get(ref)
+        if old is None or old.deleted or old.payload != payload:
+            changed.append(_entry(gateway, kind, ref, version, payload=payload))
+    for ref, old in before.items():
+        if ref not in wanted and not old.deleted:
+            changed.append(_entry(gateway, kind, ref, version, deleted=True))
+    return changed
+
+
+def _entry(
+    gateway: Gateway,
+    kind: str,
+    ref: str,
+    version: int,
+    *,
+    payload: dict[str, Any] | None = None,
+    deleted: bool = False,
+) -> Entry:
+    return Entry(
+        gateway=gateway,
+        kind=kind,
+        ref=ref,
+        version=version,
+        payload=payload or {},
+        deleted=deleted,
+    )
+
+
+def _write(gateway: Gateway, changed: list[Entry]) -> None:
+    Entry.objects.bulk_create(
+        changed,
+        update_conflicts=True,
+        unique_fields=["gateway", "kind", "ref"],
+        update_fields=["version", "payload", "deleted"],
+    )
+    gateway.revision += 1
+    gateway.save(update_fields=["revision"])
+
+
+def table(*, gateway: Gateway, since: int) -> schema.Table:
+    """This function will return the entries newer than `since`; all of them where that is no
+    version that this table ever had."""
+    gateway = Gateway.objects.get(pk=gateway.pk)
+    whole = since <= 0 or since > gateway.revision
+    entries = gateway.entries.filter(version__lte=gateway.revision)
+    entries = entries.filter(deleted=False) if whole else entries.filter(version__gt=since)
+    found = list(entries)
+    return schema.Table(
+        version=gateway.revision,
+        whole=whole,
+        gateway=str(gateway.pk),
+        domain=gateway.domain,
+        own_hosts=gateway.own_hosts,
+        endpoints=[
+            schema.Endpoint(id=e.ref, version=e.version, deleted=e.deleted, **e.payload)
+            for e in found
+            if e.kind == ENDPOINT
+        ],
+        keys=[
+            schema.Key(id=e.ref, version=e.version, deleted=e.deleted, **e.payload)
+            for e in found
+            if e.kind == KEY
+        ],
+    )
+
+
+def take_status(*, gateway: Gateway, status: schema.Status, at: datetime) -> list[UUID]:
+    """This function will note what the gateway has applied and which replicas are empty now.
+
+    Returns the draining replicas on which the last request has just ended.
+    """
+    Gateway.objects.filter(pk=gateway.pk).update(
+        applied=status.applied,
+        draining=status.draining,
+        error=status.error[:2000],
+        reported_at=at,
+    )
+    leaving = Replica.objects.filter(
+        run__gateway=gateway, state=states.DRAINING, drained_at__isnull=True
+    )
+    gone = [pk for pk in leaving.values_list("pk", flat=True) if str(pk) not in status.draining]
+    listed = _listed(gateway, applied=status.applied)
+    return note_drained(ids=[pk for pk in gone if str(pk) not in listed], at=at)
+
+
+def _listed(gateway: Gateway, *, applied: int) -> set[str]:
+    """Replicas that the gateway may still send requests to: those of the table, and those of
+    endpoints that changed since what it has applied."""
+    entries = gateway.entries.filter(kind=ENDPOINT)
+    listed = {r["id"] for e in entries.filter(deleted=False) for r in e.payload["replicas"]}
+    newer = entries.filter(version__gt=applied).values_list("ref", flat=True)
+    pending = Replica.objects.filter(run_id__in=list(newer)).exclude(state__in=states.REPLICA.final)
+    return listed | {str(pk) for pk in pending.values_list("pk", flat=True)}

@@ -1,0 +1,196 @@
+"""The life of replicas: a place, a start, serving, draining, an end.
+
+Replicas come in batches: claimed together, decided in memory, written together. Only finding a
+place asks backends, one replica after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.backends.base import Offer
+from apps.core import sweep
+from apps.core.transition import Change, Stale, transition, transition_all
+from apps.instances import services as instances
+from apps.instances import states as machines
+from apps.instances.models import Workload
+from apps.offers import queries as offers
+from apps.runs import decide, orders, states
+from apps.runs.models import Replica
+from apps.specs.service import ServiceSpec
+
+SOON = timedelta(seconds=5)
+
+
+def advance(*, ids: Sequence[UUID], at: datetime) -> None:
+    """This function will take each named replica one step on."""
+    rows = Replica.objects.select_related("run__project", "run__upload", "run__gateway")
+    for start in range(0, len(ids), sweep.BATCH):
+        replicas = sweep.claim(rows, ids[start : start + sweep.BATCH], at=at)
+        workloads = Workload.objects.select_related("instance").in_bulk(
+            [replica.workload_id for replica in replicas if replica.workload_id]
+        )
+        steps = {r.pk: _step(r, _of(r, workloads), at) for r in replicas}
+        _write(replicas, workloads, steps, at=at)
+        for replica in replicas:
+            if steps[replica.pk].place:
+                _place(replica, at=at)
+
+
+def _of(replica: Replica, workloads: dict[UUID, Workload]) -> Workload | None:
+    return workloads.get(replica.workload_id) if replica.workload_id else None
+
+
+def _step(replica: Replica, workload: Workload | None, at: datetime) -> decide.Step:
+    facts = None
+    if workload is not None:
+        facts = decide.WorkloadFacts(
+            state=workload.state,
+            ready=workload.ready,
+            asked_to_stop=workload.desired == "stop",
+            exit_reason=workload.exit_reason,
+            exit_code=workload.exit_code,
+            message=workload.message,
+            probe_message=workload.probe_message,
+        )
+    timing = decide.Timing(
+        state_at=replica.state_at,
+        not_before=replica.not_before,
+        deadline_at=replica.deadline_at,
+        drained_at=replica.drained_at,
+        stop_duration=timedelta(seconds=replica.run.spec["stop_duration_seconds"]),
+    )
+    return decide.advance(replica.state, facts, timing, at=at)
+
+
+def _write(
+    replicas: Sequence[Replica],
+    workloads: dict[UUID, Workload],
+    steps: dict[UUID, decide.Step],
+    *,
+    at: datetime,
+) -> None:
+    _stop(replicas, workloads, steps)
+    changes = [
+        Change(r, step.to, step.reason, _fields(r, _of(r, workloads), step, at))
+        for r in replicas
+        if (step := steps[r.pk]).to is not None
+    ]
+    transition_all(changes, at=at)
+    waiting = [r for r in replicas if steps[r.pk].to is None and not steps[r.pk].place]
+    for replica in waiting:
+        replica.next_check_at = steps[replica.pk].look_at or at + decide.CALM
+        known = _of(replica, workloads)
+        replica.phase = known.phase if known else replica.phase
+    Replica.objects.bulk_update(waiting, ["next_check_at", "phase"])
+
+
+def _stop(
+    replicas: Sequence[Replica], workloads: dict[UUID, Workload], steps: dict[UUID, decide.Step]
+) -> None:
+    for abort in (False, True):
+        ending = [r for r in replicas if steps[r.pk].stop and r.run.abort == abort]
+        named = [workload for r in ending if (workload := _of(r, workloads))]
+        instances.stop_workloads(workloads=named, stop_seconds=0.0 if abort else None)
+
+
+def _fields(
+    replica: Replica, workload: Workload | None, step: decide.Step, at: datetime
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {"next_check_at": step.look_at or at + decide.CALM}
+    if workload is not None:
+        fields |= {"phase": workload.phase, "address": workload.address}
+    if step.to == states.RUNNING and replica.ready_at is None:
+        fields["ready_at"] = (workload.ready_at if workload else None) or at
+    if step.to in states.REPLICA.final:
+        fields |= {"finished_at": at, "next_check_at": None, "exit_reason": step.exit_reason}
+        fields["message"] = step.reason
+        if workload is not None:
+            fields |= {"exit_code": workload.exit_code, "last_lines": workload.last_lines}
+    return fields
+
+
+def _place(replica: Replica, *, at: datetime) -> None:
+    """The first offer that takes the replica; without one it fails, and `retry` decides on."""
+    run = replica.run
+    found = offers.find(project=run.project, spec=ServiceSpec.from_json(run.spec))
+    refused = ""
+    for offer in found.matches.offers:
+        try:
+            _place_on(replica, found, offer, at=at)
+        except instances.NoRoom as error:
+            refused = f"{offer.backend}: {error}"
+        except Stale:
+            return
+        else:
+            return
+    transition(
+        replica,
+        states.FAILED,
+        at=at,
+        reason=refused or offers.why_none(found),
+        exit_reason=decide.NO_CAPACITY,
+        message=refused or offers.why_none(found),
+        finished_at=at,
+        next_check_at=None,
+    )
+
+
+def _place_on(replica: Replica, found: offers.Found, offer: Offer, *, at: datetime) -> None:
+    # One transaction for both: a replica that another worker placed meanwhile leaves no workload.
+    with transaction.atomic():
+        workload = instances.place(
+            project=replica.run.project,
+            account=found.accounts[offer.backend],
+            offer=offer,
+            order=orders.order(run=replica.run, replica=replica, offer=offer),
+            at=at,
+        )
+        transition(
+            replica,
+            states.PROVISIONING,
+            at=at,
+            reason=f"{offer.backend} {offer.region} {offer.instance}",
+            workload=workload,
+            instance=workload.instance,
+            backend=offer.backend,
+            region=offer.region,
+            instance_type=offer.instance,
+            resources=str(offer.hardware),
+            spot=offer.spot,
+            price_usd_per_hour=Decimal(str(offer.price_usd_per_hour)),
+            started_at=at,
+            next_check_at=at + SOON,
+        )
+
+
+def replicas_of_workloads(workload_ids: Iterable[UUID]) -> list[UUID]:
+    """This function will return the unfinished replicas that these workloads carry."""
+    carried = Replica.objects.filter(workload_id__in=list(workload_ids))
+    unfinished = carried.exclude(state__in=states.REPLICA.final)
+    return list(unfinished.values_list("pk", flat=True))
+
+
+def replicas_on_instances(instance_ids: Iterable[UUID]) -> list[UUID]:
+    """This function will return the unfinished replicas on these machines."""
+    there = Replica.objects.filter(instance_id__in=list(instance_ids))
+    unfinished = there.exclude(state__in=states.REPLICA.final)
+    live = unfinished.exclude(workload__state=machines.EXITED)
+    return list(live.values_list("pk", flat=True))
+
+
+def drained(*, ids: Iterable[UUID], at: datetime) -> list[UUID]:
+    """This function will note that no request is left on these draining replicas.
+
+    Returns those for which this is news.
+    """
+    news = Replica.objects.filter(pk__in=list(ids), state=states.DRAINING, drained_at__isnull=True)
+    known = list(news.values_list("pk", flat=True))
+    Replica.objects.filter(pk__in=known).update(drained_at=at, next_check_at=at)
+    return known

@@ -1,0 +1,130 @@
+"""The life of runs: keep as many replicas as wanted, and derive the run's state from them.
+
+Only `reconcile` writes a run's state, under the lock of the run's row; it makes no outside call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+
+from apps.core.transition import Change, created, transition, transition_all
+from apps.runs import decide, states
+from apps.runs.models import Replica, Run
+
+# A run at rest is looked at by the minute, only to catch what a lost hint would have told.
+CALM = timedelta(seconds=60)
+
+
+def reconcile(*, ids: Sequence[UUID], at: datetime) -> None:
+    """This function will bring each named run one step towards what it should be."""
+    for pk in sorted(set(ids)):
+        with transaction.atomic():
+            run = Run.objects.select_for_update().filter(pk=pk, next_check_at__isnull=False).first()
+            if run is not None:
+                _reconcile(run, at=at)
+
+
+def _reconcile(run: Run, *, at: datetime) -> None:
+    counted = Q(finished_at__gte=run.asked_at) | ~Q(state__in=states.REPLICA.final)
+    replicas = list(run.replicas.filter(counted).order_by("pk"))
+    facts = [_replica_facts(replica) for replica in replicas]
+    verdict = decide.reconcile(_run_facts(run), facts, at=at)
+    for start in verdict.start:
+        _start(run, start, at=at)
+    _retire([r for r in replicas if r.pk in set(verdict.retire)], at=at)
+    if verdict.expired:
+        Run.objects.filter(pk=run.pk).update(stop_requested_at=at)
+    _settle(run, verdict, at=at)
+
+
+def _run_facts(run: Run) -> decide.RunFacts:
+    spec = run.spec
+    retry = spec.get("retry") or {}
+    return decide.RunFacts(
+        state=run.state,
+        wanted=run.replicas_wanted,
+        stopping=run.stop_requested_at is not None,
+        asked_at=run.asked_at,
+        created_at=run.created_at,
+        max_duration=_seconds(spec.get("max_duration_seconds")),
+        retry_on=frozenset(retry.get("on_events") or ()),
+        retry_for=_seconds(retry.get("duration_seconds")),
+    )
+
+
+def _seconds(value: float | None) -> timedelta | None:
+    return None if value is None else timedelta(seconds=value)
+
+
+def _replica_facts(replica: Replica) -> decide.ReplicaFacts:
+    return decide.ReplicaFacts(
+        id=replica.pk,
+        num=replica.num,
+        state=replica.state,
+        attempt=replica.attempt,
+        ready_at=replica.ready_at,
+        finished_at=replica.finished_at,
+        exit_reason=replica.exit_reason,
+        message=replica.message,
+    )
+
+
+def _start(run: Run, start: decide.Start, *, at: datetime) -> None:
+    seconds = run.spec.get("start_duration_seconds") or settings.DSTACK_START_DEADLINE_SECONDS
+    begins = max(start.not_before or at, at)
+    replica = Replica(
+        run=run,
+        num=start.num,
+        deployment=run.deployment,
+        attempt=start.attempt,
+        not_before=start.not_before,
+        deadline_at=begins + timedelta(seconds=seconds),
+        state=states.REPLICA.initial,
+        state_at=at,
+        next_check_at=begins,
+    )
+    replica.save()
+    again = f"attempt {start.attempt + 1}" if start.attempt else ""
+    created(replica, at=at, reason=again)
+
+
+def _retire(replicas: Sequence[Replica], *, at: datetime) -> None:
+    """One that has no place yet just ends; the others drain."""
+    changes = []
+    for replica in replicas:
+        if replica.state == states.PENDING:
+            fields: dict[str, Any] = {"finished_at": at, "next_check_at": None}
+            changes.append(Change(replica, states.STOPPED, "no longer needed", fields))
+        else:
+            routed = replica.state in (states.RUNNING, states.UNHEALTHY)
+            drained = None if routed and not replica.run.abort else at
+            fields = {"drained_at": drained, "next_check_at": at}
+            changes.append(Change(replica, states.DRAINING, "", fields))
+    transition_all(changes, at=at)
+
+
+def _settle(run: Run, verdict: decide.Verdict, *, at: datetime) -> None:
+    calm = None if verdict.state in states.RUN.final else _look_at(verdict, at)
+    if verdict.state == run.state:
+        Run.objects.filter(pk=run.pk).update(next_check_at=calm)
+        return
+    fields: dict[str, Any] = {"next_check_at": calm}
+    if verdict.state in states.RUN.final:
+        fields["finished_at"] = at
+    if verdict.state == states.FAILED:
+        fields["error"] = verdict.reason
+    if verdict.state == states.RUNNING and run.ready_at is None:
+        fields["ready_at"] = at
+    reason = "max_duration is over" if verdict.expired else verdict.reason
+    transition(run, verdict.state, at=at, reason=reason, **fields)
+
+
+def _look_at(verdict: decide.Verdict, at: datetime) -> datetime:
+    return min(filter(None, [verdict.look_at, at + CALM]))

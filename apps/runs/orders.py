@@ -1,0 +1,94 @@
+"""What an agent must run for one replica: the spec in the words of the wire."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from typing import Any
+
+from django.conf import settings
+
+from apps.agent import wire
+from apps.backends.base import Offer
+from apps.core import crypto
+from apps.instances.services import Order
+from apps.runs import urls_of
+from apps.runs.models import Replica, Run
+from apps.specs.service import ServiceSpec
+
+UPLOAD_LIMIT_BYTES_PER_MB = 2**20
+
+
+def order(*, run: Run, replica: Replica, offer: Offer) -> Order:
+    """This function will return the order for a replica on the machine of an offer."""
+    spec = ServiceSpec.from_json(run.spec)
+    docker = "docker" in offer.executors
+    gpus = _gpus(spec, offer)
+    auth = spec.registry_auth
+    workload = wire.WorkloadSpec(
+        id="",
+        name=f"{run.name}-{replica.num}",
+        executor="docker" if docker else "process",
+        image=(spec.image or settings.DSTACK_BASE_IMAGE) if docker else None,
+        registry_username=auth.username if auth else None,
+        entrypoint=shlex.join(spec.entrypoint) if spec.entrypoint else None,
+        commands=list(spec.commands),
+        shell=spec.shell or "sh",
+        working_dir=spec.working_dir,
+        user=spec.user,
+        privileged=spec.privileged,
+        python=spec.python,
+        upload_hash=run.upload.hash if run.upload else None,
+        upload_limit_bytes=4 * settings.DSTACK_UPLOAD_LIMIT_MB * UPLOAD_LIMIT_BYTES_PER_MB,
+        container_port=spec.port.container_port,
+        memory_limit_mib=None,
+        shm_size_mib=spec.resources.shm_size_mib,
+        stop_seconds=float(spec.stop_duration_seconds),
+        probes=probes(spec),
+    )
+    stored = dataclasses.asdict(workload)
+    for name in ("id", "name", "desired", "env", "registry_password", "gpu_indices"):
+        del stored[name]
+    secrets: dict[str, Any] = crypto.decrypt(run.secrets)
+    secrets["env"] |= environment(run, replica, gpus)
+    blob = run.upload.blob if run.upload else ""
+    return Order(run.pk, workload.name, stored, secrets, gpus, blob)
+
+
+def _gpus(spec: ServiceSpec, offer: Offer) -> int:
+    """A shared host gives as many as are asked for at least; another machine gives all it has."""
+    has = offer.hardware.gpu.count if offer.hardware.gpu else 0
+    if not offer.shared:
+        return has
+    wish = spec.resources.gpu
+    return min(wish.count.min or 0, has) if wish else 0
+
+
+def environment(run: Run, replica: Replica, gpus: int) -> dict[str, str]:
+    """This function will return what we add to the spec's own environment."""
+    return {
+        "DSTACK_RUN_NAME": run.name,
+        "DSTACK_RUN_ID": str(run.pk),
+        "DSTACK_REPLICA_NUM": str(replica.num),
+        "DSTACK_PROJECT": run.project.name,
+        "DSTACK_SERVICE_URL": urls_of.service_url(run),
+        "DSTACK_GPUS_NUM": str(gpus),
+    }
+
+
+def probes(spec: ServiceSpec) -> list[wire.ProbeSpec]:
+    """This function will return the spec's probes; without any, whether the port opens."""
+    return [
+        wire.ProbeSpec(
+            kind="http",
+            method=probe.method.upper(),
+            url=probe.url,
+            headers=[(header.name, header.value) for header in probe.headers],
+            body=probe.body,
+            timeout_seconds=float(probe.timeout_seconds),
+            interval_seconds=float(probe.interval_seconds),
+            ready_after=probe.ready_after,
+            until_ready=probe.until_ready,
+        )
+        for probe in spec.probes
+    ] or [wire.ProbeSpec()]

@@ -1,0 +1,289 @@
+"""The verbs of runs: plan, submit, stop, scale, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core import signing
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from apps.accounts.access import Access
+from apps.accounts.models import Project
+from apps.backends.base import Offer
+from apps.core import crypto, wake
+from apps.core.errors import Conflict, Detail, Invalid
+from apps.core.transition import created, transition
+from apps.gateways import queries as gateways
+from apps.gateways.models import Gateway
+from apps.instances import services as instances
+from apps.offers import queries as offers
+from apps.runs import names, queries, states, uploads, urls_of
+from apps.runs.models import Run
+from apps.runs.requests import PlanRequest, complete, invalid, spec_of
+from apps.specs.errors import SpecError
+from apps.specs.parse import parse_replicas
+from apps.specs.scaling import Replicas
+from apps.specs.service import ServiceSpec
+
+__all__ = ["Plan", "PlanRequest", "delete", "plan", "scale", "stop", "submit"]
+
+SHOWN_OFFERS = 50
+PLAN_SALT = "dstack.plan"
+PLAN_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would happen. `action` is "create" or "replace"; `current` the run it would replace."""
+
+    plan_id: str
+    name: str
+    action: str
+    current: Run | None
+    spec: ServiceSpec
+    offers: Sequence[Offer]
+    total_offers: int
+    max_price_usd_per_hour: float | None
+    url: str
+    model_url: str | None
+    warnings: Sequence[str] = ()
+    gateway: Gateway | None = None
+
+
+def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
+    """This function will say what submitting the request would do; it changes nothing.
+
+    Raises Invalid with every problem that can be seen beforehand.
+    """
+    spec = complete(spec_of(request), request.env)
+    name = spec.name or names.random_name()
+    gateway = _gateway(project, spec)
+    _check_names(project, gateway, spec, name)
+    if request.upload:
+        uploads.find(project=project, digest=request.upload)
+    found = offers.find(project=project, spec=spec)
+    if not found.matches.offers and "no-capacity" not in _retry_events(spec):
+        raise _nothing_fits(found)
+    current = queries.active_run(project, name)
+    fitting = found.matches.offers
+    url = urls_of.url_on(gateway, name, project.name, host=spec.gateway is not False)
+    return Plan(
+        plan_id=signing.dumps([name, str(current.pk) if current else None], salt=PLAN_SALT),
+        name=name,
+        action="replace" if current else "create",
+        current=current,
+        spec=spec,
+        offers=fitting[:SHOWN_OFFERS],
+        total_offers=len(fitting),
+        max_price_usd_per_hour=found.matches.max_price_usd_per_hour,
+        url=url,
+        model_url=url.rstrip("/") + spec.model.prefix if spec.model and url else None,
+        warnings=[*_warnings(gateway), *(f"{k}: {v}" for k, v in found.silent.items())],
+        gateway=gateway,
+    )
+
+
+def _retry_events(spec: ServiceSpec) -> Sequence[str]:
+    return spec.retry.on_events if spec.retry else ()
+
+
+def _nothing_fits(found: offers.Found) -> Invalid:
+    details = []
+    for reason in found.matches.refused:
+        path, _, message = reason.partition(": ")
+        details.append(Detail(path, message))
+    return Invalid(offers.why_none(found), details=details)
+
+
+def _gateway(project: Project, spec: ServiceSpec) -> Gateway | None:
+    wanted = spec.gateway if isinstance(spec.gateway, str) else None
+    return gateways.gateway_for(project, name=wanted)
+
+
+def _check_names(project: Project, gateway: Gateway | None, spec: ServiceSpec, name: str) -> None:
+    if gateway is None:
+        return
+    if queries.taken_on(gateway, name, but=project):
+        raise Invalid(f"{name} is taken on this gateway: choose another name.")
+    if spec.model is None:
+        return
+    owner = queries.model_owner(gateway, spec.model.name, project=project, name=name)
+    if owner is not None:
+        whose = f"run {owner.name}" if owner.project_id == project.pk else "another project"
+        raise Invalid(
+            f"The model name {spec.model.name} belongs to {whose} on this gateway: stop that run "
+            "or give the model another name.",
+            details=[Detail("model.name", "is taken on this gateway")],
+        )
+
+
+def _warnings(gateway: Gateway | None) -> list[str]:
+    if gateway is None:
+        return ["This project has no gateway: the service will run but have no public address."]
+    return []
+
+
+def submit(
+    *, access: Access, project: Project, request: PlanRequest, plan_id: str | None = None
+) -> Run:
+    """This function will start the service, in the place of an active run of the same name.
+
+    With a `plan_id`, raises Conflict when the run that the plan was about changed since.
+    """
+    seen = _seen(plan_id)
+    if seen and request.name is None:
+        request = PlanRequest(**{**vars(request), "name": seen[0]})
+    wanted = plan(access=access, project=project, request=request)
+    current = str(wanted.current.pk) if wanted.current else None
+    if seen and seen != [wanted.name, current]:
+        raise Conflict(f"{wanted.name} changed since the plan was made: look at it again.")
+    try:
+        with transaction.atomic():
+            if wanted.current is not None:
+                _request_stop(wanted.current, actor=access.actor, reason="replaced")
+            return _create(access, project, request, wanted)
+    except IntegrityError as error:
+        raise Conflict(f"{wanted.name} was just submitted by somebody else.") from error
+
+
+def _seen(plan_id: str | None) -> list[str | None] | None:
+    if plan_id is None:
+        return None
+    try:
+        seen: list[str | None] = signing.loads(plan_id, salt=PLAN_SALT, max_age=PLAN_SECONDS)
+    except signing.BadSignature as error:
+        raise Conflict("This plan is too old or not ours: make a new one.") from error
+    return seen
+
+
+def _create(access: Access, project: Project, request: PlanRequest, wanted: Plan) -> Run:
+    at, spec = timezone.now(), wanted.spec
+    auth = spec.registry_auth
+    run = Run(
+        project=project,
+        user=access.user,
+        name=wanted.name,
+        gateway=wanted.gateway,
+        state=states.RUN.initial,
+        state_at=at,
+        next_check_at=at,
+        created_at=at,
+        asked_at=at,
+        configuration=crypto.encrypt(request.configuration),
+        spec=_without_secrets(spec),
+        secrets=crypto.encrypt(
+            {"env": spec.env, "registry_password": auth.password if auth else None}
+        ),
+        upload=uploads.find(project=project, digest=request.upload) if request.upload else None,
+        replicas_wanted=spec.replicas.min or 0,
+    )
+    run.save()
+    created(run, at=at, actor=access.actor, reason="submitted")
+    return run
+
+
+def _without_secrets(spec: ServiceSpec) -> dict[str, Any]:
+    stored: dict[str, Any] = {**spec.to_json(), "name": None}
+    stored["env"] = dict.fromkeys(stored.get("env") or {})
+    if stored.get("registry_auth"):
+        stored["registry_auth"] = {**stored["registry_auth"], "password": "(kept)"}
+    return stored
+
+
+def stop(*, access: Access, run: Run, abort: bool = False) -> Run:
+    """This function will stop a run; `abort` does not wait for requests in flight.
+
+    Stopping what is over already changes nothing.
+    """
+    with transaction.atomic():
+        run = Run.objects.select_for_update().get(pk=run.pk)
+        if run.is_final:
+            return run
+        if abort:
+            _abort(run)
+        _request_stop(run, actor=access.actor, reason="aborted" if abort else "stopped")
+    return Run.objects.get(pk=run.pk)
+
+
+def _abort(run: Run) -> None:
+    """Replicas that drain already are cut short; the others will not drain for long."""
+    Run.objects.filter(pk=run.pk).update(abort=True)
+    draining = run.replicas.filter(state=states.DRAINING)
+    draining.filter(drained_at__isnull=True).update(drained_at=timezone.now())
+    workloads = [replica.workload for replica in draining.select_related("workload__instance")]
+    instances.stop_workloads(workloads=[w for w in workloads if w], stop_seconds=0.0)
+
+
+def _request_stop(run: Run, *, actor: str, reason: str) -> None:
+    run = Run.objects.select_for_update().get(pk=run.pk)
+    at = timezone.now()
+    if run.state in (states.STOPPING, *states.RUN.final):
+        return
+    transition(
+        run,
+        states.STOPPING,
+        at=at,
+        reason=reason,
+        actor=actor,
+        stop_requested_at=at,
+        stop_reason=reason,
+        next_check_at=at,
+    )
+
+
+def scale(*, access: Access, run: Run, replicas: str) -> Run:
+    """This function will set how many replicas the run has: `3`, or a new range `0..4`.
+
+    A number must lie in the range that the service scales in, where it has one.
+    """
+    wanted = _replicas(replicas)
+    with transaction.atomic():
+        run = Run.objects.select_for_update().get(pk=run.pk)
+        if run.state not in queries.ACTIVE_RUNS:
+            raise Conflict(f"{run.name} is {run.state}: run it again instead.")
+        fixed = wanted.min == wanted.max
+        least, most = _bounds(run)
+        if fixed and run.spec.get("scaling") and not least <= (wanted.min or 0) <= most:
+            raise Invalid(
+                f"{run.name} scales between {least} and {most}: give a number in between, or a "
+                f"new range such as 0..{most}."
+            )
+        if not fixed and not run.spec.get("scaling"):
+            raise Invalid(f"{run.name} has no `scaling`: give one number of replicas.")
+        _set_replicas(run, wanted, fixed=fixed, actor=access.actor)
+    return run
+
+
+def _replicas(text: str) -> Replicas:
+    try:
+        return parse_replicas(text)
+    except SpecError as error:
+        raise invalid(error.problems) from error
+
+
+def _bounds(run: Run) -> tuple[int, int]:
+    return run.spec["replicas"]["min"] or 0, run.spec["replicas"]["max"]
+
+
+def _set_replicas(run: Run, wanted: Replicas, *, fixed: bool, actor: str) -> None:
+    least, most = wanted.min or 0, wanted.max or 0
+    if not (fixed and run.spec.get("scaling")):
+        run.spec = {**run.spec, "replicas": {"min": least, "max": most}}
+    run.replicas_wanted = min(max(run.replicas_wanted, least), most)
+    run.asked_at = run.next_check_at = timezone.now()
+    run.save(update_fields=["spec", "replicas_wanted", "asked_at", "next_check_at"])
+    transaction.on_commit(lambda: _poke(run))
+
+
+def _poke(run: Run) -> None:
+    wake.transitioned(states.RUN.name, "scaled", [run.pk])
+
+
+def delete(*, access: Access, run: Run) -> None:
+    """This function will take a run that is over out of the lists. Raises Conflict otherwise."""
+    if not run.is_final:
+        raise Conflict(f"{run.name} is {run.state}: stop it first.")
+    Run.objects.filter(pk=run.pk).update(deleted_at=timezone.now())

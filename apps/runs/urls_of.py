@@ -1,0 +1,51 @@
+"""Where a run is published."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from apps.gateways.models import Gateway
+from apps.runs.models import Run
+
+
+def service_url(run: Run) -> str:
+    return url_on(run.gateway, run.name, run.project.name, host=has_host(run))
+
+
+def has_host(run: Run) -> bool:
+    """`gateway: false` publishes a run below the gateway's own name only."""
+    return run.spec.get("gateway") is not False
+
+
+def url_on(gateway: Gateway | None, name: str, project: str, *, host: bool = True) -> str:
+    """This function will return the public URL of a run on a gateway, "" without one."""
+    if gateway is None:
+        return ""
+    if host:
+        return f"{gateway.scheme}://{name}.{gateway.origin_suffix}"
+    return f"{gateway.scheme}://{gateway.origin_suffix}{path_of(project, name)}/"
+
+
+def path_of(project: str, name: str) -> str:
+    return f"/services/{project}/{name}"
+
+
+def path_url(run: Run) -> str:
+    """This function will return the URL that needs no wildcard DNS, "" where there is none."""
+    if run.gateway is None or not serves_paths(run.gateway):
+        return ""
+    gateway = run.gateway
+    return f"{gateway.scheme}://{gateway.origin_suffix}{path_of(run.project.name, run.name)}/"
+
+
+def serves_paths(gateway: Gateway) -> bool:
+    """Path routes share an origin between services, so they exist only for trying things out."""
+    return gateway.domain in ("", "localhost") or not urlsplit(f"//{gateway.domain}").hostname
+
+
+def model_url(run: Run) -> str | None:
+    """This function will return the base URL of the OpenAI API that serves the run's model."""
+    if run.gateway is None or not run.spec.get("model"):
+        return None
+    prefix = run.spec["model"].get("prefix") or "/v1"
+    return service_url(run).rstrip("/") + prefix

@@ -1,0 +1,74 @@
+"""What follows from what: (machine, new state) -> tasks to wake. The one place that knows.
+
+Calls go down the stages; what must travel up is an event, and this table says who hears it. "*" is
+any state. A wake-up is a hint: the sweep finds what a lost one would have started.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from uuid import UUID
+
+from celery import Task
+from kombu.exceptions import OperationalError
+
+from apps.core import wake
+from apps.instances import tasks as instances
+from apps.instances.models import Workload
+from apps.routing import tasks as routing
+from apps.runs import tasks as runs
+from apps.runs.models import Replica, Run
+
+logger = logging.getLogger(__name__)
+
+# States that are no machine's: "scaled" (a run's wanted number changed), "drained" (a replica's
+# last request ended), "changed" (a workload's readiness or address did, or who may call what).
+REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
+    ("run", "submitted"): (runs.reconcile, routing.publish_runs),
+    ("run", "stopping"): (runs.reconcile, routing.publish_runs),
+    ("run", "stopped"): (routing.publish_runs,),
+    ("run", "failed"): (routing.publish_runs,),
+    ("run", "scaled"): (runs.reconcile,),
+    ("replica", "pending"): (runs.advance,),
+    ("replica", "running"): (runs.reconcile_of_replicas, routing.publish_of_replicas),
+    ("replica", "unhealthy"): (runs.reconcile_of_replicas, routing.publish_of_replicas),
+    ("replica", "draining"): (runs.advance, routing.publish_of_replicas),
+    ("replica", "drained"): (runs.advance,),
+    ("replica", "stopped"): (runs.reconcile_of_replicas, routing.publish_of_replicas),
+    ("replica", "failed"): (runs.reconcile_of_replicas, routing.publish_of_replicas),
+    ("workload", "pulling"): (runs.advance_of_workloads,),
+    ("workload", "running"): (runs.advance_of_workloads,),
+    ("workload", "changed"): (runs.advance_of_workloads,),
+    ("workload", "exited"): (runs.advance_of_workloads, instances.advance_of_workloads),
+    ("instance", "requested"): (instances.advance,),
+    ("instance", "terminating"): (instances.advance,),
+    ("grants", "changed"): (routing.publish_keys,),
+}
+
+
+def react(machine: str, state: str, ids: Sequence[UUID]) -> None:
+    """This function will wake whoever the change concerns, and the pages that show it."""
+    for task in REACTIONS.get((machine, state), ()):
+        send(task, ids)
+    _tell_pages(machine, ids)
+
+
+def send(task: Task, ids: Sequence[UUID] = ()) -> None:
+    try:
+        task.apply_async(kwargs={"ids": [str(pk) for pk in ids]}, retry=False, ignore_result=True)
+    except (OperationalError, OSError) as error:
+        logger.warning("not woken: %s: %s", task.name, error)
+
+
+def _tell_pages(machine: str, ids: Sequence[UUID]) -> None:
+    if machine not in ("run", "replica", "workload"):
+        return
+    run_ids: Sequence[UUID | None] = ids
+    if machine == "replica":
+        run_ids = list(Replica.objects.filter(pk__in=ids).values_list("run_id", flat=True))
+    elif machine == "workload":
+        run_ids = list(Workload.objects.filter(pk__in=ids).values_list("run_id", flat=True))
+    for run in Run.objects.filter(pk__in=set(run_ids)).only("pk", "name", "project_id"):
+        wake.publish(f"project:{run.project_id}", {"run": str(run.pk), "name": run.name})
+        wake.publish(f"run:{run.pk}", {"run": str(run.pk), "name": run.name})
