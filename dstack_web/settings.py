@@ -228,6 +228,7 @@ LOGGING = {
     "loggers": {
         "httpx": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
     },
 }

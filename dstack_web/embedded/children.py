@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import gethostname
 
 from dstack_web.embedded import ready
 from dstack_web.embedded.addresses import Addresses
@@ -31,6 +32,7 @@ FROM_THE_USER = (
     + ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 )
 FOR_THE_AGENT = ("DOCKER_HOST", "DOCKER_CONFIG", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+FOR_THE_GATEWAY = ("DSTACK_HAPROXY", "DSTACK_GATEWAY_SLOTS", "DSTACK_GATEWAY_THREADS")
 FIRST_START_ONLY = ("DSTACK_ADMIN_PASSWORD", "DSTACK_ADMIN_TOKEN")
 
 
@@ -129,11 +131,13 @@ def workers(plan: Plan) -> list[Child]:
 
 
 def worker(plan: Plan, *, queue: str, threads: int) -> Child:
+    name = f"worker-{queue}"
     pool = ["-P", "threads", "-c", str(threads), "-Q", queue, "-n", f"{queue}@%h"]
     return Child(
-        name=f"worker-{queue}",
+        name=name,
         argv=[*CELERY, "worker", *pool, *ALONE, "-l", "INFO"],
         env={**server_env(plan), "DSTACK_DB_POOL": str(threads)},
+        is_ready=lambda: ready.log_says(plan.home.log(name), f"{queue}@{gethostname()} ready."),
     )
 
 
@@ -150,8 +154,9 @@ def gateway(plan: Plan) -> Child:
         argv=[*PYTHON, "gateway"],
         env={
             **common_env(plan),
-            "DSTACK_URL": plan.addresses.local_url,
-            "DSTACK_GATEWAY_TOKEN": plan.secrets.gateway_token,
+            **picked(plan.environ, FOR_THE_GATEWAY),
+            "DSTACK_GATEWAY_CONTROL_URL": plan.addresses.local_url,
+            "DSTACK_GATEWAY_TOKEN_FILE": str(plan.home.folder("gateway") / "token"),
             "DSTACK_GATEWAY_HOME": str(plan.home.folder("gateway")),
             "DSTACK_GATEWAY_BIND": plan.addresses.bind,
             "DSTACK_GATEWAY_PORT": str(port),
@@ -171,7 +176,7 @@ def agent(plan: Plan) -> Child:
             **common_env(plan),
             **picked(plan.environ, FOR_THE_AGENT),
             "DSTACK_URL": plan.addresses.local_url,
-            "DSTACK_AGENT_TOKEN": plan.secrets.agent_token,
+            "DSTACK_AGENT_TOKEN_FILE": str(plan.home.folder("agent") / "token"),
             "DSTACK_AGENT_HOME": str(plan.home.folder("agent")),
         },
         stop_seconds=8.5,

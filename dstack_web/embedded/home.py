@@ -85,7 +85,7 @@ class Home:
             owner = os.read(lock, 20).decode(errors="replace").strip()
             os.close(lock)
             raise StartFailed(
-                f"dstack-web already runs on {self.root} (process {owner}); "
+                f"already runs on {self.root} (process {owner}); "
                 "stop it, or set DSTACK_HOME to another folder"
             ) from None
         os.ftruncate(lock, 0)
@@ -109,6 +109,10 @@ class Home:
             agent_token=made["agent_token"],
             gateway_token=made["gateway_token"],
         )
+
+    def write_token(self, child: str, token: str) -> None:
+        """This function will put the child's token where only this user can read it."""
+        write_private(self.folder(child) / "token", token + "\n")
 
     def write_cli_config(self, *, url: str, token: str) -> None:
         """This function will give the command line its first project, unless it has some."""

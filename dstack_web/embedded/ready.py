@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Container
+from pathlib import Path
 
 TIMEOUT_SECONDS = 2
 
@@ -18,3 +19,8 @@ def answers(*, host: str, port: int, path: str, wanted: Container[int] = range(1
         return False
     finally:
         connection.close()
+
+
+def log_says(log: Path, words: str) -> bool:
+    """This function will tell whether a child has written `words`; each start has new logs."""
+    return log.exists() and words in log.read_text(errors="replace")

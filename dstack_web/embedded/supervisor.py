@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from dstack_web.embedded import leftovers, processes
 from dstack_web.embedded.children import Child
@@ -60,6 +61,9 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, {*wanted, signal.SIGCHLD})
 
     def start(self, child: Child) -> None:
+        log = self.home.log(child.name)
+        if log.exists():  # one earlier run is kept
+            log.replace(older(log))
         self.running[child.name] = Running(child, self._spawn(child), time.monotonic())
         self._note()
 
@@ -181,9 +185,13 @@ class Supervisor:
         for name in self.running:
             log = self.home.log(name)
             if log.exists() and log.stat().st_size > LONGEST_LOG_BYTES:
-                shutil.copyfile(log, log.with_suffix(".log.1"))
+                shutil.copyfile(log, older(log))
                 with log.open("r+b") as file:
                     file.truncate()
+
+
+def older(log: Path) -> Path:
+    return log.with_suffix(".log.1")
 
 
 def ending(code: int) -> str:

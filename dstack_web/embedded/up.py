@@ -93,10 +93,13 @@ def make_plan(home: Home, listen: addresses.Addresses, environ: Mapping[str, str
     for server, variable in ((postgres, "DATABASE_URL"), (valkey, "REDIS_URL")):
         if not environ.get(variable):
             server.prepare()
+    secrets = home.secrets(environ)
+    home.write_token("agent", secrets.agent_token)
+    home.write_token("gateway", secrets.gateway_token)
     return Plan(
         home=home,
         addresses=listen,
-        secrets=home.secrets(environ),
+        secrets=secrets,
         environ=environ,
         postgres=None if environ.get("DATABASE_URL") else postgres,
         valkey=None if environ.get("REDIS_URL") else valkey,
