@@ -13,12 +13,10 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import redis.asyncio
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import connection
 from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
@@ -92,23 +90,7 @@ def hub() -> Hub:
     return _hubs.setdefault(loop, Hub())
 
 
-P = ParamSpec("P")
 R = TypeVar("R")
-
-
-async def from_database(read: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """This function will run `read` on a thread and give its connection back to the pool.
-
-    A view that waits must not sit on a connection: the pool is smaller than the crowd that waits.
-    """
-
-    def run() -> R:
-        try:
-            return read(*args, **kwargs)
-        finally:
-            connection.close()
-
-    return await sync_to_async(run)()
 
 
 async def wait_until(

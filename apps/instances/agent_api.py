@@ -6,11 +6,10 @@ Plain async views: a long poll must hold neither a thread nor a database connect
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import wraps
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.utils import timezone
@@ -20,12 +19,13 @@ from django.views.decorators.http import require_GET, require_POST
 from apps.agent import wire
 from apps.core import live
 from apps.core.errors import AppError, Invalid, NotFound
+from apps.core.threads import in_thread
 from apps.instances import reports, services, states
 from apps.instances.access import instance_of
 from apps.instances.models import Instance
 
 CHUNK_BYTES = 256 * 1024
-View = Callable[..., Awaitable[HttpResponseBase]]
+View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
 
 def answers_errors(view: View) -> View:
@@ -65,19 +65,19 @@ def body_of(request: HttpRequest) -> Any:
 @require_GET
 @answers_errors
 async def assignment(request: HttpRequest) -> HttpResponseBase:
-    instance = await live.from_database(instance_of, request)
+    instance = await in_thread(instance_of, request)
     since = int(number(request, "since"))
 
     async def news() -> wire.Assignment | None:
-        found = await live.from_database(_revision, instance)
+        found = await in_thread(_revision, instance)
         if found == since:
             return None
-        return await live.from_database(services.assignment, instance=instance)
+        return await in_thread(services.assignment, instance=instance)
 
     wait = number(request, "wait")
     answer = await live.wait_until(f"instance:{instance.pk}", news, seconds=wait)
     if answer is None:
-        answer = await live.from_database(services.assignment, instance=instance)
+        answer = await in_thread(services.assignment, instance=instance)
     return JsonResponse(wire.to_json(answer))
 
 
@@ -89,14 +89,12 @@ def _revision(instance: Instance) -> int:
 @require_POST
 @answers_errors
 async def report(request: HttpRequest) -> HttpResponseBase:
-    instance = await live.from_database(instance_of, request)
+    instance = await in_thread(instance_of, request)
     try:
         said = wire.from_json(wire.Report, body_of(request))
     except ValueError as error:
         raise Invalid(str(error)) from error
-    receipt = await live.from_database(
-        reports.take, instance=instance, report=said, at=timezone.now()
-    )
+    receipt = await in_thread(reports.take, instance=instance, report=said, at=timezone.now())
     return JsonResponse(wire.to_json(receipt))
 
 
@@ -105,8 +103,8 @@ async def report(request: HttpRequest) -> HttpResponseBase:
 @answers_errors
 async def blob(request: HttpRequest, *, digest: str) -> HttpResponseBase:
     """An agent fetches only the uploads of its own workloads."""
-    instance = await live.from_database(instance_of, request)
-    found = await live.from_database(_blob, instance, digest)
+    instance = await in_thread(instance_of, request)
+    found = await in_thread(_blob, instance, digest)
     if found is None:
         raise NotFound("No workload of this instance has that upload.")
     return StreamingHttpResponse(_chunks(found), content_type="application/gzip")
@@ -119,9 +117,9 @@ def _blob(instance: Instance, digest: str) -> str | None:
 
 async def _chunks(blob: str) -> AsyncIterator[bytes]:
     """An archive may be larger than our memory; a synchronous iterator would be read whole."""
-    file = await sync_to_async(default_storage.open)(blob, "rb")
+    file = await in_thread(default_storage.open, blob, "rb")
     try:
-        while chunk := await sync_to_async(file.read)(CHUNK_BYTES):
+        while chunk := await in_thread(file.read, CHUNK_BYTES):
             yield chunk
     finally:
-        await sync_to_async(file.close)()
+        await in_thread(file.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from apps.accounts.models import Project
 from apps.backends import services as backends
@@ -47,3 +48,16 @@ def why_none(found: Found) -> str:
         *(f"{kind}: {reason}" for kind, reason in found.silent.items()),
     ]
     return "No offer fits. " + "; ".join(reasons[:3]) + "."
+
+
+def offer_json(offer: Offer) -> dict[str, Any]:
+    """This function will return an offer as API and CLI show it."""
+    return {
+        "backend": offer.backend,
+        "region": offer.region,
+        "instance": offer.instance,
+        "resources": str(offer.hardware),
+        "spot": offer.spot,
+        "price_usd_per_hour": offer.price_usd_per_hour,
+        "availability": offer.availability,
+    }

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from apps.core import ids, live, wake
 from apps.core.errors import Invalid, NotSignedIn
+from apps.core.threads import in_thread
 from apps.gateways.models import Gateway
 from apps.instances.agent_api import answers_errors, number
 from apps.routing import services
@@ -29,19 +30,19 @@ def gateway_of(request: HttpRequest) -> Gateway:
 @require_GET
 @answers_errors
 async def table(request: HttpRequest) -> HttpResponseBase:
-    gateway = await live.from_database(gateway_of, request)
+    gateway = await in_thread(gateway_of, request)
     since = int(number(request, "since"))
 
     async def news() -> schema.Table | None:
-        revision = await live.from_database(_revision, gateway)
+        revision = await in_thread(_revision, gateway)
         if revision == since and since > 0:
             return None
-        return await live.from_database(services.table, gateway=gateway, since=since)
+        return await in_thread(services.table, gateway=gateway, since=since)
 
     wait = number(request, "wait")
     answer = await live.wait_until(f"gateway:{gateway.pk}", news, seconds=wait)
     if answer is None:
-        answer = await live.from_database(services.table, gateway=gateway, since=since)
+        answer = await in_thread(services.table, gateway=gateway, since=since)
     return HttpResponse(answer.model_dump_json(), content_type="application/json")
 
 
@@ -53,14 +54,12 @@ def _revision(gateway: Gateway) -> int:
 @require_POST
 @answers_errors
 async def status(request: HttpRequest) -> HttpResponseBase:
-    gateway = await live.from_database(gateway_of, request)
+    gateway = await in_thread(gateway_of, request)
     try:
         said = schema.Status.model_validate_json(request.body)
     except ValidationError as error:
         raise Invalid(str(error)) from error
-    drained = await live.from_database(
-        services.take_status, gateway=gateway, status=said, at=timezone.now()
-    )
+    drained = await in_thread(services.take_status, gateway=gateway, status=said, at=timezone.now())
     if drained:
-        await live.from_database(wake.transitioned, "replica", "drained", drained)
+        await in_thread(wake.transitioned, "replica", "drained", drained)
     return JsonResponse({})

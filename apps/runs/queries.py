@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.accounts.models import Project
@@ -63,9 +63,9 @@ def live_replicas(run: Run) -> QuerySet[Replica]:
     return run.replicas.exclude(state__in=states.REPLICA.final).order_by("num")
 
 
-def timeline(run: Run, *, limit: int = 200) -> Sequence[Event]:
-    """This function will return the run's and its replicas' events, newest first."""
-    return list(Event.objects.filter(run_id=run.pk).order_by("-id")[:limit])
+def timeline(run: Run) -> QuerySet[Event]:
+    """This function will return the run's, its replicas' and workloads' events, newest first."""
+    return Event.objects.filter(run_id=run.pk).order_by("-id")
 
 
 @dataclass(frozen=True)
@@ -98,36 +98,48 @@ def run_url(run: Run) -> str:
 
 
 def run_json(run: Run) -> dict[str, Any]:
-    """This function will return a run as API and CLI show it, with its unfinished replicas, or
-    the last ones of a run that is over."""
-    replicas = list(live_replicas(run)) or _last_replicas(run)
-    cost = costs([run])[run.pk]
+    """This function will return a run as API and CLI show it."""
+    return runs_json([run])[0]
+
+
+def runs_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """This function will return runs with their unfinished replicas, or the last ones of a run
+    that is over, with two queries for all."""
+    replicas, cost = _shown_replicas(runs), costs(runs)
+    return [
+        {
+            "id": str(run.pk),
+            "name": run.name,
+            "project": run.project.name,
+            "user": run.user.username,
+            "state": run.state,
+            "url": run_url(run),
+            "path_url": urls_of.path_url(run),
+            "model_url": urls_of.model_url(run),
+            "version": run.deployment,
+            "replicas_wanted": run.replicas_wanted,
+            "replicas": [replica_json(replica) for replica in replicas[run.pk]],
+            "price_usd_per_hour": float(cost[run.pk].now_usd_per_hour),
+            "cost_usd": round(float(cost[run.pk].total_usd), 4),
+            "error": run.error or None,
+            "created_at": run.created_at,
+            "finished_at": run.finished_at,
+        }
+        for run in runs
+    ]
+
+
+def _shown_replicas(runs: Sequence[Run]) -> dict[UUID, list[Replica]]:
+    """Unfinished replicas by number; where a run has none, the newest of each number."""
+    newest = Replica.objects.filter(run__in=runs).order_by("run", "num", "-id")
+    found: dict[UUID, list[Replica]] = {run.pk: [] for run in runs}
+    for replica in newest.distinct("run", "num"):
+        found[replica.run_id].append(replica)
+    over = states.REPLICA.final
     return {
-        "id": str(run.pk),
-        "name": run.name,
-        "project": run.project.name,
-        "user": run.user.username,
-        "state": run.state,
-        "url": run_url(run),
-        "path_url": urls_of.path_url(run),
-        "model_url": urls_of.model_url(run),
-        "version": run.deployment,
-        "replicas_wanted": run.replicas_wanted,
-        "replicas": [replica_json(replica) for replica in replicas],
-        "price_usd_per_hour": float(cost.now_usd_per_hour),
-        "cost_usd": round(float(cost.total_usd), 4),
-        "error": run.error or None,
-        "created_at": run.created_at,
-        "finished_at": run.finished_at,
+        pk: [r for r in replicas if r.state not in over] or replicas
+        for pk, replicas in found.items()
     }
-
-
-def _last_replicas(run: Run) -> list[Replica]:
-    """The newest replica of each number, of a run that has no unfinished one."""
-    newest: dict[int, Replica] = {}
-    for replica in run.replicas.order_by("-id")[:50]:
-        newest.setdefault(replica.num, replica)
-    return [newest[num] for num in sorted(newest)]
 
 
 def replica_json(replica: Replica) -> dict[str, Any]:
@@ -151,13 +163,29 @@ def replica_json(replica: Replica) -> dict[str, Any]:
     }
 
 
-def event_json(event: Event) -> dict[str, Any]:
+def events_of(project: Project) -> QuerySet[Event]:
+    """This function will return the events of the project's runs and machines."""
+    runs = Run.objects.filter(project=project).values("pk")
+    return Event.objects.filter(Q(project_id=project.pk) | Q(run_id__in=runs))
+
+
+def event_json(event: Event, names: Mapping[UUID, str]) -> dict[str, Any]:
+    """`names` maps run ids to names; `replica` is the number of the replica it is about."""
+    about_replica = event.machine == states.REPLICA.name
     return {
         "at": event.at,
         "kind": event.machine,
+        "run": names.get(event.run_id) if event.run_id else None,
         "subject": event.label,
+        "replica": int(event.label.rpartition(" ")[2]) if about_replica else None,
         "old": event.old or None,
         "new": event.new,
         "reason": event.reason,
         "actor": event.actor or None,
     }
+
+
+def names_of(events: Sequence[Event]) -> dict[UUID, str]:
+    """This function will return the names of the runs that these events are about."""
+    ids = {event.run_id for event in events if event.run_id}
+    return dict(Run.objects.filter(pk__in=ids).values_list("pk", "name"))

@@ -28,7 +28,7 @@ from apps.specs.parse import parse_replicas
 from apps.specs.scaling import Replicas
 from apps.specs.service import ServiceSpec
 
-__all__ = ["Plan", "PlanRequest", "delete", "plan", "scale", "stop", "submit"]
+__all__ = ["Plan", "PlanRequest", "delete", "plan", "scale", "stop", "submit", "without_secrets"]
 
 SHOWN_OFFERS = 50
 PLAN_SALT = "dstack.plan"
@@ -173,7 +173,7 @@ def _create(access: Access, project: Project, request: PlanRequest, wanted: Plan
         created_at=at,
         asked_at=at,
         configuration=crypto.encrypt(request.configuration),
-        spec=_without_secrets(spec),
+        spec=without_secrets(spec),
         secrets=crypto.encrypt(
             {"env": spec.env, "registry_password": auth.password if auth else None}
         ),
@@ -185,7 +185,8 @@ def _create(access: Access, project: Project, request: PlanRequest, wanted: Plan
     return run
 
 
-def _without_secrets(spec: ServiceSpec) -> dict[str, Any]:
+def without_secrets(spec: ServiceSpec) -> dict[str, Any]:
+    """This function will return the spec as it is stored and shown: no value of a variable."""
     stored: dict[str, Any] = {**spec.to_json(), "name": None}
     stored["env"] = dict.fromkeys(stored.get("env") or {})
     if stored.get("registry_auth"):

@@ -1,0 +1,113 @@
+"""What the API of runs takes and gives."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from ninja import Schema
+from pydantic import Field
+
+from apps.offers.schemas import OfferOut
+
+
+class PlanIn(Schema):
+    configuration: str = Field(max_length=2_000_000)
+    name: str | None = Field(None, max_length=100)
+    env: dict[str, str] = {}
+    profile: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
+    upload: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+
+
+class SubmitIn(PlanIn):
+    plan_id: str | None = Field(None, max_length=500)
+
+
+class ReplicaOut(Schema):
+    num: int
+    state: str
+    backend: str
+    region: str
+    instance: str
+    resources: str
+    spot: bool
+    price_usd_per_hour: float
+    version: int
+    phase: str
+    started_at: datetime | None
+    ready_at: datetime | None
+    finished_at: datetime | None
+    exit_code: int | None
+    message: str | None
+    last_lines: list[str]
+
+
+class RunOut(Schema):
+    id: str
+    name: str
+    project: str
+    user: str
+    state: str
+    url: str
+    path_url: str
+    model_url: str | None
+    version: int
+    replicas_wanted: int
+    replicas: list[ReplicaOut]
+    price_usd_per_hour: float
+    cost_usd: float
+    error: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class RunList(Schema):
+    items: list[RunOut]
+    next_cursor: str | None
+
+
+class PlanOut(Schema):
+    plan_id: str
+    name: str
+    project: str
+    user: str
+    action: str
+    current: RunOut | None
+    spec: dict[str, Any]
+    offers: list[OfferOut]
+    total_offers: int
+    max_price_usd_per_hour: float | None
+    url: str
+    model_url: str | None
+    warnings: list[str]
+
+
+class StopIn(Schema):
+    abort: bool = False
+
+
+class ScaleIn(Schema):
+    replicas: str | int
+
+
+class EventOut(Schema):
+    at: datetime
+    kind: str
+    run: str | None
+    subject: str
+    replica: int | None
+    old: str | None
+    new: str
+    reason: str
+    actor: str | None
+
+
+class EventList(Schema):
+    items: list[EventOut]
+    next_cursor: str | None
+
+
+class UploadOut(Schema):
+    hash: str
+    size_bytes: int
