@@ -31,7 +31,7 @@ FROM_THE_USER = (
     + ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
     + ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 )
-FOR_THE_AGENT = ("DOCKER_HOST", "DOCKER_CONFIG", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+HARDWARE = ("DOCKER_HOST", "DOCKER_CONFIG", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
 FOR_THE_GATEWAY = ("DSTACK_HAPROXY", "DSTACK_GATEWAY_SLOTS", "DSTACK_GATEWAY_THREADS")
 FIRST_START_ONLY = ("DSTACK_ADMIN_PASSWORD", "DSTACK_ADMIN_TOKEN")
 
@@ -174,9 +174,7 @@ def agent(plan: Plan) -> Child:
         argv=[*PYTHON, "apps.agent"],
         env={
             **common_env(plan),
-            **picked(plan.environ, FOR_THE_AGENT),
-            "DSTACK_URL": plan.addresses.local_url,
-            "DSTACK_AGENT_TOKEN_FILE": str(plan.home.folder("agent") / "token"),
+            **picked(plan.environ, HARDWARE),
             "DSTACK_AGENT_HOME": str(plan.home.folder("agent")),
         },
         stop_seconds=8.5,
@@ -190,6 +188,7 @@ def server_env(plan: Plan) -> dict[str, str]:
         own.pop(name, None)
     return {
         **common_env(plan),
+        **picked(plan.environ, HARDWARE),
         **own,
         "DJANGO_SETTINGS_MODULE": "dstack_web.settings",
         "DSTACK_HOME": str(plan.home.root),

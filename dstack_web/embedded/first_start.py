@@ -54,7 +54,6 @@ def command(plan: Plan, answer: Path) -> Child:
     env = {
         **children.server_env(plan),
         **children.picked(plan.environ, children.FIRST_START_ONLY),
-        "DSTACK_AGENT_TOKEN": plan.secrets.agent_token,
         "DSTACK_GATEWAY_TOKEN": plan.secrets.gateway_token,
         "DSTACK_DB_POOL": "0",
     }
@@ -80,7 +79,7 @@ def failure(plan: Plan, code: int) -> str:
 
 def fingerprint(plan: Plan) -> str:
     """This function will name everything that `bootstrap` acts upon."""
-    parts: list[str] = [str(plan.addresses), plan.secrets.agent_token, plan.secrets.gateway_token]
+    parts: list[str] = [str(plan.addresses), plan.secrets.gateway_token]
     for file in sorted(code_files()):
         facts = file.stat()
         parts.append(f"{file}:{facts.st_size}:{facts.st_mtime_ns}")

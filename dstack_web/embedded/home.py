@@ -34,7 +34,6 @@ class Secrets:
 
     secret_key: str
     encryption_keys: list[str]
-    agent_token: str
     gateway_token: str
 
 
@@ -106,13 +105,14 @@ class Home:
         return Secrets(
             secret_key=environ.get("DSTACK_SECRET_KEY") or made["secret_key"],
             encryption_keys=[key for key in keys if key] or made["encryption_keys"].split(","),
-            agent_token=made["agent_token"],
             gateway_token=made["gateway_token"],
         )
 
-    def write_token(self, child: str, token: str) -> None:
-        """This function will put the child's token where only this user can read it."""
-        write_private(self.folder(child) / "token", token + "\n")
+    def write_gateway_token(self, token: str) -> Path:
+        """This function will put the gateway's token where only this user can read it."""
+        path = self.folder("gateway") / "token"
+        write_private(path, token + "\n")
+        return path
 
     def write_cli_config(self, *, url: str, token: str) -> None:
         """This function will give the command line its first project, unless it has some."""
@@ -126,7 +126,6 @@ def new_secrets() -> dict[str, str]:
     return {
         "secret_key": secrets.token_urlsafe(48),
         "encryption_keys": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        "agent_token": new_token("a"),
         "gateway_token": new_token("g"),
     }
 

@@ -94,8 +94,7 @@ def make_plan(home: Home, listen: addresses.Addresses, environ: Mapping[str, str
         if not environ.get(variable):
             server.prepare()
     secrets = home.secrets(environ)
-    home.write_token("agent", secrets.agent_token)
-    home.write_token("gateway", secrets.gateway_token)
+    home.write_gateway_token(secrets.gateway_token)
     return Plan(
         home=home,
         addresses=listen,

@@ -15,7 +15,6 @@ from dstack_web.embedded.valkey import Valkey
 SECRETS = Secrets(
     secret_key="the-secret-key",
     encryption_keys=["the-encryption-key"],
-    agent_token="dsk_a_x",
     gateway_token="dsk_g_x",
 )
 ENVIRON = {
@@ -53,10 +52,10 @@ def test_who_needs_no_database_gets_nothing_of_the_servers_secrets(plan: Plan, n
         assert secret not in values
 
 
-def test_tokens_are_named_by_their_files_only(plan: Plan) -> None:
+def test_the_gateways_token_is_named_by_its_file_only(plan: Plan) -> None:
     values = {value for child in children.services(plan) for value in child.env.values()}
 
-    assert values.isdisjoint({"dsk_a_x", "dsk_g_x"})
+    assert "dsk_g_x" not in values
 
 
 def test_no_child_inherits_what_it_has_no_use_for(plan: Plan) -> None:
@@ -70,17 +69,17 @@ def test_settings_of_the_user_reach_the_server(plan: Plan) -> None:
     assert named(plan, "web").env["DSTACK_LOG_LEVEL"] == "DEBUG"
 
 
-def test_only_the_agent_learns_where_the_container_engine_is(plan: Plan) -> None:
-    knowing = [child.name for child in children.services(plan) if "DOCKER_HOST" in child.env]
+def test_who_looks_for_the_container_engine_learns_where_it_is(plan: Plan) -> None:
+    ignorant = [child.name for child in children.services(plan) if "DOCKER_HOST" not in child.env]
 
-    assert knowing == ["agent"]
+    assert ignorant == ["gateway"]
 
 
 def test_no_secret_stands_in_a_command_line(plan: Plan) -> None:
     everything = [*children.servers(plan), *children.services(plan)]
     words = " ".join(word for child in everything for word in child.argv)
 
-    for secret in ("the-secret-key", "the-encryption-key", "dsk_a_x", "dsk_g_x"):
+    for secret in ("the-secret-key", "the-encryption-key", "dsk_g_x"):
         assert secret not in words
 
 
