@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "django_htmx",
     "template_partials",
+    "ninja",
     "apps.core",
     "apps.accounts",
     "apps.backends",
@@ -81,6 +82,7 @@ INSTALLED_APPS = [
 # Every middleware here is async-capable (a test checks it): one that is not would move each live
 # stream onto a thread of its own. That is why static files are served by granian, not WhiteNoise.
 MIDDLEWARE = [
+    "dstack_web.api_errors.answer_in_json",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -10,6 +10,7 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 NAME = RegexValidator(
@@ -19,7 +20,16 @@ NAME = RegexValidator(
 
 
 class User(AbstractUser):
-    """A person. `is_superuser` marks a global admin, who sees and may do everything."""
+    """A person. `is_superuser` marks a global admin, who sees and may do everything.
+
+    Names differ in more than case: `Alice` beside `alice` would be a trap.
+    """
+
+    class Meta(AbstractUser.Meta):
+        abstract = False
+        constraints = [
+            models.UniqueConstraint(Lower("username"), name="one_user_per_name_in_any_case")
+        ]
 
 
 class Project(models.Model):

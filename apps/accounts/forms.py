@@ -1,0 +1,122 @@
+"""Forms of sign-in, passwords, tokens, members, users and projects."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django import forms
+
+from apps.accounts import tokens
+from apps.accounts.models import Project, Role
+from apps.core.forms import PageForm
+
+PASSWORD_LENGTH = 4096
+LIVES = [
+    ("", "Never"),
+    ("1d", "In 1 day"),
+    ("7d", "In 7 days"),
+    ("30d", "In 30 days"),
+    ("90d", "In 90 days"),
+    ("365d", "In 1 year"),
+]
+
+
+def _password(label: str, *, new: bool, required: bool = True) -> forms.CharField:
+    kind = "new-password" if new else "current-password"
+    widget = forms.PasswordInput(attrs={"autocomplete": kind})
+    return forms.CharField(
+        label=label, widget=widget, strip=False, max_length=PASSWORD_LENGTH, required=required
+    )
+
+
+class SignInForm(PageForm):
+    username = forms.CharField(
+        label="User name",
+        max_length=150,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "username", "autocapitalize": "none", "autofocus": True}
+        ),
+    )
+    password = _password("Password", new=False)
+
+
+class PasswordForm(PageForm):
+    old = _password("Password now", new=False)
+    new = _password("New password", new=True)
+    again = _password("New password again", new=True)
+
+    def clean_again(self) -> str:
+        again: str = self.cleaned_data["again"]
+        if again != self.cleaned_data.get("new"):
+            raise forms.ValidationError("The two new passwords differ.")
+        return again
+
+
+class TokenForm(PageForm):
+    name = forms.CharField(
+        label="Name",
+        max_length=100,
+        help_text="What it is for, so that you know which one to revoke later.",
+    )
+    scope = forms.ChoiceField(
+        label="May",
+        choices=[
+            ("full", "Do everything I may do (CLI and API)"),
+            ("call", "Only call services"),
+        ],
+    )
+    where = forms.ChoiceField(label="In")
+    runs = forms.CharField(
+        label="Only these services",
+        required=False,
+        max_length=5200,
+        help_text="Names separated by commas. Makes a key for this project that calls them and "
+        "nothing else. Empty: all services.",
+    )
+    expires = forms.ChoiceField(label="Expires", choices=LIVES, required=False, initial="90d")
+
+    def __init__(self, *args: object, project: Project, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.project = project
+        where = self.fields["where"]
+        assert isinstance(where, forms.ChoiceField)
+        where.choices = [("project", f"Project {project.name}"), ("all", "All my projects")]
+
+    def request(self, *, at: datetime) -> tokens.TokenRequest:
+        """This function will return what was asked for. Raises Invalid."""
+        data = self.cleaned_data
+        runs = [name for name in data["runs"].replace(",", " ").split() if name]
+        bound = data["where"] == "project" or bool(runs)
+        return tokens.TokenRequest(
+            name=data["name"],
+            scope=data["scope"],
+            project=self.project if bound else None,
+            run_names=runs,
+            expires_at=tokens.expiry(data["expires"] or None, at=at),
+        )
+
+
+class MemberForm(PageForm):
+    username = forms.CharField(label="User name", max_length=150)
+    role = forms.ChoiceField(label="Role", choices=Role.choices, initial=Role.USER)
+
+
+class UserForm(PageForm):
+    username = forms.CharField(
+        label="User name", max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+    password = _password("Password", new=True, required=False)
+    admin = forms.BooleanField(
+        label="Admin of this server",
+        required=False,
+        widget=forms.CheckboxInput(attrs={"class": "form-check-input"}),
+    )
+
+
+class ProjectForm(PageForm):
+    name = forms.CharField(
+        label="Name",
+        max_length=50,
+        help_text="Lower-case letters, digits and hyphens.",
+        widget=forms.TextInput(attrs={"autofocus": True, "autocapitalize": "none"}),
+    )

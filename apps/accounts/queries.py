@@ -1,0 +1,72 @@
+"""Every read of accounts that is more than a look-up."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from apps.accounts.access import Access
+from apps.accounts.models import Member, Project, Role, Token
+
+
+@dataclass(frozen=True)
+class TokenGrant:
+    """What a token may call: all services of the projects, or, with `run_names`, just those runs
+    of its one project. `hash` is the lower-case hex SHA-256 of the token."""
+
+    id: int
+    hash: str
+    expires_at: datetime | None
+    project_ids: list[int]
+    run_names: list[str]
+
+
+def callable_tokens(*, at: datetime | None = None) -> list[TokenGrant]:
+    """This function will return every token that may call something at `at` (now), by id.
+
+    A token opens at most what its user may see: membership that ended ends it too.
+    """
+    at = at or timezone.now()
+    live = Token.objects.filter(Q(expires_at=None) | Q(expires_at__gt=at))
+    live = live.filter(revoked_at=None, user__is_active=True).select_related("user").order_by("pk")
+    everything = list(Project.objects.order_by("pk").values_list("pk", flat=True))
+    memberships = _projects_by_user()
+    grants = []
+    for token in live:
+        opened = everything if token.user.is_superuser else memberships[token.user_id]
+        if token.project_id is not None:
+            opened = [token.project_id] if token.project_id in opened else []
+        if opened:
+            grants.append(
+                TokenGrant(token.pk, token.hash, token.expires_at, opened, token.run_names)
+            )
+    return grants
+
+
+def _projects_by_user() -> dict[int, list[int]]:
+    found: dict[int, list[int]] = defaultdict(list)
+    pairs = Member.objects.order_by("project_id").values_list("user_id", "project_id")
+    for user_id, project_id in pairs:
+        found[user_id].append(project_id)
+    return found
+
+
+def members(project: Project) -> QuerySet[Member]:
+    """This function will return the project's members with their users, by user name."""
+    return Member.objects.filter(project=project).select_related("user").order_by("user__username")
+
+
+def roles(access: Access, projects: Iterable[Project]) -> dict[int, str]:
+    """This function will return one's role in each of the projects, by project id.
+
+    A global admin is an admin everywhere.
+    """
+    if access.user.is_superuser:
+        return {project.pk: Role.ADMIN.value for project in projects}
+    own = Member.objects.filter(user=access.user, project__in=projects)
+    return dict(own.values_list("project_id", "role"))

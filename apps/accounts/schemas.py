@@ -1,0 +1,71 @@
+"""What the accounts API takes and gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ninja import Schema
+from pydantic import Field
+
+from apps.accounts.models import Member, Project, Role, Token, User
+
+
+class NewUser(Schema):
+    username: str = Field(max_length=1000)
+    password: str | None = Field(None, max_length=1000)
+    admin: bool = False
+
+
+class UserChange(Schema):
+    active: bool
+
+
+class NewProject(Schema):
+    name: str = Field(max_length=1000)
+
+
+class NewMember(Schema):
+    username: str = Field(max_length=1000)
+    role: str = Field(Role.USER.value, max_length=100)
+
+
+class NewToken(Schema):
+    """`expires` is like "30d" or a time (RFC 3339); null: never. `runs` make a service key."""
+
+    name: str = Field(max_length=1000)
+    scope: str = Field("full", max_length=100)
+    project: str | None = Field(None, max_length=1000)
+    runs: list[str] = []
+    expires: str | None = Field(None, max_length=1000)
+
+
+def user_json(user: User) -> dict[str, Any]:
+    return {
+        "username": user.username,
+        "admin": user.is_superuser,
+        "active": user.is_active,
+        "created_at": user.date_joined,
+    }
+
+
+def project_json(project: Project, role: str | None) -> dict[str, Any]:
+    return {"name": project.name, "role": role, "created_at": project.created_at}
+
+
+def member_json(member: Member) -> dict[str, Any]:
+    return {"username": member.user.username, "role": member.role, "created_at": member.created_at}
+
+
+def token_json(token: Token) -> dict[str, Any]:
+    return {
+        "id": token.pk,
+        "name": token.name,
+        "prefix": token.prefix,
+        "kind": "service" if token.run_names else "user",
+        "scope": token.scope,
+        "project": token.project.name if token.project else None,
+        "runs": token.run_names,
+        "created_at": token.created_at,
+        "expires_at": token.expires_at,
+        "last_used_at": token.last_used_at,
+    }

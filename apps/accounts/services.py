@@ -1,0 +1,179 @@
+"""The verbs of accounts: users, projects and their members. Tokens stand in `tokens.py`.
+
+Whatever changes who may call what ends with `grants_changed()`: gateways must hear of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, models, transaction
+
+from apps.accounts.models import Member, Project, Role, User
+from apps.core import wake
+from apps.core.errors import Conflict, Detail, Invalid, NotFound
+
+ProjectHook = Callable[[Project], None]
+_project_hooks: list[ProjectHook] = []
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+def on_project_created(hook: ProjectHook) -> None:
+    """This function will call `hook(project)` in the transaction that creates each project.
+
+    The composition root subscribes what later stages do with a new project.
+    """
+    if hook not in _project_hooks:
+        _project_hooks.append(hook)
+
+
+def grants_changed() -> None:
+    """This function will tell, after the commit, that somebody may call more or less now."""
+    transaction.on_commit(partial(wake.transitioned, "grants", "changed", []))
+
+
+def create_user(*, username: str, password: str | None = None, admin: bool = False) -> User:
+    """This function will create a user; without a password only tokens sign in.
+
+    Raises Invalid for a name or password that will not do, Conflict for a name that is taken in
+    whatever case.
+    """
+    user = User(username=username, is_superuser=admin)
+    if password is None:
+        user.set_unusable_password()
+    else:
+        set_password(user, password)
+    _check_fields(user, "password")
+    return _insert(user, taken=f"The user name {user.username} is taken.")
+
+
+def set_password(user: User, password: str) -> None:
+    """This function will set (not save) a password. Raises Invalid for a weak one."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        details = [Detail("password", message) for message in error.messages]
+        raise Invalid(" ".join(error.messages), details=details) from error
+    user.set_password(password)
+
+
+def change_password(*, user: User, old: str, new: str) -> None:
+    """This function will change one's own password. Raises Invalid when `old` is wrong."""
+    if not user.check_password(old):
+        raise Invalid("The old password is wrong.", details=[Detail("old", "is wrong")])
+    set_password(user, new)
+    user.save(update_fields=["password"])
+
+
+def set_active(*, username: str, active: bool, by: User) -> User:
+    """This function will disable a user (sessions and tokens stop working) or enable one again.
+
+    Raises NotFound, and Conflict for oneself, so that somebody is always left to enable others.
+    """
+    user = find_user(username)
+    if user.pk == by.pk and not active:
+        raise Conflict("You cannot disable yourself: ask another admin.")
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(is_active=active)
+        grants_changed()
+    user.is_active = active
+    return user
+
+
+def find_user(username: str) -> User:
+    """This function will return the user of that name. Raises NotFound."""
+    found = User.objects.filter(username=username).first() if username.isprintable() else None
+    if found is None:
+        raise NotFound(f"There is no user {username[:150]!r}.")
+    return found
+
+
+def create_project(*, name: str, creator: User) -> Project:
+    """This function will create a project, its creator being its admin.
+
+    Raises Invalid for a name that will not do and Conflict for one that is taken.
+    """
+    project = Project(name=name)
+    _check_fields(project)
+    with transaction.atomic():
+        _insert(project, taken=f"The project name {name} is taken.")
+        Member.objects.create(project=project, user=creator, role=Role.ADMIN)
+        for hook in _project_hooks:
+            hook(project)
+        grants_changed()
+    return project
+
+
+def set_member(*, project: Project, username: str, role: str) -> Member:
+    """This function will add a member, or change a member's role.
+
+    Raises Invalid for an unknown user or role and Conflict when no admin would be left.
+    """
+    if role not in Role.values:
+        raise Invalid("role must be admin or user.", details=[Detail("role", "is unknown")])
+    try:
+        user = find_user(username)
+    except NotFound as error:
+        raise Invalid(error.message, details=[Detail("username", "is unknown")]) from error
+    with transaction.atomic():
+        _lock(project)
+        member, _ = Member.objects.update_or_create(
+            project=project, user=user, defaults={"role": role}
+        )
+        _require_an_admin(project)
+        grants_changed()
+    return member
+
+
+def remove_member(*, project: Project, username: str) -> None:
+    """This function will remove a member; their tokens and keys stop opening the project.
+
+    Raises NotFound, and Conflict when no admin would be left.
+    """
+    with transaction.atomic():
+        _lock(project)
+        user = find_user(username)
+        deleted, _ = Member.objects.filter(project=project, user=user).delete()
+        if not deleted:
+            raise NotFound(f"{username} is not a member of project {project.name}.")
+        _require_an_admin(project)
+        grants_changed()
+
+
+def _lock(project: Project) -> None:
+    # Two admins that leave at the same moment must not both see the other.
+    Project.objects.select_for_update().get(pk=project.pk)
+
+
+def _require_an_admin(project: Project) -> None:
+    if not Member.objects.filter(project=project, role=Role.ADMIN).exists():
+        raise Conflict(
+            f"Project {project.name} would be left without an admin: make another member one first."
+        )
+
+
+def _check_fields(row: models.Model, *excluded: str) -> None:
+    try:
+        row.clean_fields(exclude=set(excluded))
+    except ValidationError as error:
+        details = [
+            Detail(field, message)
+            for field, messages in error.message_dict.items()
+            for message in messages
+        ]
+        words = " ".join(f"{detail.path}: {detail.message}" for detail in details)
+        raise Invalid(words, details=details) from error
+
+
+def _insert(row: Row, *, taken: str) -> Row:
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError as error:
+        raise Conflict(taken) from error
+    return row

@@ -1,0 +1,72 @@
+"""Slowing down those who guess passwords.
+
+Every try counts before the password is looked at, so that many at once gain nothing. The first few
+of a name from one address are free, then each doubles the pause; a name that is tried from many
+addresses gets short pauses too. Counts live in the broker: where it is away, sign-in works on
+without them (Argon2 alone still makes a guess cost 50 ms).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from functools import cache
+
+import redis
+from django.conf import settings
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 0.5
+# (free tries, longest pause in seconds): per name and address, and per name from anywhere.
+HERE = (4, 900)
+ANYWHERE = (30, 60)
+FORGET_SECONDS = 3600
+
+
+@cache
+def _redis() -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.REDIS_URL.replace("redis+socket://", "unix://"),
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+    )
+
+
+def seconds_to_wait(*, username: str, address: str) -> int:
+    """This function will count a try and return how long to wait before it may be made, 0: now."""
+    try:
+        pauses = [_count(key, *limits) for key, limits in _keys(username, address)]
+    except (redis.RedisError, OSError) as error:
+        logger.warning("sign-in is not slowed down: %s", error)
+        return 0
+    return max(pauses)
+
+
+def forget(*, username: str, address: str) -> None:
+    """This function will forget the tries of somebody who signed in."""
+    try:
+        _redis().delete(*(f"{key}:tries" for key, _ in _keys(username, address)))
+    except (redis.RedisError, OSError) as error:
+        logger.warning("tries to sign in are not forgotten: %s", error)
+
+
+def _keys(username: str, address: str) -> list[tuple[str, tuple[int, int]]]:
+    name = username.strip().lower()
+    return [(_key(f"{name}\n{address}"), HERE), (_key(name), ANYWHERE)]
+
+
+def _key(text: str) -> str:
+    return f"signin:{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()}"
+
+
+def _count(key: str, free: int, longest: int) -> int:
+    client = _redis()
+    left = int(str(client.ttl(f"{key}:pause")))
+    if left > 0:
+        return left
+    tries = int(str(client.incr(f"{key}:tries")))
+    client.expire(f"{key}:tries", FORGET_SECONDS)
+    if tries >= free:
+        client.set(f"{key}:pause", 1, ex=min(2 ** min(tries - free, 20), longest))
+    return 0

@@ -1,0 +1,145 @@
+"""Tokens: issued (shown once), listed, revoked. Only hashes are stored.
+
+A token that makes another never makes a stronger one: not for other projects, not for longer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from apps.accounts.access import Access
+from apps.accounts.models import NAME, Project, Token, User
+from apps.accounts.services import grants_changed
+from apps.core.errors import Detail, Forbidden, Invalid, NotFound
+from apps.core.ids import new_token, token_hash
+
+SHOWN_PREFIX = len("dsk_u_") + 4
+MAX_RUNS = 100
+MAX_LIFE = timedelta(days=3650)
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A new token: its row, and the text that nobody can see again."""
+
+    row: Token
+    text: str
+
+
+@dataclass(frozen=True)
+class TokenRequest:
+    """What a new token shall open. `run_names` make it a service key of `project`."""
+
+    name: str
+    scope: str = "full"
+    project: Project | None = None
+    run_names: Sequence[str] = ()
+    expires_at: datetime | None = None
+
+
+def create_token(*, user: User, request: TokenRequest, text: str | None = None) -> Issued:
+    """This function will issue a token. `text` is one chosen beforehand (the first start).
+
+    Raises Invalid for a request that makes no sense.
+    """
+    _check(request)
+    text = text or new_token("s" if request.run_names else "u")
+    with transaction.atomic():
+        row = Token.objects.create(
+            user=user,
+            project=request.project,
+            name=request.name,
+            scope="call" if request.run_names else request.scope,
+            run_names=sorted(set(request.run_names)),
+            prefix=text[:SHOWN_PREFIX],
+            hash=token_hash(text),
+            expires_at=request.expires_at,
+        )
+        grants_changed()
+    return Issued(row, text)
+
+
+def create_own_token(*, access: Access, request: TokenRequest) -> Issued:
+    """This function will issue a token to who asks, no stronger than the token that asks.
+
+    Raises Invalid and Forbidden.
+    """
+    by = access.token
+    if by is not None and by.project_id is not None and request.project is None:
+        raise Forbidden(f"This token opens one project only: name it (project: {by.project}).")
+    end = by.expires_at if by is not None else None
+    if end is not None and (request.expires_at is None or request.expires_at > end):
+        raise Forbidden(
+            f"This token expires at {end:%Y-%m-%d %H:%M} UTC and cannot make one that lives longer."
+        )
+    return create_token(user=access.user, request=request)
+
+
+def live_tokens(access: Access) -> QuerySet[Token]:
+    """This function will return one's tokens that are not revoked; a token that is bound to a
+    project sees those of the project only."""
+    found = Token.objects.filter(user=access.user, revoked_at=None).select_related("project")
+    if access.token is not None and access.token.project_id is not None:
+        found = found.filter(project_id=access.token.project_id)
+    return found
+
+
+def revoke(*, access: Access, pk: int, at: datetime) -> None:
+    """This function will end one's token at once. Raises NotFound."""
+    with transaction.atomic():
+        known = 0 < pk < 2**63
+        if not known or not live_tokens(access).filter(pk=pk).update(revoked_at=at):
+            raise NotFound(f"You have no token {pk}.")
+        grants_changed()
+
+
+def expiry(text: str | None, *, at: datetime) -> datetime | None:
+    """This function will read when a token expires: "30d" (m, h, d, w), RFC 3339, or None: never.
+
+    Raises Invalid for other text, the past, and more than ten years.
+    """
+    if text is None:
+        return None
+    when = _moment(text.strip(), at=at)
+    if when is None:
+        raise _bad("expires", f"must be like 30d or 2030-01-31T00:00:00Z, found {text[:40]!r}")
+    if not at < when <= at + MAX_LIFE:
+        raise _bad("expires", "must be in the future, ten years ahead at most")
+    return when
+
+
+def _moment(text: str, *, at: datetime) -> datetime | None:
+    if match := re.fullmatch(r"([0-9]{1,6}) ?([mhdw])", text, re.ASCII):
+        return at + timedelta(**{UNITS[match[2]]: int(match[1])})
+    try:
+        when = datetime.fromisoformat(text)
+        # An offset can push the first and last hours of the calendar out of it.
+        return timezone.make_aware(when) if when.tzinfo is None else when.astimezone(at.tzinfo)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _check(request: TokenRequest) -> None:
+    if not 1 <= len(request.name.strip()) <= 100 or not request.name.isprintable():
+        raise _bad("name", "must have 1 to 100 printable characters")
+    if request.scope not in {"full", "call"}:
+        raise _bad("scope", f"must be full or call, found {request.scope[:40]!r}")
+    if request.run_names and request.project is None:
+        raise _bad("project", "is needed with runs: a service key calls runs of one project")
+    if len(request.run_names) > MAX_RUNS:
+        raise _bad("runs", f"must be {MAX_RUNS} names at most, found {len(request.run_names)}")
+    for index, name in enumerate(request.run_names):
+        if not re.match(NAME.regex, name):
+            raise _bad(f"runs.{index}", f"is not the name of a run: {name[:60]!r}")
+
+
+def _bad(path: str, problem: str) -> Invalid:
+    return Invalid(f"{path} {problem}.", details=[Detail(path, problem)])

@@ -1,0 +1,98 @@
+"""Is the process there, are its parts there, and the figures of both for Prometheus."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.models import Count, Min
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from apps.accounts.access import TokenAuth
+from apps.core.errors import AppError
+from apps.core.models import Stateful
+from apps.instances.models import Instance
+from apps.runs.models import Replica, Run
+from dstack_web.api_errors import answer
+
+TIMEOUT_SECONDS = 1.0
+MODELS: dict[str, type[Stateful]] = {"runs": Run, "replicas": Replica, "instances": Instance}
+
+
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    """This process answers."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:
+    """What this process needs answers: 200, or 503 that names what is away."""
+    parts = {"database": _database_answers(), "broker": _broker_answers()}
+    words = {name: "ok" if there else "away" for name, there in parts.items()}
+    status = 200 if all(parts.values()) else 503
+    return JsonResponse({"status": "ok" if status == 200 else "not ready", **words}, status=status)
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Figures for Prometheus, for this host itself or with the token of a global admin."""
+    try:
+        if not _from_this_host(request):
+            TokenAuth()(request).require_global_admin()
+    except AppError as error:
+        return answer(error.status, error.message, code=error.code)
+    text = "\n".join(_lines()) + "\n"
+    return HttpResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _database_answers() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return False
+    return True
+
+
+def _broker_answers() -> bool:
+    url = settings.REDIS_URL.replace("redis+socket://", "unix://")
+    limits = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
+    client = redis.Redis.from_url(url, **limits)
+    try:
+        return bool(client.ping())
+    except (redis.RedisError, OSError):
+        return False
+    finally:
+        client.close()
+
+
+def _from_this_host(request: HttpRequest) -> bool:
+    # A proxy on this host calls from here for everybody, and says so.
+    if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
+        return False
+    try:
+        return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False
+
+
+def _lines() -> Iterator[str]:
+    for name, model in MODELS.items():
+        yield f"# HELP dstack_{name} Number of {name} by state."
+        yield f"# TYPE dstack_{name} gauge"
+        counts = dict(model._default_manager.values_list("state").annotate(Count("pk")))
+        for state in model.machine.states:
+            yield f'dstack_{name}{{state="{state}"}} {counts.get(state, 0)}'
+    yield "# HELP dstack_sweep_lag_seconds How long the longest waiting row is overdue."
+    yield "# TYPE dstack_sweep_lag_seconds gauge"
+    now = timezone.now()
+    for model in MODELS.values():
+        due = model._default_manager.aggregate(at=Min("next_check_at"))["at"]
+        lag = max((now - due).total_seconds(), 0.0) if due else 0.0
+        yield f'dstack_sweep_lag_seconds{{machine="{model.machine.name}"}} {lag:.3f}'
