@@ -1,0 +1,98 @@
+"""Settings: a JSON file (`DSTACK_GATEWAY_CONFIG`) under variables of the environment.
+
+The token never stands in a setting, only the file that holds it, so that neither `ps` nor a log
+nor the environment of a child can show it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, ValidationError
+
+from gateway.errors import BadConfig
+
+FILE_VARIABLE = "DSTACK_GATEWAY_CONFIG"
+VARIABLES = {
+    "control_url": "DSTACK_GATEWAY_CONTROL_URL",
+    "token_file": "DSTACK_GATEWAY_TOKEN_FILE",
+    "home": "DSTACK_GATEWAY_HOME",
+    "bind": "DSTACK_GATEWAY_BIND",
+    "port": "DSTACK_GATEWAY_PORT",
+    "slots": "DSTACK_GATEWAY_SLOTS",
+    "threads": "DSTACK_GATEWAY_THREADS",
+    "haproxy": "DSTACK_HAPROXY",
+}
+# Each thread keeps idle connections of its own to each replica: more cores than this cost memory
+# and connections without being needed for what one gateway carries.
+MOST_THREADS = 4
+
+
+def as_address(text: str) -> str:
+    return str(ip_address(text))
+
+
+class Config(BaseModel):
+    """What a gateway must know to start; `threads` 0 means one per core, four at most."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    control_url: HttpUrl
+    token_file: Path
+    home: Path
+    bind: list[Annotated[str, AfterValidator(as_address)]] = Field(["127.0.0.1"], min_length=1)
+    port: int = Field(8080, ge=1, le=65535)
+    slots: int = Field(5000, ge=1, le=50_000)
+    threads: int = Field(0, ge=0, le=64)
+    haproxy: Path | None = None
+
+    @property
+    def thread_count(self) -> int:
+        return self.threads or min(len(os.sched_getaffinity(0)), MOST_THREADS)
+
+
+def load(*, environ: Mapping[str, str]) -> Config:
+    """This function will read the settings; raises BadConfig with one sentence."""
+    values = read_file(environ.get(FILE_VARIABLE, ""))
+    for name, variable in VARIABLES.items():
+        if text := environ.get(variable, ""):
+            values[name] = text.replace(",", " ").split() if name == "bind" else text
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise BadConfig(explain(error)) from None
+
+
+def read_file(path: str) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        values = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise BadConfig(f"cannot read the settings in {path}: {error}") from None
+    if not isinstance(values, dict):
+        raise BadConfig(f"the settings in {path} must be one JSON object")
+    return values
+
+
+def explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    variable = VARIABLES.get(name, FILE_VARIABLE)
+    return f"the setting {name} ({variable}) is not right: {first['msg'].lower()}"
+
+
+def read_token(path: Path) -> str:
+    """This function will read the gateway's token; raises BadConfig when there is none."""
+    try:
+        token = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f"cannot read the gateway's token in {path}: {error}") from None
+    if not token or not token.isascii() or not token.isprintable():
+        raise BadConfig(f"{path} must hold the gateway's token and nothing else")
+    return token

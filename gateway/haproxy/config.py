@@ -1,0 +1,62 @@
+"""haproxy.cfg: a pure rendering of `static.cfg`, the slots and their servers.
+
+Nothing that a user wrote stands in it: hosts, keys and grants are in the maps, and servers have
+names and addresses of the few characters that the table allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from gateway.layout import Server
+
+FILE = "haproxy.cfg"
+SOCKET = "haproxy.sock"
+HEALTH_PATH = "/-/healthz"
+# Of a server added live as well, which does not inherit `default-server`. Ejection only by
+# connections that fail: by answers, any caller could empty a service.
+SERVER_OPTIONS = "check inter 1s fall 3 rise 1 observe layer4 error-limit 1 on-error mark-down"
+STATIC = Path(__file__).with_name("static.cfg").read_text()
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of the configuration never changes while HAProxy runs."""
+
+    bind: tuple[str, ...]
+    port: int
+    slots: int
+    threads: int
+
+
+def map_file(name: str) -> str:
+    """This function will name the map's file, which is also its name on the runtime socket."""
+    return f"maps/{name}.map"
+
+
+def render(*, shape: Shape, servers: Iterable[Server]) -> str:
+    """This function will write the whole configuration."""
+    by_slot: dict[int, list[str]] = {}
+    for server in servers:
+        by_slot.setdefault(server.slot, []).append(f"  server {server.name} {server.address}\n")
+    slots = (
+        f"backend s{number}\n{''.join(by_slot.get(number, ()))}"
+        for number in range(1, shape.slots + 1)
+    )
+    return fixed_part(shape) + "".join(slots)
+
+
+def fixed_part(shape: Shape) -> str:
+    binds = "\n".join(f"  bind {listener(address, shape.port)}" for address in shape.bind)
+    return (
+        STATIC.replace("@BINDS@", binds)
+        .replace("@THREADS@", str(shape.threads))
+        .replace("@SERVER_OPTIONS@", SERVER_OPTIONS)
+    )
+
+
+def listener(address: str, port: int) -> str:
+    return f"ipv6@{address}:{port}" if ip_address(address).version == 6 else f"{address}:{port}"

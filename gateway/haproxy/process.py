@@ -1,0 +1,150 @@
+"""HAProxy as a process that outlives the sidecar.
+
+Its pid file, `haproxy.pid` in the gateway's home, has four lines: pid, start time in clock ticks
+since boot, boot id, fingerprint of the configuration's fixed part. The first three name one
+process for ever, so a leftover can be found and ended, and nothing else can be mistaken for it.
+The file is written by the child before it becomes HAProxy, so there is no HAProxy without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.errors import HaproxyFailed
+
+PID_FILE = "haproxy.pid"
+LOG_FILE = "haproxy.log"
+MOST_LOG_BYTES = 10_000_000
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class Process:
+    """One running HAProxy; `fingerprint` tells which fixed configuration it was started with."""
+
+    pid: int
+    started_ticks: int
+    fingerprint: str
+
+    def is_alive(self) -> bool:
+        return started_ticks(self.pid) == self.started_ticks
+
+    def signal(self, number: signal.Signals) -> None:
+        """This function will send a signal, if the process still lives."""
+        if self.is_alive():
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    async def ended(self) -> None:
+        """This function will return when the process has ended, child of ours or not."""
+        try:
+            watch = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+        loop.add_reader(watch, done.set)
+        try:
+            if self.is_alive():
+                await done.wait()
+        finally:
+            loop.remove_reader(watch)
+            os.close(watch)
+
+    async def stop(self, *, seconds: float) -> None:
+        """This function will let requests in flight finish for `seconds`, then end the rest."""
+        for number in (signal.SIGUSR1, signal.SIGKILL):
+            self.signal(number)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self.ended()
+
+
+def started_ticks(pid: int) -> int | None:
+    """This function will read a process's start time; None when it ended or never was."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The command's name stands in brackets and may hold anything, brackets too.
+    fields = text[text.rindex(")") + 2 :].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def start(*, binary: Path, home: Path, config: str, fingerprint: str) -> subprocess.Popen[bytes]:
+    """This function will start HAProxy in `home`, in a session of its own. Raises HaproxyFailed."""
+    log = home / LOG_FILE
+    if log.exists() and log.stat().st_size > MOST_LOG_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+    pid_file = home.absolute() / PID_FILE
+
+    def before_exec() -> None:
+        pid = os.getpid()
+        text = f"{pid}\n{started_ticks(pid)}\n{boot_id()}\n{fingerprint}\n"
+        write_whole(pid_file, text)
+
+    try:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [str(binary), "-db", "-f", config],
+                cwd=home,
+                env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=before_exec,
+            )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise HaproxyFailed(f"cannot start HAProxy ({binary}): {error}") from None
+
+
+def running(home: Path) -> Process | None:
+    """This function will find the HAProxy that an earlier sidecar left running in this home."""
+    try:
+        pid, ticks, boot, fingerprint = (home / PID_FILE).read_text().split()
+        process = Process(int(pid), int(ticks), fingerprint)
+    except (OSError, ValueError):
+        return None
+    return process if boot == boot_id() and process.is_alive() else None
+
+
+def boot_id() -> str:
+    return BOOT_ID.read_text().strip()
+
+
+def write_whole(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)
+
+
+def last_words(home: Path) -> str:
+    """This function will find in the end of the log why HAProxy did not start."""
+    rows = (home / LOG_FILE).read_text(errors="replace")[-4000:].splitlines()
+    alerts = [row.partition(" : ")[2] for row in rows if "[ALERT]" in row]
+    return next((alert for alert in reversed(alerts) if "Fatal" not in alert), "it did not say why")
+
+
+async def wait_ready(
+    *,
+    child: subprocess.Popen[bytes],
+    is_ready: Callable[[], Awaitable[bool]],
+    seconds: float,
+) -> None:
+    """This function will return once HAProxy is ready; raises HaproxyFailed."""
+    deadline = time.monotonic() + seconds
+    while not await is_ready():
+        if child.poll() is not None:
+            raise HaproxyFailed(f"HAProxy ended with code {child.returncode} while starting")
+        if time.monotonic() > deadline:
+            raise HaproxyFailed(f"HAProxy was not ready after {seconds:g} s")
+        await asyncio.sleep(0.01)

@@ -1,0 +1,175 @@
+"""HAProxy's runtime socket.
+
+A line of it is a command with full power, and `;` or a newline begins another. So every word that
+is not written in this package goes through `line` (or `entry_lines`, the same check), and nothing
+else writes to the socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from gateway.changes import (
+    Actual,
+    AddEntry,
+    AddServer,
+    Change,
+    DrainServer,
+    DropEntry,
+    EnableServer,
+    SeenServer,
+    ServerState,
+    SetEntry,
+    WriteMap,
+)
+from gateway.errors import HaproxyFailed, RuntimeRefused
+from gateway.haproxy.config import SERVER_OPTIONS, map_file
+from gateway.picture import MAPS, Map
+
+SAFE_WORD = re.compile(r"[A-Za-z0-9._:/-]+")
+ANSWER_SECONDS = 5.0
+# HAProxy reads a command and its payload into one buffer of 16 KiB.
+MOST_PAYLOAD_BYTES = 12_000
+# Bits of srv_admin_state: forced or inherited maintenance, then forced or inherited drain.
+MAINTENANCE_BITS = 0x01 | 0x02 | 0x20
+DRAIN_BITS = 0x08 | 0x10
+
+
+def line(command: str, *words: str | int) -> str:
+    """This function will fill the `{}` of `command`, our own text, with words from outside.
+
+    Raises RuntimeRefused when a word holds anything but letters, digits and `._:/-`.
+    """
+    for word in words:
+        if not SAFE_WORD.fullmatch(str(word)):
+            raise RuntimeRefused(f"{str(word)[:80]!r} may not enter a command of HAProxy")
+    return command.format(*words)
+
+
+class Runtime:
+    """The runtime socket at `path`; each command has a connection of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    async def ask(self, command: str) -> str:
+        """This function will send a command made by `line` and return the answer.
+
+        Raises HaproxyFailed when HAProxy does not answer within 5 s.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                reader, writer = await asyncio.open_unix_connection(self.path)
+                try:
+                    writer.write(command.encode("ascii") + b"\n")
+                    answer = await reader.read()
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError) as error:
+            reason = str(error) or "no answer in time"
+            raise HaproxyFailed(f"HAProxy does not answer on its socket: {reason}") from None
+        return answer.decode(errors="replace").strip()
+
+    async def is_ready(self) -> bool:
+        """This function will tell whether HAProxy answers."""
+        try:
+            return bool(await self.ask("show version"))
+        except HaproxyFailed:
+            return False
+
+    async def do(self, command: str, *, says: str = "") -> None:
+        """This function will send a command and raise RuntimeRefused unless it answers `says`."""
+        answer = await self.ask(command)
+        if answer != says:
+            raise RuntimeRefused(f"HAProxy refused '{command[:80]}': {answer[:200]}")
+
+    async def apply(self, change: Change) -> None:
+        """This function will take one step; raises HaproxyFailed or RuntimeRefused."""
+        match change:
+            case AddServer(server):
+                name, address = f"s{server.slot}/{server.name}", server.address
+                add = line(f"add server {{}} {{}} {SERVER_OPTIONS}", name, address)
+                await self.do(add, says="New server registered.")
+                await self.enable(name)
+            case EnableServer(name, slot):
+                await self.enable(f"s{slot}/{name}")
+            case DrainServer(name, slot):
+                await self.do(line("set server {} state drain", f"s{slot}/{name}"))
+            case WriteMap(name, entries):
+                await self.write_map(map_file(name), entries)
+            case AddEntry(name, key, value):
+                await self.do(line("add map {} {} {}", map_file(name), key, value))
+            case SetEntry(name, key, value):
+                # One step, so that no request finds the key missing in between.
+                await self.do(line("set map {} {} {}", map_file(name), key, value))
+            case DropEntry(name, key):
+                await self.do(line("del map {} {}", map_file(name), key))
+
+    async def enable(self, name: str) -> None:
+        await self.do(line("enable health {}", name))
+        await self.do(line("set server {} state ready", name))
+
+    async def write_map(self, file: str, entries: Map) -> None:
+        answer = await self.ask(line("prepare map {}", file))
+        version = answer.removeprefix("New version created: ")
+        if not version.isdigit():
+            raise RuntimeRefused(f"HAProxy did not prepare {file}: {answer[:200]}")
+        for payload in entry_lines(entries):
+            await self.do(line("add map @{} {} <<\n", version, file) + payload)
+        await self.do(line("commit map @{} {}", version, file))
+
+    async def in_flight(self, slot: int) -> dict[str, int]:
+        """This function will count the requests on each server of a slot, queued ones too."""
+        rows = (await self.ask(line("show stat {} 4 -1", f"s{slot}"))).splitlines()
+        fields = rows[0].removeprefix("# ").split(",") if rows else []
+        servers = [dict(zip(fields, row.split(","), strict=False)) for row in rows[1:] if row]
+        return {each["svname"]: int(each["scur"]) + int(each["qcur"]) for each in servers}
+
+    async def remove(self, *, name: str, slot: int) -> bool:
+        """This function will delete a server; False while connections to it still live."""
+        server = f"s{slot}/{name}"
+        await self.ask(line("set server {} state maint", server))
+        answer = await self.ask(line("del server {}", server))
+        return answer in {"Server deleted.", "No such server."}
+
+    async def look(self) -> Actual:
+        """This function will read what HAProxy holds now: maps and servers."""
+        maps = {name: await self.read_map(name) for name in MAPS}
+        rows = (await self.ask("show servers state")).splitlines()[2:]
+        return Actual(maps=maps, servers=dict(seen_server(row.split()) for row in rows if row))
+
+    async def read_map(self, name: str) -> Map:
+        rows = (await self.ask(line("show map {}", map_file(name)))).splitlines()
+        entries: Map = {}
+        for row in rows:
+            _, key, value = row.split(" ", 2)
+            entries.setdefault(key, value)
+        return entries
+
+
+def entry_lines(entries: Map) -> Iterator[str]:
+    """This function will write entries as payloads that fit HAProxy's buffer."""
+    lines: list[str] = []
+    size = 0
+    for key, value in entries.items():
+        text = line("{} {}\n", key, value)
+        if size + len(text) > MOST_PAYLOAD_BYTES:
+            yield "".join(lines)
+            lines, size = [], 0
+        lines.append(text)
+        size += len(text)
+    if lines:
+        yield "".join(lines)
+
+
+def seen_server(fields: list[str]) -> tuple[str, SeenServer]:
+    slot, name, admin = fields[1], fields[3], int(fields[6])
+    state: ServerState = "ready"
+    if admin & MAINTENANCE_BITS:
+        state = "maint"
+    elif admin & DRAIN_BITS:
+        state = "drain"
+    return name, SeenServer(slot=int(slot.removeprefix("s")), state=state)

@@ -1,0 +1,144 @@
+"""Which slot of HAProxy an endpoint has, and which server a replica is. Pure.
+
+Backends cannot be added to a running HAProxy, servers can: so slots (empty backends) are declared
+beforehand and an endpoint takes one. A slot is free again when its last server is gone; slots go
+round, so that a request decided a moment ago never meets another service. A server's name is
+never used twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.schema import Endpoint, Table, Upstream
+
+
+class Server(BaseModel):
+    """A replica as HAProxy knows it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    slot: int
+    replica: str
+    address: str
+
+
+class Layout(BaseModel):
+    """`slots` by endpoint id; `servers` take requests, `draining` finish theirs; both by name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    next_server: int = 1
+    next_slot: int = 1
+    slots: dict[str, int] = Field(default_factory=dict)
+    servers: dict[str, Server] = Field(default_factory=dict)
+    draining: dict[str, Server] = Field(default_factory=dict)
+
+
+def arrange(
+    *, layout: Layout, table: Table, slot_count: int, reachable: Collection[Upstream]
+) -> Layout:
+    """This function will place the table's endpoints and replicas, moving nothing that stays.
+
+    A replica gets a server once it is in `reachable`. Endpoints beyond the last free slot get
+    none (see `unplaced`).
+    """
+    slots, next_slot = place_endpoints(layout, table, slot_count)
+    existing = {(each.slot, each.replica, each.address): each for each in layout.servers.values()}
+    servers: dict[str, Server] = {}
+    next_server = layout.next_server
+    for slot, replica in placed_replicas(slots, table):
+        server = existing.get((slot, replica.id, replica.address))
+        if server is None and replica in reachable:
+            server = Server(
+                name=f"n{next_server}", slot=slot, replica=replica.id, address=replica.address
+            )
+            next_server += 1
+        if server is not None:
+            servers[server.name] = server
+    gone = {name: each for name, each in layout.servers.items() if name not in servers}
+    return Layout(
+        next_server=next_server,
+        next_slot=next_slot,
+        slots=slots,
+        servers=servers,
+        draining={**layout.draining, **gone},
+    )
+
+
+def place_endpoints(layout: Layout, table: Table, slot_count: int) -> tuple[dict[str, int], int]:
+    # What was taken before this change stays taken during it: its old route may still stand.
+    taken = set(layout.slots.values()) | {
+        server.slot for server in (*layout.servers.values(), *layout.draining.values())
+    }
+    slots: dict[str, int] = {}
+    next_slot = layout.next_slot
+    for endpoint in table.endpoints:
+        slot = layout.slots.get(endpoint.id, 0)
+        if not 1 <= slot <= slot_count:
+            slot = free_slot(next_slot, taken, slot_count)
+            if slot == 0:
+                continue
+            taken.add(slot)
+            next_slot = slot % slot_count + 1
+        slots[endpoint.id] = slot
+    return slots, next_slot
+
+
+def free_slot(first: int, taken: Collection[int], slot_count: int) -> int:
+    """This function will return the next free slot from `first` on, going round; 0 if none."""
+    if len(taken) >= slot_count:
+        return 0
+    candidates = ((first - 1 + step) % slot_count + 1 for step in range(slot_count))
+    return next((slot for slot in candidates if slot not in taken), 0)
+
+
+def placed_replicas(slots: dict[str, int], table: Table) -> Iterator[tuple[int, Upstream]]:
+    for endpoint in table.endpoints:
+        if slot := slots.get(endpoint.id):
+            for replica in endpoint.replicas:
+                yield slot, replica
+
+
+def unplaced(*, layout: Layout, table: Table) -> list[Endpoint]:
+    """This function will list the endpoints for which there was no slot."""
+    return [endpoint for endpoint in table.endpoints if endpoint.id not in layout.slots]
+
+
+def waiting(*, layout: Layout, table: Table) -> list[Upstream]:
+    """This function will list the replicas of placed endpoints that have no server yet."""
+    served = {(each.slot, each.replica, each.address) for each in layout.servers.values()}
+    return [
+        replica
+        for slot, replica in placed_replicas(layout.slots, table)
+        if (slot, replica.id, replica.address) not in served
+    ]
+
+
+def adopt(*, layout: Layout, seen: Mapping[str, int]) -> Layout:
+    """This function will let servers of HAProxy that nobody knows (name -> slot) drain.
+
+    So a lost or older layout file costs no name twice and leaves no server behind.
+    """
+    known = layout.servers.keys() | layout.draining.keys()
+    strangers = {
+        name: Server(name=name, slot=slot, replica="", address="")
+        for name, slot in seen.items()
+        if name not in known
+    }
+    numbers = [int(name.removeprefix("n")) for name in strangers]
+    return layout.model_copy(
+        update={
+            "next_server": max([layout.next_server, *(number + 1 for number in numbers)]),
+            "draining": {**layout.draining, **strangers},
+        }
+    )
+
+
+def without(*, layout: Layout, names: Collection[str]) -> Layout:
+    """This function will forget draining servers that are gone from HAProxy."""
+    kept = {name: each for name, each in layout.draining.items() if name not in names}
+    return layout.model_copy(update={"draining": kept})

@@ -1,0 +1,136 @@
+"""What a caller reads when the gateway itself answers with an error: JSON, or a page for people.
+
+The page stands alone (no file of ours is asked for), is readable in light and dark, and says what
+to do. HAProxy reads these texts from files when it starts.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Page:
+    """`status` is the HTTP status; `code` is for programs, `title` and `message` for people."""
+
+    status: int
+    code: str
+    title: str
+    message: str
+
+
+BAD_REQUEST = Page(
+    400,
+    "bad_request",
+    "This request cannot be read",
+    "The request is not valid HTTP, so it was not passed on.",
+)
+UNAUTHORIZED = Page(
+    401,
+    "unauthorized",
+    "A token is needed",
+    "Send a valid token in the header 'Authorization: Bearer TOKEN'.",
+)
+FORBIDDEN = Page(
+    403,
+    "forbidden",
+    "This token does not open this service",
+    "The token is valid, but it may not call this service. Ask a member of the project for access.",
+)
+NOT_FOUND = Page(
+    404,
+    "not_found",
+    "There is no service here",
+    "No service has this address. It may have been stopped, or the name may be misspelt.",
+)
+REQUEST_TIMEOUT = Page(
+    408,
+    "request_timeout",
+    "The request came too slowly",
+    "The request was not complete in time. Send it again.",
+)
+BAD_GATEWAY = Page(
+    502,
+    "bad_gateway",
+    "The service gave no valid answer",
+    "The service closed the connection or answered something that is not HTTP. See its logs.",
+)
+UNAVAILABLE = Page(
+    503,
+    "no_replica",
+    "The service is not ready",
+    "No replica of this service takes requests at the moment. Try again in a few seconds.",
+)
+GATEWAY_TIMEOUT = Page(
+    504,
+    "gateway_timeout",
+    "The service did not answer in time",
+    "The service took the request but sent nothing for too long. See its logs.",
+)
+INTERNAL = Page(
+    500,
+    "gateway_error",
+    "The gateway could not pass this on",
+    "The gateway could not handle this request. Try again.",
+)
+PAGES = (
+    BAD_REQUEST,
+    UNAUTHORIZED,
+    FORBIDDEN,
+    NOT_FOUND,
+    REQUEST_TIMEOUT,
+    INTERNAL,
+    BAD_GATEWAY,
+    UNAVAILABLE,
+    GATEWAY_TIMEOUT,
+)
+
+HTML = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>
+:root {{ color-scheme: light dark; --ink: #1f2733; --quiet: #5b6675; --paper: #f7f8fa }}
+@media (prefers-color-scheme: dark) {{
+:root {{ --ink: #e6e9ee; --quiet: #9aa5b4; --paper: #14181f }}
+}}
+body {{ margin: 0; min-height: 100vh; display: grid; place-items: center;
+background: var(--paper); color: var(--ink); font: 1rem/1.6 system-ui, sans-serif }}
+main {{ max-width: 34rem; padding: 2rem }}
+p {{ margin: .5rem 0 0; color: var(--quiet) }}
+h1 {{ margin: 0; font-size: 1.5rem; line-height: 1.3; font-weight: 600 }}
+small {{ color: var(--quiet); letter-spacing: .05em }}
+</style></head><body><main>
+<small>{status}</small>
+<h1>{title}</h1>
+<p>{message}</p>
+</main></body></html>
+"""
+
+
+def as_json(page: Page) -> str:
+    """This function will write the page as one line for programs."""
+    return json.dumps({"error": {"code": page.code, "message": page.message}})
+
+
+def as_html(page: Page) -> str:
+    """This function will write the page for people."""
+    return HTML.format(
+        status=page.status, title=html.escape(page.title), message=html.escape(page.message)
+    )
+
+
+def files() -> dict[str, str]:
+    """This function will return every text by its file name.
+
+    HAProxy chooses a file where it has the request before it. For an error that happens later
+    it looks the text up in a map, one line each, by format.
+    """
+    found: dict[str, str] = {}
+    for page in PAGES:
+        found[f"{page.status}.json"] = as_json(page)
+        found[f"{page.status}.html"] = as_html(page)
+        one_line = " ".join(as_html(page).split())
+        found[f"{page.status}.map"] = f"json {as_json(page)}\nhtml {one_line}\n"
+    return found

@@ -1,0 +1,195 @@
+"""The data plane's keeper: leads HAProxy, and the files it starts from, to what the table says.
+
+One task does all of it, so steps never cross. Files are written before HAProxy is told: whenever
+either process dies, the next start has the newest state. After any refusal what HAProxy holds is
+read again instead of believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from gateway import changes, layout, picture, table
+from gateway.admission import Admission
+from gateway.changes import Actual
+from gateway.errors import HaproxyFailed, RuntimeRefused
+from gateway.haproxy.runtime import Runtime
+from gateway.schema import Status, Table, Upstream
+from gateway.store import Store
+
+log = logging.getLogger(__name__)
+
+DRAIN_LOOK_SECONDS = 0.1
+RETRY_SECONDS = 0.5
+NOT_TRIED = "not connected yet"
+
+
+class Plane:
+    """`known` is the table in force; `refused` is why a newer one is not, empty when all is well.
+
+    `on_change` is called when the status may have changed.
+    """
+
+    def __init__(self, *, store: Store, runtime: Runtime, on_change: Callable[[], None]) -> None:
+        self.known, self.layout = store.load()
+        self.refused = ""
+        self.in_flight: dict[str, int] = {}
+        self._applied = 0
+        self._fault = ""
+        self._store = store
+        self._runtime = runtime
+        self._on_change = on_change
+        self._admission = Admission(on_change=self.poke)
+        self._actual: Actual | None = None
+        self._attached = False
+        self._drawn_at = 0.0
+        self._poked = asyncio.Event()
+        self._arrange()
+
+    def take(self, update: Table) -> None:
+        """This function will put an answer of the control plane in force, soon."""
+        self.known = table.merge(known=self.known, update=update)
+        self.refused = ""
+        self.poke()
+
+    def poke(self) -> None:
+        self._poked.set()
+
+    def attach(self) -> None:
+        """This function will begin to lead a HAProxy that runs."""
+        self._attached = True
+        self._actual = None
+        self.poke()
+
+    def detach(self) -> None:
+        """This function will make the files ready for a HAProxy that is about to start."""
+        self._attached = False
+        self._actual = None
+        # What was in flight ended with the old process.
+        gone = list(self.layout.draining)
+        self.layout = layout.without(layout=self.layout, names=gone)
+        self.in_flight.clear()
+        self._write()
+
+    def status(self, *, boot_id: str) -> Status:
+        """This function will say what is so now."""
+        wanted = {each.id for endpoint in self.known.endpoints for each in endpoint.replicas}
+        waiting = layout.waiting(layout=self.layout, table=self.known)
+        return Status(
+            boot_id=boot_id,
+            applied=self._applied,
+            draining={id: n for id, n in self.in_flight.items() if n and id and id not in wanted},
+            pending={each.id: self._admission.reasons.get(each, NOT_TRIED) for each in waiting},
+            error=self._error(),
+        )
+
+    async def run(self) -> None:
+        """This function will keep HAProxy in step until it is cancelled."""
+        while True:
+            try:
+                if self._is_due():
+                    await self._step()
+                else:
+                    await self._reap()
+            except (HaproxyFailed, RuntimeRefused, OSError) as error:
+                log.warning("cannot apply the table: %s", error)
+                self._fault, self._actual = str(error), None
+            self._on_change()
+            await self._rest()
+
+    def _is_due(self) -> bool:
+        expires_at = picture.next_expiry(table=self.known, now=self._drawn_at)
+        expired = expires_at is not None and expires_at <= time.time()
+        return self._poked.is_set() or bool(self._fault) or expired
+
+    async def _step(self) -> None:
+        self._poked.clear()
+        actual = self._actual
+        if self._attached and actual is None:
+            actual = await self._runtime.look()
+            seen = {name: each.slot for name, each in actual.servers.items()}
+            self.layout = layout.adopt(layout=self.layout, seen=seen)
+        self._arrange()
+        wanted = self._write()
+        if not self._attached or actual is None:
+            return
+        version = self.known.version
+        self._actual = None
+        for change in changes.changes(actual=actual, wanted=wanted):
+            await self._runtime.apply(change)
+        self._actual = changes.after(actual=actual, wanted=wanted)
+        await self._reap()
+        self._applied, self._fault = version, ""
+
+    def _arrange(self) -> None:
+        self.layout = layout.arrange(
+            layout=self.layout,
+            table=self.known,
+            slot_count=self._store.shape.slots,
+            reachable=self._admission.reachable,
+        )
+        self._admission.want(self._waiting())
+
+    def _waiting(self) -> list[Upstream]:
+        return layout.waiting(layout=self.layout, table=self.known)
+
+    def _write(self) -> picture.Picture:
+        self._drawn_at = time.time()
+        wanted = picture.draw(table=self.known, layout=self.layout, now=self._drawn_at)
+        self._store.write_state(known=self.known, layout=self.layout)
+        self._store.write_haproxy(wanted)
+        return wanted
+
+    async def _reap(self) -> None:
+        """Delete the servers that finished; count what the others still carry."""
+        draining = self.layout.draining.values()
+        if not self._attached:
+            return
+        counts = {slot: await self._runtime.in_flight(slot) for slot in {s.slot for s in draining}}
+        in_flight: dict[str, int] = {}
+        gone: list[str] = []
+        for server in draining:
+            count = counts[server.slot].get(server.name, 0)
+            in_flight[server.replica] = in_flight.get(server.replica, 0) + count
+            if count == 0 and await self._runtime.remove(name=server.name, slot=server.slot):
+                gone.append(server.name)
+        self.in_flight = in_flight
+        self._forget(gone)
+
+    def _forget(self, names: list[str]) -> None:
+        if not names or self._actual is None:
+            return
+        self.layout = layout.without(layout=self.layout, names=names)
+        for name in names:
+            self._actual.servers.pop(name, None)
+        self._store.write_state(known=self.known, layout=self.layout)
+
+    def _error(self) -> str:
+        left_out = layout.unplaced(layout=self.layout, table=self.known)
+        problems = [self.refused, self._fault]
+        if left_out:
+            problems.append(
+                f"{len(left_out)} services have no route: all {self._store.shape.slots} slots are "
+                "taken; give the gateway more (DSTACK_GATEWAY_SLOTS)"
+            )
+        if twice := picture.clashes(self.known):
+            problems.append(f"two services claim {twice[0]}; the newer one has it")
+        return "; ".join(problem for problem in problems if problem)
+
+    async def _rest(self) -> None:
+        """Wait for news, or until something is due."""
+        limit = DRAIN_LOOK_SECONDS if self.layout.draining else None
+        if self._fault:
+            limit = RETRY_SECONDS
+        expires_at = picture.next_expiry(table=self.known, now=self._drawn_at)
+        if expires_at is not None:
+            until = max(expires_at - time.time(), 0.0)
+            limit = until if limit is None else min(limit, until)
+        try:
+            async with asyncio.timeout(limit):
+                await self._poked.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,112 @@
+"""HAProxy's supervisor: adopts the one that runs, starts one where none does, again when it dies.
+
+HAProxy does not die with the sidecar (only the sidecar's own orderly stop ends it), so a killed
+sidecar costs no request. Whoever stops the whole server ends a leftover by `haproxy.pid`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import subprocess
+import time
+from pathlib import Path
+
+from gateway.errors import HaproxyFailed
+from gateway.haproxy import config, process
+from gateway.haproxy.process import Process
+from gateway.haproxy.runtime import Runtime
+from gateway.plane import Plane
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 20.0
+STOP_SECONDS = 1.0
+# One that lived this long did not die of its start: it is started again at once.
+SETTLED_SECONDS = 5.0
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+
+
+class Supervisor:
+    """Keeps one HAProxy running in `home` and tells the plane when it may lead it."""
+
+    def __init__(
+        self, *, binary: Path, home: Path, shape: config.Shape, runtime: Runtime, plane: Plane
+    ) -> None:
+        self._binary = binary
+        self._home = home
+        self._runtime = runtime
+        self._plane = plane
+        self._process: Process | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        fixed = f"{config.fixed_part(shape)}{shape.slots}{binary}"
+        self._fingerprint = hashlib.sha256(fixed.encode()).hexdigest()[:16]
+
+    async def begin(self) -> None:
+        """This function will return once a HAProxy of ours answers; raises HaproxyFailed."""
+        found = process.running(self._home)
+        if found is not None and await self._is_ours(found):
+            log.info("HAProxy %d goes on", found.pid)
+            self._process = found
+            self._plane.attach()
+            return
+        if found is not None:
+            log.info("HAProxy %d runs with other settings and is replaced", found.pid)
+            await found.stop(seconds=STOP_SECONDS)
+        await self._start()
+
+    async def run(self) -> None:
+        """This function will start HAProxy again whenever it ends, until it is cancelled."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            began = time.monotonic()
+            if self._process is not None:
+                await self._process.ended()
+                log.error("HAProxy ended; starting it again")
+                self._process = None
+            if time.monotonic() - began > SETTLED_SECONDS:
+                pause = FIRST_PAUSE_SECONDS
+            else:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            try:
+                await self._start()
+            except HaproxyFailed as error:
+                log.error("%s", error)
+
+    async def stop(self) -> None:
+        """This function will let requests in flight finish for a second, then end HAProxy."""
+        if self._process is not None:
+            await self._process.stop(seconds=STOP_SECONDS)
+        if self._child is not None:
+            self._child.wait(STOP_SECONDS)
+        (self._home / process.PID_FILE).unlink(missing_ok=True)
+
+    async def _is_ours(self, found: Process) -> bool:
+        return found.fingerprint == self._fingerprint and await self._runtime.is_ready()
+
+    async def _start(self) -> None:
+        if self._child is not None:
+            self._child.poll()
+        self._plane.detach()
+        child = process.start(
+            binary=self._binary,
+            home=self._home,
+            config=config.FILE,
+            fingerprint=self._fingerprint,
+        )
+        self._child = child
+        self._process = process.running(self._home)
+        try:
+            await process.wait_ready(
+                child=child, is_ready=self._runtime.is_ready, seconds=START_SECONDS
+            )
+        except HaproxyFailed as error:
+            self._process = None
+            child.kill()
+            child.wait()
+            raise HaproxyFailed(f"{error}: {process.last_words(self._home)}") from None
+        log.info("HAProxy %d started", child.pid)
+        self._plane.attach()

@@ -1,0 +1,171 @@
+"""A control plane that a gateway can talk to: its table by long poll, its status reports."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from aiohttp import web
+
+from gateway.schema import Endpoint, Key, Status, Table, Upstream
+
+E = TypeVar("E", Endpoint, Key)
+
+
+class ControlPlane:
+    """Holds the entries of one gateway; `put` and `drop` change them, each to a new version."""
+
+    def __init__(self, *, token: str) -> None:
+        self.token = token
+        self.version = 0
+        self.domain = "localhost"
+        self.own_hosts = ["localhost", "127.0.0.1"]
+        self.endpoints: dict[str, Endpoint] = {}
+        self.keys: dict[str, Key] = {}
+        self.statuses: list[Status] = []
+        # Text sent instead of a table, to see that a bad one is refused.
+        self.instead: str | None = None
+        self.polls = 0
+        self.url = ""
+        self._news = asyncio.Condition()
+        self._runner: web.AppRunner | None = None
+        self._port = 0
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_get("/api/gateway/table", self._table)
+        app.router.add_post("/api/gateway/status", self._status)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        await site.start()
+        # The same port after a stop, since the gateway keeps calling it.
+        self._port = self._runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def put(self, *entries: Endpoint | Key) -> int:
+        """Put entries into the table as one version; returns that version."""
+        self.version += 1
+        for entry in entries:
+            changed = entry.model_copy(update={"version": self.version})
+            if isinstance(changed, Endpoint):
+                self.endpoints[changed.id] = changed
+            else:
+                self.keys[changed.id] = changed
+        await self.tell()
+        return self.version
+
+    async def drop(self, *entries: Endpoint | Key) -> int:
+        """Leave tombstones of entries; returns the version."""
+        return await self.put(*(each.model_copy(update={"deleted": True}) for each in entries))
+
+    async def tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    async def wait_status(
+        self, accept: Callable[[Status], bool], *, seconds: float = 5.0, since: int = 0
+    ) -> Status:
+        """Return the first report, from number `since` on, that `accept` takes."""
+        async with asyncio.timeout(seconds), self._news:
+            while True:
+                for status in self.statuses[since:]:
+                    if accept(status):
+                        return status
+                since = len(self.statuses)
+                await self._news.wait()
+
+    async def applied(self, version: int, *, seconds: float = 5.0) -> Status:
+        """Return the first report that has `version` in force and every replica connected."""
+        return await self.wait_status(
+            lambda status: status.applied >= version and not status.pending, seconds=seconds
+        )
+
+    def table(self, since: int) -> Table:
+        whole = since == 0 or since > self.version
+        return Table(
+            version=self.version,
+            whole=whole,
+            gateway="g1",
+            domain=self.domain,
+            own_hosts=self.own_hosts,
+            endpoints=entries_of(self.endpoints.values(), since, whole),
+            keys=entries_of(self.keys.values(), since, whole),
+        )
+
+    async def _table(self, request: web.Request) -> web.Response:
+        self._check(request)
+        self.polls += 1
+        since = int(request.query["since"])
+        if self.instead is None and since == self.version != 0:
+            await self._wait(float(request.query["wait"]), since)
+        text = self.instead or self.table(since).model_dump_json()
+        return web.Response(text=text, content_type="application/json")
+
+    async def _wait(self, seconds: float, since: int) -> None:
+        try:
+            async with asyncio.timeout(seconds), self._news:
+                await self._news.wait_for(lambda: self.version != since or self.instead is not None)
+        except TimeoutError:
+            return
+
+    async def _status(self, request: web.Request) -> web.Response:
+        self._check(request)
+        self.statuses.append(Status.model_validate_json(await request.read()))
+        await self.tell()
+        return web.json_response({})
+
+    def _check(self, request: web.Request) -> None:
+        if request.headers.get("Authorization") != f"Bearer {self.token}":
+            raise web.HTTPUnauthorized
+
+
+def entries_of(entries: Iterable[E], since: int, whole: bool) -> list[E]:
+    if whole:
+        return [entry for entry in entries if not entry.deleted]
+    return [entry for entry in entries if entry.version > since]
+
+
+def service(name: str, *addresses: str, auth: bool = True, strip_prefix: bool = True) -> Endpoint:
+    """An endpoint `e-NAME` of project p1 at NAME.localhost, with a replica at each address."""
+    return Endpoint(
+        id=f"e-{name}",
+        version=0,
+        project="p1",
+        run=name,
+        hosts=[f"{name}.localhost"],
+        paths=[f"/services/main/{name}"],
+        strip_prefix=strip_prefix,
+        auth=auth,
+        replicas=[replica(address) for address in addresses],
+    )
+
+
+def replica(address: str) -> Upstream:
+    """The replica at `127.0.0.1:PORT`; its id is `r-PORT`."""
+    return Upstream(id=f"r-{address.rpartition(':')[2]}", address=address)
+
+
+def key(
+    token: str,
+    *,
+    projects: Iterable[str] = (),
+    endpoints: Iterable[str] = (),
+    expires_at: float | None = None,
+) -> Key:
+    """A key whose id is made of its token's hash."""
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    return Key(
+        id=f"k-{digest[:8]}",
+        version=0,
+        hash=digest,
+        projects=list(projects),
+        endpoints=list(endpoints),
+        expires_at=expires_at,
+    )
