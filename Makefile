@@ -12,7 +12,7 @@ NODE_STAMP := $(if $(NODE_LOCK),static/node_modules/.package-lock.json)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test bench lint lock assets wheel clean
+.PHONY: run test bench lint lock assets wheel wheelhouse images clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run-stamp staticfiles/.stamp
@@ -37,6 +37,23 @@ assets: staticfiles/.stamp
 wheel: $(VENV)/.dev-stamp staticfiles/.stamp
 	rm -rf dist
 	$(BIN)/uv build --wheel --no-build-isolation --python $(BIN)/python -o dist .
+
+# For image builds without an index: packages for the Python of the images (`3.12`, or as named).
+IMAGE_PYTHON ?= 3.12
+wheelhouse: $(VENV)/.run-stamp
+	@rm -rf build/wheels
+	$(BIN)/python -m pip download -qq --require-hashes --only-binary=:all: --python-version $(IMAGE_PYTHON) \
+	    --platform manylinux_2_28_$$(uname -m) --platform manylinux_2_17_$$(uname -m) \
+	    --platform manylinux2014_$$(uname -m) -d build/wheels -r requirements.lock
+
+DOCKER_BUILD ?= docker build --network host
+images: wheel
+	for target in server gateway base; do \
+	    $(DOCKER_BUILD) --target $$target -t dstack-web/$$target . || exit 1; \
+	done
+
+.env: | $(VENV)/.run-stamp
+	@$(BIN)/python -m dstack_web.embedded.compose_env $@
 
 # The locks hold versions and hashes, and no address of an index: pip asks the one it is set to.
 lock: $(VENV)/.dev-stamp

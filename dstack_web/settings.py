@@ -49,11 +49,9 @@ DSTACK_LOG_DAYS = int(os.environ.get("DSTACK_LOG_DAYS", "7"))
 DSTACK_LOG_BYTES_PER_RUN = int(os.environ.get("DSTACK_LOG_BYTES_PER_RUN", str(10**9)))
 
 _public_host = urlsplit(DSTACK_PUBLIC_URL).hostname or "127.0.0.1"
-ALLOWED_HOSTS = env_list("DSTACK_ALLOWED_HOSTS") or [
-    "127.0.0.1",
-    "localhost",
-    "[::1]",
-    _public_host,
+ALLOWED_HOSTS = [
+    *("127.0.0.1", "localhost", "[::1]", _public_host),
+    *env_list("DSTACK_ALLOWED_HOSTS"),
 ]
 CSRF_TRUSTED_ORIGINS = [DSTACK_PUBLIC_URL]
 
