@@ -18,6 +18,9 @@ from apps.core.ids import new_id, new_token, token_hash
 from apps.gateways.models import Gateway, Publication
 from apps.instances.models import Instance, Workload
 from apps.runs.models import Replica, Run
+from apps.specs.parse import parse
+
+CONFIGURATION = "type: service\ncommands: [sleep 1]\nport: 8000\n"
 
 # Argon2 takes 50 ms on purpose; tests that sign in ask for a password.
 NO_PASSWORD = "!"
@@ -106,10 +109,11 @@ def account(of: Project, *, kind: str = "local", config: dict[str, Any] | None =
 def run(
     of: Project, *, user: User | None = None, name: str = "", state: str = "running", **fields: Any
 ) -> Run:
+    text = "type: service\ncommands: [sleep 1]\nport: 8000\n"
     values = {
-        "configuration": "type: service\ncommands: [sleep 1]\nport: 8000\n",
-        "spec": {"type": "service", "commands": ["sleep 1"], "port": 8000},
-        "env": crypto.encrypt({}),
+        "configuration": crypto.encrypt(text),
+        "spec": parse(text).to_json(),
+        "secrets": crypto.encrypt({"env": {}, "registry_password": None}),
         **fields,
     }
     owner = user or _anyone_of(of)
@@ -155,7 +159,7 @@ def workload(
     values = {
         "name": f"workload-{next(_numbers)}",
         "spec": {},
-        "env": crypto.encrypt({}),
+        "secrets": crypto.encrypt({"env": {}, "registry_password": None}),
         **fields,
     }
     values.setdefault("run_id", new_id() if replica is None else replica.run_id)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from apps.backends.base import Gpu, Hardware, Offer
+from apps.offers.decide import match, refusal
+from apps.specs.parse import parse
+
+HOST = Offer(
+    backend="local",
+    region="local",
+    instance="box",
+    price_usd_per_hour=0.0,
+    shared=True,
+    hardware=Hardware(cpus=2, memory_mib=4096, disk_mib=20_000),
+    executors=("process",),
+    pythons=("3.12", "3.11"),
+)
+CLOUD = Offer(
+    backend="aws",
+    region="eu-west-1",
+    instance="p4d",
+    price_usd_per_hour=32.77,
+    hardware=Hardware(96, 1_179_648, 8_000_000, Gpu("A100", 40960, 8)),
+)
+BASE = "type: service\nport: 8000\ncommands: [serve]\n"
+
+
+def refused(offer: Offer, more: str = "") -> str | None:
+    return refusal(offer, parse(BASE + more))
+
+
+def test_a_default_that_nobody_wrote_never_excludes_a_shared_host() -> None:
+    assert refused(HOST) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ("resources: {cpu: 4}", "resources.cpu: has 2 CPUs"),
+        ("resources: {memory: 8GB}", "resources.memory: has 4GB of memory"),
+        ("resources: {disk: 100GB}", "resources.disk: has 19.5GB of disk"),
+        ("resources: {gpu: 24GB}", "resources.gpu: has no GPU"),
+        ("resources: {cpu: 'arm:2'}", "resources.cpu: is x86"),
+        ("image: nginx", "image: needs a container engine, and none answers there"),
+        ("python: '3.9'", "python: 3.9 is not there (found 3.12, 3.11)"),
+        ("backends: [aws]", "backends: not among aws"),
+        ("spot_policy: spot", "spot_policy: is not a spot instance"),
+    ],
+)
+def test_says_why_a_host_does_not_fit(more: str, reason: str) -> None:
+    assert refused(HOST, more) == reason
+
+
+@pytest.mark.parametrize("more", ["resources: {cpu: 1}", "resources: {memory: 2GB..3GB}"])
+def test_a_replica_takes_a_part_of_a_shared_host(more: str) -> None:
+    assert refused(HOST, more) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ("resources: {gpu: 40GB}", "resources.gpu: has 8"),
+        ("resources: {gpu: 'A100:8'}", None),
+        ("resources: {gpu: 'a100:40GB:4..8'}", None),
+        ("resources: {gpu: 'H100:8'}", "resources.gpu: is A100"),
+        ("resources: {gpu: 'amd:8'}", "resources.gpu: is nvidia"),
+        ("resources: {gpu: '80GB:8'}", "resources.gpu: has 40GB each"),
+        ("resources: {cpu: 2..4}", "resources.cpu: has 96 CPUs"),
+        ("max_price: 10", "max_price: costs more than $10/h"),
+        ("regions: [EU-WEST-1]", None),
+    ],
+)
+def test_a_machine_of_ones_own_lies_in_the_ranges(more: str, reason: str | None) -> None:
+    assert refused(CLOUD, more) == reason
+
+
+def test_tries_the_cheapest_first_and_counts_the_refused() -> None:
+    cheap = replace(CLOUD, instance="other", price_usd_per_hour=1.0)
+
+    found = match([CLOUD, HOST, cheap], parse(BASE + "max_price: 5"))
+
+    assert [offer.instance for offer in found.offers] == ["box", "other"]
+    assert found.refused == {"max_price: costs more than $5/h": 1}
+    assert found.max_price_usd_per_hour == 1.0

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apps.core import ids
+from apps.runs import decide, states
+from apps.runs.decide import ReplicaFacts, RunFacts, Start, Timing, WorkloadFacts
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+RUN = RunFacts(
+    state=states.RUNNING,
+    wanted=1,
+    stopping=False,
+    asked_at=AT - 60 * SECOND,
+    created_at=AT - 60 * SECOND,
+)
+
+
+def replica(num: int = 0, state: str = states.RUNNING, **fields: Any) -> ReplicaFacts:
+    return ReplicaFacts(id=ids.new_id(), num=num, state=state, **fields)
+
+
+def failed(num: int = 0, *, ready: bool = False, **fields: Any) -> ReplicaFacts:
+    values = {"finished_at": AT - SECOND, "message": "exited with code 1", **fields}
+    ready_at = AT - 30 * SECOND if ready else None
+    return replica(num, states.FAILED, ready_at=ready_at, **values)
+
+
+def test_starts_the_lowest_free_numbers() -> None:
+    verdict = decide.reconcile(replace(RUN, wanted=3), [replica(1)], at=AT)
+
+    assert verdict.start == [Start(0), Start(2)]
+
+
+def test_does_not_give_the_number_of_a_draining_replica_again() -> None:
+    verdict = decide.reconcile(RUN, [replica(0, states.DRAINING)], at=AT)
+
+    assert verdict.start == [Start(1)]
+
+
+def test_a_run_with_one_serving_replica_is_running() -> None:
+    verdict = decide.reconcile(
+        replace(RUN, wanted=2), [replica(0), replica(1, states.STARTING)], at=AT
+    )
+
+    assert verdict.state == states.RUNNING
+
+
+def test_a_failed_replica_never_ends_a_run_that_has_a_healthy_one() -> None:
+    verdict = decide.reconcile(replace(RUN, wanted=2), [replica(0), failed(1)], at=AT)
+
+    assert (verdict.state, verdict.start) == (states.RUNNING, [])
+
+
+def test_fails_with_the_last_message_when_no_replica_is_left_and_none_may_start() -> None:
+    verdict = decide.reconcile(RUN, [failed()], at=AT)
+
+    assert (verdict.state, verdict.reason) == (states.FAILED, "exited with code 1")
+
+
+def test_replaces_at_once_a_replica_that_was_ready_once() -> None:
+    verdict = decide.reconcile(RUN, [failed(ready=True)], at=AT)
+
+    assert verdict.start == [Start(0, attempt=1, not_before=AT - SECOND)]
+    assert verdict.state == states.PROVISIONING
+
+
+@pytest.mark.parametrize(
+    ("attempt", "seconds"), [(0, 0), (1, 15), (2, 30), (3, 60), (6, 480), (7, 600), (50, 600)]
+)
+def test_backs_off_from_15_seconds_to_10_minutes(attempt: int, seconds: int) -> None:
+    assert decide.backoff(attempt) == timedelta(seconds=seconds)
+
+
+def test_forgets_earlier_failures_of_a_replica_that_served_long() -> None:
+    last = failed(attempt=5, finished_at=AT)
+    proven = replace(last, ready_at=AT - decide.PROVEN)
+
+    verdict = decide.reconcile(RUN, [proven], at=AT)
+
+    assert verdict.start == [Start(0, attempt=1, not_before=AT)]
+
+
+@pytest.mark.parametrize(
+    ("events", "reason", "follows"),
+    [
+        (set(), "exited", False),
+        ({"error"}, "exited", True),
+        ({"no-capacity"}, "exited", False),
+        ({"no-capacity"}, "no-capacity", True),
+        ({"error"}, "no-capacity", False),
+        (set(), "host_stopped", True),
+    ],
+)
+def test_follows_retry_for_what_never_got_ready(
+    events: set[str], reason: str, follows: bool
+) -> None:
+    run = replace(RUN, retry_on=frozenset(events))
+
+    assert decide.may_follow(run, failed(exit_reason=reason)) is follows
+
+
+def test_gives_up_when_the_time_for_retries_is_over() -> None:
+    run = replace(RUN, retry_on=frozenset({"error"}), retry_for=10 * SECOND)
+
+    assert not decide.may_follow(run, failed())
+
+
+def test_tries_again_what_failed_before_somebody_asked_anew() -> None:
+    run = replace(RUN, asked_at=AT)
+
+    assert decide.reconcile(run, [failed()], at=AT).start == [Start(0)]
+
+
+def test_is_idle_with_no_replica_by_intent() -> None:
+    assert decide.reconcile(replace(RUN, wanted=0), [], at=AT).state == states.IDLE
+
+
+def test_retires_first_what_does_not_serve_then_the_highest_number() -> None:
+    zero, one, two = replica(0), replica(1, states.STARTING), replica(2)
+
+    verdict = decide.reconcile(RUN, [zero, one, two], at=AT)
+
+    assert list(verdict.retire) == [one.id, two.id]
+
+
+def test_stops_in_two_steps() -> None:
+    stopping = replace(RUN, stopping=True)
+    running, draining = replica(0), replica(0, states.DRAINING)
+
+    assert decide.reconcile(stopping, [running], at=AT).retire == [running.id]
+    assert decide.reconcile(stopping, [draining], at=AT).state == states.STOPPING
+    assert decide.reconcile(stopping, [], at=AT).state == states.STOPPED
+
+
+def test_stops_when_max_duration_is_over() -> None:
+    verdict = decide.reconcile(replace(RUN, max_duration=60 * SECOND), [replica()], at=AT)
+
+    assert verdict.expired
+    assert verdict.state == states.STOPPING
+
+
+STATES = st.sampled_from(states.REPLICA.states)
+
+
+@given(wanted=st.integers(0, 6), drawn=st.lists(st.tuples(st.integers(0, 5), STATES), max_size=12))
+def test_never_has_more_live_replicas_than_wanted(wanted: int, drawn: list[Any]) -> None:
+    unfinished = {n: s for n, s in drawn if s not in states.REPLICA.final}
+    over = [failed(n) for n, s in drawn if s == states.FAILED]
+    replicas = over + [replica(n, s) for n, s in unfinished.items()]
+
+    verdict = decide.reconcile(replace(RUN, wanted=wanted), replicas, at=AT)
+
+    live = {r.id for r in replicas if r.is_live}
+    kept = live - set(verdict.retire)
+    nums = [start.num for start in verdict.start]
+    assert len(kept) + len(nums) <= wanted
+    assert set(verdict.retire) <= live
+    assert len(set(nums)) == len(nums)
+    assert not set(nums) & set(unfinished)
+    assert verdict.state in states.RUN.edges[RUN.state] | {RUN.state}
+
+
+WORKLOAD = WorkloadFacts(state="running", ready=None, asked_to_stop=False)
+TIMING = Timing(
+    state_at=AT - 10 * SECOND,
+    not_before=None,
+    deadline_at=AT + 60 * SECOND,
+    drained_at=None,
+    stop_duration=300 * SECOND,
+)
+
+
+def step(state: str, workload: WorkloadFacts | None = WORKLOAD, **timing: Any) -> decide.Step:
+    return decide.advance(state, workload, replace(TIMING, **timing), at=AT)
+
+
+def test_waits_for_the_end_of_its_backoff() -> None:
+    later = AT + 5 * SECOND
+
+    assert step(states.PENDING, None, not_before=later).look_at == later
+    assert step(states.PENDING, None, not_before=AT).place
+
+
+def test_runs_when_its_probe_passes() -> None:
+    assert step(states.STARTING, replace(WORKLOAD, ready=True)).to == states.RUNNING
+
+
+def test_skips_starting_when_the_first_report_says_ready() -> None:
+    assert step(states.PROVISIONING, replace(WORKLOAD, ready=True)).to == states.RUNNING
+
+
+def test_fails_at_its_deadline_with_the_last_probe_failure() -> None:
+    refused = replace(WORKLOAD, probe_message="connection refused on port 8000")
+
+    found = step(states.STARTING, refused, deadline_at=AT)
+
+    assert (found.to, found.stop) == (states.FAILED, True)
+    assert found.reason == "not ready within its deadline: connection refused on port 8000"
+
+
+def test_is_unhealthy_while_its_probe_fails_and_comes_back() -> None:
+    failing = replace(WORKLOAD, ready=False, probe_message="503")
+
+    assert step(states.RUNNING, failing).to == states.UNHEALTHY
+    assert step(states.UNHEALTHY, replace(WORKLOAD, ready=True)).to == states.RUNNING
+
+
+@pytest.mark.parametrize("state", [states.PROVISIONING, states.STARTING, states.RUNNING])
+def test_fails_when_its_process_ends(state: str) -> None:
+    ended = replace(WORKLOAD, state="exited", message="exited with code 3", exit_reason="exited")
+
+    assert step(state, ended) == decide.Step(states.FAILED, "exited with code 3", "exited")
+
+
+def test_drains_until_the_last_request_ends_or_its_time_is_over() -> None:
+    assert not step(states.DRAINING).stop
+    assert step(states.DRAINING, drained_at=AT).stop
+    assert step(states.DRAINING, state_at=AT - 300 * SECOND).stop
+
+
+def test_stops_when_what_it_drained_has_ended() -> None:
+    ended = replace(WORKLOAD, state="exited", exit_code=143)
+
+    assert step(states.DRAINING, ended).to == states.STOPPED
+
+
+def test_is_lost_with_its_machine() -> None:
+    assert step(states.RUNNING, None).exit_reason == decide.HOST_STOPPED
+
+
+@given(
+    state=STATES.filter(lambda s: s not in states.REPLICA.final),
+    workload=st.none()
+    | st.builds(
+        WorkloadFacts,
+        state=st.sampled_from(["assigned", "pulling", "running", "exited"]),
+        ready=st.none() | st.booleans(),
+        asked_to_stop=st.booleans(),
+    ),
+    drained=st.none() | st.just(AT),
+)
+def test_only_takes_edges_of_the_table(state: str, workload: Any, drained: Any) -> None:
+    found = step(state, workload, drained_at=drained)
+
+    assert found.to is None or found.to in states.REPLICA.edges[state]
