@@ -109,10 +109,9 @@ def account(of: Project, *, kind: str = "local", config: dict[str, Any] | None =
 def run(
     of: Project, *, user: User | None = None, name: str = "", state: str = "running", **fields: Any
 ) -> Run:
-    text = "type: service\ncommands: [sleep 1]\nport: 8000\n"
     values = {
-        "configuration": crypto.encrypt(text),
-        "spec": parse(text).to_json(),
+        "configuration": crypto.encrypt(CONFIGURATION),
+        "spec": parse(CONFIGURATION).to_json(),
         "secrets": crypto.encrypt({"env": {}, "registry_password": None}),
         **fields,
     }
@@ -142,7 +141,7 @@ def instance(
         "region": "local",
         "instance_type": "test",
         "offer": {},
-        "token": crypto.encrypt(text),
+        "token": crypto.encrypt(CONFIGURATION),
         "token_hash": token_hash(text),
         **fields,
     }
