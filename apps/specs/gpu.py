@@ -132,7 +132,15 @@ def _token(token: str) -> tuple[str, object]:
     if token.lower() in VENDORS:
         return "vendor", _vendor(token)
     if token[0].isalpha():
-        return "name", _names(token)
+        return "name", _flat(token)
     if any(character.isalpha() for character in token):
         return "memory_mib", memory_range(token)
     return "count", _count(token)
+
+
+def _flat(token: str) -> list[str]:
+    """The names of a token: what is wrong with one has no path of its own within a text."""
+    try:
+        return _names(token)
+    except Misfit as misfit:
+        raise Misfit(misfit.problems[0][1]) from misfit

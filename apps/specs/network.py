@@ -39,7 +39,7 @@ GATEWAY: JsonSchema = {
         },
     ]
 }
-HTTPS: JsonSchema = {"enum": [*FLAG["enum"], "auto"]}
+HTTPS: JsonSchema = {"anyOf": [*FLAG["anyOf"], {"enum": ["auto"]}]}
 PREFIX: JsonSchema = {"type": "string", "pattern": f"^{_PREFIX.pattern}$"}
 
 
@@ -48,7 +48,7 @@ def _number(value: Any) -> int:
 
 
 class Port(Section):
-    """The port of the container; `local_port` is kept for files of the leader's older CLI."""
+    """The port of the container; `local_port` is read and not used."""
 
     container_port: Annotated[int, Form(_number, _PORT_NUMBER)]
     local_port: Annotated[int, Form(_number, _PORT_NUMBER)] = 80

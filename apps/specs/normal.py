@@ -19,6 +19,12 @@ _OLDER = {
 def normalised(keys: ServiceKeys, values: Mapping[str, Any]) -> ServiceSpec:
     """This function will turn what was read into a spec; `values` is what was written."""
     fields = fields_of(keys) | modern(keys)
+    fields["groups"] = [
+        group.model_copy(
+            update={"name": group.name or str(at), "replicas": group.count or group.replicas}
+        )
+        for at, group in enumerate(keys.groups)
+    ]
     asked = "probes" in keys.model_fields_set
     if keys.model is not None and keys.model.format == "openai" and not asked:
         fields["probes"] = [model_probe(keys.model)]

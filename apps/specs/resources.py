@@ -1,4 +1,4 @@
-"""`resources`: what a replica needs, as ranges; the defaults are the leader's."""
+"""`resources`: what a replica needs, as ranges; the defaults are those of dstack."""
 
 from __future__ import annotations
 

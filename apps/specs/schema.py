@@ -11,6 +11,13 @@ from apps.specs.support import NOT_YET
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
+# Titles repeat the keys, and defaults are meanings (MiB, seconds), not what one would write.
+_LEFT_OUT = ("title", "default")
+
+# What most files hold, in the order in which people write it; editors suggest in this order.
+_FIRST = ("type", "name", "image", "python", "env", "commands", "port", "resources", "model",
+          "replicas", "scaling", "auth")  # fmt: skip
+
 
 def service_schema(*, not_yet: Mapping[str, str] = NOT_YET) -> JsonSchema:
     """This function will return the schema (draft 2020-12), without the keys in `not_yet`.
@@ -20,8 +27,13 @@ def service_schema(*, not_yet: Mapping[str, str] = NOT_YET) -> JsonSchema:
     generated = ServiceKeys.model_json_schema(by_alias=True, mode="validation")
     definitions = generated.pop("$defs", {})
     schema: JsonSchema = _inlined(generated, definitions)
+    properties = schema["properties"]
     for key in not_yet:
-        schema["properties"].pop(key, None)
+        properties.pop(key, None)
+    if "groups" in properties:
+        # The older form: the groups listed under `replicas`.
+        properties["replicas"] = {"anyOf": [properties["replicas"], properties["groups"]]}
+    schema["properties"] = {key: properties[key] for key in (*_FIRST, *properties)}
     return {
         "$schema": _DIALECT,
         **schema,
@@ -38,20 +50,21 @@ def _inlined(value: Any, definitions: Mapping[str, JsonSchema]) -> Any:
     if "$ref" in value:
         target = definitions[value["$ref"].rpartition("/")[2]]
         return _inlined({**target, **{k: v for k, v in value.items() if k != "$ref"}}, definitions)
-    schema = {key: _inlined(item, definitions) for key, item in value.items()}
-    schema.pop("title", None) if "properties" not in schema or "type" in schema else None
-    return _with_nulls(schema)
-
-
-def _with_nulls(schema: JsonSchema) -> JsonSchema:
-    properties = schema.get("properties")
-    if not isinstance(properties, dict):
-        return schema
-    required = schema.get("required", [])
-    return {
-        **schema,
-        "properties": {
-            key: item if key in required else {"anyOf": [item, {"type": "null"}]}
-            for key, item in properties.items()
-        },
+    schema = {
+        key: _inlined(item, definitions)
+        for key, item in value.items()
+        if key not in (*_LEFT_OUT, "properties")
     }
+    if "properties" in value:
+        schema["properties"] = _properties(value, definitions)
+    return schema
+
+
+def _properties(section: JsonSchema, definitions: Mapping[str, JsonSchema]) -> JsonSchema:
+    required = section.get("required", [])
+    properties = {}
+    for key, item in section["properties"].items():
+        own = _inlined(item, definitions)
+        about = {"description": own["description"]} if "description" in own else {}
+        properties[key] = own if key in required else {"anyOf": [own, {"type": "null"}], **about}
+    return properties

@@ -21,7 +21,6 @@ _FLAGS = {"true": True, "yes": True, "on": True, "1": True, "y": True, "t": True
 _FLAGS |= {"false": False, "no": False, "off": False, "0": False, "n": False, "f": False}
 
 ANY_WHOLE: JsonSchema = {"type": ["integer", "string"]}
-FLAG: JsonSchema = {"enum": [True, False, "true", "false", "yes", "no", "on", "off", 0, 1]}
 
 
 def found(value: object) -> str:
@@ -179,3 +178,12 @@ def any_case(word: str) -> str:
     JavaScript, where editors run the JSON Schema, knows no inline `(?i)`.
     """
     return "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else re.escape(c) for c in word)
+
+
+FLAG: JsonSchema = {
+    "anyOf": [
+        {"type": "boolean"},
+        {"enum": [0, 1]},
+        {"type": "string", "pattern": f"^({'|'.join(map(any_case, _FLAGS))})$"},
+    ]
+}
