@@ -204,6 +204,7 @@ CELERY_TASK_IGNORE_RESULT = True
 # The one URL of a unix socket that redis-py and Celery write differently.
 CELERY_BROKER_URL = re.sub(r"^unix://", "redis+socket://", REDIS_URL)
 CELERY_TASK_DEFAULT_QUEUE = "control"
+CELERY_TASK_ROUTES = {"apps.instances.tasks.*": {"queue": "outside"}}
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

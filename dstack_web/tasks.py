@@ -22,7 +22,7 @@ SWEPT: tuple[tuple[type[Stateful], Task], ...] = (
 )
 
 
-@shared_task(queue="control")
+@shared_task
 def sweep_due(**_: Any) -> None:
     at = timezone.now()
     for model, task in SWEPT:

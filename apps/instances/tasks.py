@@ -10,12 +10,12 @@ from apps.instances import life
 from apps.instances.models import Workload
 
 
-@shared_task(queue="outside")
+@shared_task
 def advance(*, ids: list[str], **_: Any) -> None:
     life.advance(ids=[UUID(pk) for pk in ids], at=timezone.now())
 
 
-@shared_task(queue="outside")
+@shared_task
 def advance_of_workloads(*, ids: list[str], **_: Any) -> None:
     machines = Workload.objects.filter(pk__in=ids).values_list("instance_id", flat=True)
     life.advance(ids=list(machines.distinct()), at=timezone.now())

@@ -92,11 +92,12 @@ def reconcile(run: RunFacts, replicas: Sequence[ReplicaFacts], *, at: datetime) 
         state = states.STOPPING if unfinished else states.STOPPED
         return Verdict(state, retire=[r.id for r in live], expired=not run.stopping)
     starts = _starts(run, replicas, missing=run.wanted - len(live), at=at)
-    state = _state(run, live, starts)
+    retired = _excess(live, len(live) - run.wanted)
+    state = _state(run, [replica for replica in live if replica not in retired], starts)
     return Verdict(
         state,
         start=starts,
-        retire=[r.id for r in _excess(live, len(live) - run.wanted)],
+        retire=[replica.id for replica in retired],
         reason=_last_failure(replicas) if state == states.FAILED else "",
         look_at=run.created_at + run.max_duration if run.max_duration else None,
     )

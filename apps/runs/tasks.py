@@ -12,27 +12,27 @@ from apps.runs.advance import replicas_of_workloads, replicas_on_instances
 from apps.runs.models import Replica
 
 
-@shared_task(queue="control")
+@shared_task
 def reconcile(*, ids: list[str], **_: Any) -> None:
     life.reconcile(ids=[UUID(pk) for pk in ids], at=timezone.now())
 
 
-@shared_task(queue="control")
+@shared_task
 def reconcile_of_replicas(*, ids: list[str], **_: Any) -> None:
     runs = Replica.objects.filter(pk__in=ids).values_list("run_id", flat=True).distinct()
     life.reconcile(ids=list(runs), at=timezone.now())
 
 
-@shared_task(queue="control")
+@shared_task
 def advance(*, ids: list[str], **_: Any) -> None:
     advance_replicas(ids=[UUID(pk) for pk in ids], at=timezone.now())
 
 
-@shared_task(queue="control")
+@shared_task
 def advance_of_workloads(*, ids: list[str], **_: Any) -> None:
     advance_replicas(ids=replicas_of_workloads(UUID(pk) for pk in ids), at=timezone.now())
 
 
-@shared_task(queue="control")
+@shared_task
 def advance_on_instances(*, ids: list[str], **_: Any) -> None:
     advance_replicas(ids=replicas_on_instances(UUID(pk) for pk in ids), at=timezone.now())

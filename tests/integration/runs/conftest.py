@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.accounts.access import Access
+from apps.accounts.models import Project
+from apps.backends import services as backends
+from apps.gateways.models import Gateway
+from dstack_web.celery import app
+from tests import factories
+
+
+@pytest.fixture
+def eager(redis_url: str, settings: Any) -> Iterator[None]:
+    """Reactions run at once, in this process: the whole flow without a worker."""
+    app.conf.task_always_eager = True
+    app.conf.task_eager_propagates = True
+    yield
+    app.conf.task_always_eager = False
+
+
+@pytest.fixture
+def project(transactional_db: None, tmp_path: Path) -> Project:
+    found = factories.project("main", admin=factories.user("alice"))
+    config = {"boot_path": str(tmp_path / "config.json"), "url": "http://127.0.0.1:1"}
+    backends.connect(project=found, kind="local", config=config)
+    return found
+
+
+@pytest.fixture
+def gateway(project: Project) -> Gateway:
+    return factories.gateway(project, name="local")
+
+
+@pytest.fixture
+def alice(project: Project) -> Access:
+    return Access(user=project.members.get(username="alice"))
