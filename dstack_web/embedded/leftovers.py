@@ -46,6 +46,28 @@ def end(path: Path) -> int:
     return len(found)
 
 
+def end_haproxy(pid_file: Path) -> None:
+    """This function will end the HAProxy of a gateway that could not end it itself.
+
+    HAProxy outlives the gateway on purpose, so that a restart of the gateway costs no request; its
+    pid file names it by pid, start time and boot.
+    """
+    try:
+        pid, ticks, boot_id = pid_file.read_text().split()[:3]
+        found = ProcessId(int(pid), int(ticks))
+    except (FileNotFoundError, ValueError):
+        return
+    if boot_id == BOOT_ID.read_text().strip() and found.is_alive():
+        send(found.pid, signal.SIGKILL)
+        wait_gone(found)
+
+
+def wait_gone(process: ProcessId) -> None:
+    deadline = time.monotonic() + GRACE_SECONDS
+    while process.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def noted(path: Path) -> list[ProcessId]:
     try:
         content = json.loads(path.read_text())

@@ -54,7 +54,7 @@ def run(supervisor: Supervisor, environ: Mapping[str, str]) -> int:
     listen = addresses.from_environment(environ)
     home.prepare()
     lock = home.lock()
-    leftovers.end(home.folder("run") / "children.json")
+    end_leftovers(home)
     addresses.require_free(listen)
     plan = make_plan(home, listen, environ)
     servers, services = children.servers(plan), children.services(plan)
@@ -65,9 +65,16 @@ def run(supervisor: Supervisor, environ: Mapping[str, str]) -> int:
         say_aside("Stopping")
     finally:
         supervisor.stop([[child.name for child in services], [child.name for child in servers]])
+        leftovers.end_haproxy(home.folder("gateway") / "haproxy.pid")
         remove_sockets(plan)
         os.close(lock)
     return 0
+
+
+def end_leftovers(home: Home) -> None:
+    """This function will end what a killed run has left, which would hold ports and files."""
+    leftovers.end(home.folder("run") / "children.json")
+    leftovers.end_haproxy(home.folder("gateway") / "haproxy.pid")
 
 
 def start(supervisor: Supervisor, plan: Plan) -> None:

@@ -98,6 +98,7 @@ def run_in(folder: Path) -> Iterator[Server]:
         made.process.kill()
         made.process.wait()
         leftovers.end(home / "server/run/children.json")
+        leftovers.end_haproxy(home / "server/gateway/haproxy.pid")
 
 
 @pytest.fixture(scope="module")
