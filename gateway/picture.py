@@ -22,7 +22,7 @@ HOSTS, PATHS, KEYS, GRANTS = "hosts", "paths", "keys", "grants"
 MAPS = (KEYS, GRANTS, HOSTS, PATHS)
 OWN = "own"
 # Also before the first table: the supervisor asks here whether the gateway lives.
-ALWAYS_OWN = ("127.0.0.1", "localhost")
+ALWAYS_OWN = ("127.0.0.1", "::1", "localhost")
 
 Map = dict[str, str]
 

@@ -25,6 +25,7 @@ ID = r"^[A-Za-z0-9._-]+$"
 Id = Annotated[str, Field(pattern=ID, max_length=64)]
 ADDRESS = r"^[0-9A-Fa-f.:]+:[0-9]{1,5}$"
 Host = Annotated[str, Field(pattern=r"^[a-z0-9._-]+$", max_length=253)]
+OwnHost = Annotated[str, Field(pattern=r"^[a-z0-9._:-]+$", max_length=253)]
 PathRoute = Annotated[str, Field(pattern=r"^/services/[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")]
 
 
@@ -84,7 +85,7 @@ class Table(Message):
     whole: bool
     gateway: Id
     domain: str = Field(default="", pattern=r"^[a-z0-9._-]*$", max_length=253)
-    own_hosts: list[Host] = Field(default_factory=list)
+    own_hosts: list[OwnHost] = Field(default_factory=list)
     endpoints: list[Endpoint] = Field(default_factory=list)
     keys: list[Key] = Field(default_factory=list)
 
