@@ -1,0 +1,20 @@
+"""`python -m apps.agent` and `agent.pyz`: the agent, or with `shim FOLDER` one replica's shim."""
+
+import sys
+
+# A shim runs beside every replica: it must not load the whole agent.
+if sys.argv[1:2] == ["shim"]:
+    from apps.agent.shim import main as shim
+
+    def run() -> None:
+        sys.exit(shim(sys.argv[2]))
+
+else:
+    from apps.agent.main import main
+
+    def run() -> None:
+        sys.exit(main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    run()

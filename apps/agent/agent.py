@@ -1,0 +1,321 @@
+"""The agent: what should be on this host (from the server) against what is, in three loops.
+
+Assignment: a long poll says what should run. Report: what is, at each change and every 10 seconds.
+Logs: output lines until they are acknowledged. While the server is away everything keeps running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+from apps.agent import files, interpreters, output, ports, wire
+from apps.agent.client import Client, Pauses, Refused, ServerAway
+from apps.agent.config import Config
+from apps.agent.executor import Check, Executor, PrepareFailed
+from apps.agent.home import Home
+from apps.agent.process import Host, Process
+from apps.agent.shipping import Shipment
+from apps.agent.workload import RECORD, SHUTDOWN_SECONDS, Workload
+
+VERSION = "0.1.0"
+POLL_SECONDS = 20.0
+REPORT_SECONDS = 10.0
+# Changes that come together are reported together.
+GATHER_SECONDS = 0.03
+# After a refusal nothing gets better soon.
+REFUSED_SECONDS = 5.0
+# Output whose notice got lost is found at least this often.
+SHIP_SECONDS = 2.0
+# How long the folder of a workload that is not wanted any more waits for its last lines to be sent.
+FAREWELL_SECONDS = 60.0
+LAST_REPORT_SECONDS = 1.0
+FETCH_ATTEMPTS = 5
+BATCH_WORKLOADS = 50
+
+
+class Agent:
+    def __init__(
+        self, *, home: Home, config: Config, max_output_bytes: int = output.DEFAULT_MAX_BYTES
+    ) -> None:
+        self.home = home
+        self.client = Client(config)
+        self.foreign = False  # the server speaks of another instance than the workloads here
+        self.workloads: dict[str, Workload] = {}
+        self._shipments: dict[str, Shipment] = {}
+        self._leaving: set[str] = set()
+        self._refused: dict[str, wire.WorkloadReport] = {}
+        self._lock = threading.RLock()
+        self._closing = threading.Event()
+        self._changed = threading.Event()
+        self._written = threading.Event()
+        self._said = ""
+        self._revision = -1
+        self._host = Host(
+            home=home,
+            ports=ports.Ports(),
+            interpreters=interpreters.Interpreters(os.environ.get("PATH", "")),
+            fetch=self._fetch,
+            max_output_bytes=max_output_bytes,
+        )
+
+    def begin(self) -> None:
+        """This function will take up what runs already and start the loops."""
+        self.load()
+        for loop in (self._poll, self._report, self._ship, self._listen, self._look_around):
+            threading.Thread(target=loop, name=loop.__name__, daemon=True).start()
+
+    def load(self) -> None:
+        """This function will take up the workloads that an earlier agent left on the disk."""
+        for workload_id in self.home.known():
+            record = files.read_json(self.home.folder(workload_id) / RECORD) or {}
+            try:
+                spec = wire.from_json(wire.WorkloadSpec, record.get("spec"))
+            except ValueError:
+                # It was never prepared: it begins anew if it is still wanted.
+                spec = wire.WorkloadSpec(id=workload_id, name=workload_id, desired="stop")
+                if not (self.home.folder(workload_id) / "state.json").exists():
+                    files.remove_tree(self.home.folder(workload_id))
+                    continue
+            self._add(spec)
+
+    def _add(self, spec: wire.WorkloadSpec) -> None:
+        try:
+            folder = self.home.folder(spec.id)
+        except ValueError as error:
+            self._refused[spec.id] = _never_started(spec.id, str(error))
+            return
+        workload = Workload(
+            spec=spec,
+            folder=folder,
+            executor=self._executor(spec, folder),
+            on_change=self._changed.set,
+        )
+        self.workloads[spec.id] = workload
+        workload.begin()
+        self._shipments[spec.id] = Shipment(spec.id, folder)
+
+    def _executor(self, spec: wire.WorkloadSpec, folder: Path) -> Executor:
+        return Process(spec=spec, folder=folder, host=self._host)
+
+    def apply(self, assignment: wire.Assignment) -> None:
+        """This function will make what is into what should be; called again it changes nothing."""
+        wanted = {spec.id: spec for spec in assignment.workloads}
+        with self._lock:
+            self._refused = {i: said for i, said in self._refused.items() if i in wanted}
+            for spec in wanted.values():
+                self._leaving.discard(spec.id)
+                if spec.id in self.workloads:
+                    self.workloads[spec.id].update(spec)
+                elif spec.id not in self._refused:
+                    self._add(spec)
+            for workload in list(self.workloads.values()):
+                if workload.spec.id not in wanted and workload.spec.id not in self._leaving:
+                    self._see_off(workload)
+        self._changed.set()
+
+    def _see_off(self, workload: Workload) -> None:
+        self._leaving.add(workload.spec.id)
+        workload.stop(reason=wire.REASON_STOPPED, seconds=workload.spec.stop_seconds)
+        threading.Thread(target=self._bury, args=(workload,), daemon=True).start()
+
+    def _bury(self, workload: Workload) -> None:
+        """Remove a workload that nobody wants, once it has ended and its last lines were sent."""
+        workload.thread.join()
+        shipment = self._shipments[workload.spec.id]
+        give_up_at = time.monotonic() + FAREWELL_SECONDS
+        while shipment.next() is not None and time.monotonic() < give_up_at:
+            self._written.set()
+            if self._closing.wait(0.1):
+                return
+        with self._lock:
+            if workload.spec.id not in self._leaving or not workload.has_ended:
+                return
+            self._leaving.discard(workload.spec.id)
+            del self.workloads[workload.spec.id], self._shipments[workload.spec.id]
+        workload.remove()
+
+    def _poll(self) -> None:
+        pauses = Pauses()
+        while not self._closing.is_set():
+            try:
+                # The first time the answer is wanted at once, whatever the revision is.
+                assignment = self.client.assignment(
+                    since=self._revision, wait_seconds=POLL_SECONDS if self._revision >= 0 else 0
+                )
+            except (ServerAway, Refused) as error:
+                self._trouble(error, pauses)
+                continue
+            pauses.reset()
+            self._say("connected")
+            if not self._is_ours(assignment.instance_id):
+                return
+            if assignment.revision != self._revision:
+                self._revision = assignment.revision
+                self.apply(assignment)
+
+    def _is_ours(self, instance_id: str) -> bool:
+        known = self.home.instance_id
+        if known and instance_id and known != instance_id:
+            self.foreign = True
+            return False
+        if instance_id and not known:
+            self.home.belongs_to(instance_id)
+        return True
+
+    def _trouble(self, error: Exception, pauses: Pauses) -> None:
+        if isinstance(error, Refused):
+            self._say(f"{error}; everything keeps running, trying again")
+            self._closing.wait(REFUSED_SECONDS)
+        else:
+            self._say(f"the server is away ({error}); everything keeps running, trying again")
+            self._closing.wait(pauses.next())
+
+    def _say(self, text: str) -> None:
+        """Say it once: repeated it would fill a disk in a long night."""
+        with self._lock:
+            if text != self._said:
+                self._said = text
+                say(text)
+
+    def _report(self) -> None:
+        pauses = Pauses()
+        while not self._closing.is_set():
+            if self._changed.wait(REPORT_SECONDS):
+                time.sleep(GATHER_SECONDS)
+            self._changed.clear()
+            try:
+                self.client.report(self.report())
+                pauses.reset()
+            except (ServerAway, Refused) as error:
+                self._changed.set()
+                self._trouble(error, pauses)
+
+    def report(self, *, stopping: bool = False) -> wire.Report:
+        with self._lock:
+            reports = [w.report for i, w in self.workloads.items() if i not in self._leaving]
+            reports += self._refused.values()
+        return wire.Report(
+            boot_id=self.home.boot_id,
+            agent_version=VERSION,
+            hostname=socket.gethostname(),
+            workloads=reports,
+            stopping=stopping,
+        )
+
+    def _ship(self) -> None:
+        pauses = Pauses()
+        while not self._closing.is_set():
+            self._written.wait(SHIP_SECONDS)
+            self._written.clear()
+            try:
+                while self.ship_once():
+                    pauses.reset()
+            except (ServerAway, Refused) as error:
+                self._written.set()
+                self._trouble(error, pauses)
+
+    def ship_once(self) -> bool:
+        """This function will send one batch; False when there was nothing, or nothing was taken."""
+        with self._lock:
+            shipments = dict(self._shipments)
+        logs = [log for log in (one.next() for one in shipments.values()) if log is not None]
+        if not logs:
+            return False
+        receipt = self.client.logs(wire.LogBatch(logs[:BATCH_WORKLOADS]))
+        # No short cut: each must hear what was taken.
+        taken = [
+            shipments[log.id].acknowledged(receipt.next_seq[log.id])
+            for log in logs
+            if log.id in receipt.next_seq
+        ]
+        return any(taken)
+
+    def _listen(self) -> None:
+        """Hear from the shims that something happened, instead of looking all the time."""
+        fifo = os.open(str(self.home.wake), os.O_RDWR)
+        rest = b""
+        while not self._closing.is_set():
+            *names, rest = (rest + os.read(fifo, 4096)).split(b"\n")
+            for name in set(names):
+                workload = self.workloads.get(name.decode("ascii", "replace"))
+                if workload is not None:
+                    workload.wake()
+            self._written.set()
+        os.close(fifo)
+
+    def _look_around(self) -> None:
+        """Find the host's Pythons before the first workload asks for one."""
+        for _ in self._host.interpreters.all():
+            if self._closing.is_set():
+                return
+
+    def _fetch(self, blob: str, target: Path, check: Check) -> None:
+        pauses, refusals = Pauses(), 0
+        while True:
+            check()
+            try:
+                self.client.fetch(blob=blob, target=target, check=check)
+                return
+            except ServerAway as error:
+                self._say(f"fetching an upload: {error}; trying again")
+            except Refused as error:
+                refusals += 1
+                if refusals == FETCH_ATTEMPTS:
+                    raise PrepareFailed(f"the uploaded files cannot be fetched: {error}") from error
+            time.sleep(pauses.next())
+
+    def shut_down(self, *, tell: bool = True) -> None:
+        """This function will stop every workload, report that and end the loops, in 8 seconds."""
+        with self._lock:
+            workloads = list(self.workloads.values())
+        for workload in workloads:
+            workload.stop(
+                reason=wire.REASON_HOST_STOPPED,
+                seconds=min(workload.spec.stop_seconds, SHUTDOWN_SECONDS),
+            )
+        give_up_at = time.monotonic() + SHUTDOWN_SECONDS + 0.5
+        for workload in workloads:
+            workload.thread.join(max(0.0, give_up_at - time.monotonic()))
+        self._close()
+        if not tell:
+            return
+        with contextlib.suppress(ServerAway, Refused):
+            self.client.report(self.report(stopping=True), timeout=LAST_REPORT_SECONDS)
+
+    def _close(self) -> None:
+        self._closing.set()
+        self._changed.set()
+        self._written.set()
+        with contextlib.suppress(OSError):
+            fifo = os.open(str(self.home.wake), os.O_WRONLY | os.O_NONBLOCK)
+            os.write(fifo, b"\n")
+            os.close(fifo)
+
+    def wipe(self) -> None:
+        """This function will remove all workloads from the disk, after `shut_down`."""
+        for workload in self.workloads.values():
+            workload.remove()
+        self.workloads.clear()
+
+
+def _never_started(workload_id: str, message: str) -> wire.WorkloadReport:
+    return wire.WorkloadReport(
+        id=workload_id,
+        state=wire.EXITED,
+        ready=False,
+        exited_at=files.rfc3339(time.time()),
+        reason=wire.REASON_PREPARE_FAILED,
+        message=message,
+    )
+
+
+def say(text: str) -> None:
+    """This function will write one line to the agent's own log."""
+    sys.stderr.write(f"{files.rfc3339(time.time())} {text}\n")
+    sys.stderr.flush()

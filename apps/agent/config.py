@@ -1,0 +1,71 @@
+"""Where the agent learns which server it belongs to: a file that may come, change and go, or flags.
+
+The file is JSON: `{"url": ..., "token": ..., "instance_id": ...}`. The token is never an argument,
+because arguments are shown to every user of the host.
+"""
+
+from __future__ import annotations
+
+import typing
+import urllib.parse
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from apps.agent import files
+
+
+class BadConfig(Exception):
+    """The configuration cannot be used; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """`instance_id` is empty where only the server knows it."""
+
+    url: str
+    token: str = field(repr=False)
+    instance_id: str = ""
+
+
+class Source(typing.Protocol):
+    def read(self) -> typing.Optional[Config]:
+        """This function will return the configuration of now; None while there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A JSON file; a file that cannot be used counts as missing."""
+
+    path: Path
+
+    def read(self) -> typing.Optional[Config]:
+        data = files.read_json(self.path)
+        if data is None:
+            return None
+        try:
+            return made(str(data["url"]), str(data["token"]), str(data.get("instance_id") or ""))
+        except (KeyError, BadConfig):
+            return None
+
+
+@dataclass(frozen=True)
+class FixedSource:
+    config: Config
+
+    def read(self) -> typing.Optional[Config]:
+        return self.config
+
+
+def made(url: str, token: str, instance_id: str = "") -> Config:
+    """This function will check and build a configuration. Raises BadConfig."""
+    parts = urllib.parse.urlsplit(url)
+    try:
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise BadConfig(f"the server's address must look like https://host:port, not {url!r}")
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise BadConfig("the token is empty or holds characters that no token has")
+    return Config(url=url, token=token, instance_id=instance_id)

@@ -1,0 +1,67 @@
+"""Small files that survive `kill -9`: each is written whole beside its place, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import stat
+import time
+import typing
+from pathlib import Path
+
+
+def write_json(path: Path, data: typing.Any) -> None:
+    """This function will replace the file at once; only its owner may read it (mode 0600)."""
+    write_text(path, json.dumps(data))
+
+
+def write_text(path: Path, text: str, *, mode: int = 0o600) -> None:
+    fresh = path.with_name(path.name + ".new")
+    descriptor = os.open(str(fresh), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    fresh.replace(path)
+
+
+def read_json(path: Path) -> typing.Optional[dict[str, typing.Any]]:
+    """This function will return the object in the file; None where it is missing or no object.
+
+    A file can be empty after a power cut, which is the same as missing.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def remove_tree(path: Path) -> None:
+    """This function will remove a folder, also one whose owner took the rights from its parts.
+
+    Links are removed, never followed. What cannot be removed stays.
+    """
+    if not path.is_symlink() and not path.exists():
+        return
+    shutil.rmtree(str(path), ignore_errors=True)
+    if path.is_symlink() or path.exists():
+        _open_up(path)
+        shutil.rmtree(str(path), ignore_errors=True)
+
+
+def _open_up(path: Path) -> None:
+    for folder, _, _ in os.walk(str(path)):
+        with contextlib.suppress(OSError):
+            Path(folder).chmod(stat.S_IRWXU)
+            # os.walk lists a folder before it is entered: make the ones below enterable first.
+            for below in os.scandir(folder):
+                if below.is_dir(follow_symlinks=False):
+                    Path(below.path).chmod(stat.S_IRWXU)
+
+
+def rfc3339(seconds: float) -> str:
+    """This function will write a time, given as seconds since 1970, as RFC 3339 in UTC."""
+    microseconds = round(seconds * 1_000_000)
+    whole, rest = divmod(microseconds, 1_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{rest:06d}Z"

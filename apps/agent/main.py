@@ -1,0 +1,133 @@
+"""The agent's command line and its life: wait for a configuration, serve it, until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import threading
+import typing
+from pathlib import Path
+
+from apps.agent import config as configuration
+from apps.agent import home as homes
+from apps.agent.agent import Agent, say
+
+WAIT_SECONDS = 0.2
+FOLLOW_SECONDS = 0.5
+# A file that is being replaced may be missing for a moment.
+GONE_LOOKS = 3
+
+
+def main(argv: list[str]) -> int:
+    """This function will run the agent until SIGTERM or SIGINT; it returns the exit code."""
+    os.umask(0o022)
+    arguments = _arguments().parse_args(argv)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        source = _source(arguments)
+        home = homes.open_home(Path(arguments.home).expanduser())
+    except (configuration.BadConfig, homes.InUse) as error:
+        say(str(error))
+        return 1
+    except OSError as error:
+        say(f"the home cannot be used: {error.strerror}: {error.filename}")
+        return 1
+    if home.remark:
+        say(home.remark)
+    serve(home=home, source=source, stop=stop)
+    return 0
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="agent", description="Runs replicas on this host.")
+    environ = os.environ.get
+    parser.add_argument("--home", default=environ("DSTACK_AGENT_HOME") or "~/.dstack-agent")
+    parser.add_argument("--config", default=environ("DSTACK_AGENT_CONFIG"), help="a JSON file")
+    parser.add_argument("--url", default=environ("DSTACK_URL"), help="the server's address")
+    parser.add_argument("--token-file", help="instead of the variable DSTACK_AGENT_TOKEN")
+    return parser
+
+
+def _source(arguments: argparse.Namespace) -> configuration.Source:
+    if arguments.config:
+        return configuration.FileSource(Path(arguments.config).expanduser())
+    token = os.environ.get("DSTACK_AGENT_TOKEN", "")
+    if arguments.token_file:
+        try:
+            token = Path(arguments.token_file).read_text().strip()
+        except OSError as error:
+            raise configuration.BadConfig(
+                f"--token-file: {error.strerror}: {error.filename}"
+            ) from error
+    if not arguments.url:
+        raise configuration.BadConfig("say which server: --config FILE, or --url and --token-file")
+    return configuration.FixedSource(configuration.made(arguments.url, token))
+
+
+def serve(*, home: homes.Home, source: configuration.Source, stop: threading.Event) -> None:
+    """This function will serve one configuration after the other until `stop` is set."""
+    if homes.remember_base(home) is not None:
+        _clear(home)
+    while not stop.is_set():
+        config = _wait(home, source, stop)
+        if config is None:
+            return
+        if config.instance_id:
+            if home.instance_id not in ("", config.instance_id):
+                _clear(home)
+            home.belongs_to(config.instance_id)
+        agent = Agent(home=home, config=config)
+        agent.begin()
+        _follow(agent, source, stop)
+        agent.shut_down()
+        if agent.foreign:
+            agent.wipe()
+            home.belongs_to("")
+
+
+def _wait(
+    home: homes.Home, source: configuration.Source, stop: threading.Event
+) -> typing.Optional[configuration.Config]:
+    looks = 0
+    while not stop.is_set():
+        config = source.read()
+        if config is not None:
+            return config
+        looks += 1
+        if looks == GONE_LOOKS and home.known():
+            # It went while no agent was here to see it.
+            _clear(home)
+        if looks == 1:
+            say("waiting for a configuration")
+        stop.wait(WAIT_SECONDS)
+    return None
+
+
+def _follow(agent: Agent, source: configuration.Source, stop: threading.Event) -> None:
+    """Return when this agent has to end: told so, its file is gone, or it is another's now."""
+    missed = 0
+    while not stop.wait(FOLLOW_SECONDS) and not agent.foreign:
+        config = source.read()
+        missed = missed + 1 if config is None else 0
+        if missed >= GONE_LOOKS:
+            say("the configuration is gone: stopping everything")
+            return
+        if config is None or config == agent.client.config:
+            continue
+        if config.instance_id != agent.client.config.instance_id:
+            say("the configuration names another instance: starting over")
+            return
+        say("the configuration changed: connecting anew")
+        agent.client.replace(config)
+
+
+def _clear(home: homes.Home) -> None:
+    """Stop and remove the workloads of an instance that is not ours any more."""
+    nobody = configuration.Config(url="", token="")
+    agent = Agent(home=home, config=nobody)
+    agent.load()
+    agent.shut_down(tell=False)
+    agent.wipe()

@@ -1,0 +1,325 @@
+"""Runs a workload as a plain process of this host, in its own folder, under its own user.
+
+FOLDER/work the upload and working folder · FOLDER/venv · FOLDER/output · FOLDER/process.json port,
+user and control groups · and the files of the shim. FOLDER belongs to the agent; `work` and `venv`
+to the replica's user, who can enter but not list FOLDER.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+import time
+import typing
+from pathlib import Path
+
+from apps.agent import cgroups, files, ports, procs, shim, unpack, users, venv, wire
+from apps.agent.executor import (
+    Check,
+    End,
+    Place,
+    PrepareFailed,
+    Say,
+    Sighting,
+    how_it_ended,
+)
+from apps.agent.home import Home
+from apps.agent.interpreters import Interpreter, Interpreters, NotFound
+
+ORDINARY_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+FACTS = "process.json"
+# A busy machine takes its time, but not this long.
+START_SECONDS = 30.0
+SUPERVISOR_KILLED = "its supervisor was killed, and the process with it"
+
+
+class Host(typing.NamedTuple):
+    """What the workloads of this host share. `fetch(hash, file, check)` gets an upload."""
+
+    home: Home
+    ports: ports.Ports
+    interpreters: Interpreters
+    fetch: typing.Callable[[str, Path, Check], None]
+    max_output_bytes: int
+
+
+class Process:
+    def __init__(self, *, spec: wire.WorkloadSpec, folder: Path, host: Host) -> None:
+        self.spec = spec
+        self.folder = folder
+        self.host = host
+        self.output = folder / shim.OUTPUT
+        self.work = folder / "work"
+        self.facts = files.read_json(folder / FACTS) or {}
+        if "port" in self.facts:
+            host.ports.keep(self.facts["port"])
+
+    def prepare(self, *, say: Say, check: Check) -> list[str]:
+        say("preparing folder")
+        remarks = [self.host.home.remark] if self.host.home.remark else []
+        for made in (self.work, self.folder / "venv"):
+            files.remove_tree(made)
+        self.work.mkdir(mode=0o700)
+        self._fetch(say, check)
+        interpreter = self._interpreter()
+        uid = self._user(interpreter, remarks)
+        wheels = venv.share_wheels(interpreter=interpreter, folder=self.host.home.wheels)
+        venv.make(folder=self.folder / "venv", interpreter=interpreter, wheels=wheels)
+        for made in (self.work, self.folder / "venv"):
+            users.give(made, uid)
+        self._note(uid=uid, cgroups=self._limits(remarks))
+        self._launch_file(uid)
+        return remarks
+
+    def _note(self, **facts: typing.Any) -> None:
+        self.facts = {**self.facts, **facts}
+        files.write_json(self.folder / FACTS, self.facts)
+
+    def _fetch(self, say: Say, check: Check) -> None:
+        if self.spec.upload_hash is None:
+            return
+        say("fetching files")
+        archive = self.folder / "upload.tar.gz"
+        try:
+            self.host.fetch(self.spec.upload_hash, archive, check)
+            say("unpacking files")
+            unpack.unpack(
+                archive=archive,
+                folder=self.work,
+                limit_bytes=self.spec.upload_limit_bytes,
+                check=check,
+            )
+        except unpack.Refused as error:
+            raise PrepareFailed(str(error)) from error
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                archive.unlink()
+
+    def _interpreter(self) -> Interpreter:
+        try:
+            return self.host.interpreters.find(
+                version=self.spec.python, for_all=self.host.home.isolate
+            )
+        except NotFound as error:
+            raise PrepareFailed(str(error)) from error
+
+    def _user(self, interpreter: Interpreter, remarks: list[str]) -> typing.Optional[int]:
+        if not self.host.home.isolate:
+            return None
+        if not interpreter.open_to_all:
+            remarks.append(
+                f"this replica runs as the agent's own user and is not isolated, because other "
+                f"users cannot run {interpreter.path}"
+            )
+            return None
+        try:
+            return users.take(self.folder)
+        except OSError as error:
+            raise PrepareFailed(f"no user of its own for the replica: {error}") from error
+
+    def _limits(self, remarks: list[str]) -> list[str]:
+        try:
+            made = cgroups.create(
+                name=self.spec.id, memory_mib=self.spec.memory_limit_mib, cpus=self.spec.cpu_limit
+            )
+        except cgroups.Unavailable as error:
+            remarks.append(f"memory and CPU are not limited on this host: {error}")
+            return []
+        return [str(path) for path in made]
+
+    def _launch_file(self, uid: typing.Optional[int]) -> None:
+        if "port" not in self.facts:
+            try:
+                self._note(port=self.host.ports.take())
+            except ports.NoFreePort as error:
+                raise PrepareFailed(str(error)) from error
+        launch = shim.Launch(
+            id=self.spec.id,
+            argv=command(self.spec),
+            env=environment(
+                self.spec, work=self.work, venv=self.folder / "venv", port=self.facts["port"]
+            ),
+            working_dir=working_dir(self.spec, self.work),
+            uid=uid,
+            cgroups=self.facts["cgroups"],
+            wake=str(self.host.home.wake),
+            max_output_bytes=self.host.max_output_bytes,
+        )
+        files.write_json(self.folder / shim.LAUNCH, launch._asdict())
+
+    def start(self) -> None:
+        argv = [sys.executable, "-I", "-S", str(self.host.home.program), "shim", str(self.folder)]
+        with (self.folder / "shim.log").open("ab") as log:
+            subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={"PATH": ORDINARY_PATH, "LANG": "C.UTF-8"},
+                start_new_session=True,
+            ).wait(timeout=START_SECONDS)
+        give_up_at = time.monotonic() + START_SECONDS
+        while "pid" not in (self._state() or {}):
+            if time.monotonic() > give_up_at:
+                with contextlib.suppress(FileNotFoundError):
+                    (self.folder / shim.LAUNCH).unlink()
+                raise PrepareFailed(f"its supervisor did not start: {self._shim_log()}")
+            time.sleep(0.005)
+
+    def _shim_log(self) -> str:
+        return (self.folder / "shim.log").read_text(errors="replace").strip()[-500:]
+
+    def adopt(self) -> None:
+        """There is nothing to take up: the shim works by itself."""
+
+    def _state(self) -> typing.Optional[dict[str, typing.Any]]:
+        return files.read_json(self.folder / shim.STATE)
+
+    def sight(self) -> Sighting:
+        state = self._state()
+        if state is None:
+            return Sighting()
+        if not state.get("ended") and not self._shim_lives(state):
+            # It may have ended between the two looks.
+            state = self._state() or state
+        end = None
+        if state.get("ended"):
+            end = self._end(state)
+        elif not self._shim_lives(state):
+            end = self._lost(state)
+        return Sighting(state["started_at"], state.get("pid"), end)
+
+    def _shim_lives(self, state: dict[str, typing.Any]) -> bool:
+        return state["boot_id"] == procs.boot_id() and procs.is_alive(
+            state["shim_pid"], state["shim_start"]
+        )
+
+    def _end(self, state: dict[str, typing.Any]) -> End:
+        code, at = state["exit_code"], state["ended_at"]
+        if state["error"]:
+            return End(code, wire.REASON_EXITED, state["error"], at)
+        if "stop_began_at" in state:
+            took = at - state["stop_began_at"]
+            text = (
+                f"killed: it did not stop within {took:.0f} s" if state.get("killed") else "stopped"
+            )
+            return End(code, wire.REASON_STOPPED, text, at)
+        reason, text = how_it_ended(
+            code=code,
+            signal=state["signal"],
+            seconds=at - state["started_at"],
+            out_of_memory=state["out_of_memory"],
+            memory_limit_mib=self.spec.memory_limit_mib,
+        )
+        return End(code, reason, text, at)
+
+    def _lost(self, state: dict[str, typing.Any]) -> End:
+        if state["boot_id"] != procs.boot_id():
+            return End(None, wire.REASON_HOST_STOPPED, "the host was restarted", time.time())
+        self._kill_left(state)
+        return End(None, wire.REASON_HOST_STOPPED, SUPERVISOR_KILLED, time.time())
+
+    def _kill_left(self, state: dict[str, typing.Any]) -> None:
+        """Kill what a killed shim left: by session, by user, by HOME."""
+        give_up_at = time.monotonic() + shim.KILL_SECONDS
+        while time.monotonic() < give_up_at:
+            left = set(self._left(state))
+            if not left:
+                break
+            procs.signal_all(left, 9)
+            time.sleep(0.02)
+        cgroups.remove([Path(path) for path in self.facts.get("cgroups", [])])
+
+    def _left(self, state: dict[str, typing.Any]) -> list[int]:
+        found = procs.with_home(str(self.work))
+        if self.facts.get("uid") is not None:
+            found += procs.of_user(self.facts["uid"])
+        pid = state.get("pid")
+        if pid is not None and procs.start_of(pid) in (None, state["pid_start"]):
+            found += procs.of_session(pid)
+        return found
+
+    def place(self) -> Place:
+        own, wanted = self.facts["port"], self.spec.container_port
+        listening = ports.listeners((own, wanted))
+        if not listening:
+            return Place()
+        state = self._state() or {}
+        mine = ports.owned_by(
+            procs.descendants(state.get("shim_pid", -1)), {one.inode for one in listening}
+        )
+        # Its own port first: what it opens on the spec's port may be something else.
+        for listener in sorted(listening, key=lambda one: one.port != own):
+            if listener.inode in mine:
+                return Place(address=ports.address_of(listener))
+        return Place(taken_port=wanted if any(one.port == wanted for one in listening) else None)
+
+    def stop(self, *, seconds: float) -> None:
+        state = self._state()
+        files.write_json(self.folder / shim.STOP, {"seconds": seconds})
+        if state is not None and self._shim_lives(state):
+            procs.signal_all([state["shim_pid"]], 15)
+
+    def remove(self) -> None:
+        state = self._state()
+        if state is not None and self._shim_lives(state):
+            procs.signal_all([state["shim_pid"]], 9)
+            self._kill_left(state)
+        cgroups.remove([Path(path) for path in self.facts.get("cgroups", [])])
+        for made in (self.work, self.folder / "venv"):
+            files.remove_tree(made)
+        if "port" in self.facts:
+            self.host.ports.give_back(self.facts["port"])
+
+
+def command(spec: wire.WorkloadSpec) -> list[str]:
+    """This function will return what to execute. Raises PrepareFailed."""
+    if spec.entrypoint is not None:
+        try:
+            argv = shlex.split(spec.entrypoint) + spec.commands
+        except ValueError as error:
+            raise PrepareFailed(f"entrypoint: {error}: {spec.entrypoint!r}") from error
+    else:
+        argv = [spec.shell, "-c", " && ".join(spec.commands)] if spec.commands else []
+    if not argv or not argv[0]:
+        raise PrepareFailed("there is nothing to run: give `commands`")
+    if any("\0" in part for part in argv):
+        raise PrepareFailed("a command holds a NUL character")
+    return argv
+
+
+def working_dir(spec: wire.WorkloadSpec, work: Path) -> str:
+    """This function will return the folder to start in. Raises PrepareFailed."""
+    if spec.working_dir is None:
+        return str(work)
+    wanted = Path(os.path.normpath(str(work / spec.working_dir)))
+    inside = wanted == work or work in wanted.parents
+    if not inside and not Path(spec.working_dir).is_absolute():
+        raise PrepareFailed(f"working_dir {spec.working_dir} leads out of the working folder")
+    if not wanted.is_dir():
+        where = "the uploaded files" if inside else "this host"
+        raise PrepareFailed(f"working_dir {spec.working_dir} is no folder of {where}")
+    return str(wanted)
+
+
+def environment(spec: wire.WorkloadSpec, *, work: Path, venv: Path, port: int) -> dict[str, str]:
+    """This function will return the whole environment of the replica. Raises PrepareFailed."""
+    given = dict(spec.env)
+    for name, value in given.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise PrepareFailed(f"the environment variable {name!r} cannot be passed to a process")
+    path = given.pop("PATH", ORDINARY_PATH)
+    gpus = (
+        {"CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.gpu_indices))} if spec.gpu_indices else {}
+    )
+    return {
+        "HOME": str(work),
+        "LANG": "C.UTF-8",
+        **gpus,
+        **given,
+        "PATH": f"{venv / 'bin'}:{path}",
+        "PORT": str(port),
+    }

@@ -1,0 +1,104 @@
+"""What /proc tells about processes. A process is named by its pid and its start time together,
+because a pid alone may belong to another process by now."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing
+from pathlib import Path
+
+PROC = Path("/proc")
+DEAD_STATES = ("Z", "X")
+
+
+class Stat(typing.NamedTuple):
+    state: str
+    parent_pid: int
+    start: int  # clock ticks since boot
+
+
+def boot_id() -> str:
+    """This function will return the kernel's name of this boot."""
+    try:
+        return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def stat(pid: int) -> typing.Optional[Stat]:
+    """This function will return what /proc says of a process; None when there is none."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    # The program's name stands in parentheses and may hold any character, these too.
+    fields = text.rpartition(")")[2].split()
+    return Stat(fields[0], int(fields[1]), int(fields[19]))
+
+
+def start_of(pid: int) -> typing.Optional[int]:
+    """This function will return the start time of a living process; a zombie does not live."""
+    found = stat(pid)
+    return None if found is None or found.state in DEAD_STATES else found.start
+
+
+def is_alive(pid: typing.Optional[int], start: typing.Optional[int]) -> bool:
+    return pid is not None and start is not None and start_of(pid) == start
+
+
+def all_pids() -> list[int]:
+    return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
+
+
+def descendants(pid: int) -> list[int]:
+    """This function will return the pids of the process's children, their children and so on."""
+    children: dict[int, list[int]] = {}
+    for other in all_pids():
+        found = stat(other)
+        if found is not None:
+            children.setdefault(found.parent_pid, []).append(other)
+    wanted, waiting = [], [pid]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        wanted.extend(below)
+        waiting.extend(below)
+    return wanted
+
+
+def of_session(session: int) -> list[int]:
+    """This function will return the pids of the living processes of one session."""
+    found = []
+    for pid in all_pids():
+        with contextlib.suppress(OSError):
+            if os.getsid(pid) == session and start_of(pid) is not None:
+                found.append(pid)
+    return found
+
+
+def of_user(uid: int) -> list[int]:
+    """This function will return the pids of the living processes of one user."""
+    found = []
+    for pid in all_pids():
+        with contextlib.suppress(OSError):
+            if (PROC / str(pid)).stat().st_uid == uid and start_of(pid) is not None:
+                found.append(pid)
+    return found
+
+
+def with_home(home: str) -> list[int]:
+    """This function will return the pids of living processes that were started with this HOME."""
+    entry = f"HOME={home}".encode()
+    found = []
+    for pid in all_pids():
+        with contextlib.suppress(OSError):
+            variables = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+            if entry in variables and start_of(pid) is not None:
+                found.append(pid)
+    return found
+
+
+def signal_all(pids: typing.Iterable[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
