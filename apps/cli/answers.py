@@ -1,0 +1,132 @@
+"""What the API answers, as plain values; what an older server does not send has a default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from apps.cli.errors import CliError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+
+FINAL = ("stopped", "failed")
+
+
+@dataclass(frozen=True)
+class Replica:
+    """`phase` says in words what a replica that is not ready does."""
+
+    num: int = 0
+    state: str = ""
+    backend: str = ""
+    region: str = ""
+    instance: str = ""
+    resources: str = ""
+    spot: bool = False
+    price_usd_per_hour: float | None = None
+    phase: str = ""
+    started_at: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """`last_lines` is the end of what a failed replica wrote."""
+
+    name: str
+    project: str = ""
+    state: str = ""
+    url: str = ""
+    model_url: str | None = None
+    replicas_wanted: int = 0
+    replicas: tuple[Replica, ...] = ()
+    price_usd_per_hour: float | None = None
+    cost_usd: float | None = None
+    error: str = ""
+    last_lines: tuple[str, ...] = ()
+    created_at: str | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in FINAL
+
+    @property
+    def is_published(self) -> bool:
+        """Ready to answer: with a replica, or asleep by intent, when the gateway wakes it."""
+        ready = any(replica.state == "running" for replica in self.replicas)
+        return self.state in ("running", "idle") or (ready and not self.has_ended)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """`availability` is `available`, or what else there is to know about it."""
+
+    backend: str = ""
+    region: str = ""
+    instance: str = ""
+    resources: str = ""
+    spot: bool = False
+    price_usd_per_hour: float | None = None
+    availability: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would be; `current` is the unfinished run that it would replace."""
+
+    plan_id: str
+    name: str
+    project: str = ""
+    user: str = ""
+    action: str = "create"
+    current: Run | None = None
+    spec: Mapping[str, Any] | None = None
+    offers: tuple[Offer, ...] = ()
+    total_offers: int = 0
+    max_price_usd_per_hour: float | None = None
+    url: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def run(data: Any) -> Run:
+    """This function will read a run."""
+    replicas = tuple(_read(Replica, one) for one in _list(data, "replicas"))
+    return _read(Run, data, replicas=replicas, last_lines=tuple(_list(data, "last_lines")))
+
+
+def offer(data: Any) -> Offer:
+    """This function will read an offer."""
+    return _read(Offer, data)
+
+
+def plan(data: Any) -> Plan:
+    """This function will read a plan."""
+    current = data.get("current") if isinstance(data, dict) else None
+    return _read(
+        Plan,
+        data,
+        current=run(current) if current else None,
+        offers=tuple(offer(one) for one in _list(data, "offers")),
+        warnings=tuple(_list(data, "warnings")),
+    )
+
+
+def _read(kind: type[T], data: Any, **read: Any) -> T:
+    """Raises CliError for what has another shape: client and server are of different versions."""
+    known = {one.name for one in fields(kind)}
+    try:
+        given = {key: value for key, value in data.items() if key in known and value is not None}
+        return kind(**{**given, **read})
+    except (AttributeError, TypeError) as error:
+        raise CliError(
+            "The server answered in a way that this dstack does not understand: "
+            "update dstack to the server's version."
+        ) from error
+
+
+def _list(data: Any, key: str) -> list[Any]:
+    found = data.get(key) if isinstance(data, dict) else None
+    return found if isinstance(found, list) else []

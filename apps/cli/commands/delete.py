@@ -1,0 +1,30 @@
+"""`dstack delete`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from apps.cli import flags
+from apps.cli.console import ask, say
+from apps.cli.errors import CliError
+from apps.cli.session import opened
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def delete(run: flags.RunName, yes: flags.Yes = False, project: flags.Project = None) -> None:
+    """Delete a run that has ended.
+
+    Its logs and history go with it. Asks where somebody can answer.
+    """
+    with opened(project) as client:
+        path = client.within("runs", run)
+        client.get(path)
+        asked = sys.stdin.isatty() and not yes
+        if asked and not ask(f"Delete the run {run} with its logs and history?"):
+            raise CliError(f"Run {run} was not deleted.")
+        client.delete(path)
+        say("Deleted")

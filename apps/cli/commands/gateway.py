@@ -1,0 +1,42 @@
+"""`dstack gateway`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from apps.cli import flags
+from apps.cli.console import say
+from apps.cli.session import opened, print_json
+from apps.cli.table import Cell, table
+
+app = typer.Typer(help="List gateways.", rich_markup_mode=None, no_args_is_help=True)
+
+COLUMNS = ("BACKEND", "REGION", "NAME", "ADDRESS", "DOMAIN", "DEFAULT")
+
+
+@app.callback()
+def gateway() -> None:
+    """List gateways."""
+
+
+@app.command("list")
+def list_gateways(
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Their states too.")] = False,
+    as_json: flags.AsJson = False,
+    project: flags.Project = None,
+) -> None:
+    """List the gateways that the project uses."""
+    with opened(project) as client:
+        found = list(client.items(client.within("gateways")))
+    if as_json:
+        print_json(found)
+        return
+    rows: list[list[str | Cell]] = []
+    for one in found:
+        texts = [str(one.get(key) or "") for key in ("backend", "region", "name", "address")]
+        default = Cell("✓" if one.get("default") else "", "green")
+        state = [str(one.get("state") or "")] if verbose else []
+        rows.append([*texts, str(one.get("domain") or ""), default, *state])
+    say(table((*COLUMNS, "STATE") if verbose else COLUMNS, rows))

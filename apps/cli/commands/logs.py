@@ -1,0 +1,58 @@
+"""`dstack logs`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from apps.cli import flags
+from apps.cli.errors import CliError
+from apps.cli.session import opened
+from apps.cli.tailing import Tail
+from apps.cli.words import moment
+from apps.specs.durations import seconds
+from apps.specs.errors import Misfit
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@dataclass(frozen=True)
+class Options:
+    run: flags.RunName
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Print new lines too.")] = False
+    replica: Annotated[
+        int | None, typer.Option("--replica", metavar="N", min=0, help="Only this replica.")
+    ] = None
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="10m", help="Lines of the last 10 minutes.")
+    ] = None
+    grep: Annotated[
+        str | None, typer.Option("--grep", metavar="TEXT", help="Lines that hold this text.")
+    ] = None
+    project: flags.Project = None
+
+
+@app.command()
+@flags.takes(Options)
+def logs(options: Options) -> None:
+    """Print what a run wrote.
+
+    Lines begin with the number of their replica when there are several.
+    """
+    since = _checked(options.since)
+    with opened(options.project) as client:
+        wanted = {"replica": options.replica, "since": since, "grep": options.grep}
+        Tail(client, options.run, **wanted).show(follow=options.follow)  # type: ignore[arg-type]
+
+
+def _checked(since: str | None) -> str | None:
+    if since is None or moment(since):
+        return since
+    try:
+        return f"{seconds(since)}s"
+    except Misfit as misfit:
+        raise CliError(
+            f"--since: {misfit}; a time such as 2030-01-31T12:00:00Z does too."
+        ) from None

@@ -1,0 +1,41 @@
+"""`dstack offer`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from apps.cli import answers, flags
+from apps.cli.console import say
+from apps.cli.offers_table import offers_table
+from apps.cli.requirements import Requirements
+from apps.cli.session import opened, print_json
+
+app = typer.Typer(rich_markup_mode=None)
+
+MOST = 50
+# Lists are named in the singular in a query, once for each value.
+_QUERY = {"backends": "backend", "regions": "region", "instance_types": "instance_type"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Requirements):
+    as_json: flags.AsJson = False
+
+
+@app.command()
+@flags.takes(Options)
+def offer(options: Options) -> None:
+    """List offers without running anything."""
+    wishes = {_QUERY.get(key, key): value for key, value in options.wishes().items()}
+    with opened(options.project) as client:
+        most = options.max_offers or MOST
+        found: dict[str, Any] = client.get(client.within("offers"), limit=most, **wishes)
+    if options.as_json:
+        print_json(found["items"])
+        return
+    offers = [answers.offer(one) for one in found["items"]]
+    total = found.get("total_offers", len(offers))
+    say(offers_table(offers, total=total, max_price=found.get("max_price_usd_per_hour")))

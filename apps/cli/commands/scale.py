@@ -1,0 +1,26 @@
+"""`dstack scale`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from apps.cli import answers, flags
+from apps.cli.console import say
+from apps.cli.session import opened
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def scale(
+    run: flags.RunName,
+    replicas: Annotated[str, typer.Argument(metavar="N|A..B", help="3, or 1..4; 0 pauses it.")],
+    project: flags.Project = None,
+) -> None:
+    """Set the number of replicas of a run, or its range."""
+    with opened(project) as client:
+        body = {"replicas": replicas}
+        scaled = answers.run(client.post(client.within("runs", run, "scale"), body))
+        say(f"Run {run} gets {scaled.replicas_wanted} replicas ({replicas}).")

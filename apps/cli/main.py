@@ -1,0 +1,125 @@
+"""The `dstack` command.
+
+A command's module is loaded when it is called, so that `dstack --help` stays below 0.2 s: nothing
+here may import the HTTP client, rich, pydantic or YAML.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Annotated, Any, Protocol
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from apps.cli.console import complain
+from apps.cli.errors import CliError
+
+INTERRUPTED = 130
+# The first line of each command's own help, kept in step by a test.
+COMMANDS = {
+    "config": "Save a project: its server, name and token.",
+    "run": "Run a service: upload the folder, show the plan, ask, follow it.",
+    "apply": "Do what `run` does.",
+    "ps": "List runs.",
+    "logs": "Print what a run wrote.",
+    "stop": "Stop a run and give back its machines.",
+    "delete": "Delete a run that has ended.",
+    "scale": "Set the number of replicas of a run, or its range.",
+    "events": "List what happened to a run, or in the project.",
+    "offer": "List offers without running anything.",
+    "gateway": "List gateways.",
+    "token": "Create, list and revoke tokens.",
+    "project": "Add, list and choose saved projects.",
+    "completion": "Print the completion script of a shell.",
+}
+
+
+class _Formatter(Protocol):
+    def section(self, name: str) -> AbstractContextManager[Any]: ...
+    def write_dl(self, rows: Sequence[tuple[str, str]]) -> None: ...
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its commands by name and loads the one that is called."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: object, cmd_name: str) -> TyperCommand | TyperGroup | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = get_command(importlib.import_module(f"apps.cli.commands.{cmd_name}").app)
+        assert isinstance(command, (TyperCommand, TyperGroup))
+        return command
+
+    def format_commands(self, ctx: object, formatter: _Formatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        return ending_well(lambda: super(LazyGroup, self).main(*args, **kwargs))
+
+
+def ending_well(command: Callable[[], Any]) -> Any:
+    """This function will end the process with a sentence and an exit code, whatever happens.
+
+    Raises SystemExit: 1 for an error, 2 for wrong usage, 130 for Ctrl-C.
+    """
+    try:
+        return command()
+    except CliError as error:
+        complain(error)
+    except BrokenPipeError:
+        # The reader of our output left (`dstack ps | head`): nobody is there to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    except Exception as error:  # the outermost handler: no traceback reaches a person
+        if os.environ.get("DSTACK_DEBUG"):
+            raise
+        name = type(error).__name__
+        complain(
+            CliError(f"A bug in dstack ({name}: {error}); DSTACK_DEBUG=1 shows where it happened.")
+        )
+    raise SystemExit(1)
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="dstack",
+    help="Publish models and web applications as services.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        importlib.import_module("apps.cli.version").show()
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Publish models and web applications as services."""
+
+
+def main() -> None:
+    """This function will run the command that this process was started for."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without UTF-8 shows a mark instead of failing.
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    ending_well(lambda: app(prog_name="dstack"))

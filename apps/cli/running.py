@@ -1,0 +1,185 @@
+"""From a folder to a published service: what `dstack run` does, step by step."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from apps.cli import answers, flags
+from apps.cli.answers import Plan, Run
+from apps.cli.client import Client, address
+from apps.cli.configuration import (
+    STDIN,
+    Configuration,
+    chosen_profile,
+    in_file,
+    passed_values,
+    read_configuration,
+)
+from apps.cli.console import ask, clean, say, warn
+from apps.cli.errors import CliError, Problem, Refused
+from apps.cli.following import failure, until_ended, until_published
+from apps.cli.plan_view import plan_text
+from apps.cli.requirements import Requirements
+from apps.cli.session import opened
+from apps.cli.tailing import Tail
+from apps.cli.uploading import upload
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order(Requirements):
+    """The flags of `run` and `apply`."""
+
+    file: Annotated[
+        str | None, typer.Option("-f", "--file", metavar="FILE", help="The service's file.")
+    ] = None
+    name: Annotated[
+        str | None, typer.Option("-n", "--name", metavar="NAME", help="The name of the run.")
+    ] = None
+    detach: Annotated[bool, typer.Option("-d", "--detach", help="Return with the address.")] = False
+    yes: flags.Yes = False
+    env: Annotated[
+        list[str] | None, typer.Option("-e", "--env", metavar="NAME[=VALUE]", help="Repeat it.")
+    ] = None
+    profile: Annotated[
+        str | None, typer.Option("--profile", metavar="NAME", envvar="DSTACK_PROFILE")
+    ] = None
+    max_duration: Annotated[
+        str | None, typer.Option("--max-duration", metavar="2h", help="Stop it after this time.")
+    ] = None
+    retry: Annotated[
+        bool | None, typer.Option("--retry/--no-retry", help="Try again where it cannot start.")
+    ] = None
+
+    def overrides(self) -> dict[str, Any]:
+        """This function will return what flags say, by the keys of the configuration."""
+        more = {"max_duration": self.max_duration, "retry": self.retry}
+        given = {key: value for key, value in more.items() if value is not None}
+        return {**self.wishes(), **given}
+
+
+def publish(folder: str, order: Order) -> None:
+    """This function will upload, plan, ask, submit and follow."""
+    working = Path(folder)
+    if not working.is_dir():
+        raise CliError(f"{clean(folder)} is not a folder.")
+    if order.file == STDIN and not order.yes:
+        raise CliError("With -f - the answer cannot be read from stdin: add -y.")
+    configuration = read_configuration(working, order.file)
+    body = {
+        "configuration": configuration.text,
+        "name": order.name,
+        "env": passed_values(configuration.text, order.env or [], environ=os.environ),
+        "profile": chosen_profile(working, order.profile, home=_home()),
+        "overrides": order.overrides(),
+    }
+    with opened(order.project) as client:
+        try:
+            _validate(client, configuration)
+            body["upload"] = upload(client, working)
+            run = _submit(client, configuration, order, body)
+        except Refused as refusal:
+            raise _explained(refusal, configuration) from refusal
+        if run is not None:
+            _follow(client, run, order)
+
+
+def _validate(client: Client, configuration: Configuration) -> None:
+    """What is wrong in the file is said before anything is packed or sent."""
+    body = {"configuration": configuration.text}
+    found = client.post(address("specs", "validate"), body)
+    if not found.get("valid"):
+        problems = [
+            Problem(one.get("path", ""), one.get("line"), one.get("column"), one.get("message", ""))
+            for one in found.get("errors", [])
+        ]
+        raise Refused("", status=422, problems=problems)
+
+
+def _submit(
+    client: Client, configuration: Configuration, order: Order, body: dict[str, Any]
+) -> Run | None:
+    plan = answers.plan(
+        client.post(client.within("runs", "plan"), body, max_offers=order.max_offers)
+    )
+    say(plan_text(plan, configuration=configuration.name, max_offers=order.max_offers))
+    for warning in plan.warnings:
+        warn(clean(warning))
+    if not order.yes and not ask(_question(plan)):
+        raise CliError("Nothing was started.")
+    accepted = {**body, "name": plan.name, "plan_id": plan.plan_id}
+    run = answers.run(client.post(client.within("runs"), accepted))
+    if order.detach and plan.current is not None:
+        _announce(run)
+        return None
+    return run
+
+
+def _question(plan: Plan) -> str:
+    if plan.current is not None:
+        return f"Run {clean(plan.name)} already exists. Override the run?"
+    return "Continue?"
+
+
+def _explained(refusal: Refused, configuration: Configuration) -> CliError:
+    if refusal.status == 409:
+        return CliError(f"{refusal.message} Run the command again.")
+    if not refusal.problems:
+        return refusal
+    lines = in_file(configuration.name, refusal.problems)
+    if len(lines) == 1:
+        return CliError(lines[0])
+    return CliError(f"{configuration.name} has {len(lines)} problems:", notes=lines)
+
+
+def _follow(client: Client, run: Run, order: Order) -> None:
+    try:
+        published = until_published(client, run.name)
+        _announce(published)
+        if order.detach:
+            return
+        Tail(client, run.name).show(follow=True)
+        _end(client, run.name)
+    except KeyboardInterrupt:
+        _interrupted(client, run.name, detached=order.detach)
+
+
+def _announce(run: Run) -> None:
+    if run.model_url:
+        say(f"The model is available at {clean(run.model_url)}")
+    say(f"Service is published at {clean(run.url)}")
+
+
+def _end(client: Client, name: str) -> None:
+    """What followed the logs ends with the run, as the run did."""
+    ended = answers.run(client.get(client.within("runs", name)))
+    if ended.state == "failed":
+        raise failure(ended)
+    say(f"Run {name} was stopped.")
+
+
+def _interrupted(client: Client, name: str, *, detached: bool) -> None:
+    print(flush=True)
+    if not detached and sys.stdin.isatty():
+        if ask("Stop the run before detaching?"):
+            client.post(client.within("runs", name, "stop"), {"abort": False})
+            until_ended(client, name)
+            say("Stopped")
+            return
+        say(f"Detached; dstack logs -f {name} attaches again.")
+        return
+    raise SystemExit(INTERRUPTED)
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None

@@ -1,0 +1,15 @@
+"""`dstack --version`; of its own, because reading metadata is slow."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from apps.cli.console import say
+
+
+def show() -> None:
+    """This function will print the installed version."""
+    try:
+        say(f"dstack {version('dstack-web')}")
+    except PackageNotFoundError:
+        say("dstack (not installed)")
