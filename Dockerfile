@@ -32,8 +32,8 @@ ENV DSTACK_GATEWAY_HOME=/data DSTACK_GATEWAY_BIND=0.0.0.0
 EXPOSE 8080
 CMD ["python", "-m", "gateway"]
 
-# Replicas bring their own packages: this image has a Python, a compiler, git, and uv for other
-# versions of Python. For GPUs build it on a CUDA image of your drivers' version, for example
+# Replicas bring their own packages: this image has a Python, a compiler and git. For GPUs build it
+# on a CUDA image of your drivers' version, for example
 # REPLICA_IMAGE=nvidia/cuda:12.6.3-runtime-ubuntu24.04; the driver itself comes from the host.
 FROM ${REPLICA_IMAGE} AS base
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
