@@ -105,7 +105,9 @@ class Container(Section):
     )
     nvcc: Annotated[bool, Form(flag, FLAG)] = False
     docker: Annotated[bool, Form(flag, FLAG)] = False
-    privileged: Annotated[bool, Form(flag, FLAG)] = False
+    privileged: Annotated[bool, Form(flag, FLAG)] = Field(
+        default=False, description="Full access of the container to its host."
+    )
     commands: Annotated[list[str], Form(read_commands, _COMMANDS)] = Field(
         default=[], description="Shell commands, run one after the other while they succeed."
     )

@@ -8,6 +8,7 @@ that `3.10` is not 3.1. A key without a value counts as a key that is not there.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -48,6 +49,8 @@ class Document:
     data: Plain
     keys: dict[Path, Mark] = field(default_factory=dict)
     values: dict[Path, Mark] = field(default_factory=dict)
+    # Repeated and unusable keys: what is left of the file can be read all the same.
+    problems: list[SpecProblem] = field(default_factory=list)
 
     def problem(self, path: Path, message: str, *, at_key: bool = False) -> SpecProblem:
         """This function will place a message: at the path, else at what encloses it."""
@@ -68,7 +71,7 @@ class Document:
 def read(text: str) -> Document:
     """This function will read a YAML text into plain values with places.
 
-    Raises SpecError with the first problem of the syntax, or with all repeated and unusable keys.
+    Raises SpecError with the first problem of the syntax, behind which nothing can be read.
     """
     root = compose(text)
     document = Document(None)
@@ -76,9 +79,15 @@ def read(text: str) -> Document:
         return document
     expansion = _Expansion(document)
     document.data = expansion.plain(root, ())
-    if expansion.problems:
-        raise SpecError(sorted(expansion.problems, key=lambda p: (p.line or 0, p.column or 0)))
+    document.problems = list(expansion.problems)
     return document
+
+
+def in_order(problems: Iterable[SpecProblem]) -> list[SpecProblem]:
+    """This function will return problems in file order, each once."""
+    return sorted(
+        dict.fromkeys(problems), key=lambda problem: (problem.line or 0, problem.column or 0)
+    )
 
 
 class _Expansion:

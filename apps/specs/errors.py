@@ -12,6 +12,9 @@ from dataclasses import dataclass
 Step = str | int
 Path = tuple[Step, ...]
 
+# A file that is wrong all over: nobody reads more, and answers must stay small.
+MOST_PROBLEMS = 1000
+
 
 @dataclass(frozen=True)
 class SpecProblem:
@@ -31,8 +34,18 @@ class SpecError(ValueError):
     """A configuration that cannot be used, with all its problems in file order."""
 
     def __init__(self, problems: Iterable[SpecProblem]) -> None:
-        self.problems = list(problems)
+        self.problems = _first_of(list(problems))
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def _first_of(problems: list[SpecProblem]) -> list[SpecProblem]:
+    """At most MOST_PROBLEMS, with a last one that counts the rest."""
+    rest = len(problems) - MOST_PROBLEMS
+    if rest <= 0:
+        return problems
+    last = problems[MOST_PROBLEMS - 1]
+    more = SpecProblem("", last.line, last.column, f"and {rest:,} more problems")
+    return [*problems[:MOST_PROBLEMS], more]
 
 
 class Misfit(ValueError):

@@ -187,7 +187,14 @@ def _syntax_message(error: yaml.MarkedYAMLError, text: str) -> str:
     line = text[text.rfind("\n", 0, index) + 1 :].split("\n", 1)[0]
     if "\t" in line[: len(line) - len(line.lstrip())] or text[index : index + 1] == "\t":
         return "a tab: YAML is indented with spaces only"
-    return f"not valid YAML: {_one_line(error.problem or error.context or 'cannot be read')}"
+    problem = _one_line(error.problem or error.context or "cannot be read")
+    if "mapping values are not allowed" in problem:
+        return "not valid YAML: a second `: ` on the line; text that holds one needs quotes"
+    if error.context_mark and error.problem_mark and error.problem:
+        begun = error.context_mark.line + 1
+        if begun != error.problem_mark.line + 1:
+            problem += f" ({_one_line(error.context or 'within what')} begun on line {begun})"
+    return f"not valid YAML: {problem}"
 
 
 def _one_line(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.specs import rules
-from apps.specs.document import Document, read
+from apps.specs.document import Document, in_order, read
 from apps.specs.errors import Misfit, Path, SpecError, SpecProblem
 from apps.specs.interpolation import (
     fill_env,
@@ -104,7 +104,7 @@ def _service(document: Document, values: dict[str, Any], not_yet: Mapping[str, s
         for key in values
         if key in not_yet and values[key]
     ]
-    if wrongs or keys is None:
+    if wrongs or document.problems or keys is None:
         raise SpecError(_placed(document, wrongs, {"groups": "replicas"} if listed else {}))
     return normalised(keys, values)
 
@@ -112,13 +112,13 @@ def _service(document: Document, values: dict[str, Any], not_yet: Mapping[str, s
 def _placed(
     document: Document, wrongs: list[Wrong], renamed: Mapping[str, str]
 ) -> list[SpecProblem]:
-    problems: dict[SpecProblem, None] = {}
+    problems = list(document.problems)
     for wrong in wrongs:
         path = wrong.path
         if path and path[0] in renamed:
             path = (renamed[str(path[0])], *path[1:])
-        problems[document.problem(path, wrong.message, at_key=wrong.at_key)] = None
-    return sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+        problems.append(document.problem(path, wrong.message, at_key=wrong.at_key))
+    return in_order(problems)
 
 
 def _only(document: Document, path: Path, message: str) -> SpecError:

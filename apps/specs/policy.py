@@ -217,9 +217,13 @@ class Policy(Section):
     creation_policy: Annotated[
         Literal["reuse", "reuse-or-create"],
         Form(choice("reuse", "reuse-or-create"), _enum("reuse", "reuse-or-create")),
-    ] = "reuse-or-create"
+    ] = Field(
+        default="reuse-or-create", description="Use machines that are there, or new ones too."
+    )
     idle_duration_seconds: Annotated[int | None, Form(_idle_duration, ENDLESS)] = Field(
-        default=IDLE_SECONDS, alias="idle_duration"
+        default=IDLE_SECONDS,
+        alias="idle_duration",
+        description="Time that an unused machine is kept: 5m, off.",
     )
     termination_policy: Annotated[
         Literal["dont-destroy", "destroy-after-idle"] | None,

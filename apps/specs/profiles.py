@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import JsonValue
 
-from apps.specs.document import Document, read
+from apps.specs.document import Document, in_order, read
 from apps.specs.errors import Path, SpecError, SpecProblem, path_text
 from apps.specs.forms import Form, Section
 from apps.specs.normal import modern, written_keys
@@ -56,9 +56,9 @@ def parse_profiles(text: str, *, not_yet: Mapping[str, str] = NOT_YET) -> dict[s
     profiles: dict[str, Profile] = {}
     for at, values in enumerate(listed):
         wrongs += _add(profiles, values, ("profiles", at), not_yet)
-    if wrongs:
-        problems = dict.fromkeys(_placed(document, wrong) for wrong in wrongs)
-        raise SpecError(sorted(problems, key=lambda p: (p.line or 0, p.column or 0)))
+    if wrongs or document.problems:
+        placed = [_placed(document, wrong) for wrong in wrongs]
+        raise SpecError(in_order([*document.problems, *placed]))
     return profiles
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from apps.specs.errors import Misfit, Path, Step
+from apps.specs.errors import MOST_PROBLEMS, Misfit, Path, Step
 from apps.specs.forms import Section
 from apps.specs.words import found, shown
 
@@ -30,6 +30,9 @@ _ELSEWHERE = {
     "timeout": "max_duration",
 }
 
+# A section with more keys than this is not listed in a message.
+_MOST_LISTED = 12
+
 
 @dataclass(frozen=True)
 class Wrong:
@@ -46,7 +49,9 @@ def read_section(section: type[S], values: Mapping[str, Any]) -> tuple[S | None,
         return section.model_validate(values), []
     except ValidationError as error:
         return None, [
-            wrong for one in error.errors() for wrong in _translated(section, values, one)
+            wrong
+            for one in error.errors()[: MOST_PROBLEMS + 1]
+            for wrong in _translated(section, values, one)
         ]
 
 
@@ -89,6 +94,8 @@ def _unknown_key(section: type[Section], path: Path) -> str:
         return f"unknown key {shown(key)}: did you mean {_ELSEWHERE[key]}?"
     if key in inner:
         return f"unknown key {shown(key)} here: did you mean {inner[key]}?"
+    if len(known) > _MOST_LISTED:
+        return f"unknown key {shown(key)}: there is no such key"
     return f"unknown key {shown(key)}; expected one of {', '.join(sorted(known))}"
 
 

@@ -101,7 +101,7 @@ class ServiceKeys(ServiceContainer, Policy):
     """Every key of a service's configuration file."""
 
     type: Annotated[Literal["service"], Form(choice("service"), {"const": "service"})] = Field(
-        description="Always `service`."
+        description="what the file describes: `type: service`."
     )
     name: RunName = Field(
         default=None, description="Name of the run and of its host; random if absent."
