@@ -141,7 +141,7 @@ def instance(
         "region": "local",
         "instance_type": "test",
         "offer": {},
-        "token": crypto.encrypt(CONFIGURATION),
+        "token": crypto.encrypt(text),
         "token_hash": token_hash(text),
         **fields,
     }

@@ -103,6 +103,8 @@ def keys(gateway_id: int) -> dict[str, dict[str, Any]]:
             for name in grant.run_names
             if (project, name) in endpoint_of
         ]
+        if not projects:
+            continue
         wanted[str(grant.id)] = {
             "hash": grant.hash,
             "expires_at": grant.expires_at.timestamp() if grant.expires_at else None,
