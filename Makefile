@@ -6,9 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-STATIC_SOURCES := $(shell find static -name node_modules -prune -o -type f -print 2>/dev/null)
-NODE_LOCK := $(wildcard static/package-lock.json)
-NODE_STAMP := $(if $(NODE_LOCK),static/node_modules/.package-lock.json)
+# The page's own files, and what names the icons that go into the sprite.
+STATIC_SOURCES := $(shell find static -name node_modules -prune -o -name vendor -prune -o -type f -print)
+ICON_SOURCES := $(shell find templates -name '*.html') dstack_web/frame.py apps/core/templatetags/ui.py
+NOT_SERVED := node_modules src build.mjs 'package*.json'
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -65,7 +66,7 @@ lock: $(VENV)/.dev-stamp
 	    --python-version 3.11 -o requirements-node.lock -
 
 clean:
-	rm -rf $(VENV) staticfiles dist build static/node_modules
+	rm -rf $(VENV) staticfiles dist build static/node_modules static/vendor
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -94,6 +95,11 @@ static/node_modules/.package-lock.json: static/package-lock.json | $(VENV)/.run-
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --prefix static --no-audit --no-fund --loglevel=error
 	@touch $@
 
-staticfiles/.stamp: $(VENV)/.run-stamp $(NODE_STAMP) $(STATIC_SOURCES)
-	@DSTACK_SECRET_KEY=collect $(BIN)/python manage.py collectstatic --noinput --clear -v 0
+static/vendor/.stamp: static/node_modules/.package-lock.json $(STATIC_SOURCES) $(ICON_SOURCES)
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm run --prefix static --silent build
+	@touch $@
+
+staticfiles/.stamp: $(VENV)/.run-stamp static/vendor/.stamp
+	@DSTACK_SECRET_KEY=collect $(BIN)/python manage.py collectstatic --noinput --clear -v 0 \
+	    $(addprefix --ignore ,$(NOT_SERVED))
 	@touch $@

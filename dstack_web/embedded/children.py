@@ -176,6 +176,8 @@ def agent(plan: Plan) -> Child:
             **common_env(plan),
             **picked(plan.environ, HARDWARE),
             "DSTACK_AGENT_HOME": str(plan.home.folder("agent")),
+            # The local backend writes it when it makes the first instance.
+            "DSTACK_AGENT_CONFIG": str(plan.home.folder("agent") / "config.json"),
         },
         stop_seconds=8.5,
     )
