@@ -169,16 +169,13 @@ def gateway(plan: Plan) -> Child:
 def agent(plan: Plan) -> Child:
     # It must be able to die without its replicas: the next one takes them over. Asked to stop, it
     # stops them, which may take it most of the ten seconds that a stop may last.
+    home = plan.home.folder("agent")
+    # The local backend writes the configuration when it makes the first instance.
+    where = ["--home", str(home), "--config", str(home / "config.json")]
     return Child(
         name="agent",
-        argv=[*PYTHON, "apps.agent"],
-        env={
-            **common_env(plan),
-            **picked(plan.environ, HARDWARE),
-            "DSTACK_AGENT_HOME": str(plan.home.folder("agent")),
-            # The local backend writes it when it makes the first instance.
-            "DSTACK_AGENT_CONFIG": str(plan.home.folder("agent") / "config.json"),
-        },
+        argv=[*PYTHON, "apps.agent", *where],
+        env={**common_env(plan), **picked(plan.environ, HARDWARE)},
         stop_seconds=8.5,
     )
 
