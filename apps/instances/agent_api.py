@@ -43,13 +43,13 @@ def answers_errors(view: View) -> View:
 
 
 def number(request: HttpRequest, name: str) -> float:
-    """This function will read a non-negative number of the query. Raises Invalid."""
+    """This function will read a number of the query; -1 is none yet. Raises Invalid."""
     try:
         value = float(request.GET.get(name, "0"))
     except ValueError:
-        value = -1.0
-    if not 0 <= value < 2**63:
-        raise Invalid(f"{name}: expected a number from 0")
+        value = float("nan")
+    if not -1 <= value < 2**63:
+        raise Invalid(f"{name}: expected a number from -1")
     return value
 
 
