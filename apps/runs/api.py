@@ -79,13 +79,13 @@ def submit(request: HttpRequest, project: str, body: SubmitIn) -> Status[dict[st
 def runs(
     request: HttpRequest,
     project: str,
-    all: bool = False,
+    active: bool = False,
     limit: int = paging.DEFAULT_LIMIT,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    """Runs that are not over, newest first; with `all`, the others too."""
+    """The project's runs, newest first; with `active`, only those that are not over."""
     shown = queries.runs_of(_project(request, project))
-    if not all:
+    if active:
         shown = shown.exclude(state__in=states.RUN.final)
     page = paging.page(shown, by="-id", limit=limit, cursor=cursor)
     return {"items": queries.runs_json(page.rows), "next_cursor": page.next_cursor}
