@@ -6,6 +6,7 @@ gap, blobs. A test breaks it on purpose with `refuse_with` (a status) or by `sto
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import threading
@@ -208,8 +209,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        # An agent that was killed hears nothing any more.
+        with contextlib.suppress(ConnectionError):
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
         pass

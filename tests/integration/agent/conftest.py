@@ -1,0 +1,43 @@
+"""A real agent process against a control plane in memory."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.control_plane import ControlPlane
+from tests.integration.agent.running import RunningAgent
+
+
+@pytest.fixture
+def plane() -> Iterator[ControlPlane]:
+    plane = ControlPlane()
+    plane.start()
+    yield plane
+    plane.stop()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder with a space in its path that any user may pass through, unlike tmp_path."""
+    folder = Path(tempfile.mkdtemp(prefix="dstack agent "))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def stopped_agent(plane: ControlPlane, place: Path) -> Iterator[RunningAgent]:
+    agent = RunningAgent(plane, place / "home")
+    yield agent
+    agent.clean_up()
+
+
+@pytest.fixture
+def agent(stopped_agent: RunningAgent) -> RunningAgent:
+    stopped_agent.start()
+    return stopped_agent

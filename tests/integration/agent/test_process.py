@@ -1,0 +1,258 @@
+"""A workload as a plain process: what it sees, how it is reached, how it ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import signal
+import socket
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from apps.agent import procs, wire
+from tests.fakes.control_plane import ControlPlane
+from tests.integration.agent.running import SERVE, RunningAgent, archive, eventually, workload
+
+
+def get(address: str) -> str:
+    with urllib.request.urlopen(f"http://{address}/", timeout=5) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+@pytest.fixture
+def held_port() -> Iterator[int]:
+    """A port on which somebody else listens."""
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        yield holder.getsockname()[1]
+
+
+def test_serves_an_upload_at_the_reported_address(plane: ControlPlane, agent: RunningAgent) -> None:
+    blob = archive({"index.html": "hello from the upload"})
+    blob_hash = hashlib.sha256(blob).hexdigest()
+    plane.blobs[blob_hash] = blob
+
+    plane.assign(workload(SERVE, upload_hash=blob_hash))
+
+    report = plane.wait_for("w1", ready=True)
+    assert get(report.address or "") == "hello from the upload"
+    assert report.phase == ""
+    assert report.ready_at is not None
+
+
+def test_passes_nothing_of_its_own_environment(
+    plane: ControlPlane, stopped_agent: RunningAgent
+) -> None:
+    stopped_agent.env["DATABASE_PASSWORD"] = "of the server"
+    stopped_agent.start()
+
+    plane.assign(workload("env", env={"GREETING": "hé $HOME `id`"}))
+
+    plane.wait_for("w1", state=wire.EXITED)
+    lines = plane.wait(lambda: plane.lines("w1"))
+    names = {line.partition("=")[0] for line in lines}
+    # `sh` adds PWD by itself.
+    assert names <= {"GREETING", "PORT", "PATH", "HOME", "LANG", "PWD"}
+    assert "GREETING=hé $HOME `id`" in lines
+    assert f"HOME={stopped_agent.folder('w1')}/work" in lines
+
+
+@pytest.mark.parametrize(
+    ("commands", "code", "message"),
+    [
+        (["echo one", "exit 3"], 3, "exited with code 3 after"),
+        (["no-such-program-here"], 127, "command not found"),
+        (["kill -9 $$"], 137, "killed by signal 9"),
+        (["true"], 0, "exited with code 0 after"),
+    ],
+)
+def test_says_how_a_command_ended(
+    plane: ControlPlane, agent: RunningAgent, commands: list[str], code: int, message: str
+) -> None:
+    plane.assign(workload(*commands))
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+
+    assert report.exit_code == code
+    assert message in report.message
+    assert report.reason == wire.REASON_EXITED
+
+
+def test_sends_the_last_20_lines_with_the_exit(plane: ControlPlane, agent: RunningAgent) -> None:
+    plane.assign(workload("seq 1 50", "printf 'the end'", "exit 1"))
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+
+    assert report.last_lines == [*map(str, range(32, 51)), "the end"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"shell": "no-such-shell"}, "command not found: no-such-shell"),
+        ({"python": "3.2"}, "Python 3.2 is not on this host, which has: 3."),
+        ({"working_dir": "../.."}, "leads out of the working folder"),
+        ({"working_dir": "missing"}, "is no folder of the uploaded files"),
+        ({"working_dir": "/no/such/folder"}, "is no folder of this host"),
+        ({"env": {"A=B": "c"}}, "cannot be passed to a process"),
+        ({"entrypoint": "'unclosed"}, "entrypoint: No closing quotation"),
+        ({"commands": []}, "there is nothing to run"),
+    ],
+)
+def test_says_what_is_wrong_with_a_workload_that_cannot_start(
+    plane: ControlPlane, agent: RunningAgent, fields: dict[str, Any], message: str
+) -> None:
+    plane.assign(dataclasses.replace(workload("true"), **fields))
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+
+    assert message in report.message
+    assert report.ready is False
+
+
+def test_runs_an_entrypoint_with_the_commands_as_arguments(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(workload("a b", "$HOME", entrypoint="printf '%s|'"))
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+
+    assert report.last_lines == ["a b|$HOME|"]
+
+
+def test_stops_a_group_that_ignores_the_signal(plane: ControlPlane, agent: RunningAgent) -> None:
+    stubborn = "trap '' TERM; while true; do sleep 0.1; done"
+    plane.assign(workload(f'sh -c "{stubborn}" & {stubborn}'))
+    pid = plane.wait_for("w1", state=wire.RUNNING).pid or 0
+    eventually(lambda: len(procs.of_session(pid)) > 2)
+
+    plane.ask_to_stop("w1", stop_seconds=0.5)
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+    assert report.reason == wire.REASON_STOPPED
+    assert "did not stop within" in report.message
+    assert procs.of_session(pid) == []
+
+
+def test_gives_the_whole_group_its_time_to_stop(plane: ControlPlane, agent: RunningAgent) -> None:
+    # The shell dies of the signal at once; its child still has something to finish.
+    tidy = "trap 'sleep 0.5; echo tidy; exit' TERM; echo up; while true; do sleep 0.05; done"
+    plane.assign(workload(f'sh -c "{tidy}" & wait'))
+    plane.wait(lambda: "up" in plane.lines("w1"))
+
+    plane.ask_to_stop("w1", stop_seconds=10)
+
+    assert "tidy" in plane.wait_for("w1", state=wire.EXITED).last_lines
+
+
+def test_leaves_no_daemon_behind(plane: ControlPlane, agent: RunningAgent) -> None:
+    plane.assign(workload("setsid sleep 4242 >/dev/null 2>&1 & setsid sleep 4242 & sleep 0.2"))
+
+    plane.wait_for("w1", state=wire.EXITED)
+
+    assert procs.with_home(str(agent.folder("w1") / "work")) == []
+
+
+def test_removes_what_is_not_wanted_any_more(plane: ControlPlane, agent: RunningAgent) -> None:
+    plane.assign(workload(SERVE))
+    pid = plane.wait_for("w1", ready=True).pid or 0
+
+    plane.forget("w1")
+
+    eventually(lambda: not agent.folder("w1").exists())
+    assert procs.of_session(pid) == []
+
+
+def test_counts_the_specs_own_port_when_the_replica_listens_there(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    port = free_port()
+    plane.assign(workload(f"python3 -m http.server {port}", container_port=port))
+
+    report = plane.wait_for("w1", ready=True)
+
+    assert report.address == f"127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize(
+    ("bind", "host"),
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "::1"), ("::", "127.0.0.1")],
+)
+def test_finds_the_address_that_connects(
+    plane: ControlPlane, agent: RunningAgent, bind: str, host: str
+) -> None:
+    plane.assign(workload(f"python3 -m http.server $PORT --bind {bind}"))
+
+    report = plane.wait_for("w1", ready=True)
+
+    assert (report.address or "").rpartition(":")[0] == host
+
+
+def test_does_not_take_anothers_socket_for_its_own(
+    plane: ControlPlane, agent: RunningAgent, held_port: int
+) -> None:
+    plane.assign(workload("sleep 60 # PORT", container_port=held_port))
+
+    report = plane.wait(
+        lambda: (r := plane.seen("w1")) and "must listen on $PORT" in r.probe_message and r
+    )
+
+    assert report.address is None
+    assert report.ready is False
+
+
+@pytest.mark.parametrize("after", ["exit 1", "sleep 60"])
+def test_tells_to_use_the_port_variable_when_the_port_is_taken(
+    plane: ControlPlane, agent: RunningAgent, held_port: int, after: str
+) -> None:
+    plane.assign(
+        workload(f"python3 -m http.server {held_port} || {after}", container_port=held_port)
+    )
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+
+    assert report.reason == wire.REASON_PORT_TAKEN
+    assert "write $PORT in `commands`" in report.message
+
+
+def test_gives_each_of_many_replicas_a_port_of_its_own(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(*[workload(SERVE, id=f"w{n}") for n in range(4)])
+
+    addresses = {plane.wait_for(f"w{n}", ready=True).address for n in range(4)}
+
+    assert len(addresses) == 4
+
+
+def test_notices_when_a_ready_replica_stops_listening(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    spec = wire.ProbeSpec(interval_seconds=0.1)
+    server = "python3 -m http.server $PORT & echo $! && sleep 60"
+    plane.assign(workload(server, probes=[spec]))
+    plane.wait_for("w1", ready=True)
+
+    os.kill(int(plane.wait(lambda: plane.lines("w1"))[0]), signal.SIGKILL)
+
+    assert "Connection refused" in plane.wait_for("w1", ready=False).probe_message
+
+
+def test_waits_for_an_http_probe(plane: ControlPlane, agent: RunningAgent) -> None:
+    spec = wire.ProbeSpec(kind="http", url="/health", interval_seconds=0.1, ready_after=2)
+    plane.assign(workload("python3 -m http.server $PORT", probes=[spec]))
+    plane.wait(lambda: (r := plane.seen("w1")) and "answered 404" in r.probe_message)
+
+    (agent.folder("w1") / "work" / "health").write_text("fine")
+
+    assert plane.wait_for("w1", ready=True).probe_message == ""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as trial:
+        port: int = trial.getsockname()[1]
+        return port

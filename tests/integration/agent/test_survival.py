@@ -1,0 +1,192 @@
+"""The agent may be killed, restarted or cut off: replicas are neither killed nor doubled."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from apps.agent import files, procs, wire
+from tests.fakes.control_plane import ControlPlane
+from tests.integration.agent.running import SERVE, RunningAgent, eventually, workload
+
+Restart = Callable[[RunningAgent], None]
+
+
+def restart_after_kill(agent: RunningAgent) -> None:
+    agent.kill()
+    agent.start()
+
+
+def test_takes_up_its_replicas_after_a_kill(plane: ControlPlane, agent: RunningAgent) -> None:
+    plane.assign(workload(SERVE))
+    before = plane.wait_for("w1", ready=True)
+    agent.kill()
+    assert procs.start_of(before.pid or 0) is not None
+    plane.reports.clear()
+
+    agent.start()
+
+    after = plane.wait_for("w1", ready=True)
+    assert (after.pid, after.address) == (before.pid, before.address)
+    assert (after.started_at, after.ready_at) == (before.started_at, before.ready_at)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.03, 0.06, 0.1, 0.2])
+def test_never_doubles_a_replica_wherever_it_is_killed(
+    plane: ControlPlane, agent: RunningAgent, seconds: float
+) -> None:
+    plane.wait(lambda: plane.reports)
+    plane.assign(workload("echo started", SERVE))
+    plane.wait(lambda: agent.folder("w1").exists())
+    time.sleep(seconds)  # where in the start it is killed is what this test varies
+
+    restart_after_kill(agent)
+
+    plane.wait_for("w1", ready=True)
+    eventually(lambda: "serving" in plane.lines("w1"))
+    assert plane.lines("w1").count("started") == 1
+
+
+def test_reports_an_end_that_happened_while_it_was_away(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(workload("echo before", "sleep 0.7", "echo after", "exit 5"))
+    plane.wait(lambda: plane.lines("w1"))
+    agent.kill()
+    eventually(lambda: (files.read_json(agent.folder("w1") / "state.json") or {}).get("ended"))
+
+    agent.start()
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+    assert (report.exit_code, report.reason) == (5, wire.REASON_EXITED)
+    assert plane.wait(lambda: plane.lines("w1")[1:]) == ["after"]
+
+
+def test_goes_on_with_a_stop_that_it_did_not_see_end(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(workload("trap '' TERM; echo up; while true; do sleep 0.1; done"))
+    plane.wait(lambda: plane.lines("w1"))
+    plane.ask_to_stop("w1", stop_seconds=1.0)
+    eventually((agent.folder("w1") / "stop.json").exists)
+
+    restart_after_kill(agent)
+
+    assert plane.wait_for("w1", state=wire.EXITED).reason == wire.REASON_STOPPED
+
+
+def test_keeps_everything_running_while_the_server_is_away(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(workload(SERVE))
+    before = plane.wait_for("w1", ready=True)
+    plane.stop()
+    time.sleep(0.5)
+    plane.reports.clear()
+
+    plane.start()
+
+    assert plane.wait_for("w1", ready=True).pid == before.pid
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_keeps_trying_when_it_is_refused(
+    plane: ControlPlane, agent: RunningAgent, status: int
+) -> None:
+    plane.assign(workload(SERVE))
+    before = plane.wait_for("w1", ready=True)
+    plane.refuse_with = status
+    refused = len(plane.calls)
+    plane.wait(lambda: len(plane.calls) > refused + 1)
+    plane.reports.clear()
+
+    plane.refuse_with = None
+
+    assert plane.wait_for("w1", ready=True).pid == before.pid
+    assert agent.log.read_text().count(f"answered {status}: refused by the test") == 1
+
+
+def test_replaces_nothing_when_the_supervisor_of_a_replica_is_killed(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(workload("setsid sleep 4243 & " + SERVE))
+    pid = plane.wait_for("w1", ready=True).pid or 0
+
+    os.kill(agent.shim_pid("w1"), signal.SIGKILL)
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+    assert report.reason == wire.REASON_HOST_STOPPED
+    assert procs.of_session(pid) == []
+    assert procs.with_home(str(agent.folder("w1") / "work")) == []
+
+
+def test_stops_everything_when_it_is_told_to_stop(plane: ControlPlane, agent: RunningAgent) -> None:
+    plane.assign(workload(SERVE))
+    pid = plane.wait_for("w1", ready=True).pid or 0
+
+    code = agent.stop()
+
+    assert code == 0
+    assert procs.of_session(pid) == []
+    assert plane.reports[-1].stopping
+    assert plane.wait_for("w1", state=wire.EXITED).reason == wire.REASON_HOST_STOPPED
+
+
+def test_ends_within_8_seconds_whatever_a_replica_does(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(workload("trap '' TERM; echo up; while true; do sleep 0.1; done"))
+    plane.wait(lambda: plane.lines("w1"))
+    plane.stop()
+    began_at = time.monotonic()
+
+    agent.stop()
+
+    assert time.monotonic() - began_at < 8.5
+    assert procs.with_home(str(agent.folder("w1") / "work")) == []
+
+
+def test_says_again_that_its_host_stopped_them(plane: ControlPlane, agent: RunningAgent) -> None:
+    plane.assign(workload(SERVE))
+    plane.wait_for("w1", ready=True)
+    agent.stop()
+    plane.reports.clear()
+
+    agent.start()
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+    assert report.reason == wire.REASON_HOST_STOPPED
+    plane.forget("w1")
+    eventually(lambda: not agent.folder("w1").exists())
+
+
+def test_takes_a_reboot_for_the_end_of_what_ran(plane: ControlPlane, agent: RunningAgent) -> None:
+    plane.assign(workload(SERVE))
+    plane.wait_for("w1", ready=True)
+    agent.kill()
+    os.kill(agent.shim_pid("w1"), signal.SIGKILL)
+    state_file = agent.folder("w1") / "state.json"
+    state = files.read_json(state_file) or {}
+    files.write_json(state_file, {**state, "boot_id": "of an earlier boot"})
+
+    agent.start()
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+    assert (report.reason, report.message) == (wire.REASON_HOST_STOPPED, "the host was restarted")
+
+
+def test_refuses_a_home_that_another_agent_works_in(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.wait(lambda: plane.reports)
+    second = RunningAgent(plane, agent.home)
+
+    second.start()
+
+    assert second.process is not None
+    assert second.process.wait(timeout=10) == 1
+    assert "another agent works in" in second.log.read_text()
