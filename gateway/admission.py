@@ -11,6 +11,8 @@ CONNECT_SECONDS = 2.0
 # A replica behind a tunnel may be announced just before its port is there.
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
+# What a connection takes at most where the replica is near and well.
+SETTLE_SECONDS = 0.05
 # So many connections are tried at once when a gateway meets thousands of replicas.
 MOST_AT_ONCE = 200
 
@@ -34,6 +36,15 @@ class Admission:
         for replica in replicas:
             if replica not in self._tasks:
                 self._tasks[replica] = asyncio.create_task(self._try(replica))
+
+    async def settle(self) -> None:
+        """This function will wait a moment for replicas that were not tried before.
+
+        So a route opens together with its replicas, and a replica takes over in one step.
+        """
+        new = [task for each, task in self._tasks.items() if each not in self.reasons]
+        if new:
+            await asyncio.wait(new, timeout=SETTLE_SECONDS)
 
     async def _try(self, replica: Upstream) -> None:
         pause = FIRST_PAUSE_SECONDS

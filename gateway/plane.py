@@ -45,6 +45,8 @@ class Plane:
         self._admission = Admission(on_change=self.poke)
         self._actual: Actual | None = None
         self._attached = False
+        # The table that `layout` belongs to; `known` may be newer for a moment.
+        self._arranged = self.known
         self._drawn_at = 0.0
         self._poked = asyncio.Event()
         self._arrange()
@@ -76,13 +78,14 @@ class Plane:
 
     def status(self, *, boot_id: str) -> Status:
         """This function will say what is so now."""
-        wanted = {each.id for endpoint in self.known.endpoints for each in endpoint.replicas}
-        waiting = layout.waiting(layout=self.layout, table=self.known)
+        wanted = {each.id for endpoint in self._arranged.endpoints for each in endpoint.replicas}
         return Status(
             boot_id=boot_id,
             applied=self._applied,
             draining={id: n for id, n in self.in_flight.items() if n and id and id not in wanted},
-            pending={each.id: self._admission.reasons.get(each, NOT_TRIED) for each in waiting},
+            pending={
+                each.id: self._admission.reasons.get(each, NOT_TRIED) for each in self._waiting()
+            },
             error=self._error(),
         )
 
@@ -106,12 +109,14 @@ class Plane:
         return self._poked.is_set() or bool(self._fault) or expired
 
     async def _step(self) -> None:
-        self._poked.clear()
         actual = self._actual
         if self._attached and actual is None:
             actual = await self._runtime.look()
             seen = {name: each.slot for name, each in actual.servers.items()}
             self.layout = layout.adopt(layout=self.layout, seen=seen)
+        self._arrange()
+        await self._admission.settle()
+        self._poked.clear()
         self._arrange()
         wanted = self._write()
         if not self._attached or actual is None:
@@ -125,6 +130,7 @@ class Plane:
         self._applied, self._fault = version, ""
 
     def _arrange(self) -> None:
+        self._arranged = self.known
         self.layout = layout.arrange(
             layout=self.layout,
             table=self.known,
@@ -134,7 +140,7 @@ class Plane:
         self._admission.want(self._waiting())
 
     def _waiting(self) -> list[Upstream]:
-        return layout.waiting(layout=self.layout, table=self.known)
+        return layout.waiting(layout=self.layout, table=self._arranged)
 
     def _write(self) -> picture.Picture:
         self._drawn_at = time.time()
@@ -168,14 +174,14 @@ class Plane:
         self._store.write_state(known=self.known, layout=self.layout)
 
     def _error(self) -> str:
-        left_out = layout.unplaced(layout=self.layout, table=self.known)
+        left_out = layout.unplaced(layout=self.layout, table=self._arranged)
         problems = [self.refused, self._fault]
         if left_out:
             problems.append(
                 f"{len(left_out)} services have no route: all {self._store.shape.slots} slots are "
                 "taken; give the gateway more (DSTACK_GATEWAY_SLOTS)"
             )
-        if twice := picture.clashes(self.known):
+        if twice := picture.clashes(self._arranged):
             problems.append(f"two services claim {twice[0]}; the newer one has it")
         return "; ".join(problem for problem in problems if problem)
 

@@ -91,6 +91,8 @@ class Supervisor:
         if self._child is not None:
             self._child.poll()
         self._plane.detach()
+        process.rotate_log(self._home)
+        mark = process.log_size(self._home)
         child = process.start(
             binary=self._binary,
             home=self._home,
@@ -107,6 +109,6 @@ class Supervisor:
             self._process = None
             child.kill()
             child.wait()
-            raise HaproxyFailed(f"{error}: {process.last_words(self._home)}") from None
+            raise HaproxyFailed(f"{error}: {process.last_words(self._home, since=mark)}") from None
         log.info("HAProxy %d started", child.pid)
         self._plane.attach()

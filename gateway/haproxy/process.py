@@ -82,8 +82,6 @@ def started_ticks(pid: int) -> int | None:
 def start(*, binary: Path, home: Path, config: str, fingerprint: str) -> subprocess.Popen[bytes]:
     """This function will start HAProxy in `home`, in a session of its own. Raises HaproxyFailed."""
     log = home / LOG_FILE
-    if log.exists() and log.stat().st_size > MOST_LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
     pid_file = home.absolute() / PID_FILE
 
     def before_exec() -> None:
@@ -127,11 +125,23 @@ def write_whole(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def last_words(home: Path) -> str:
-    """This function will find in the end of the log why HAProxy did not start."""
-    rows = (home / LOG_FILE).read_text(errors="replace")[-4000:].splitlines()
+def rotate_log(home: Path) -> None:
+    """This function will put a log that has grown too long aside, over the one before it."""
+    if log_size(home) > MOST_LOG_BYTES:
+        (home / LOG_FILE).replace(home / f"{LOG_FILE}.1")
+
+
+def log_size(home: Path) -> int:
+    """This function will return how long the log is, as a mark for `last_words`."""
+    log = home / LOG_FILE
+    return log.stat().st_size if log.exists() else 0
+
+
+def last_words(home: Path, *, since: int) -> str:
+    """This function will find in the log, from `since` on, why HAProxy did not start."""
+    rows = (home / LOG_FILE).read_bytes()[since:].decode(errors="replace").splitlines()
     alerts = [row.partition(" : ")[2] for row in rows if "[ALERT]" in row]
-    return next((alert for alert in reversed(alerts) if "Fatal" not in alert), "it did not say why")
+    return alerts[0] if alerts else "it did not say why"
 
 
 async def wait_ready(

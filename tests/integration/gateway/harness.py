@@ -179,3 +179,42 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+@dataclass
+class Load:
+    """Constant requests from several connections; `failures` says what went wrong."""
+
+    gateway: Gateway
+    method: str = "GET"
+    hosts: tuple[str, ...] = ("hello.localhost",)
+    count: int = 0
+    failures: list[str] = field(default_factory=list)
+    longest_seconds: float = 0.0
+    _stopping: bool = False
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def __aenter__(self) -> Load:
+        self._tasks = [asyncio.create_task(self._send()) for _ in range(8)]
+        await until(lambda: self.count > 50)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        seen = self.count
+        await until(lambda: self.count > seen + 50)
+        self._stopping = True
+        await asyncio.gather(*self._tasks)
+
+    async def _send(self) -> None:
+        while not self._stopping:
+            began = time.monotonic()
+            host = self.hosts[self.count % len(self.hosts)]
+            try:
+                answer = await self.gateway.call("/", host=host, token=ALICE, method=self.method)
+                if answer.status != 200:
+                    self.failures.append(f"{answer.status} {answer.body[:200]!r}")
+            except aiohttp.ClientError as error:
+                self.failures.append(repr(error))
+            self.count += 1
+            self.longest_seconds = max(self.longest_seconds, time.monotonic() - began)
+            await asyncio.sleep(0.003)
