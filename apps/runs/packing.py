@@ -1,0 +1,179 @@
+"""Files that a browser sends (zip, tar, tar.gz), packed again as the one tar.gz that agents unpack.
+
+The same files give the same bytes, so the same folder is stored once: names are sorted, times and
+owners dropped. Nobody has checked what comes: names that lead out, links, devices and bombs are
+refused here, and once more by the agent.
+"""
+
+from __future__ import annotations
+
+import gzip
+import stat
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO, Protocol
+
+from django.conf import settings
+
+from apps.core.errors import Invalid, TooLarge
+
+CHUNK = 256 * 1024
+MOST_FILES = 20_000
+TIMES_LIMIT = 4
+LONGEST_NAME = 1024
+# Below this, the packed folder stays in memory.
+SPOOL_BYTES = 8 * 2**20
+BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, ValueError, OSError)
+UNSUPPORTED = (NotImplementedError, RuntimeError)
+
+
+class Source(Protocol):
+    """An archive that is open for reading."""
+
+    def names(self) -> Iterator[tuple[str, bool]]: ...
+
+    def open(self, name: str) -> IO[bytes]: ...
+
+
+@dataclass(frozen=True)
+class Packed:
+    """`file` is the tar.gz, from its begin; `top` the names at its top, folders with a slash."""
+
+    file: IO[bytes]
+    files: int
+    size_bytes: int
+    top: list[str]
+
+    def chunks(self) -> Iterator[bytes]:
+        while chunk := self.file.read(CHUNK):
+            yield chunk
+
+
+@contextmanager
+def packed(*, archive: IO[bytes]) -> Iterator[Packed]:
+    """This function will pack the files of an archive again. Raises Invalid and TooLarge."""
+    with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as file:
+        yield _repack(archive, file)
+
+
+def _repack(archive: IO[bytes], to: IO[bytes]) -> Packed:
+    try:
+        with _opened(archive) as source:
+            return _pack(source, to)
+    except BROKEN as error:
+        raise Invalid("The files cannot be read: send a sound zip, tar or tar.gz.") from error
+    except UNSUPPORTED as error:
+        raise Invalid("The zip is encrypted or packed in an unusual way: pack it again.") from error
+
+
+@contextmanager
+def _opened(archive: IO[bytes]) -> Iterator[Source]:
+    archive.seek(0)
+    if zipfile.is_zipfile(archive):
+        archive.seek(0)
+        with zipfile.ZipFile(archive) as opened:
+            yield _Zip(opened)
+        return
+    archive.seek(0)
+    with tarfile.open(fileobj=archive, mode="r:*") as tar:
+        yield _Tar(tar)
+
+
+def _pack(source: Source, to: IO[bytes]) -> Packed:
+    names: dict[str, tuple[str, bool]] = {}
+    for name, executable in source.names():
+        names[_clean(name)] = (name, executable)
+        if len(names) > MOST_FILES:
+            raise TooLarge(f"These are more than {MOST_FILES:,} files: use the CLI.")
+    if not names:
+        raise Invalid("There is no file in it.")
+    _write(to, source, names)
+    size_bytes = to.tell()
+    to.seek(0)
+    return Packed(to, len(names), size_bytes, _top(names))
+
+
+def _write(file: IO[bytes], source: Source, names: dict[str, tuple[str, bool]]) -> None:
+    left = settings.DSTACK_UPLOAD_LIMIT_MB * TIMES_LIMIT * 2**20
+    with (
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for clean in sorted(names):
+            name, executable = names[clean]
+            with source.open(name) as content, tempfile.SpooledTemporaryFile(SPOOL_BYTES) as body:
+                left -= _copy(content, body, left)
+                info = tarfile.TarInfo(clean)
+                info.size, info.mode = body.tell(), 0o755 if executable else 0o644
+                body.seek(0)
+                tar.addfile(info, body)
+
+
+def _copy(source: IO[bytes], to: IO[bytes], most: int) -> int:
+    copied = 0
+    while chunk := source.read(CHUNK):
+        copied += len(chunk)
+        if copied > most:
+            limit = settings.DSTACK_UPLOAD_LIMIT_MB
+            raise TooLarge(f"Unpacked, the files are far larger than the limit of {limit} MB.")
+        to.write(chunk)
+    return copied
+
+
+def _clean(name: str) -> str:
+    path = PurePosixPath(name.replace("\\", "/"))
+    odd = not name.isprintable() or len(name) > LONGEST_NAME
+    if odd or path.is_absolute() or ".." in path.parts or path.parts[:1] == ("~",):
+        raise Invalid(f"The file name {name[:80]!r} leads out of the folder.")
+    if not path.parts or path.parts[0].endswith(":"):
+        raise Invalid(f"The file name {name[:80]!r} cannot be used.")
+    return str(path)
+
+
+def _top(names: dict[str, tuple[str, bool]]) -> list[str]:
+    paths = [PurePosixPath(name) for name in names]
+    return sorted({f"{p.parts[0]}/" if len(p.parts) > 1 else p.parts[0] for p in paths})
+
+
+def _refuse_link(name: str) -> None:
+    raise Invalid(f"{name[:80]!r} is a link or a device: send plain files, or use the CLI.")
+
+
+@dataclass(frozen=True)
+class _Zip:
+    archive: zipfile.ZipFile
+
+    def names(self) -> Iterator[tuple[str, bool]]:
+        for info in self.archive.infolist():
+            mode = info.external_attr >> 16
+            if stat.S_ISLNK(mode):
+                _refuse_link(info.filename)
+            if not info.is_dir():
+                yield info.filename, bool(mode & 0o100)
+
+    def open(self, name: str) -> IO[bytes]:
+        return self.archive.open(name)
+
+
+@dataclass(frozen=True)
+class _Tar:
+    archive: tarfile.TarFile
+
+    def names(self) -> Iterator[tuple[str, bool]]:
+        for info in self.archive:
+            if not (info.isreg() or info.isdir()):
+                _refuse_link(info.name)
+            if info.isreg():
+                yield info.name, bool(info.mode & 0o100)
+
+    def open(self, name: str) -> IO[bytes]:
+        found = self.archive.extractfile(name)
+        if found is None:
+            raise tarfile.ReadError(name)
+        return found

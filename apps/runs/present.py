@@ -1,0 +1,172 @@
+"""A run in words and numbers: what its page shows, finished, so that templates only place it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from apps.core.models import Event
+from apps.runs import states
+from apps.runs.models import Replica, Run
+
+PHASES = {
+    states.PENDING: ("offer", "finding a place"),
+    states.PROVISIONING: ("machine", "the machine gets ready"),
+    states.STARTING: ("app", "the process starts and its probe passes"),
+}
+WORDS = {
+    ("run", states.SUBMITTED): "Submitted",
+    ("run", states.PROVISIONING): "Getting replicas ready",
+    ("run", states.RUNNING): "Serving",
+    ("run", states.IDLE): "Asleep: wakes on request",
+    ("run", states.UPDATING): "Rolling out a new version",
+    ("run", states.STOPPING): "Stopping",
+    ("run", states.STOPPED): "Stopped",
+    ("run", states.FAILED): "Failed",
+    ("replica", states.PENDING): "waits for a place",
+    ("replica", states.PROVISIONING): "has a place",
+    ("replica", states.STARTING): "starts",
+    ("replica", states.RUNNING): "is ready",
+    ("replica", states.UNHEALTHY): "fails its probe",
+    ("replica", states.DRAINING): "takes no new requests",
+    ("replica", states.STOPPED): "ended",
+    ("replica", states.FAILED): "failed",
+}
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One line of "what happened"."""
+
+    at: datetime
+    state: str
+    text: str
+    reason: str
+    actor: str
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a replica's start; `left` and `width` are parts of 1000 of the whole bar."""
+
+    key: str
+    title: str
+    length: timedelta
+    left: int
+    width: int
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a replica got ready, or how far it is."""
+
+    label: str
+    total: timedelta
+    phases: Sequence[Phase]
+    is_ready: bool
+
+
+def happenings(events: Iterable[Event]) -> list[Happening]:
+    """This function will put events of runs and replicas into words; `events` are newest first."""
+    return [
+        Happening(event.at, event.new, _text(event), event.reason, event.actor)
+        for event in events
+        if (event.machine, event.new) in WORDS
+    ]
+
+
+def _text(event: Event) -> str:
+    words = WORDS[event.machine, event.new]
+    if event.machine == "run":
+        return words
+    return f"{event.label[:1].upper()}{event.label[1:]} {words}"
+
+
+def starts(events: Iterable[Event], *, at: datetime, most: int = 3) -> list[Start]:
+    """This function will return the phases of the newest replicas' starts, newest first.
+
+    `events` are newest first; `at` closes a phase that is not over.
+    """
+    by_replica: dict[object, list[Event]] = {}
+    for event in events:
+        if event.machine == "replica":
+            by_replica.setdefault(event.object_id, []).append(event)
+    found = [_start(list(reversed(its)), at) for its in by_replica.values()]
+    return [start for start in found if start is not None][:most]
+
+
+def _start(events: Sequence[Event], at: datetime) -> Start | None:
+    """`events` are one replica's, oldest first; those after it was ready do not count."""
+    marks: list[tuple[str, datetime]] = []
+    for event in events:
+        if event.new in PHASES or not marks:
+            marks.append((event.new, event.at))
+        else:
+            marks.append(("", event.at))
+            break
+    if not marks or marks[0][0] not in PHASES:
+        return None
+    is_open = bool(marks[-1][0])
+    if is_open:
+        marks.append(("", max(at, marks[-1][1])))
+    whole = max((marks[-1][1] - marks[0][1]).total_seconds(), 0.001)
+    phases = []
+    for (state, begin), (following, end) in pairwise(marks):
+        key, title = PHASES[state]
+        left = round((begin - marks[0][1]).total_seconds() / whole * 1000)
+        right = round((end - marks[0][1]).total_seconds() / whole * 1000)
+        going_on = is_open and not following
+        phases.append(Phase(key, title, end - begin, left, max(right - left, 4), going_on))
+    total = marks[-1][1] - marks[0][1]
+    ready = any(event.new == states.RUNNING for event in events)
+    return Start(events[0].label, total, phases, ready)
+
+
+def why(run: Run, replicas: Sequence[Replica]) -> str:
+    """This function will say in one sentence what is wrong with a run, "" when nothing is."""
+    if run.state == states.FAILED:
+        return run.error or "It failed."
+    if run.is_final or run.state == states.STOPPING:
+        return ""
+    serving = any(replica.state == states.RUNNING for replica in replicas)
+    failed = [r for r in replicas if r.state == states.FAILED and r.message]
+    if not serving and failed:
+        newest = max(failed, key=lambda replica: replica.created_at)
+        return f"The last try failed: {newest.message}"
+    return ""
+
+
+@dataclass(frozen=True)
+class Snippet:
+    key: str
+    title: str
+    code: str
+
+
+def snippets(*, url: str, code_url: str, token: str | None, needs_token: bool) -> list[Snippet]:
+    """This function will return how to call a service; `token` None leaves a place for one.
+
+    `code_url` is for programs: names below `localhost` resolve in browsers and curl, not in Python
+    and Node.
+    """
+    shown = token or "$TOKEN"
+    header = f"Bearer {shown}"
+    if needs_token:
+        curl = f'curl -H "Authorization: {header}" {url}'
+        python = [f'headers = {{"Authorization": "{header}"}}', f'url = "{code_url}"']
+        python += ["print(httpx.get(url, headers=headers).text)"]
+        javascript = [f'const headers = {{ Authorization: "{header}" }};']
+        javascript += [f'const answer = await fetch("{code_url}", {{ headers }});']
+    else:
+        curl = f"curl {url}"
+        python = [f'print(httpx.get("{code_url}").text)']
+        javascript = [f'const answer = await fetch("{code_url}");']
+    javascript += ["console.log(await answer.text());"]
+    return [
+        Snippet("curl", "curl", curl),
+        Snippet("python", "Python", "\n".join(["import httpx", "", *python])),
+        Snippet("js", "JavaScript", "\n".join(javascript)),
+    ]

@@ -1,0 +1,32 @@
+"""Configurations to start from. Each runs on the embedded default, without any package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Starter:
+    key: str
+    title: str
+    about: str
+
+    @property
+    def text(self) -> str:
+        return (FOLDER / f"{self.key}.yml").read_text()
+
+
+STARTERS = (
+    Starter("hello", "Hello, web", "A static page, open to everyone. Runs in a second."),
+    Starter("api", "Streaming API", "JSON and server-sent events behind a token."),
+    Starter("scaling", "Scaling service", "Two to four replicas behind one address."),
+)
+EMPTY = "type: service\n\ncommands:\n  - python3 -m http.server $PORT\n\nport: 8000\n"
+
+
+def find(key: str) -> Starter | None:
+    """This function will return the starter of that key, None when there is none."""
+    return next((starter for starter in STARTERS if starter.key == key), None)

@@ -1,0 +1,28 @@
+"""Pages of services."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from apps.runs.views import actions, deploy, listing, service
+
+app_name = "runs"
+
+PROJECT = "projects/<str:project>/"
+SERVICE = f"{PROJECT}services/<str:name>/"
+
+urlpatterns = [
+    path(f"{PROJECT}services/", listing.service_list, name="list"),
+    path(f"{PROJECT}deploy/", deploy.deploy, name="deploy"),
+    path(f"{PROJECT}deploy/files/", deploy.upload_files, name="upload_files"),
+    path(SERVICE, service.service, name="service"),
+    path(f"{SERVICE}key/", service.key, name="service_key"),
+    path(f"{SERVICE}stop/", actions.stop, name="service_stop"),
+    path(f"{SERVICE}scale/", actions.scale, name="service_scale"),
+    path(f"{SERVICE}delete/", actions.delete, name="service_delete"),
+    *(
+        path(f"{SERVICE}{tab}/", service.service, {"tab": tab}, name=f"service_{tab}")
+        for tab, _ in service.TABS
+        if tab != "overview"
+    ),
+]

@@ -1,0 +1,40 @@
+"""What one does to a service: stop, scale, delete."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from apps.accounts import access as who
+from apps.core.htmx import page, redirect
+from apps.runs import queries, services
+
+
+@page("POST")
+def stop(request: HttpRequest, project: str, name: str) -> HttpResponse:
+    access = who.of(request)
+    run = queries.find_run(access.project(project), name)
+    services.stop(access=access, run=run, abort=request.POST.get("abort") == "1")
+    messages.success(request, f"{run.name} is stopping.", extra_tags="green")
+    return redirect(request, reverse("runs:service", args=[project, name]))
+
+
+@page("POST")
+def scale(request: HttpRequest, project: str, name: str) -> HttpResponse:
+    access = who.of(request)
+    run = queries.find_run(access.project(project), name)
+    wanted = request.POST.get("replicas", "").strip()
+    run = services.scale(access=access, run=run, replicas=wanted)
+    text = f"{run.name} goes to {run.replicas_wanted} replicas."
+    messages.success(request, text, extra_tags="green")
+    return redirect(request, reverse("runs:service", args=[project, name]))
+
+
+@page("POST")
+def delete(request: HttpRequest, project: str, name: str) -> HttpResponse:
+    access = who.of(request)
+    run = queries.find_run(access.project(project), name)
+    services.delete(access=access, run=run)
+    messages.success(request, f"{run.name} is deleted.", extra_tags="green")
+    return redirect(request, reverse("runs:list", args=[project]))

@@ -1,0 +1,213 @@
+"""The Deploy page: text on one side, what will happen on the other.
+
+The right side is one partial, rendered again whenever the text or a value changes. Without
+JavaScript the same form has a Preview button, and the whole page is rendered again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+
+from apps.accounts import access as who
+from apps.accounts.models import Project
+from apps.core import crypto
+from apps.core.errors import AppError, Detail, Invalid
+from apps.core.htmx import page, redirect, render_page
+from apps.runs import packing, queries, services, uploads
+from apps.runs.forms import DeployForm, passed_env
+from apps.runs.models import Upload
+from apps.runs.requests import PlanRequest, spec_of
+from apps.runs.services import Plan
+from apps.runs.starters import EMPTY, STARTERS, find
+from apps.specs import parse
+from apps.specs.errors import SpecError
+
+SHOWN_OFFERS = 10
+HOURS_A_MONTH = 730
+
+
+@dataclass
+class Preview:
+    """What the right side shows: a plan, or the problems; and the values that are asked for."""
+
+    plan: Plan | None = None
+    problem: str = ""
+    details: list[Detail] = field(default_factory=list)
+    missing: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def unanswered(self) -> list[str]:
+        return [name for name, value in self.missing if not value]
+
+    @property
+    def marks(self) -> list[dict[str, Any]]:
+        """The problems as the editor marks them."""
+        return [
+            {"line": d.line, "column": d.column, "message": _words(d)}
+            for d in self.details
+            if d.line is not None
+        ]
+
+
+def _words(detail: Detail) -> str:
+    return f"{detail.path}: {detail.message}" if detail.path else detail.message
+
+
+@page("GET", "POST")
+def deploy(request: HttpRequest, project: str) -> HttpResponse:
+    access = who.of(request)
+    where = access.project(project)
+    if request.method != "POST":
+        form = DeployForm(initial=_initial(request, where))
+        return _show(request, access, where, form, _first(where, request.GET.get("service"), form))
+    form = DeployForm(request.POST, request.FILES)
+    asked, upload = _asked(request, where, form)
+    if request.POST.get("action") == "deploy":
+        return _submit(request, access, where, form, asked)
+    return _show(request, access, where, form, asked, upload)
+
+
+@page("POST")
+def upload_files(request: HttpRequest, project: str) -> HttpResponse:
+    """Take the files of the working folder; answers with the part of the form that names them."""
+    where = who.of(request).project(project)
+    sent = request.FILES.get("archive")
+    if sent is None or sent.file is None:
+        raise Invalid("Choose a folder or an archive first.")
+    with packing.packed(archive=sent.file) as packed:
+        upload = uploads.save(project=where, chunks=packed.chunks())
+    context = {"project": where, "upload": upload, "packed": packed}
+    return render(request, "runs/deploy.html#files", context)
+
+
+def _initial(request: HttpRequest, project: Project) -> dict[str, str]:
+    """The text to start from: a service's own, a template, or the smallest that runs."""
+    service = request.GET.get("service")
+    if service:
+        run = queries.find_run(project, service)
+        return {
+            "configuration": crypto.decrypt(run.configuration),
+            "draft": run.name,
+            "upload": run.upload.hash if run.upload else "",
+        }
+    starter = find(request.GET.get("template", ""))
+    return {"configuration": starter.text if starter else EMPTY}
+
+
+def _first(project: Project, service: str | None, form: DeployForm) -> PlanRequest:
+    """What a page that nobody has typed in asks for; a service's own values are kept."""
+    text = form["configuration"].initial
+    if not service:
+        return PlanRequest(configuration=text)
+    run = queries.find_run(project, service)
+    kept = crypto.decrypt(run.secrets)["env"]
+    env = {name: value for name, value in kept.items() if value is not None}
+    upload = run.upload.hash if run.upload else None
+    return PlanRequest(configuration=text, env=env, upload=upload)
+
+
+def _asked(
+    request: HttpRequest, project: Project, form: DeployForm
+) -> tuple[PlanRequest, Upload | None]:
+    if not form.is_valid():
+        raise Invalid("; ".join(f"{k}: {v[0]}" for k, v in form.errors.items()))
+    data, upload = form.cleaned_data, None
+    if data["yaml_file"]:
+        data["configuration"] = _text(data["yaml_file"].read())
+        form.data = {**request.POST.dict(), "configuration": data["configuration"]}
+    if data["archive"]:
+        with packing.packed(archive=data["archive"].file) as packed:
+            upload = uploads.save(project=project, chunks=packed.chunks())
+    elif data["upload"]:
+        upload = uploads.find(project=project, digest=data["upload"])
+    digest = upload.hash if upload else None
+    return form.plan_request(env=passed_env(request.POST.dict()), upload=digest), upload
+
+
+def _text(content: bytes) -> str:
+    try:
+        return parse.decode(content)
+    except SpecError as error:
+        raise Invalid(str(error)) from error
+
+
+def _show(
+    request: HttpRequest,
+    access: who.Access,
+    project: Project,
+    form: DeployForm,
+    asked: PlanRequest,
+    upload: Upload | None = None,
+) -> HttpResponse:
+    if upload is None and form["upload"].value():
+        upload = uploads.find(project=project, digest=form["upload"].value())
+    preview = preview_of(access, project, asked, draft=form["draft"].value() or "")
+    context = _context(project, form, preview) | {"upload": upload}
+    return render_page(request, "runs/deploy.html", context)
+
+
+def _submit(
+    request: HttpRequest,
+    access: who.Access,
+    project: Project,
+    form: DeployForm,
+    asked: PlanRequest,
+) -> HttpResponse:
+    plan_id = request.POST.get("plan_id") or None
+    try:
+        # A name in the file wins over the plan's: text that changed since is a conflict.
+        named = replace(asked, name=spec_of(asked).name)
+        run = services.submit(access=access, project=project, request=named, plan_id=plan_id)
+    except AppError as error:
+        preview = preview_of(access, project, asked, draft=form["draft"].value() or "")
+        preview.problem = preview.problem or error.message
+        context = _context(project, form, preview)
+        return render_page(request, "runs/deploy.html", context, status=error.status)
+    messages.success(request, f"{run.name} is on its way.", extra_tags="green")
+    return redirect(request, reverse("runs:service", args=[project.name, run.name]))
+
+
+def preview_of(
+    access: who.Access, project: Project, asked: PlanRequest, *, draft: str = ""
+) -> Preview:
+    """This function will plan without submitting; values that miss are asked for, not an error."""
+    preview = Preview()
+    try:
+        spec = spec_of(asked)
+        names = parse.missing_env(spec)
+        preview.missing = [(name, asked.env.get(name, "")) for name in names]
+        filled = replace(
+            asked,
+            name=None if spec.name else draft or None,
+            env={name: asked.env.get(name, "") for name in names},
+        )
+        preview.plan = services.plan(access=access, project=project, request=filled)
+    except AppError as error:
+        preview.problem, preview.details = error.message, error.details
+    return preview
+
+
+def _context(project: Project, form: DeployForm, preview: Preview) -> dict[str, Any]:
+    plan = preview.plan
+    first = plan.offers[0] if plan and plan.offers else None
+    replicas = plan.spec.replicas if plan else None
+    price = first.price_usd_per_hour * (replicas.min or 0) if first and replicas else None
+    return {
+        "project": project,
+        "form": form,
+        "starters": STARTERS,
+        "preview": preview,
+        "marks": json.dumps(preview.marks),
+        "plan": plan,
+        "first": first,
+        "offers": plan.offers[:SHOWN_OFFERS] if plan else [],
+        "price": price,
+        "price_a_month": price * HOURS_A_MONTH if price is not None else None,
+    }

@@ -1,0 +1,95 @@
+"""The page of one service: its tabs, and the key that one makes right there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from apps.accounts import access as who
+from apps.accounts import tokens
+from apps.accounts.models import Project
+from apps.core import crypto
+from apps.core.htmx import live_url, page, render_page
+from apps.runs import present, queries, states, urls_of
+from apps.runs.models import Replica, Run
+
+TABS = (
+    ("overview", "Overview"),
+    ("logs", "Logs"),
+    ("replicas", "Replicas"),
+    ("events", "Events"),
+    ("configuration", "Configuration"),
+)
+SHOWN_EVENTS = 300
+SHOWN_ENDED = 20
+
+
+@page("GET")
+def service(request: HttpRequest, project: str, name: str, tab: str = "overview") -> HttpResponse:
+    where = who.of(request).project(project)
+    run = queries.find_run(where, name)
+    return render_page(request, "runs/service.html", _context(where, run, tab))
+
+
+@page("POST")
+def key(request: HttpRequest, project: str, name: str) -> HttpResponse:
+    """Make a key that calls just this service, and show it in the snippets this once."""
+    access = who.of(request)
+    where = access.project(project)
+    run = queries.find_run(where, name)
+    wanted = tokens.TokenRequest(name=f"calls {run.name}", project=where, run_names=[run.name])
+    issued = tokens.create_own_token(access=access, request=wanted)
+    context = {**_context(where, run, "overview", token=issued.text), "issued": issued.text}
+    return render_page(request, "runs/service.html", context, status=201)
+
+
+def _context(project: Project, run: Run, tab: str, *, token: str | None = None) -> dict[str, Any]:
+    now = timezone.now()
+    replicas = list(queries.replicas_of(run))
+    live = [replica for replica in replicas if replica.state not in states.REPLICA.final]
+    cost = queries.costs([run])[run.pk]
+    context: dict[str, Any] = {
+        "project": project,
+        "run": run,
+        "tab": tab,
+        "tabs": TABS,
+        "replicas": live,
+        "ready": sum(replica.state == states.RUNNING for replica in live),
+        "price": cost.now_usd_per_hour,
+        "cost": cost.total_usd,
+        "why": present.why(run, replicas),
+        "is_active": run.state in queries.ACTIVE_RUNS,
+        "live_url": live_url(project=project.name, run=str(run.pk), logs=tab == "logs"),
+        **_endpoint(run, token),
+    }
+    return context | _of_tab(run, tab, replicas, now)
+
+
+def _endpoint(run: Run, token: str | None) -> dict[str, Any]:
+    url, path_url = queries.run_url(run), urls_of.path_url(run)
+    needs_token = run.spec.get("auth", True)
+    return {
+        "url": url,
+        "path_url": path_url if path_url != url else "",
+        "model_url": urls_of.model_url(run),
+        "needs_token": needs_token,
+        "snippets": present.snippets(
+            url=url, code_url=path_url or url, token=token, needs_token=needs_token
+        ),
+    }
+
+
+def _of_tab(run: Run, tab: str, replicas: list[Replica], now: Any) -> dict[str, Any]:
+    if tab == "configuration":
+        return {"configuration": crypto.decrypt(run.configuration)}
+    ended = [replica for replica in replicas if replica.state in states.REPLICA.final]
+    ended.sort(key=lambda replica: replica.pk, reverse=True)
+    events = list(queries.timeline(run)[:SHOWN_EVENTS]) if tab in ("overview", "events") else []
+    return {
+        "ended": ended[:SHOWN_ENDED],
+        "last_failed": next((r for r in ended if r.state == states.FAILED), None),
+        "happenings": present.happenings(events),
+        "starts": present.starts(events, at=now),
+    }
