@@ -1,0 +1,28 @@
+"""What a project could rent, without deploying anything."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+
+from apps.accounts import access as who
+from apps.core.errors import Invalid
+from apps.core.htmx import page, render_page
+from apps.offers import queries, services
+
+SHOWN = 200
+WISHES = ("cpu", "memory", "gpu", "disk")
+
+
+@page("GET")
+def offer_list(request: HttpRequest, project: str) -> HttpResponse:
+    where = who.of(request).project(project)
+    wishes = {key: request.GET.get(key, "").strip()[:100] for key in WISHES}
+    context = {"project": where, "wishes": wishes, "problem": "", "found": None, "shown": []}
+    try:
+        spec = services.asked_for(**{key: text or None for key, text in wishes.items()})
+        found = queries.find(project=where, spec=spec)
+    except Invalid as error:
+        context["problem"] = error.message
+    else:
+        context |= {"found": found, "shown": found.matches.offers[:SHOWN]}
+    return render_page(request, "offers/list.html", context)
