@@ -106,6 +106,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
+                "dstack_web.frame.frame",
             ],
         },
     }
@@ -157,6 +158,7 @@ CSRF_COOKIE_NAME = "dstack_csrf"
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = DSTACK_PUBLIC_URL.startswith("https://")
 CSRF_COOKIE_HTTPONLY = False
+CSRF_FAILURE_VIEW = "dstack_web.views.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
