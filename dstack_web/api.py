@@ -20,6 +20,7 @@ from apps.core.errors import AppError
 from apps.gateways.api import router as gateways
 from apps.offers.api import router as offers
 from apps.runs.api import router as runs
+from apps.telemetry.api import router as telemetry
 from dstack_web.api_errors import add_handlers
 from dstack_web.specs_api import router as specs
 
@@ -82,4 +83,5 @@ api.add_router("", accounts, tags=["accounts"])
 api.add_router("", specs, tags=["specs"])
 api.add_router("", offers, tags=["offers"])
 api.add_router("", runs, tags=["runs"])
+api.add_router("", telemetry, tags=["runs"])
 api.add_router("", gateways, tags=["gateways"])

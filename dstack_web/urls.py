@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from dstack_web import health
+from apps.telemetry.agent_api import logs as agent_logs
+from dstack_web import health, live, views
 from dstack_web.api import api
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # Long polls hold neither thread nor connection, so these stand beside django-ninja.
+    path("api/agent/logs", agent_logs),
     path("api/agent/", include("apps.instances.agent_urls")),
     path("api/gateway/", include("apps.routing.gateway_urls")),
     path("api/", api.urls),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", health.metrics, name="metrics"),
+    path("", views.home, name="home"),
+    path("live", live.stream, name="live"),
+    path("docs/", views.doc, name="docs"),
+    path("docs/<str:name>/", views.doc, name="doc"),
+    path("", include("apps.accounts.urls")),
+    path("", include("apps.runs.urls")),
+    path("", include("apps.telemetry.urls")),
+    path("", include("apps.gateways.urls")),
+    path("", include("apps.instances.urls")),
+    path("", include("apps.offers.urls")),
 ]
+
+handler400 = "dstack_web.views.bad_request"
+handler403 = "dstack_web.views.forbidden"
+handler404 = "dstack_web.views.not_found"
+handler500 = "dstack_web.views.server_error"

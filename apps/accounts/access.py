@@ -16,6 +16,7 @@ from ninja.security import HttpBearer
 from apps.accounts.models import Member, Project, Role, Token, User
 from apps.core.errors import Forbidden, NotFound, NotSignedIn
 from apps.core.ids import token_hash
+from apps.core.threads import in_thread
 
 # Once a minute is what a person wants to know, and spares one write per request.
 LAST_USED_STEP = timedelta(minutes=1)
@@ -74,6 +75,19 @@ class Access:
         if not self.is_global_admin:
             raise Forbidden("Only an admin of this server may do this.")
 
+    def refreshed(self) -> Access:
+        """This function will look again, for those who stay: streams that live for hours.
+
+        Raises NotSignedIn when the token ended or the user was disabled meanwhile.
+        """
+        if self.token is not None:
+            tokens = Token.objects.select_related("user", "project")
+            return _opened_by(tokens.filter(pk=self.token.pk).first(), at=timezone.now())
+        user = User.objects.filter(pk=self.user.pk, is_active=True).first()
+        if user is None:
+            raise NotSignedIn("The user is disabled.")
+        return Access(user=user)
+
 
 class TokenAuth(HttpBearer):
     """`Authorization: Bearer dsk_u_...` for django-ninja; sets `request.access`.
@@ -95,6 +109,17 @@ class TokenAuth(HttpBearer):
         _note_use(access.token, at=at)
         request.access = access  # type: ignore[attr-defined]
         return access
+
+
+class LiveTokenAuth(TokenAuth):
+    """The same for routes that stream: it holds no thread or connection once it has answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_async = True
+
+    async def __call__(self, request: HttpRequest) -> Access:  # type: ignore[override]
+        return await in_thread(super().__call__, request)
 
 
 def of(request: HttpRequest) -> Access:

@@ -4,30 +4,40 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='LogChunk',
+            name="LogChunk",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('run_id', models.UUIDField()),
-                ('workload_id', models.UUIDField()),
-                ('replica_num', models.PositiveIntegerField()),
-                ('first_seq', models.PositiveBigIntegerField()),
-                ('last_seq', models.PositiveBigIntegerField()),
-                ('lines', models.JSONField()),
-                ('size_bytes', models.PositiveIntegerField()),
-                ('first_at', models.DateTimeField()),
-                ('last_at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("run_id", models.UUIDField()),
+                ("workload_id", models.UUIDField()),
+                ("replica_num", models.PositiveIntegerField()),
+                ("first_seq", models.PositiveBigIntegerField()),
+                ("last_seq", models.PositiveBigIntegerField()),
+                ("lines", models.JSONField()),
+                ("size_bytes", models.PositiveIntegerField()),
+                ("first_at", models.DateTimeField()),
+                ("last_at", models.DateTimeField()),
             ],
             options={
-                'indexes': [models.Index(fields=['run_id', 'id'], name='telemetry_l_run_id_cecf16_idx'), models.Index(fields=['last_at'], name='telemetry_l_last_at_604767_idx')],
-                'constraints': [models.UniqueConstraint(fields=('workload_id', 'first_seq'), name='one_chunk_per_seq')],
+                "indexes": [
+                    models.Index(fields=["run_id", "id"], name="telemetry_l_run_id_cecf16_idx"),
+                    models.Index(fields=["last_at"], name="telemetry_l_last_at_604767_idx"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("workload_id", "first_seq"), name="one_chunk_per_seq"
+                    )
+                ],
             },
         ),
     ]
