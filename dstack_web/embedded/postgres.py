@@ -1,14 +1,16 @@
 """The embedded PostgreSQL: bare programs of the wheel, one unix socket, no TCP port.
 
-PostgreSQL refuses to run as root. As root it runs in a user namespace where our own uid has
-another number: no second account, no file changes owner, a home with mode 0700 is no obstacle.
-Where the kernel forbids namespaces it runs under an unprivileged uid that keeps one right, to pass
-folders it does not own; its data then belongs to that uid.
+PostgreSQL refuses to run as root, and under a uid that has no name. There it runs in a user
+namespace where our own uid has another number: no second account, no file changes owner, a home
+with mode 0700 is no obstacle. Where the kernel forbids namespaces it runs, for root, under an
+unprivileged uid that keeps one right, to pass folders it does not own; its data then belongs to
+that uid.
 """
 
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -23,7 +25,7 @@ from dstack_web.embedded.wheels import wheel_folder
 USER = DATABASE = "dstack"
 PORT = 5432  # only a part of the socket's name
 STOP_SIGNAL = signal.SIGINT  # PostgreSQL's "fast shutdown": ends sessions, then writes out
-UNPRIVILEGED_ID = 65534
+UNPRIVILEGED_ID = 65534  # "nobody"
 
 # One machine, few connections: memory before speed, and no process that we do not use.
 SMALL = {
@@ -134,34 +136,34 @@ def server_env() -> dict[str, str]:
 
 
 def unprivileged() -> list[str]:
-    """This function will return the words before a command that must not run as root."""
-    if os.geteuid() != 0:
+    """This function will return the words before a command that needs a named, plain user."""
+    uid = os.geteuid()
+    names = {entry.pw_uid for entry in pwd.getpwall()}
+    if uid != 0 and uid in names:
         return []
-    if namespaces_allowed():
-        return ["unshare", "--map-user=1000", "--map-group=1000"]
-    uid = str(UNPRIVILEGED_ID)
-    ids = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+    plain = UNPRIVILEGED_ID if UNPRIVILEGED_ID in names else max(names - {0}, default=uid)
+    namespace = ["unshare", f"--map-user={plain}", f"--map-group={plain}"]
+    if uid != 0 or is_possible(namespace):
+        return namespace
+    ids = [f"--reuid={plain}", f"--regid={plain}", "--clear-groups"]
     right = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
     return ["setpriv", *ids, *right, f"--pdeathsig={STOP_SIGNAL.name.removeprefix('SIG')}"]
 
 
-def namespaces_allowed() -> bool:
+def is_possible(prefix: list[str]) -> bool:
     try:
-        probe = subprocess.run(
-            ["unshare", "--map-user=1000", "--map-group=1000", "true"],
-            capture_output=True,
-            timeout=10,
-        )
+        return not subprocess.run([*prefix, "true"], capture_output=True, timeout=10).returncode
     except FileNotFoundError:
         return False
-    return probe.returncode == 0
 
 
 def give_folder(folder: Path) -> None:
     """This function will let the user that runs the server own `folder` and all below it."""
     if os.geteuid() != 0:
         return
-    owner = 0 if unprivileged()[0] == "unshare" else UNPRIVILEGED_ID
+    prefix = unprivileged()
+    reuid = next((word for word in prefix if word.startswith("--reuid=")), "--reuid=0")
+    owner = int(reuid.partition("=")[2])
     if folder.stat().st_uid == owner:
         return
     for path in (folder, *folder.rglob("*")):

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from dstack_web.embedded import leftovers, processes
+from tests.integration.embedded import outsider
 
 ROOT = Path(__file__).resolve().parents[3]
 START_SECONDS, STOP_SECONDS = 60, 12
@@ -47,12 +49,18 @@ def free_port() -> int:
 class Server:
     """A `manage.py up`: what it is started with, and what it has printed."""
 
-    def __init__(self, home: Path, port: int, gateway_port: int) -> None:
+    def __init__(
+        self,
+        home: Path,
+        port: int,
+        gateway_port: int,
+        python: tuple[str, ...] = (sys.executable,),
+    ) -> None:
         self.home, self.port, self.gateway_port = home, port, gateway_port
         self.out = home.parent / f"out-{time.monotonic_ns()}"
         with self.out.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "manage.py"), "up"],
+                [*python, str(ROOT / "manage.py"), "up"],
                 env=self.environ(),
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -62,8 +70,8 @@ class Server:
 
     def environ(self) -> dict[str, str]:
         return {
+            **outsider.env_of(self.home.parent),
             "PATH": os.environ["PATH"],
-            "HOME": str(self.home.parent),
             "DSTACK_HOME": str(self.home),
             "DSTACK_PORT": str(self.port),
             "DSTACK_GATEWAY_PORT": str(self.gateway_port),
@@ -88,9 +96,9 @@ class Server:
             return 0
 
 
-def run_in(folder: Path) -> Iterator[Server]:
+def run_in(folder: Path, python: tuple[str, ...] = (sys.executable,)) -> Iterator[Server]:
     home = folder / "a home"
-    made = Server(home, free_port(), free_port())
+    made = Server(home, free_port(), free_port(), python)
     try:
         made.wait_ready()
         yield made
@@ -109,6 +117,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Server]:
     yield from run_in(tmp_path)
+
+
+@pytest.fixture
+def ordinary_users_server() -> Iterator[Server]:
+    # Not in pytest's folder, which only root may pass.
+    with tempfile.TemporaryDirectory(prefix="dstack-up-", dir="/tmp") as name:
+        outsider.give(Path(name))
+        yield from run_in(Path(name), tuple(outsider.python(Path(name))))
 
 
 def child_named(server: Server, part: str) -> processes.Stat:
@@ -196,3 +212,16 @@ def test_stops_everything_and_starts_again_with_its_state(own_server: Server) ->
     assert "dsk_u_" not in again.said()
     again.process.terminate()
     assert again.process.wait(STOP_SECONDS) == 0
+
+
+@outsider.only_root
+def test_runs_as_an_ordinary_user_even_one_without_a_name(ordinary_users_server: Server) -> None:
+    owners = {
+        Path(f"/proc/{leader.pid}").stat().st_uid for leader in ordinary_users_server.sessions()
+    }
+
+    ordinary_users_server.process.terminate()
+
+    assert BANNER.fullmatch(ordinary_users_server.said().partition("dstack-web: ")[0])
+    assert ordinary_users_server.process.wait(STOP_SECONDS) == 0
+    assert owners == {outsider.NAMELESS_ID}
