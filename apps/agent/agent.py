@@ -52,6 +52,7 @@ class Agent:
         self._refused: dict[str, wire.WorkloadReport] = {}
         self._lock = threading.RLock()
         self._closing = threading.Event()
+        self._again = threading.Condition()
         self._changed = threading.Event()
         self._written = threading.Event()
         self._said = ""
@@ -150,6 +151,8 @@ class Agent:
                 )
             except (ServerAway, Refused) as error:
                 self._trouble(error, pauses)
+                # A server that is back wants to hear at once what there is.
+                self._changed.set()
                 continue
             pauses.reset()
             self._say("connected")
@@ -171,10 +174,21 @@ class Agent:
     def _trouble(self, error: Exception, pauses: Pauses) -> None:
         if isinstance(error, Refused):
             self._say(f"{error}; everything keeps running, trying again")
-            self._closing.wait(REFUSED_SECONDS)
+            self._pause(REFUSED_SECONDS)
         else:
             self._say(f"the server is away ({error}); everything keeps running, trying again")
-            self._closing.wait(pauses.next())
+            self._pause(pauses.next())
+
+    def _pause(self, seconds: float) -> None:
+        with self._again:
+            if not self._closing.is_set():
+                self._again.wait(seconds)
+
+    def connect_anew(self, config: Config) -> None:
+        """This function will go on with another address or token; the workloads stay."""
+        self.client.replace(config)
+        with self._again:
+            self._again.notify_all()
 
     def _say(self, text: str) -> None:
         """Say it once: repeated it would fill a disk in a long night."""
@@ -289,7 +303,9 @@ class Agent:
             self.client.report(self.report(stopping=True), timeout=LAST_REPORT_SECONDS)
 
     def _close(self) -> None:
-        self._closing.set()
+        with self._again:
+            self._closing.set()
+            self._again.notify_all()
         self._changed.set()
         self._written.set()
         with contextlib.suppress(OSError):

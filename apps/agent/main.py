@@ -121,7 +121,7 @@ def _follow(agent: Agent, source: configuration.Source, stop: threading.Event) -
             say("the configuration names another instance: starting over")
             return
         say("the configuration changed: connecting anew")
-        agent.client.replace(config)
+        agent.connect_anew(config)
 
 
 def _clear(home: homes.Home) -> None:
