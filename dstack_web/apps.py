@@ -18,8 +18,14 @@ class DstackWebConfig(AppConfig):
 
     def ready(self) -> None:
         wake.subscribe(react)
+        # A stage may not call a higher one, so who makes projects does not know of gateways.
+        import_module("apps.accounts.services").on_project_created(project_created)
 
 
 def react(machine: str, state: str, ids: Sequence[UUID]) -> None:
     """The table of reactions imports models, which must wait until all apps are loaded."""
     import_module("dstack_web.reactions").react(machine, state, ids)
+
+
+def project_created(project: object) -> None:
+    import_module("apps.gateways.services").publish_preset(project=project)

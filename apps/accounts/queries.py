@@ -27,9 +27,10 @@ class TokenGrant:
 
 
 def callable_tokens(*, at: datetime | None = None) -> list[TokenGrant]:
-    """This function will return every token that may call something at `at` (now), by id.
+    """This function will return every good token at `at` (now) with what it opens, by id.
 
-    A token opens at most what its user may see: membership that ended ends it too.
+    A token opens at most what its user may see: membership that ended ends it too. One that opens
+    nothing is listed all the same, since a gateway answers it 403 and an unknown one 401.
     """
     at = at or timezone.now()
     live = Token.objects.filter(Q(expires_at=None) | Q(expires_at__gt=at))
@@ -41,10 +42,7 @@ def callable_tokens(*, at: datetime | None = None) -> list[TokenGrant]:
         opened = everything if token.user.is_superuser else memberships[token.user_id]
         if token.project_id is not None:
             opened = [token.project_id] if token.project_id in opened else []
-        if opened:
-            grants.append(
-                TokenGrant(token.pk, token.hash, token.expires_at, opened, token.run_names)
-            )
+        grants.append(TokenGrant(token.pk, token.hash, token.expires_at, opened, token.run_names))
     return grants
 
 
