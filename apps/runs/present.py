@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from uuid import UUID
 
 from apps.core.models import Event
+from apps.core.templatetags import ui
 from apps.runs import states
 from apps.runs.models import Replica, Run
 
@@ -69,20 +71,28 @@ class Start:
     is_ready: bool
 
 
-def happenings(events: Iterable[Event]) -> list[Happening]:
+def happenings(events: Sequence[Event]) -> list[Happening]:
     """This function will put events of runs and replicas into words; `events` are newest first."""
+    began = {event.object_id: event.at for event in reversed(events) if not event.old}
     return [
-        Happening(event.at, event.new, _text(event), event.reason, event.actor)
+        Happening(event.at, event.new, _text(event, began), _reason(event), event.actor)
         for event in events
         if (event.machine, event.new) in WORDS
     ]
 
 
-def _text(event: Event) -> str:
+def _text(event: Event, began: Mapping[UUID, datetime]) -> str:
     words = WORDS[event.machine, event.new]
     if event.machine == "run":
         return words
+    if event.new == states.RUNNING and event.old != states.UNHEALTHY and event.object_id in began:
+        words = f"{words} after {ui.duration(event.at - began[event.object_id])}"
     return f"{event.label[:1].upper()}{event.label[1:]} {words}"
+
+
+def _reason(event: Event) -> str:
+    """The reason, where it says more than the state does."""
+    return "" if event.reason == event.new else event.reason
 
 
 def starts(events: Iterable[Event], *, at: datetime, most: int = 3) -> list[Start]:

@@ -122,11 +122,19 @@ def runs_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "price_usd_per_hour": float(cost[run.pk].now_usd_per_hour),
             "cost_usd": round(float(cost[run.pk].total_usd), 4),
             "error": run.error or None,
+            "last_lines": _last_words(replicas[run.pk]) if run.error else [],
             "created_at": run.created_at,
             "finished_at": run.finished_at,
         }
         for run in runs
     ]
+
+
+def _last_words(replicas: Sequence[Replica]) -> list[str]:
+    """The last lines of the replica that failed last."""
+    failed = [replica for replica in replicas if replica.state == states.FAILED]
+    lines: list[str] = max(failed, key=lambda r: r.pk).last_lines if failed else []
+    return lines
 
 
 def _shown_replicas(runs: Sequence[Run]) -> dict[UUID, list[Replica]]:
