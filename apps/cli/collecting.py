@@ -74,7 +74,7 @@ def collect(folder: Path) -> Collection:
                 "or leave some out with .dstackignore."
             )
     if leaving:
-        shown = ", ".join(clean(path) for path in leaving[:5])
+        shown = ", ".join(clean(path) for path in sorted(leaving)[:5])
         more = f" and {len(leaving) - 5} more" if len(leaving) > 5 else ""
         raise CliError(
             f"Links lead out of the folder: {shown}{more}. Replace each by what it points to, "

@@ -7,10 +7,11 @@ back (`!name`) what git leaves out.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pathspec import GitIgnoreSpec
+from pathspec.patterns.gitignore.basic import GitIgnoreBasicPattern
 
 from apps.cli.errors import CliError
 
@@ -19,17 +20,30 @@ _ALWAYS = ".git"
 
 
 @dataclass(frozen=True)
-class Level:
-    """The patterns of one folder; `steps` leads from it to the folder that is packed."""
+class Rule:
+    """One pattern. It matches a path itself, never what lies below: that is not even visited."""
 
-    spec: GitIgnoreSpec
+    path: re.Pattern[str]
+    leaves_out: bool
+
+
+@dataclass(frozen=True)
+class Level:
+    """The rules of one folder; `steps` leads from it to the folder that is packed."""
+
+    rules: tuple[Rule, ...]
     depth: int
     steps: tuple[str, ...] = ()
 
     def verdict(self, parts: tuple[str, ...], *, is_folder: bool) -> bool | None:
-        """True: left out. False: kept. None: no pattern matches. `parts` from the packed folder."""
-        path = "/".join((*self.steps, *parts[self.depth :]))
-        return self.spec.check_file(path + "/" if is_folder else path).include
+        """True: left out. False: kept. None: no rule matches. `parts` from the packed folder."""
+        return self.decide((*self.steps, *parts[self.depth :]), is_folder=is_folder)
+
+    def decide(self, parts: tuple[str, ...], *, is_folder: bool) -> bool | None:
+        """As `verdict`, for `parts` from the folder of these rules."""
+        path = "/".join(parts) + ("/" if is_folder else "")
+        deciding = (rule.leaves_out for rule in reversed(self.rules) if rule.path.search(path))
+        return next(deciding, None)
 
 
 def outer_levels(root: Path) -> list[Level]:
@@ -42,11 +56,15 @@ def outer_levels(root: Path) -> list[Level]:
     top = next((at for at, one in enumerate(folders) if (one / _ALWAYS).exists()), 0)
     levels: list[Level] = []
     for at in range(top, 0, -1):
-        steps = root.relative_to(folders[at]).parts
-        level = read_level(folders[at], depth=0, steps=steps)
+        level = read_level(folders[at], depth=0, steps=root.relative_to(folders[at]).parts)
         levels += [level] if level else []
-    around = [level for level in levels if level.verdict((), is_folder=True)]
-    return [] if around else levels
+        below = at - 1
+        verdicts = (
+            one.decide(one.steps[: len(one.steps) - below], is_folder=True) for one in levels[::-1]
+        )
+        if next((verdict for verdict in verdicts if verdict is not None), False):
+            return []
+    return levels
 
 
 def read_level(folder: Path, *, depth: int, steps: tuple[str, ...] = ()) -> Level | None:
@@ -54,13 +72,8 @@ def read_level(folder: Path, *, depth: int, steps: tuple[str, ...] = ()) -> Leve
     lines: list[str] = []
     for name in FILES:
         lines += _lines(folder / name)
-    if not lines:
-        return None
-    try:
-        spec = GitIgnoreSpec.from_lines(lines)
-    except ValueError as error:
-        raise CliError(f"{folder / FILES[0]} or {FILES[1]} is not valid: {error}.") from error
-    return Level(spec, depth, steps)
+    rules = tuple(rule for line in lines if (rule := _rule(line)))
+    return Level(rules, depth, steps) if rules else None
 
 
 def is_ignored(levels: list[Level], parts: tuple[str, ...], *, is_folder: bool) -> bool:
@@ -74,6 +87,20 @@ def is_ignored(levels: list[Level], parts: tuple[str, ...], *, is_folder: bool) 
     return False
 
 
+def _rule(line: str) -> Rule | None:
+    """A line as git reads it; None for comments, blanks and what is no pattern, such as `[z-a]`."""
+    if line.rstrip().endswith("/**"):
+        # What lies in a folder, not the folder itself, which a later `!x/y` must be able to reach.
+        line = line.rstrip() + "/*"
+    try:
+        pattern, leaves_out = GitIgnoreBasicPattern.pattern_to_regex(line)
+        if pattern is None or leaves_out is None:
+            return None
+        return Rule(re.compile(rf"(?:{pattern})\Z", re.DOTALL), leaves_out)
+    except (ValueError, re.error):
+        return None
+
+
 def _lines(path: Path) -> list[str]:
     try:
         if path.is_symlink() or not path.is_file():
@@ -81,6 +108,4 @@ def _lines(path: Path) -> list[str]:
         text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     except OSError as error:
         raise CliError(f"{path} cannot be read: {error.strerror}.") from error
-    # `x/**` is what lies in x, not x itself, which a later `!x/y` must be able to reach.
-    lines = [line.rstrip("\r") for line in text.split("\n")]
-    return [line.rstrip(" ") + "/*" if line.rstrip(" ").endswith("/**") else line for line in lines]
+    return [line.rstrip("\r") for line in text.split("\n")]

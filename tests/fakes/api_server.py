@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -101,6 +102,27 @@ class FakeApi:
     def bodies(self, method: str, suffix: str) -> list[Any]:
         """What was sent to paths with this end."""
         return [s.body for s in self.seen if s.method == method and s.path.endswith(suffix)]
+
+
+def drop(handler: BaseHTTPRequestHandler) -> None:
+    """An interruption: the connection ends without an answer."""
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def says(status: int, text: str, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    """An interruption: an answer that is not of the API."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", str(len(text.encode())))
+        handler.end_headers()
+        handler.wfile.write(text.encode())
+
+    return answer
 
 
 def local_offer(**changes: Any) -> Json:

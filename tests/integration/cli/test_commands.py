@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.fakes.api_server import FakeApi, local_offer, replica_json
+from tests.integration.cli.conftest import Cli
+
+
+def test_lists_runs_that_have_not_ended(cli: Cli, api: FakeApi) -> None:
+    api.add_run("old", "stopped")
+    api.add_run("new")
+
+    lines = cli("ps").out.splitlines()
+
+    assert [line.split()[0] for line in lines] == ["NAME", "new"]
+
+
+def test_lists_the_last_run_when_all_have_ended(cli: Cli, api: FakeApi) -> None:
+    api.add_run("older", "stopped")
+    api.add_run("old", "failed", error="It died")
+
+    lines = cli("ps", "-v").out.splitlines()
+
+    assert len(lines) == 2
+    assert lines[1].endswith("It died")
+
+
+def test_lists_all_runs_over_many_pages(cli: Cli, api: FakeApi) -> None:
+    api.page = 3
+    for number in range(10):
+        api.add_run(f"run-{number}", "stopped" if number % 2 else "running")
+
+    found = json.loads(cli("ps", "-a", "--json").out)
+
+    assert [run["name"] for run in found] == [f"run-{number}" for number in reversed(range(10))]
+
+
+def test_shows_a_header_when_there_is_nothing(cli: Cli) -> None:
+    assert cli("ps").out.split() == [
+        "NAME", "BACKEND", "REGION", "RESOURCES", "SPOT", "PRICE", "STATUS", "SUBMITTED",
+    ]  # fmt: skip
+
+
+def test_does_not_cut_a_table_in_a_pipe(cli: Cli, api: FakeApi) -> None:
+    resources = "x" * 500
+    api.add_run("hello", replicas=[replica_json(resources=resources)])
+
+    done = cli.process("ps", COLUMNS="40")
+
+    assert resources in done.out
+    assert "\x1b" not in done.out
+
+
+def test_stops_a_run_and_waits_until_it_has_ended(cli: Cli, api: FakeApi) -> None:
+    api.add_run("hello")
+
+    done = cli("stop", "hello", "-y")
+
+    assert (done.code, done.last_line) == (0, "Stopped")
+    assert api.runs["hello"].data["state"] == "stopped"
+    assert api.bodies("POST", "/stop") == [{"abort": False}]
+
+
+def test_aborts_a_run(cli: Cli, api: FakeApi) -> None:
+    api.add_run("hello")
+
+    assert cli("stop", "hello", "-y", "-x").last_line == "Aborted"
+    assert api.bodies("POST", "/stop") == [{"abort": True}]
+
+
+def test_does_not_stop_a_run_that_has_ended(cli: Cli, api: FakeApi) -> None:
+    api.add_run("hello", "failed")
+
+    done = cli("stop", "hello", "-y")
+
+    assert (done.code, done.err) == (1, "Error: Run hello has ended already (failed).\n")
+
+
+def test_does_not_stop_without_an_answer(cli: Cli, api: FakeApi) -> None:
+    api.add_run("hello")
+
+    assert cli("stop", "hello").code == 1
+    assert api.runs["hello"].data["state"] == "running"
+
+
+def test_deletes_a_run(cli: Cli, api: FakeApi) -> None:
+    api.add_run("hello", "stopped")
+
+    assert cli("delete", "hello").out == "Deleted\n"
+    assert api.runs == {}
+
+
+def test_does_not_delete_a_run_that_lives(cli: Cli, api: FakeApi) -> None:
+    api.add_run("hello")
+
+    done = cli("delete", "hello")
+
+    assert done.err == "Error: Run hello has not ended: stop it first.\n"
+
+
+@pytest.mark.parametrize(("replicas", "wanted"), [("3", 3), ("0", 0), ("1..4", 1)])
+def test_scales_a_run(cli: Cli, api: FakeApi, replicas: str, wanted: int) -> None:
+    api.add_run("hello")
+
+    done = cli("scale", "hello", replicas)
+
+    assert done.code == 0
+    assert api.bodies("POST", "/scale") == [{"replicas": replicas}]
+    assert api.runs["hello"].data["replicas_wanted"] == wanted
+
+
+@pytest.mark.parametrize("replicas", ["4..1", "1..", "x", "..", "9" * 40, "1;id", ""])
+def test_says_what_replicas_may_be(cli: Cli, api: FakeApi, replicas: str) -> None:
+    api.add_run("hello")
+
+    done = cli("scale", "hello", replicas)
+
+    assert done.code == 1
+    assert "replicas" in done.err
+
+
+def test_lists_events_oldest_first(cli: Cli, api: FakeApi) -> None:
+    one = {"at": "2030-01-01T10:00:00Z", "kind": "run", "run": "hello", "replica": None,
+           "old": None, "new": "submitted", "reason": "", "actor": "admin"}  # fmt: skip
+    two = {"at": "2030-01-01T10:00:01Z", "kind": "replica", "run": "hello", "replica": 0,
+           "old": "pending", "new": "failed", "reason": "no offer", "actor": ""}  # fmt: skip
+    api.events = [two, one]
+
+    assert cli("events", "hello").out.splitlines() == [
+        " TIME                 OBJECT           FROM     TO         REASON    ACTOR",
+        " 2030-01-01 10:00:00  run hello                 submitted            admin",
+        " 2030-01-01 10:00:01  hello replica 0  pending  failed     no offer",
+    ]
+    assert json.loads(cli("events", "--json").out) == [one, two]
+
+
+def test_lists_offers(cli: Cli, api: FakeApi) -> None:
+    api.offers = [local_offer(), local_offer(backend="aws", availability="no quota")]
+
+    done = cli("offer", "--gpu", "A100:2", "-b", "aws", "-b", "gcp", "--max-price", "2")
+
+    assert done.last_line == " Shown 2 of 2 offers, $0 max"
+    assert done.out.splitlines()[2].endswith("$0     no quota")
+    assert api.seen[0].query == {
+        "limit": ["50"], "gpu": ["A100:2"], "backend": ["aws", "gcp"], "max_price": ["2.0"],
+    }  # fmt: skip
+    assert json.loads(cli("offer", "--json").out) == api.offers
+
+
+def test_prints_a_new_token_alone(cli: Cli, api: FakeApi) -> None:
+    done = cli("token", "create", "ci; rm -rf /", "--expires", "30d", "--run", "a", "--run", "b")
+
+    assert (done.code, done.out) == (0, "dsk_u_the-whole-token\n")
+    assert done.err == "Keep it: it is shown only now.\n"
+    assert api.bodies("POST", "/tokens") == [
+        {"name": "ci; rm -rf /", "scope": "call", "runs": ["a", "b"], "project": "main",
+         "expires_in_seconds": 30 * 86400}
+    ]  # fmt: skip
+
+
+def test_makes_a_token_for_all_projects_unless_one_is_named(cli: Cli, api: FakeApi) -> None:
+    cli("token", "create", "one")
+    cli("token", "create", "two", "--project", "main", "--scope", "call")
+
+    sent = [(body["scope"], body["project"]) for body in api.bodies("POST", "/tokens")]
+    assert sent == [("full", None), ("call", "main")]
+
+
+@pytest.mark.parametrize("duration", ["soon", "0", "-1d", "9" * 30])
+def test_refuses_an_expiry_that_is_no_duration(cli: Cli, duration: str) -> None:
+    done = cli("token", "create", "x", f"--expires={duration}")
+
+    assert done.code == 1
+    assert done.err.startswith("Error: --expires: ")
+
+
+def test_revokes_a_token_by_name_or_id(cli: Cli, api: FakeApi) -> None:
+    for name in ("a", "b"):
+        cli("token", "create", name)
+
+    assert cli("token", "revoke", "a").out == "Token a is revoked.\n"
+    assert cli("token", "revoke", "2").code == 0
+    assert api.tokens == []
+
+
+def test_asks_for_the_id_when_a_name_is_not_unique(cli: Cli, api: FakeApi) -> None:
+    for name in ("a", "a"):
+        cli("token", "create", name)
+
+    done = cli("token", "revoke", "a")
+
+    assert done.code == 1
+    assert "by its id (2, 1)" in done.err
+
+
+def test_lists_tokens(cli: Cli) -> None:
+    cli("token", "create", "ci")
+
+    assert "dsk_u_abcd…  full   all      all" in cli("token", "list").out
+    assert json.loads(cli("token", "list", "--json").out)[0]["name"] == "ci"
+
+
+def test_lists_gateways(cli: Cli, api: FakeApi) -> None:
+    api.gateways = [
+        {"name": "local", "backend": "local", "region": "local", "address": "127.0.0.1:8080",
+         "domain": "localhost", "default": True}
+    ]  # fmt: skip
+
+    assert cli("gateway", "list").out.splitlines() == [
+        " BACKEND  REGION  NAME   ADDRESS         DOMAIN     DEFAULT",
+        " local    local   local  127.0.0.1:8080  localhost  ✓",
+    ]
+
+
+HOSTILE = ["../x", "..", "a/b", "a b", "$(id)", "a;b", "é", "a\n", "%2e", "x" * 200, "a?b=c", "-"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("command", ["logs", "stop", "delete", "events"])
+def test_never_sends_a_name_that_is_none(cli: Cli, api: FakeApi, command: str, name: str) -> None:
+    done = cli(command, "--", name)
+
+    assert done.code == 1
+    assert "is not a name" in done.err
+    assert api.seen == []
