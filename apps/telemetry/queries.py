@@ -7,7 +7,7 @@ newest line that was read misses nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -97,16 +97,14 @@ def scan(
     size = 0
     for chunk in _from(chunks.filter(pk__lte=newest), chunk_id):
         after = index if chunk.pk == chunk_id else -1
-        found += [line for line in _lines(chunk, wanted) if _index(line) > after]
+        found += _lines(chunk, wanted, after=after)
         size += chunk.size_bytes
         if len(found) >= limit or size >= PAGE_BYTES:
             return _cut(found, chunk, limit)
     return Reading(found, f"{max(newest, chunk_id)}-{END_OF_CHUNK}", complete=True)
 
 
-def tail(
-    *, run: Run, replica: int | None = None, grep: str = "", limit: int = 200
-) -> list[Line]:
+def tail(*, run: Run, replica: int | None = None, grep: str = "", limit: int = 200) -> list[Line]:
     """This function will return the newest `limit` lines that fit, oldest first."""
     wanted = Filter(replica=replica, grep=grep)
     found: list[Line] = []
@@ -148,10 +146,6 @@ def _place(cursor: str | None) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _index(line: Line) -> int:
-    return int(line.cursor.partition("-")[2])
-
-
 def _newest_id(run: Run) -> int:
     newest = LogChunk.objects.filter(run_id=run.pk).order_by("-id").values_list("pk", flat=True)
     return newest.first() or 0
@@ -185,16 +179,22 @@ def _backwards(chunks: QuerySet[LogChunk]) -> Iterator[LogChunk]:
         below = Q(pk__lt=page[-1].pk)
 
 
-def _lines(chunk: LogChunk, wanted: Filter) -> list[Line]:
-    texts = chunk.text.split("\n")
-    grep = _fold(wanted.grep)
-    return [
-        Line(time, chunk.replica_num, text, f"{chunk.pk}-{index}")
-        for index, (text, offset) in enumerate(zip(texts, chunk.offsets_ms, strict=True))
-        if not grep or grep in _fold(text)
-        if (time := chunk.first_at + timedelta(milliseconds=offset))
-        and (wanted.since is None or time >= wanted.since)
-    ]
+def _lines(chunk: LogChunk, wanted: Filter, *, after: int = -1) -> list[Line]:
+    """The wanted lines behind index `after`."""
+    texts, first_at, offsets = chunk.text.split("\n"), chunk.first_at, chunk.offsets_ms
+    found = []
+    for index in _matching(chunk.text, len(texts), wanted.grep):
+        time = first_at + timedelta(milliseconds=offsets[index])
+        if index > after and (wanted.since is None or time >= wanted.since):
+            found.append(Line(time, chunk.replica_num, texts[index], f"{chunk.pk}-{index}"))
+    return found
+
+
+def _matching(text: str, count: int, grep: str) -> Sequence[int]:
+    if not grep:
+        return range(count)
+    folded = _fold(grep)
+    return [index for index, line in enumerate(_fold(text).split(b"\n")) if folded in line]
 
 
 def _fold(text: str) -> bytes:
