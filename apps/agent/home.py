@@ -5,11 +5,13 @@ say that something happened · HOME/agent.pyz the program that shims run · BASE
 folder per workload · BASE/wheels/ pip.
 
 BASE is HOME, unless replicas get their own users and HOME lies below a folder that only its owner
-may pass (/root, a home with mode 0700): then it is a folder of /var/lib, named after HOME.
+may pass (/root, a home with mode 0700): then it is a folder of /var/lib, named after HOME. Once
+HOME is deleted, the next agent of this host stops and removes what is left there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -22,6 +24,7 @@ from pathlib import Path
 
 from apps.agent import build, files, procs, users
 
+OWNER = "owner.json"
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -135,13 +138,29 @@ def _make_fifo(path: Path) -> None:
         os.mkfifo(str(path), 0o600)
 
 
-def remember_base(home: Home) -> typing.Optional[str]:
-    """This function will return whose base it was until now where that was another home's.
+def claim(home: Home) -> None:
+    """This function will note whose base it is, for as long as this process lives and after."""
+    if home.base != home.root:
+        _lock(home.base / "lock")
+        owner = {"root": str(home.root), "home_id": home.home_id}
+        files.write_json(home.base / OWNER, owner)
 
-    A home that was deleted leaves its base in /var/lib behind, perhaps with living replicas.
-    """
-    mark = home.base / "home-id"
-    before = mark.read_text() if mark.exists() else None
-    if before != home.home_id:
-        files.write_text(mark, home.home_id)
-    return before if before not in (None, home.home_id) else None
+
+def abandoned(parent: Path = users.FALLBACK_BASE) -> typing.Iterator[Home]:
+    """This function will yield the bases whose home was deleted, perhaps with living replicas."""
+    if os.geteuid() != 0 or not parent.is_dir():
+        return
+    for base in sorted(parent.iterdir()):
+        owner = files.read_json(base / OWNER)
+        if owner is None:
+            continue
+        about = files.read_json(Path(owner["root"]) / "agent.json") or {}
+        if about.get("home_id") == owner["home_id"]:
+            continue
+        with contextlib.suppress(InUse):
+            yield Home(base, base, owner["home_id"], True, _lock(base / "lock"))
+
+
+def release(home: Home) -> None:
+    """This function will let go of the lock of a home or an abandoned base."""
+    os.close(home.lock)

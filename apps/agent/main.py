@@ -10,6 +10,7 @@ import typing
 from pathlib import Path
 
 from apps.agent import config as configuration
+from apps.agent import files
 from apps.agent import home as homes
 from apps.agent.agent import Agent, say
 
@@ -69,8 +70,13 @@ def _source(arguments: argparse.Namespace) -> configuration.Source:
 
 def serve(*, home: homes.Home, source: configuration.Source, stop: threading.Event) -> None:
     """This function will serve one configuration after the other until `stop` is set."""
-    if homes.remember_base(home) is not None:
-        _clear(home)
+    for left in homes.abandoned():
+        say(f"clearing {left.base}, whose home was deleted")
+        _clear(left)
+        homes.release(left)
+        if left.base != home.base:
+            files.remove_tree(left.base)
+    homes.claim(home)
     while not stop.is_set():
         config = _wait(home, source, stop)
         if config is None:

@@ -23,9 +23,9 @@ def private_home(stopped_agent: RunningAgent, place: Path) -> Iterator[RunningAg
     stopped_agent.start()
     yield stopped_agent
     stopped_agent.clean_up()
-    for base in users.FALLBACK_BASE.glob("*"):
-        if (base / "home-id").read_text() in (stopped_agent.home / "agent.json").read_text():
-            shutil.rmtree(base)
+    for owner in users.FALLBACK_BASE.glob("*/owner.json"):
+        if str(stopped_agent.home) in owner.read_text():
+            shutil.rmtree(owner.parent)
 
 
 def output_of(plane: ControlPlane, *commands: str) -> list[str]:
@@ -102,7 +102,7 @@ def test_stops_what_a_deleted_home_left_running(
     plane.assign(workload("pwd", SERVE))
     pid = plane.wait_for("w1", ready=True).pid or 0
     private_home.kill()
-    (private_home.home / "agent.json").unlink()
+    shutil.rmtree(private_home.home)
     plane.forget("w1")
 
     private_home.start()
