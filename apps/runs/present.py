@@ -22,7 +22,7 @@ WORDS = {
     ("run", states.SUBMITTED): "Submitted",
     ("run", states.PROVISIONING): "Getting replicas ready",
     ("run", states.RUNNING): "Serving",
-    ("run", states.IDLE): "Asleep: wakes on request",
+    ("run", states.IDLE): "Asleep, without a replica",
     ("run", states.UPDATING): "Rolling out a new version",
     ("run", states.STOPPING): "Stopping",
     ("run", states.STOPPED): "Stopped",

@@ -28,7 +28,7 @@ const highlighting = HighlightStyle.define([
 const theme = EditorView.theme({
   "&": { height: "100%", fontSize: "13px", backgroundColor: "transparent", color: "inherit" },
   "&.cm-focused": { outline: "none" },
-  ".cm-scroller": { fontFamily: "var(--font-mono)", lineHeight: "1.6", overflow: "auto" },
+  ".cm-scroller": { fontFamily: "var(--font-mono)", fontVariantLigatures: "none", lineHeight: "1.6", overflow: "auto" },
   ".cm-content": { padding: "12px 0", caretColor: "var(--tblr-primary)" },
   ".cm-gutters": { backgroundColor: "transparent", border: "none", color: "var(--text-faint)" },
   ".cm-activeLine, .cm-activeLineGutter": { backgroundColor: "var(--code-line)" },

@@ -25,7 +25,7 @@ STATES: dict[str, tuple[str, str, str, str]] = {
     "submitted": ("blue", "", "submitted", "accepted, about to start"),
     "provisioning": ("blue", "", "provisioning", "getting a place to run"),
     "running": ("green", "circle-check-filled", "running", "takes requests"),
-    "idle": ("grey", "moon", "idle", "asleep, wakes on request"),
+    "idle": ("grey", "moon", "idle", "asleep, it has no replica"),
     "updating": ("blue", "", "updating", "rolling out a new version"),
     "stopping": ("blue", "", "stopping", "finishing requests in flight"),
     "stopped": ("grey", "player-stop-filled", "stopped", "ended as asked"),
