@@ -22,6 +22,12 @@ app.conf.beat_schedule = {
         "schedule": 1.0,
         "options": {"expires": 5, "ignore_result": True},
     },
+    # A workload cannot make its replica due, since that is a later stage's row.
+    "catch-up": {
+        "task": "apps.runs.tasks.catch_up",
+        "schedule": 3.0,
+        "options": {"expires": 5, "ignore_result": True},
+    },
     # Catches what a lost hint left unpublished; it writes nothing when nothing differs.
     "publish": {
         "task": "apps.routing.tasks.publish_all",

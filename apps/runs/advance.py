@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from apps.backends.base import Offer
 from apps.core import sweep
@@ -22,7 +23,7 @@ from apps.instances import states as machines
 from apps.instances.models import Workload
 from apps.offers import queries as offers
 from apps.runs import decide, orders, states
-from apps.runs.models import Replica
+from apps.runs.models import Replica, Run
 from apps.specs.service import ServiceSpec
 
 SOON = timedelta(seconds=5)
@@ -82,7 +83,9 @@ def _write(
         for r in replicas
         if (step := steps[r.pk]).to is not None
     ]
-    transition_all(changes, at=at)
+    changed = [row.run_id for row in transition_all(changes, at=at) if isinstance(row, Replica)]
+    # Should the hint to the run be lost, the sweep finds it.
+    Run.objects.filter(pk__in=changed, next_check_at__isnull=False).update(next_check_at=at)
     waiting = [r for r in replicas if steps[r.pk].to is None and not steps[r.pk].place]
     for replica in waiting:
         replica.next_check_at = steps[replica.pk].look_at or at + decide.CALM
@@ -168,6 +171,18 @@ def _place_on(replica: Replica, found: offers.Found, offer: Offer, *, at: dateti
             started_at=at,
             next_check_at=at + SOON,
         )
+
+
+def overtaken() -> list[UUID]:
+    """This function will return replicas whose workloads went on without them: a hint was lost."""
+    unfinished = Replica.objects.exclude(state__in=states.REPLICA.final)
+    early = [states.PROVISIONING, states.STARTING]
+    behind = (
+        Q(workload__state=machines.EXITED)
+        | Q(state=states.RUNNING, workload__ready=False)
+        | Q(state__in=[*early, states.UNHEALTHY], workload__ready=True)
+    )
+    return list(unfinished.filter(behind).values_list("pk", flat=True)[: 10 * sweep.BATCH])
 
 
 def replicas_of_workloads(workload_ids: Iterable[UUID]) -> list[UUID]:

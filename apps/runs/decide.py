@@ -229,7 +229,8 @@ class Timing:
     stop_duration: timedelta
 
 
-# A running replica is looked at by the minute, only to catch what a lost hint would have told.
+# A replica at rest is looked at by the minute, one that is on its way somewhere every 5 s: that is
+# what a lost hint costs.
 CALM = timedelta(seconds=60)
 BUSY = timedelta(seconds=5)
 
@@ -267,7 +268,7 @@ def _draining(workload: WorkloadFacts, timing: Timing, at: datetime) -> Step:
     over = timing.state_at + timing.stop_duration
     if timing.drained_at is not None or at >= over:
         return Step(stop=not workload.asked_to_stop, look_at=at + BUSY)
-    return Step(look_at=over)
+    return Step(look_at=min(over, at + BUSY))
 
 
 def _starting(state: str, workload: WorkloadFacts, timing: Timing, at: datetime) -> Step:
@@ -276,9 +277,10 @@ def _starting(state: str, workload: WorkloadFacts, timing: Timing, at: datetime)
     if timing.deadline_at is not None and at >= timing.deadline_at:
         why = f": {workload.probe_message}" if workload.probe_message else ""
         return Step(states.FAILED, f"not ready within its deadline{why}", "error", stop=True)
+    soon = min(timing.deadline_at or at + BUSY, at + BUSY)
     if state == states.PROVISIONING and workload.state in ("pulling", "running"):
-        return Step(states.STARTING, look_at=timing.deadline_at)
-    return Step(look_at=timing.deadline_at)
+        return Step(states.STARTING, look_at=soon)
+    return Step(look_at=soon)
 
 
 def _serving(state: str, workload: WorkloadFacts, at: datetime) -> Step:

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from apps.runs import life
 from apps.runs.advance import advance as advance_replicas
-from apps.runs.advance import replicas_of_workloads, replicas_on_instances
+from apps.runs.advance import overtaken, replicas_of_workloads, replicas_on_instances
 from apps.runs.models import Replica
 
 
@@ -36,3 +36,8 @@ def advance_of_workloads(*, ids: list[str], **_: Any) -> None:
 @shared_task
 def advance_on_instances(*, ids: list[str], **_: Any) -> None:
     advance_replicas(ids=replicas_on_instances(UUID(pk) for pk in ids), at=timezone.now())
+
+
+@shared_task
+def catch_up(**_: Any) -> None:
+    advance_replicas(ids=overtaken(), at=timezone.now())

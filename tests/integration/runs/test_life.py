@@ -8,11 +8,12 @@ from django.utils import timezone
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.agent import wire
+from apps.core import wake
 from apps.core.models import Event
 from apps.gateways.models import Gateway
 from apps.instances.models import Instance, Workload
 from apps.routing import services as routing
-from apps.runs import life, services, states
+from apps.runs import advance, life, services, states
 from apps.runs.models import Replica, Run
 from apps.runs.requests import PlanRequest
 from gateway import schema
@@ -39,7 +40,7 @@ def applied(gateway: Gateway, **draining: int) -> None:
     status = schema.Status(boot_id="b", applied=gateway.revision, draining=draining)
     gone = routing.take_status(gateway=gateway, status=status, at=timezone.now())
     for pk in gone:
-        services.wake.transitioned("replica", "drained", [pk])
+        wake.transitioned("replica", "drained", [pk])
 
 
 def test_gives_a_submitted_run_a_place_on_this_host(submitted: Run) -> None:
@@ -195,3 +196,14 @@ def test_reconciling_again_changes_nothing(submitted: Run, agent: FakeAgent) -> 
         life.reconcile(ids=[submitted.pk], at=timezone.now())
 
     assert (Event.objects.count(), Replica.objects.count()) == (before, 1)
+
+
+def test_catches_up_with_a_workload_whose_hint_was_lost(submitted: Run, agent: FakeAgent) -> None:
+    agent.sync()
+    Workload.objects.update(state="running", ready=True, address="127.0.0.1:1")
+
+    advance.advance(ids=advance.overtaken(), at=timezone.now())
+
+    submitted.refresh_from_db()
+    assert submitted.state == states.RUNNING
+    assert advance.overtaken() == []
