@@ -14,9 +14,11 @@ import threading
 import time
 from pathlib import Path
 
-from apps.agent import files, interpreters, output, ports, wire
+from apps.agent import docker, files, interpreters, output, ports, wire
 from apps.agent.client import Client, Pauses, Refused, ServerAway
 from apps.agent.config import Config
+from apps.agent.docker import Docker
+from apps.agent.engine import Engine, EngineAway, EngineRefused
 from apps.agent.executor import Check, Executor, PrepareFailed
 from apps.agent.home import Home
 from apps.agent.process import Host, Process
@@ -56,6 +58,7 @@ class Agent:
         self._changed = threading.Event()
         self._written = threading.Event()
         self._said = ""
+        self._engine = Engine()
         self._revision = -1
         self._host = Host(
             home=home,
@@ -84,6 +87,18 @@ class Agent:
                     files.remove_tree(self.home.folder(workload_id))
                     continue
             self._add(spec)
+        self._sweep_containers()
+
+    def _sweep_containers(self) -> None:
+        """Remove containers of this home that nobody knows; without an engine there are none."""
+        with contextlib.suppress(EngineAway, EngineRefused):
+            for name in docker.sweep(
+                self._engine,
+                home_id=self.home.home_id,
+                base=str(self.home.base),
+                known=self.workloads,
+            ):
+                say(f"removed the container of {name}, which nobody knows")
 
     def _add(self, spec: wire.WorkloadSpec) -> None:
         try:
@@ -96,13 +111,28 @@ class Agent:
             folder=folder,
             executor=self._executor(spec, folder),
             on_change=self._changed.set,
+            forwarded=spec.executor == "docker",
         )
         self.workloads[spec.id] = workload
         workload.begin()
         self._shipments[spec.id] = Shipment(spec.id, folder)
 
     def _executor(self, spec: wire.WorkloadSpec, folder: Path) -> Executor:
-        return Process(spec=spec, folder=folder, host=self._host)
+        if spec.executor != "docker":
+            return Process(spec=spec, folder=folder, host=self._host)
+        return Docker(
+            spec=spec,
+            folder=folder,
+            host=self._host,
+            engine=self._engine,
+            on_event=lambda: self._heard(spec.id),
+        )
+
+    def _heard(self, workload_id: str) -> None:
+        workload = self.workloads.get(workload_id)
+        if workload is not None:
+            workload.wake()
+        self._written.set()
 
     def apply(self, assignment: wire.Assignment) -> None:
         """This function will make what is into what should be; called again it changes nothing."""
@@ -257,10 +287,7 @@ class Agent:
         while not self._closing.is_set():
             *names, rest = (rest + os.read(fifo, 4096)).split(b"\n")
             for name in set(names):
-                workload = self.workloads.get(name.decode("ascii", "replace"))
-                if workload is not None:
-                    workload.wake()
-            self._written.set()
+                self._heard(name.decode("ascii", "replace"))
         os.close(fifo)
 
     def _look_around(self) -> None:

@@ -81,6 +81,10 @@ class Executor(typing.Protocol):
         """This function will begin to stop it: kindly, then by force after `seconds`."""
         ...
 
+    def release(self) -> None:
+        """This function will give back what an ended workload holds; its files stay."""
+        ...
+
     def remove(self) -> None:
         """This function will leave nothing behind but the output."""
         ...

@@ -263,6 +263,9 @@ class Process:
         if state is not None and self._shim_lives(state):
             procs.signal_all([state["shim_pid"]], 15)
 
+    def release(self) -> None:
+        """There is nothing to give back: the shim has left nothing but the files."""
+
     def remove(self) -> None:
         state = self._state()
         if state is not None and self._shim_lives(state):

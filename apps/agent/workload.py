@@ -106,6 +106,7 @@ class Workload:
     def _live(self) -> None:
         if self.record.get("exit"):
             self._say_exit()
+            self.executor.release()
             return
         if not self.executor.sight().started_at and not self._prepared():
             return
@@ -244,6 +245,7 @@ class Workload:
         }
         self._note(exit=exit_)
         self._say_exit()
+        self.executor.release()
 
     def _reason(self, end: End) -> tuple[str, str]:
         asked = self.record.get("stop_reason")

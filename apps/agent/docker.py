@@ -1,0 +1,471 @@
+"""Runs a workload as a container of the engine on this host.
+
+The container is named after the workload and labelled with it, so it is found again after anything;
+FOLDER/docker.json keeps what the engine does not. Its output is followed into FOLDER/output. Its
+port is published on 127.0.0.1, on a port that the engine picks, so replicas never collide.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import posixpath
+import re
+import threading
+import time
+import typing
+from pathlib import Path
+
+from apps.agent import docker_files, files, procs, unpack, wire
+from apps.agent.docker_output import Follower
+from apps.agent.engine import Engine, EngineAway, EngineRefused, plain, reference, registry_auth
+from apps.agent.executor import (
+    Check,
+    End,
+    Place,
+    PrepareFailed,
+    Say,
+    Sighting,
+    how_it_ended,
+)
+from apps.agent.process import Host, command
+
+FACTS = "docker.json"
+WORKLOAD_LABEL, HOME_LABEL, BASE_LABEL = "dstack.workload", "dstack.home", "dstack.base"
+UPLOAD_FOLDER = "/workflow"
+# Names that are not of this form would become part of a call to the engine.
+IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,400}")
+SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh")
+# The first process of a container ignores SIGTERM unless it has a handler, and a shell that waits
+# for a server has none. This one passes it on to all and waits until all have ended.
+STOPPABLE = """\
+trap 'asked=1; [ $$ -eq 1 ] && kill -TERM -1 2>/dev/null' TERM
+"$0" -c "$1" &
+child=$!
+wait $child; code=$?
+if [ -n "$asked" ]; then
+  wait $child 2>/dev/null; code=$?
+  while [ $$ -eq 1 ] && kill -0 -1 2>/dev/null; do sleep 0.1; done
+fi
+exit $code
+"""
+# Between attempts while the engine is away: it may be restarting.
+PAUSE_SECONDS = 0.5
+# The engine may keep the output stream open a moment longer than the container lives.
+LAST_OUTPUT_SECONDS = 10.0
+# The engine keeps this much of the output for an agent that is away.
+KEPT_OUTPUT = {"max-size": "50m", "max-file": "2"}
+ENGINE_RESTARTED = "the container engine was stopped, and the container with it"
+NANO = 1_000_000_000
+MIB = 1024 * 1024
+
+
+class Docker:
+    def __init__(
+        self,
+        *,
+        spec: wire.WorkloadSpec,
+        folder: Path,
+        host: Host,
+        engine: Engine,
+        on_event: typing.Callable[[], None],
+    ) -> None:
+        self.spec = spec
+        self.folder = folder
+        self.host = host
+        self.engine = engine
+        self.on_event = on_event
+        self.output = folder / "output"
+        self.name = f"dstack-{spec.id}"
+        self.facts = files.read_json(folder / FACTS) or {}
+        self._end: typing.Optional[End] = None
+        self._address: typing.Optional[str] = None
+        self._adopted = False
+        self._asked = False
+        self._output_done = threading.Event()
+
+    def prepare(self, *, say: Say, check: Check) -> list[str]:
+        if not self.spec.image:
+            raise PrepareFailed("there is no image to run: give `image`")
+        if not IMAGE.fullmatch(self.spec.image) or ".." in self.spec.image:
+            raise PrepareFailed(f"{self.spec.image!r} is not the name of an image")
+        try:
+            image = self._image(say, check)
+            self.remove()
+            self._fetch(say, check)
+            say("creating container")
+            self._create(image)
+        except EngineAway as error:
+            raise PrepareFailed(str(error)) from error
+        except EngineRefused as error:
+            raise PrepareFailed(f"the container engine refused: {plain(str(error))}") from error
+        return []
+
+    def _note(self, **facts: typing.Any) -> None:
+        self.facts = {**self.facts, **facts}
+        files.write_json(self.folder / FACTS, self.facts)
+
+    def _image(self, say: Say, check: Check) -> dict[str, typing.Any]:
+        """What the engine knows of the image; it is pulled unless it is there."""
+        assert self.spec.image is not None
+        try:
+            return self._inspect_image()
+        except EngineRefused as error:
+            if error.status != 404:
+                raise
+        say("pulling image")
+        self._pull(say, check)
+        return self._inspect_image()
+
+    def _inspect_image(self) -> dict[str, typing.Any]:
+        found: dict[str, typing.Any] = self.engine.call("GET", f"/images/{self.spec.image}/json")
+        return found
+
+    def _pull(self, say: Say, check: Check) -> None:
+        image = self.spec.image or ""
+        name, tag = reference(image)
+        query = {"fromImage": name, **({"tag": tag} if tag else {})}
+        auth = registry_auth(image, self.spec.registry_username, self.spec.registry_password)
+        progress = Progress()
+        try:
+            with self.engine.stream("POST", "/images/create", query=query, headers=auth) as pieces:
+                for step in json_lines(pieces):
+                    check()
+                    if "error" in step:
+                        raise PrepareFailed(cannot_pull(image, step["error"]))
+                    said = progress.note(step)
+                    if said:
+                        say(said)
+        except EngineRefused as error:
+            raise PrepareFailed(cannot_pull(image, str(error))) from error
+
+    def _fetch(self, say: Say, check: Check) -> None:
+        work = self.folder / "work"
+        files.remove_tree(work)
+        if self.spec.upload_hash is None:
+            return
+        say("fetching files")
+        archive = self.folder / "upload.tar.gz"
+        try:
+            self.host.fetch(self.spec.upload_hash, archive, check)
+            say("unpacking files")
+            work.mkdir(mode=0o700)
+            limit = self.spec.upload_limit_bytes
+            unpack.unpack(archive=archive, folder=work, limit_bytes=limit, check=check)
+        except unpack.Refused as error:
+            raise PrepareFailed(str(error)) from error
+        finally:
+            if archive.exists():
+                archive.unlink()
+
+    def _create(self, image: dict[str, typing.Any]) -> None:
+        body = self._body(image.get("Config") or {})
+        made = self.engine.call("POST", "/containers/create", query={"name": self.name}, body=body)
+        self._note(container=made["Id"])
+        work = self.folder / "work"
+        if work.is_dir():
+            owner = self.spec.user or (image.get("Config") or {}).get("User") or ""
+            data = docker_files.packed(work, name=UPLOAD_FOLDER.lstrip("/"), owner=owner)
+            path = f"/containers/{made['Id']}/archive"
+            self.engine.send(path, query={"path": "/"}, data=data)
+            files.remove_tree(work)
+
+    def _body(self, image: dict[str, typing.Any]) -> dict[str, typing.Any]:
+        port = f"{self.spec.container_port}/tcp"
+        body: dict[str, typing.Any] = {
+            "Image": self.spec.image,
+            "Env": [f"{k}={v}" for k, v in {**self.spec.env, "PORT": port[:-4]}.items()],
+            "Labels": {
+                WORKLOAD_LABEL: self.spec.id,
+                HOME_LABEL: self.host.home.home_id,
+                BASE_LABEL: str(self.host.home.base),
+            },
+            "ExposedPorts": {port: {}},
+            "User": self.spec.user or image.get("User") or "",
+            "WorkingDir": self._working_dir(image),
+            "HostConfig": self._host_config(port),
+        }
+        if self.spec.entrypoint is not None or self.spec.commands:
+            # The image's own entrypoint would take the command for its arguments.
+            body["Entrypoint"] = self._command()
+            body["Cmd"] = []
+        return body
+
+    def _command(self) -> list[str]:
+        argv = command(self.spec)
+        shell = posixpath.basename(self.spec.shell)
+        if self.spec.entrypoint is None and shell in SHELLS:
+            return [self.spec.shell, "-c", STOPPABLE, self.spec.shell, argv[2]]
+        return argv
+
+    def _working_dir(self, image: dict[str, typing.Any]) -> str:
+        own = UPLOAD_FOLDER if self.spec.upload_hash else image.get("WorkingDir") or "/"
+        return posixpath.normpath(posixpath.join(own, self.spec.working_dir or "."))
+
+    def _host_config(self, port: str) -> dict[str, typing.Any]:
+        config: dict[str, typing.Any] = {
+            "PortBindings": {port: [{"HostIp": "127.0.0.1", "HostPort": ""}]},
+            "Privileged": self.spec.privileged,
+            "LogConfig": {"Type": "json-file", "Config": KEPT_OUTPUT},
+        }
+        if self.spec.memory_limit_mib is not None:
+            # The same for both means: no swap besides.
+            config["Memory"] = config["MemorySwap"] = self.spec.memory_limit_mib * MIB
+        if self.spec.cpu_limit is not None:
+            config["NanoCpus"] = int(self.spec.cpu_limit * NANO)
+        if self.spec.shm_size_mib is not None:
+            config["ShmSize"] = self.spec.shm_size_mib * MIB
+        if self.spec.gpu_indices:
+            ids = [str(index) for index in self.spec.gpu_indices]
+            config["DeviceRequests"] = [
+                {"Driver": "nvidia", "DeviceIDs": ids, "Capabilities": [["gpu"]]}
+            ]
+        return config
+
+    def start(self) -> None:
+        self._note(boot_id=procs.boot_id(), started_at=time.time())
+        try:
+            self.engine.call("POST", f"/containers/{self.facts['container']}/start")
+        except (EngineAway, EngineRefused) as error:
+            self._note(started_at=None)
+            self.remove()
+            raise PrepareFailed(f"the container did not start: {plain(str(error))}") from error
+
+    def adopt(self) -> None:
+        self._adopted = True
+        for work in (self._follow, self._await_end):
+            name = f"{self.spec.id}-{work.__name__}"
+            threading.Thread(target=work, name=name, daemon=True).start()
+
+    def sight(self) -> Sighting:
+        started_at = self.facts.get("started_at")
+        if started_at is None:
+            return Sighting()
+        if not self._adopted and not self._was_started():
+            return Sighting()
+        return Sighting(started_at, self.facts.get("pid"), self._end)
+
+    def _was_started(self) -> bool:
+        """An agent may have died between noting the start and starting: then nothing ran yet."""
+        try:
+            return bool(self._inspect()["State"]["Status"] != "created")
+        except (EngineAway, EngineRefused):
+            return True
+
+    def _inspect(self) -> dict[str, typing.Any]:
+        path = f"/containers/{self.facts['container']}/json"
+        found: dict[str, typing.Any] = self.engine.call("GET", path)
+        return found
+
+    def place(self) -> Place:
+        if self._address is None:
+            self._address = self._published()
+        return Place(address=self._address)
+
+    def _published(self) -> typing.Optional[str]:
+        try:
+            about = self._inspect()
+        except (EngineAway, EngineRefused):
+            return None
+        if "pid" not in self.facts and about["State"].get("Pid"):
+            self._note(pid=about["State"]["Pid"])
+        ports = about["NetworkSettings"]["Ports"] or {}
+        published = ports.get(f"{self.spec.container_port}/tcp") or []
+        return f"127.0.0.1:{published[0]['HostPort']}" if published else None
+
+    def _follow(self) -> None:
+        """Write the output down until the container has ended, also through engine restarts."""
+        follower = Follower(self.output, max_bytes=self.host.max_output_bytes)
+        path = f"/containers/{self.facts['container']}/logs"
+        while not self._output_done.is_set():
+            query = {"follow": 1, "stdout": 1, "stderr": 1, "timestamps": 1}
+            try:
+                with self.engine.stream(
+                    "GET", path, query={**query, "since": follower.since}
+                ) as pieces:
+                    for piece in pieces:
+                        if follower.feed(piece):
+                            self.on_event()
+                if not self._is_running():
+                    break
+                self._output_done.wait(PAUSE_SECONDS)
+            except EngineAway:
+                follower.close()
+                follower = Follower(self.output, max_bytes=self.host.max_output_bytes)
+                self._output_done.wait(PAUSE_SECONDS)
+            except EngineRefused:
+                break
+        follower.close()
+        self._output_done.set()
+
+    def _is_running(self) -> bool:
+        try:
+            return bool(self._inspect()["State"]["Running"])
+        except EngineRefused:
+            return False
+
+    def _await_end(self) -> None:
+        """Wait for the container's end, then for its last output; then it counts as ended."""
+        broken = False
+        about = None
+        while about is None:
+            try:
+                self._wait()
+                about = self._inspect()
+            except EngineAway:
+                broken = True
+                time.sleep(PAUSE_SECONDS)
+            except EngineRefused as error:
+                if error.status == 404:
+                    break
+                time.sleep(PAUSE_SECONDS)
+        self._output_done.wait(LAST_OUTPUT_SECONDS)
+        self._output_done.set()
+        self._end = self._gone() if about is None else self._ended(about["State"], broken)
+        self.on_event()
+
+    def _wait(self) -> None:
+        path = f"/containers/{self.facts['container']}/wait"
+        with self.engine.stream("POST", path, query={"condition": "not-running"}) as pieces:
+            for _ in pieces:
+                pass
+
+    def _gone(self) -> End:
+        text = "its container was removed by somebody else"
+        return End(None, wire.REASON_HOST_STOPPED, text, time.time())
+
+    def _ended(self, state: dict[str, typing.Any], broken: bool) -> End:
+        code, at = int(state["ExitCode"]), time.time()
+        if self.facts.get("boot_id") != procs.boot_id():
+            return End(code, wire.REASON_HOST_STOPPED, "the host was restarted", at)
+        began = self.facts.get("stop_began_at")
+        if began is not None:
+            killed = self.facts.get("killed") and code == 137
+            took = f"killed: it did not stop within {at - began:.0f} s"
+            return End(code, wire.REASON_STOPPED, took if killed else "stopped", at)
+        if broken and code > 128:
+            return End(code, wire.REASON_HOST_STOPPED, ENGINE_RESTARTED, at)
+        reason, text = how_it_ended(
+            code=code,
+            signal=code - 128 if code > 128 else None,
+            seconds=at - self.facts["started_at"],
+            out_of_memory=bool(state.get("OOMKilled")),
+            memory_limit_mib=self.spec.memory_limit_mib,
+        )
+        return End(code, reason, text, at)
+
+    def stop(self, *, seconds: float) -> None:
+        if "stop_began_at" not in self.facts:
+            self._note(stop_began_at=time.time())
+        # Once is enough: to many programs a second one says not to finish what they do.
+        signal, self._asked = ("" if self._asked else self._stop_signal()), True
+        threading.Thread(target=self._stop, args=(seconds, signal), daemon=True).start()
+
+    def _stop(self, seconds: float, signal: str) -> None:
+        path = f"/containers/{self.facts['container']}/kill"
+        give_up_at = time.monotonic() + seconds
+        while self._end is None:
+            left = give_up_at - time.monotonic()
+            if left <= 0:
+                self._note(killed=True)
+                signal = "SIGKILL"
+            try:
+                if signal:
+                    self.engine.call("POST", path, query={"signal": signal})
+                if left <= 0:
+                    return
+            except EngineRefused:
+                return  # it is not running (409) or gone (404)
+            except EngineAway:
+                time.sleep(PAUSE_SECONDS)
+                continue
+            self._sleep_until(give_up_at)
+
+    def _sleep_until(self, give_up_at: float) -> None:
+        while self._end is None and time.monotonic() < give_up_at:
+            time.sleep(min(0.2, max(0.0, give_up_at - time.monotonic())))
+
+    def _stop_signal(self) -> str:
+        if self.spec.commands:
+            return "SIGTERM"  # the image's own signal is for the image's own command
+        try:
+            return str(self._inspect()["Config"].get("StopSignal") or "SIGTERM")
+        except (EngineAway, EngineRefused):
+            return "SIGTERM"
+
+    def release(self) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        try:
+            self.engine.call("DELETE", f"/containers/{self.name}", query={"force": 1, "v": 1})
+        except EngineAway:
+            return  # the next agent's sweep finds it by its label
+        except EngineRefused as error:
+            if error.status not in (404, 409):
+                raise
+        files.remove_tree(self.folder / "work")
+
+
+class Progress:
+    """Adds up what the engine tells of a pull: many layers, each with its own bytes."""
+
+    def __init__(self) -> None:
+        self._layers: dict[str, tuple[int, int]] = {}
+        self._said = ""
+
+    def note(self, step: dict[str, typing.Any]) -> typing.Optional[str]:
+        """This function will return what to tell, or None if that was told already."""
+        detail = step.get("progressDetail") or {}
+        if step.get("status") == "Downloading" and detail.get("total"):
+            self._layers[str(step.get("id"))] = (detail["current"], detail["total"])
+        done = sum(current for current, _ in self._layers.values())
+        total = sum(size for _, size in self._layers.values())
+        said = f"pulling image {_gigabytes(done)}/{_gigabytes(total)} GB" if total else ""
+        if said in ("", self._said):
+            return None
+        self._said = said
+        return said
+
+
+def _gigabytes(count: int) -> str:
+    # Rounded up, so that a small image does not stay at 0.0.
+    return f"{math.ceil(count / 1e8) / 10:.1f}"
+
+
+def json_lines(pieces: typing.Iterable[bytes]) -> typing.Iterator[dict[str, typing.Any]]:
+    """This function will yield the objects of a stream with one per line."""
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from (json.loads(line) for line in lines if line.strip())
+    if rest.strip():
+        yield json.loads(rest)
+
+
+def cannot_pull(image: str, message: str) -> str:
+    """This function will say why an image cannot be had."""
+    missing = ("not found", "does not exist", "manifest unknown", "access denied")
+    if any(words in message for words in missing):
+        return (
+            f"image {image} does not exist, or its registry wants `registry_auth` "
+            f"(the engine said: {message})"
+        )
+    return f"image {image} cannot be pulled: {message}"
+
+
+def sweep(engine: Engine, *, home_id: str, base: str, known: typing.Container[str]) -> list[str]:
+    """This function will remove this home's containers that belong to no known workload.
+
+    Returns the ids of their workloads. Raises EngineAway and EngineRefused.
+    """
+    filters = json.dumps({"label": [f"{BASE_LABEL}={base}"]})
+    listed = engine.call("GET", "/containers/json", query={"all": 1, "filters": filters})
+    removed = []
+    for container in listed:
+        labels = container["Labels"]
+        if labels.get(HOME_LABEL) == home_id and labels[WORKLOAD_LABEL] in known:
+            continue
+        engine.call("DELETE", f"/containers/{container['Id']}", query={"force": 1, "v": 1})
+        removed.append(labels[WORKLOAD_LABEL])
+    return removed

@@ -1,0 +1,231 @@
+"""A workload as a container of a real engine."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from apps.agent import wire
+from apps.agent.engine import Engine
+from tests.fakes.control_plane import ControlPlane
+from tests.integration.agent import running
+from tests.integration.agent.engines import IMAGE, SERVE, running_engine
+from tests.integration.agent.running import RunningAgent, archive, eventually
+
+
+@pytest.fixture(scope="module")
+def engine_address() -> Iterator[str]:
+    with running_engine() as address:
+        yield address
+
+
+@pytest.fixture
+def engine(engine_address: str) -> Engine:
+    return Engine(engine_address)
+
+
+@pytest.fixture
+def agent(stopped_agent: RunningAgent, engine_address: str) -> Iterator[RunningAgent]:
+    stopped_agent.env["DOCKER_HOST"] = engine_address
+    stopped_agent.start()
+    yield stopped_agent
+    stopped_agent.clean_up()
+
+
+def workload(*commands: str, **fields: Any) -> wire.WorkloadSpec:
+    return running.workload(*commands, **{"executor": "docker", "image": IMAGE, **fields})
+
+
+def get(address: str | None, path: str = "/") -> str:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def containers(engine: Engine) -> list[Any]:
+    found: list[Any] = engine.call("GET", "/containers/json", query={"all": 1})
+    return found
+
+
+def upload(plane: ControlPlane, content: dict[str, str]) -> str:
+    blob = archive(content)
+    name = hashlib.sha256(blob).hexdigest()
+    plane.blobs[name] = blob
+    return name
+
+
+def test_runs_three_replicas_on_one_container_port(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    blob = upload(plane, {"index.html": "from the upload"})
+    plane.assign(*[workload(SERVE, id=f"w{n}", upload_hash=blob) for n in range(3)])
+
+    addresses = [plane.wait_for(f"w{n}", ready=True).address for n in range(3)]
+
+    assert len(set(addresses)) == 3
+    assert [get(address) for address in addresses] == ["from the upload"] * 3
+
+
+def test_gives_environment_user_and_working_folder(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    blob = upload(plane, {"sub/file": "text"})
+    commands = ["echo $PORT $GREETING", "id -u", "pwd", "cat file", "touch mine"]
+    fields = {"env": {"GREETING": "hé"}, "user": "1234", "working_dir": "sub"}
+
+    plane.assign(workload(*commands, upload_hash=blob, container_port=7777, **fields))
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+    assert report.last_lines == ["7777 hé", "1234", "/workflow/sub", "text"]
+    assert report.exit_code == 0
+
+
+def test_runs_the_images_own_command(plane: ControlPlane, agent: RunningAgent) -> None:
+    plane.assign(workload())
+
+    assert plane.wait(lambda: plane.lines("w1")) == ["own command of the image"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"image": "no-such-image-anywhere:9"}, "image no-such-image-anywhere:9"),
+        ({"image": "../../version"}, "is not the name of an image"),
+        ({"image": None}, "there is no image to run"),
+        ({"commands": [], "entrypoint": "/no/such/program"}, "command not found: /no/such/program"),
+        ({"upload_hash": "0" * 64}, "the uploaded files cannot be fetched"),
+    ],
+)
+def test_says_why_a_container_cannot_start(
+    plane: ControlPlane, agent: RunningAgent, engine: Engine, fields: dict[str, Any], message: str
+) -> None:
+    plane.assign(dataclasses.replace(workload("true"), **fields))
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+
+    assert report.reason == wire.REASON_PREPARE_FAILED
+    assert message in report.message
+    assert containers(engine) == []
+
+
+def test_says_how_a_container_ended(
+    plane: ControlPlane, agent: RunningAgent, engine: Engine
+) -> None:
+    plane.assign(workload("seq 3", "exit 4"))
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+
+    assert (report.exit_code, report.reason) == (4, wire.REASON_EXITED)
+    assert report.last_lines == ["1", "2", "3"]
+    eventually(lambda: containers(engine) == [])
+
+
+def test_says_when_memory_ran_out(plane: ControlPlane, agent: RunningAgent) -> None:
+    plane.assign(workload("exec tail /dev/zero", memory_limit_mib=32))
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+
+    assert report.reason == wire.REASON_OUT_OF_MEMORY
+    assert "32 MiB" in report.message
+
+
+def test_passes_the_signal_on_to_everything_in_the_container(
+    plane: ControlPlane, agent: RunningAgent, engine: Engine
+) -> None:
+    child = "trap 'sleep 0.5; echo tidy; exit' TERM; echo up; while true; do sleep 0.1; done"
+    plane.assign(workload("true", f'sh -c "{child}"'))
+    plane.wait(lambda: "up" in plane.lines("w1"))
+
+    plane.ask_to_stop("w1", stop_seconds=10)
+
+    report = plane.wait_for("w1", state=wire.EXITED, seconds=8)
+    assert report.reason == wire.REASON_STOPPED
+    assert "tidy" in report.last_lines
+    eventually(lambda: containers(engine) == [])
+
+
+def test_kills_a_container_that_ignores_the_signal(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(workload("trap '' TERM; echo up; while true; do sleep 0.1; done"))
+    plane.wait(lambda: plane.lines("w1"))
+
+    plane.ask_to_stop("w1", stop_seconds=0.5)
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+    assert "did not stop within" in report.message
+
+
+def test_takes_up_its_containers_after_a_kill(
+    plane: ControlPlane, agent: RunningAgent, engine: Engine
+) -> None:
+    count = "for i in $(seq 400); do echo $i; usleep 5000; done"
+    plane.assign(workload(f"{count} & {SERVE}"))
+    before = plane.wait_for("w1", ready=True)
+    plane.wait(lambda: len(plane.lines("w1")) > 20)
+    agent.kill()
+    time.sleep(0.3)  # output comes while no agent listens
+    plane.reports.clear()
+
+    agent.start()
+
+    assert plane.wait_for("w1", ready=True).address == before.address
+    plane.wait(lambda: len(plane.lines("w1")) >= 400)
+    assert plane.lines("w1") == [str(n) for n in range(1, 401)]
+    assert len(containers(engine)) == 1
+
+
+def test_removes_containers_that_nobody_knows(
+    plane: ControlPlane, agent: RunningAgent, engine: Engine
+) -> None:
+    plane.assign(workload(SERVE))
+    plane.wait_for("w1", ready=True)
+    agent.kill()
+    for file in agent.folder("w1").glob("*.json"):
+        file.unlink()
+    plane.forget("w1")
+
+    agent.start()
+
+    eventually(lambda: containers(engine) == [])
+
+
+def test_stops_its_containers_when_it_is_told_to_stop(
+    plane: ControlPlane, agent: RunningAgent, engine: Engine
+) -> None:
+    plane.assign(workload(SERVE))
+    plane.wait_for("w1", ready=True)
+
+    code = agent.stop()
+
+    assert code == 0
+    assert containers(engine) == []
+    assert plane.wait_for("w1", state=wire.EXITED).reason == wire.REASON_HOST_STOPPED
+
+
+def test_is_not_ready_before_something_listens_in_the_container(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(workload("echo up; sleep 1; " + SERVE))
+    plane.wait(lambda: (r := plane.seen("w1")) and r.ready is False and r.address)
+
+    report = plane.wait_for("w1", ready=True)
+
+    assert report.started_at is not None and report.ready_at is not None
+    assert report.ready_at > report.started_at
+
+
+def test_says_that_no_engine_answers(plane: ControlPlane, stopped_agent: RunningAgent) -> None:
+    stopped_agent.env["DOCKER_HOST"] = "unix:///no/such/socket"
+    stopped_agent.start()
+
+    plane.assign(workload("true"))
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+    assert "no container engine answers at unix:///no/such/socket" in report.message
