@@ -117,9 +117,9 @@ def expiry(text: str | None, *, at: datetime) -> datetime | None:
 
 
 def _moment(text: str, *, at: datetime) -> datetime | None:
-    if match := re.fullmatch(r"([0-9]{1,6}) ?([mhdw])", text, re.ASCII):
-        return at + timedelta(**{UNITS[match[2]]: int(match[1])})
     try:
+        if match := re.fullmatch(r"([0-9]{1,6}) ?([mhdw])", text, re.ASCII):
+            return at + timedelta(**{UNITS[match[2]]: int(match[1])})
         when = datetime.fromisoformat(text)
         # An offset can push the first and last hours of the calendar out of it.
         return timezone.make_aware(when) if when.tzinfo is None else when.astimezone(at.tzinfo)
