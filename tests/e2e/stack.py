@@ -61,7 +61,7 @@ class Stack:
         return token
 
     def start(self) -> None:
-        log = (self.home.parent / f"{self.home.name}.log").open("a")
+        log = self.log.open("a")
         command = [sys.executable, str(ROOT / "manage.py"), "up"]
         self.process = subprocess.Popen(
             command, env=self.environ(), stdout=log, stderr=log, text=True, cwd=ROOT
@@ -76,17 +76,33 @@ class Stack:
         return "OpenAI API" in self.said().rpartition("--started--")[2] and answers(ready)
 
     def said(self) -> str:
-        log = self.home.parent / f"{self.home.name}.log"
-        return log.read_text() if log.exists() else ""
+        return self.log.read_text() if self.log.exists() else ""
 
     def stop(self, *, with_signal: int = signal.SIGTERM, seconds: float = 15.0) -> int:
         assert self.process is not None
         self.process.send_signal(with_signal)
         code = self.process.wait(seconds)
-        log = self.home.parent / f"{self.home.name}.log"
-        with log.open("a") as file:
-            file.write("--started--\n")
+        self._mark_end()
         return code
+
+    def kill(self) -> None:
+        """This function will end the supervisor as the machine's lack of memory would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self._mark_end()
+
+    def is_alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def _mark_end(self) -> None:
+        with self.log.open("a") as file:
+            file.write("--started--\n")
+
+    @property
+    def log(self) -> Path:
+        """What the supervisor printed, at this start and the ones before."""
+        return self.home.parent / f"{self.home.name}.log"
 
     def environ(self) -> dict[str, str]:
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}

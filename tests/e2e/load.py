@@ -1,0 +1,92 @@
+"""A constant load on one service, from a thread of its own: what was answered, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import httpx
+
+PER_SECOND = 50
+TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request: when it was sent (monotonic), how long it took, what came of it."""
+
+    at: float
+    seconds: float
+    status: int
+    body: str
+
+    @property
+    def is_good(self) -> bool:
+        return self.status == 200
+
+
+@dataclass
+class Load:
+    """Sends `PER_SECOND` requests a second, half of them on kept connections, until the end.
+
+    A slow answer delays no other request. Nothing is tried again; every other request is a POST,
+    which a proxy may not repeat either once it is sent.
+    """
+
+    url: str
+    headers: dict[str, str]
+    answers: list[Answer] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Load:
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._drive()), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        assert self._thread is not None
+        self._stop.set()
+        self._thread.join(TIMEOUT_SECONDS * 2)
+        assert not self._thread.is_alive()
+
+    @property
+    def failed(self) -> list[Answer]:
+        return [answer for answer in self.answers if not answer.is_good]
+
+    def good_since(self, at: float) -> int:
+        """This function will count the good answers to requests sent after `at`."""
+        return sum(1 for answer in list(self.answers) if answer.is_good and answer.at > at)
+
+    async def _drive(self) -> None:
+        once = httpx.Limits(max_keepalive_connections=0)
+        async with (
+            httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as kept,
+            httpx.AsyncClient(timeout=TIMEOUT_SECONDS, limits=once) as fresh,
+            asyncio.TaskGroup() as group,
+        ):
+            clients = (kept, kept, fresh, fresh)
+            begin = time.monotonic()
+            number = 0
+            while not self._stop.is_set():
+                method = ("GET", "POST")[number % 2]
+                group.create_task(self._send(clients[number % 4], method))
+                number += 1
+                await asyncio.sleep(begin + number / PER_SECOND - time.monotonic())
+
+    async def _send(self, client: httpx.AsyncClient, method: str) -> None:
+        at = time.monotonic()
+        try:
+            found = await client.request(method, self.url, headers=self.headers)
+            status, body = found.status_code, found.text
+        except httpx.HTTPError as error:
+            status, body = 0, repr(error)
+        self.answers.append(Answer(at, time.monotonic() - at, status, body))

@@ -1,0 +1,142 @@
+"""Whatever is killed with -9 comes back by itself, and the service goes on answering.
+
+The service is under a constant load of 50 requests a second while one process of the server dies.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import stack as stacks
+from tests.e2e.load import PER_SECOND, Load
+from tests.e2e.stack import Stack, eventually
+from tests.e2e.traces import processes_of
+
+WHO = Path(__file__).parent / "who"
+PARTS = (
+    ("web", "worker-control", "worker-outside", "beat")
+    + ("valkey", "postgres", "gateway", "agent")
+)  # fmt: skip
+BACK_SECONDS = 30.0
+# HAProxy carries the requests itself: without it there is a gap, which must stay short.
+LONGEST_GAP_SECONDS = 1.0
+
+# One server for all of the file, so one process of pytest-xdist.
+pytestmark = [pytest.mark.xdist_group("survives_kills"), pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    running = stacks.new(tmp_path_factory.mktemp("kills"))
+    publish(running, "who")
+    yield running
+    if running.is_alive():
+        running.stop()
+
+
+@pytest.fixture
+def load(stack: Stack) -> Iterator[Load]:
+    """The constant load, begun a moment ago, on a service that answered well so far."""
+    headers = {"Host": f"who.localhost:{stack.gateway_port}", **stack.bearer()}
+    with Load(f"http://127.0.0.1:{stack.gateway_port}/", headers) as running:
+        eventually(lambda: len(running.answers) > PER_SECOND, what="a second of load")
+        assert not running.failed
+        yield running
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_request_fails_and_new_runs_work_when_it_is_killed(
+    stack: Stack, load: Load, part: str
+) -> None:
+    replica, before = who_answers(stack), stack.children()
+
+    os.kill(before[part], signal.SIGKILL)
+
+    others_stay = {name: pid for name, pid in before.items() if name != part}
+    eventually(lambda: stack.children().get(part) not in (None, before[part]), seconds=BACK_SECONDS)
+    eventually(lambda: stacks.answers(f"{stack.url}/readyz"), seconds=BACK_SECONDS)
+    publish_and_stop(stack, f"after-{part}")
+    assert others_stay.items() <= stack.children().items()
+    assert not load.failed
+    assert who_answers(stack) == replica
+    assert the_run(stack) == ("running", [(0, "running")])
+
+
+def test_haproxy_is_back_within_a_second_when_it_is_killed(stack: Stack, load: Load) -> None:
+    replica, at = who_answers(stack), time.monotonic()
+
+    os.kill(haproxy(stack), signal.SIGKILL)
+
+    eventually(lambda: load.good_since(at + LONGEST_GAP_SECONDS) > PER_SECOND, seconds=BACK_SECONDS)
+    late = [answer for answer in load.failed if answer.at > at + LONGEST_GAP_SECONDS]
+    assert load.failed, "it was not HAProxy that was killed"
+    assert not late
+    publish_and_stop(stack, "after-haproxy")
+    assert who_answers(stack) == replica
+
+
+def test_the_next_start_takes_over_when_the_supervisor_is_killed(stack: Stack) -> None:
+    replica, before = who_answers(stack), processes_running(stack, "who.py")
+
+    stack.kill()
+    stack.start()
+
+    eventually(lambda: who_answers(stack), seconds=BACK_SECONDS)
+    publish_and_stop(stack, "after-the-supervisor")
+    assert who_answers(stack) == replica
+    assert the_run(stack) == ("running", [(0, "running")])
+    assert processes_running(stack, "who.py") == before
+
+
+def test_stops_with_all_it_started_and_comes_back_with_its_state(stack: Stack) -> None:
+    replica, token = who_answers(stack), stack.token
+    assert processes_running(stack, "who.py")
+
+    assert stack.stop() == 0
+    assert processes_of(stack.home) == []
+
+    stack.start()
+    eventually(lambda: who_answers(stack), seconds=BACK_SECONDS)
+    assert stack.token == token
+    assert who_answers(stack) != replica  # a new process for the one that was stopped
+    assert the_run(stack)[0] == "running"
+
+
+def publish(stack: Stack, name: str) -> None:
+    words = ("-f", "serve.dstack.yml", "-n", name, "-y", "-d")
+    said = stack.dstack("run", ".", *words, cwd=WHO)
+    assert f"Service is published at http://{name}.localhost:{stack.gateway_port}" in said
+
+
+def publish_and_stop(stack: Stack, name: str) -> None:
+    publish(stack, name)
+    assert stack.call(name, **stack.bearer()).json()["DSTACK_RUN_NAME"] == name
+    assert "Stopped" in stack.dstack("stop", name, "-y")
+    assert stack.call(name, **stack.bearer()).status_code == 404
+
+
+def who_answers(stack: Stack) -> Any:
+    """This function will return what the replica says of itself, or None while none answers."""
+    answer = stack.call("who", **stack.bearer())
+    return answer.json() if answer.status_code == 200 else None
+
+
+def the_run(stack: Stack) -> tuple[str, list[tuple[int, str]]]:
+    run = stack.api("GET", "/projects/main/runs/who")
+    return run["state"], [(replica["num"], replica["state"]) for replica in run["replicas"]]
+
+
+def haproxy(stack: Stack) -> int:
+    file = stack.home / "server" / "gateway" / "haproxy.pid"
+    return int(file.read_text().split()[0])
+
+
+def processes_running(stack: Stack, program: str) -> list[str]:
+    return sorted(line for line in processes_of(stack.home) if program in line)
