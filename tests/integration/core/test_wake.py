@@ -28,7 +28,7 @@ def test_costs_little_when_the_broker_is_away(settings: Settings) -> None:
 def test_tells_who_listens(redis_url: str) -> None:
     wake._redis.cache_clear()
     client = redis.Redis.from_url(redis_url)
-    subscription = client.pubsub()
+    subscription = client.pubsub()  # type: ignore[no-untyped-call]
     subscription.subscribe("dstack:run:1")
     subscription.get_message(timeout=5)
 
