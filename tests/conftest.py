@@ -21,6 +21,12 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 
 @pytest.fixture(scope="session")
+def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
+    """Leave the test database to the private server, which is thrown away as a whole."""
+    return servers.is_private("DATABASE_URL") or bool(request.config.getvalue("reuse_db"))
+
+
+@pytest.fixture(scope="session")
 def redis_server() -> str:
     """The URL of this test process's Valkey, started with the first test that asks for it."""
     servers.need_valkey()

@@ -48,9 +48,13 @@ class Servers:
     def valkey(self) -> Valkey:
         return Valkey(folder=self.folder / "valkey", sockets=self.folder)
 
+    def is_private(self, variable: str) -> bool:
+        """This function will tell whether the address in `variable` is one of these servers."""
+        return os.environ[variable] in {self.postgres.url(), self.valkey.url()}
+
     def need_postgres(self) -> None:
         """This function will start PostgreSQL unless it runs or is the user's own."""
-        if os.environ["DATABASE_URL"] != self.postgres.url() or "postgres" in self.running:
+        if not self.is_private("DATABASE_URL") or "postgres" in self.running:
             return
         self.postgres.prepare()
         self._start("postgres", self.postgres.argv(), self.postgres.is_ready)
@@ -58,7 +62,7 @@ class Servers:
 
     def need_valkey(self) -> None:
         """This function will start Valkey unless it runs or is the user's own."""
-        if os.environ["REDIS_URL"] != self.valkey.url() or "valkey" in self.running:
+        if not self.is_private("REDIS_URL") or "valkey" in self.running:
             return
         self.valkey.prepare()
         self._start("valkey", self.valkey.argv(), self.valkey.is_ready)

@@ -6,6 +6,7 @@ server's secrets may be in its environment; the gateway needs its own token and 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -210,8 +211,9 @@ def common_env(plan: Plan) -> dict[str, str]:
         # glibc gives each thread a heap of its own, which a small server pays for in megabytes.
         "MALLOC_ARENA_MAX": "2",
     }
-    if plan.python_path:
-        env["PYTHONPATH"] = plan.python_path
+    paths = [plan.python_path, plan.environ.get("PYTHONPATH", "")]
+    if any(paths):
+        env["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return env
 
 

@@ -13,6 +13,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 NAMELESS_ID = 61234  # in no user database
 PATHS = os.pathsep.join((str(ROOT), sysconfig.get_path("purelib")))
+# Started by root a program may lie anywhere, started by itself it may not.
+PROBE = """
+import subprocess, sys
+again = [sys.executable, "-c", "import dstack_web.embedded.up, django, celery, redis, pydantic"]
+sys.exit(subprocess.run(again).returncode)
+"""
+# Where the virtual environment's Python lies below a folder that only root may pass.
+READING = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
@@ -26,24 +34,15 @@ def env_of(home: Path) -> dict[str, str]:
 
 
 def python(home: Path) -> list[str]:
-    """This function will return the words that run Python as a user without a name.
-
-    The virtual environment's own Python may lie where only root may go, so another one of the
-    same version will do; without one the test is skipped.
-    """
+    """This function will return the words that run Python as a user without a name."""
     become = ["setpriv", f"--reuid={NAMELESS_ID}", f"--regid={NAMELESS_ID}", "--clear-groups"]
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    for program in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
+    for words in ([*become, sys.executable], [*become, *READING, sys.executable]):
         probe = subprocess.run(
-            [*become, program, "-c", "import dstack_web.embedded.up, pydantic"],
-            env=env_of(home),
-            cwd="/",
-            capture_output=True,
-            timeout=30,
+            [*words, "-c", PROBE], env=env_of(home), cwd="/", capture_output=True, timeout=30
         )
         if probe.returncode == 0:
-            return [*become, program]
-    pytest.skip(f"no {version} and checkout that another user than root may read")
+            return words
+    pytest.skip("this checkout lies where no other user than root may read it")
 
 
 def give(folder: Path) -> None:

@@ -31,7 +31,7 @@ BANNER = re.compile(
     r"\(or http://localhost:\1/services/main/<run name>/\)\n"
     r"  OpenAI API  http://localhost:\1/v1\n"
 )
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("embedded-up")]
+pytestmark = pytest.mark.timeout(180)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
