@@ -86,6 +86,9 @@ class _Sink(io.RawIOBase):
         return True
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
+        if self.size_bytes > self._limit_bytes:
+            # What tar and gzip still hold when they are thrown away may go nowhere.
+            return len(data)
         self.size_bytes += len(data)
         if self.size_bytes > self._limit_bytes:
             raise _Full

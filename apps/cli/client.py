@@ -134,6 +134,8 @@ class Client:
             problems = [_problem(detail) for detail in error.get("details") or []]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._stranger(response) from error
+        if response.status_code == 503:
+            raise Unreachable(clean(message))
         if response.status_code == 401:
             message += " Save a valid token with: dstack config --url URL --project P --token T."
         raise Refused(clean(message), status=response.status_code, code=code, problems=problems)

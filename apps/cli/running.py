@@ -131,7 +131,7 @@ def _question(plan: Plan) -> str:
 def _explained(refusal: Refused, configuration: Configuration) -> CliError:
     if refusal.status == 409:
         return CliError(f"{refusal.message} Run the command again.")
-    if not refusal.problems:
+    if not any(problem.line for problem in refusal.problems):
         return refusal
     lines = in_file(configuration.name, refusal.problems)
     if len(lines) == 1:

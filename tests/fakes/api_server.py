@@ -11,172 +11,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from apps.specs import parse
 from apps.specs.errors import SpecError
-
-Json = dict[str, Any]
-TOKEN = "dsk_u_" + "a" * 33
-FINAL = ("stopped", "failed")
-CREATED = "2020-01-01T00:00:00Z"
-
-
-class ApiError(Exception):
-    """An answer that is an error of the API."""
-
-    def __init__(self, status: int, code: str, message: str, details: list[Json] | None = None):
-        super().__init__(message)
-        self.status = status
-        self.body = {"error": {"code": code, "message": message, "details": details or []}}
-
-
-@dataclass
-class FakeRun:
-    """A run's JSON, the states it is still going to take, and its log."""
-
-    data: Json
-    steps: list[Json] = field(default_factory=list)
-    lines: list[Json] = field(default_factory=list)
-
-    @property
-    def has_ended(self) -> bool:
-        return self.data["state"] in FINAL
-
-    def log(self, *texts: str, replica: int = 0) -> None:
-        for text in texts:
-            cursor = str(len(self.lines) + 1)
-            self.lines.append({"time": CREATED, "replica": replica, "text": text, "cursor": cursor})
-
-
-@dataclass
-class Seen:
-    """A request that came."""
-
-    method: str
-    path: str
-    query: dict[str, list[str]]
-    body: Any
-
-
-@dataclass
-class FakeApi:
-    """The server's state; tests arrange it and look at `seen`."""
-
-    url: str = ""
-    page: int = 50
-    upload_limit_bytes: int = 512 * 2**20
-    # Answers instead of any route, for one request each.
-    interruptions: list[Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=list)
-    # How many log lines a connection brings before it breaks.
-    break_logs_after: int | None = None
-    plan_changes: Json = field(default_factory=dict)
-    steps: list[Json] = field(default_factory=lambda: [replica_step("running")])
-    first_lines: list[str] = field(default_factory=list)
-    runs: dict[str, FakeRun] = field(default_factory=dict)
-    uploads: dict[str, bytes] = field(default_factory=dict)
-    tokens: list[Json] = field(default_factory=list)
-    events: list[Json] = field(default_factory=list)
-    gateways: list[Json] = field(default_factory=list)
-    offers: list[Json] = field(default_factory=lambda: [local_offer()])
-    seen: list[Seen] = field(default_factory=list)
-
-    def add_run(self, name: str, state: str = "running", **changes: Any) -> FakeRun:
-        run = FakeRun(run_json(name, state=state, **changes))
-        self.runs[name] = run
-        return run
-
-    def run(self, name: str) -> FakeRun:
-        if name not in self.runs:
-            raise ApiError(404, "not_found", f"There is no run {name!r} in project main.")
-        return self.runs[name]
-
-    def bodies(self, method: str, suffix: str) -> list[Any]:
-        """What was sent to paths with this end."""
-        return [s.body for s in self.seen if s.method == method and s.path.endswith(suffix)]
-
-
-def drop(handler: BaseHTTPRequestHandler) -> None:
-    """An interruption: the connection ends without an answer."""
-    handler.close_connection = True
-    handler.connection.shutdown(socket.SHUT_RDWR)
-
-
-def says(status: int, text: str, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
-    """An interruption: an answer that is not of the API."""
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.close_connection = True
-        handler.send_response(status)
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(text.encode())))
-        handler.end_headers()
-        handler.wfile.write(text.encode())
-
-    return answer
-
-
-def local_offer(**changes: Any) -> Json:
-    return {
-        "backend": "local",
-        "region": "local",
-        "instance": "my-host",
-        "resources": "2xCPU, 8GB, 100GB (disk)",
-        "spot": False,
-        "price_usd_per_hour": 0.0,
-        "availability": "available",
-        **changes,
-    }
-
-
-def replica_json(num: int = 0, state: str = "running", **changes: Any) -> Json:
-    return {
-        "num": num,
-        "state": state,
-        "backend": "local",
-        "region": "local",
-        "instance": "my-host",
-        "resources": "2xCPU, 8GB, 100GB (disk)",
-        "spot": False,
-        "price_usd_per_hour": 0.0,
-        "version": 1,
-        "phase": "",
-        "started_at": CREATED,
-        **changes,
-    }
-
-
-def replica_step(state: str, *, replica: str = "", **changes: Any) -> Json:
-    """A change of a run with one replica."""
-    return {"state": state, "replicas": [replica_json(state=replica or state)], **changes}
-
-
-def run_json(name: str, *, state: str, **changes: Any) -> Json:
-    return {
-        "name": name,
-        "project": "main",
-        "state": state,
-        "url": f"http://{name}.localhost:8080",
-        "model_url": None,
-        "version": 1,
-        "replicas_wanted": 1,
-        "replicas": [] if state == "submitted" else [replica_json(state=state)],
-        "price_usd_per_hour": 0.0,
-        "cost_usd": 0.0,
-        "error": "",
-        "last_lines": [],
-        "created_at": CREATED,
-        **changes,
-    }
+from tests.fakes.api_state import CREATED, FINAL, TOKEN, ApiError, FakeApi, FakeRun, Json, Seen
 
 
 @contextmanager
@@ -297,7 +143,7 @@ class _Log:
 
 def _me(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
     projects = [{"name": "main", "role": "admin"}]
-    return 200, {"username": "admin", "is_admin": True, "projects": projects}
+    return 200, {"username": "admin", "admin": True, "projects": projects}
 
 
 def _validate(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
@@ -397,6 +243,7 @@ def _offers(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
         "items": shown,
         "next_cursor": None,
         "total_offers": len(fake.offers),
+        "silent": fake.silent,
         "max_price_usd_per_hour": max(one["price_usd_per_hour"] for one in fake.offers),
     }
 
@@ -419,7 +266,7 @@ def _create_token(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
     made = {
         "id": len(fake.tokens) + 1,
         **{key: seen.body[key] for key in ("name", "scope", "project", "runs")},
-        "kind": "s" if seen.body["runs"] else "u",
+        "kind": "service" if seen.body["runs"] else "user",
         "prefix": "dsk_u_abcd",
         "created_at": CREATED,
         "expires_at": None,

@@ -41,8 +41,8 @@ def events(
 
 def _row(event: dict[str, Any]) -> list[str | Cell]:
     at = moment(event.get("at"))
-    kind, run, replica = event.get("kind", ""), event.get("run") or "", event.get("replica")
-    named = f"{run} replica {replica}" if kind == "replica" else f"{kind} {run}".strip()
+    kind, run, subject = event.get("kind", ""), event.get("run") or "", event.get("subject") or ""
+    named = f"{run} {subject}" if kind == "replica" else f"{kind} {run or subject}"
     return [
         f"{at:%Y-%m-%d %H:%M:%S}" if at else "-",
         named,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from apps.cli import flags
 from apps.cli.console import say
 from apps.cli.session import opened, print_json
 from apps.cli.table import Cell, table
+from apps.cli.words import age
 
 app = typer.Typer(help="List gateways.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -23,7 +25,7 @@ def gateway() -> None:
 
 @app.command("list")
 def list_gateways(
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Their states too.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Ages and errors too.")] = False,
     as_json: flags.AsJson = False,
     project: flags.Project = None,
 ) -> None:
@@ -33,10 +35,11 @@ def list_gateways(
     if as_json:
         print_json(found)
         return
+    now = datetime.now(UTC)
     rows: list[list[str | Cell]] = []
     for one in found:
         texts = [str(one.get(key) or "") for key in ("backend", "region", "name", "address")]
         default = Cell("✓" if one.get("default") else "", "green")
-        state = [str(one.get("state") or "")] if verbose else []
-        rows.append([*texts, str(one.get("domain") or ""), default, *state])
-    say(table((*COLUMNS, "STATE") if verbose else COLUMNS, rows))
+        more = [age(one.get("created_at"), now=now), one.get("error") or ""] if verbose else []
+        rows.append([*texts, str(one.get("domain") or ""), default, *more])
+    say(table((*COLUMNS, "CREATED", "ERROR") if verbose else COLUMNS, rows))

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from apps.cli import answers, flags
-from apps.cli.console import say
+from apps.cli.console import clean, say, warn
 from apps.cli.offers_table import offers_table
 from apps.cli.requirements import Requirements
 from apps.cli.session import opened, print_json
@@ -36,6 +36,11 @@ def offer(options: Options) -> None:
     if options.as_json:
         print_json(found["items"])
         return
+    for backend, reason in (found.get("silent") or {}).items():
+        warn(clean(f"{backend} does not answer: {reason}"))
     offers = [answers.offer(one) for one in found["items"]]
+    if not offers:
+        say(" No offer fits now.")
+        return
     total = found.get("total_offers", len(offers))
     say(offers_table(offers, total=total, max_price=found.get("max_price_usd_per_hour")))

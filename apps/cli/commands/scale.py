@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from apps.cli import answers, flags
-from apps.cli.console import say
+from apps.cli import flags
+from apps.cli.console import clean, say
 from apps.cli.session import opened
 
 app = typer.Typer(rich_markup_mode=None)
@@ -22,5 +22,5 @@ def scale(
     """Set the number of replicas of a run, or its range."""
     with opened(project) as client:
         body = {"replicas": replicas}
-        scaled = answers.run(client.post(client.within("runs", run, "scale"), body))
-        say(f"Run {run} gets {scaled.replicas_wanted} replicas ({replicas}).")
+        client.post(client.within("runs", run, "scale"), body)
+        say(f"Run {run} gets {clean(replicas)} replicas.")

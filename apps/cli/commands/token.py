@@ -16,8 +16,6 @@ from apps.cli.errors import CliError
 from apps.cli.session import opened, print_json
 from apps.cli.table import table
 from apps.cli.words import age, moment
-from apps.specs.durations import seconds
-from apps.specs.errors import Misfit
 
 app = typer.Typer(
     help="Create, list and revoke tokens.", rich_markup_mode=None, no_args_is_help=True
@@ -54,7 +52,7 @@ def create(options: Options) -> None:
         "name": options.name,
         "scope": options.scope or ("call" if options.runs else "full"),
         "runs": options.runs or [],
-        "expires_in_seconds": _seconds(options.expires),
+        "expires": options.expires,
     }
     with opened(options.project) as client:
         bound = options.project is not None or bool(options.runs)
@@ -97,15 +95,6 @@ def _only(tokens: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
             ids = ", ".join(str(one["id"]) for one in matching)
             raise CliError(f"Several tokens have this {key}: revoke one by its id ({ids}).")
     raise CliError(f"You have no token {wanted!r}: see dstack token list.")
-
-
-def _seconds(duration: str | None) -> int | None:
-    if duration is None:
-        return None
-    try:
-        return seconds(duration, least=1)
-    except Misfit as misfit:
-        raise CliError(f"--expires: {misfit}.") from misfit
 
 
 def _row(one: dict[str, Any], now: datetime) -> list[str]:

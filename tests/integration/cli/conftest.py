@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from apps.cli import config
 from apps.cli.config import Remote
 from apps.cli.main import app
-from tests.fakes.api_server import TOKEN, FakeApi, running
+from tests.fakes.api_server import running
+from tests.fakes.api_state import TOKEN, FakeApi
 
 COMMAND = [sys.executable, "-c", "from apps.cli.main import main; main()"]
 SERVICE = "type: service\ncommands: [python3 -m http.server $PORT]\nport: 8000\n"

@@ -7,7 +7,7 @@ import pytest
 
 from apps.cli import config
 from apps.cli.config import Remote
-from tests.fakes.api_server import TOKEN, FakeApi, drop, says
+from tests.fakes.api_state import TOKEN, FakeApi, drop, says
 from tests.integration.cli.conftest import Cli
 
 

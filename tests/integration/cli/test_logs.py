@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.fakes.api_server import FakeApi, replica_json
+from tests.fakes.api_state import FakeApi, replica_json
 from tests.integration.cli.conftest import Cli
 
 

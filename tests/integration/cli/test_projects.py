@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from apps.cli import config
-from tests.fakes.api_server import TOKEN, FakeApi
+from tests.fakes.api_state import TOKEN, FakeApi
 from tests.integration.cli.conftest import Cli
 
 

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.api_server import FakeApi, drop, local_offer, replica_json, replica_step, says
+from tests.fakes.api_state import FakeApi, drop, local_offer, replica_json, replica_step, says
 from tests.integration.cli.conftest import SERVICE, Cli, interrupt
 
 RUN = ("run", ".", "-f", "serve.dstack.yml", "-y", "-d")
+AWAY = '{"error": {"code": "unavailable", "message": "The database is away."}}'
 PUBLISHED = "Service is published at http://yellow-cat-1.localhost:8080"
 
 
@@ -257,6 +259,14 @@ def test_has_a_limit_of_its_own(cli: Cli, folder: Path) -> None:
     assert "the limit is 4.0 MB" in done.err
 
 
+def test_ends_with_its_own_words_when_packing_stops(cli: Cli, folder: Path) -> None:
+    (folder / "model.bin").write_bytes(os.urandom(2 * 2**20))
+
+    done = cli.process(*RUN, DSTACK_UPLOAD_LIMIT_MB="1")
+
+    assert [line.split()[0] for line in done.err.splitlines()] == ["Error:", "2.0", "66"]
+
+
 @pytest.mark.parametrize("limit", ["x", "0", "-1", "1e9", "99999999999"])
 def test_refuses_a_limit_that_is_no_number(cli: Cli, limit: str) -> None:
     done = cli.process(*RUN, DSTACK_UPLOAD_LIMIT_MB=limit)
@@ -271,7 +281,7 @@ def test_waits_for_a_server_that_restarts(cli: Cli, api: FakeApi) -> None:
     assert process.stdout
     while "is provisioning" not in process.stdout.readline():
         pass
-    api.interruptions = [drop, drop, says(502, "Bad Gateway")]
+    api.interruptions = [drop, drop, says(502, "Bad Gateway"), says(503, AWAY)]
 
     out, err = process.communicate(timeout=30)
 

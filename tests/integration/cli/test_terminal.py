@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.api_server import FakeApi, replica_step
+from tests.fakes.api_state import FakeApi, replica_step
 from tests.integration.cli.conftest import Cli
 from tests.integration.cli.terminal import Terminal
 
