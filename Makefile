@@ -92,7 +92,7 @@ static/node_modules/.package-lock.json: static/package-lock.json | $(VENV)/.run-
 	@echo "Installing the front-end packages"
 	@command -v npm >/dev/null || test -x $(BIN)/npm || \
 	    $(BIN)/python -m pip install -qq --require-hashes -r requirements-node.lock
-	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --prefix static --no-audit --no-fund --loglevel=error
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --prefix static --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
 static/vendor/.stamp: static/node_modules/.package-lock.json $(STATIC_SOURCES) $(ICON_SOURCES)

@@ -187,8 +187,9 @@ USE_I18N = False
 USE_TZ = True
 
 STATIC_URL = "/static/"
-STATIC_ROOT = Path(os.environ.get("DSTACK_STATIC_ROOT", BASE_DIR / "staticfiles"))
-STATICFILES_DIRS = [data_path("static", "_static")]
+# A wheel carries the collected files, so there is nothing left to collect from.
+STATIC_ROOT = Path(os.environ.get("DSTACK_STATIC_ROOT", data_path("staticfiles", "_static")))
+STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if path.is_dir()]
 
 STORAGES = {
     "default": {

@@ -103,10 +103,8 @@ def run_in(folder: Path, python: tuple[str, ...] = (sys.executable,)) -> Iterato
         made.wait_ready()
         yield made
     finally:
-        made.process.kill()
-        made.process.wait()
-        leftovers.end(home / "server/run/children.json")
-        leftovers.end_haproxy(home / "server/gateway/haproxy.pid")
+        made.process.terminate()
+        made.process.wait(STOP_SECONDS)
 
 
 @pytest.fixture(scope="module")
