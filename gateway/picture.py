@@ -4,10 +4,10 @@
 |--------|---------------------------------------|------------------------------------|
 | hosts  | host name                             | route, or `own` for our own names  |
 | paths  | /services/PROJECT/RUN                 | route                              |
-| keys   | SHA-256 of a token                    | key id                             |
+| keys   | SHA-256 of a token, upper-case hex    | key id                             |
 | grants | KEY:p:PROJECT_ID or KEY:e:ENDPOINT_ID | 1                                  |
 
-A route is `sSLOT:AUTH:STRIP:PROJECT_ID:ENDPOINT_ID`: all that a request must know, in one look-up.
+A route is `sSLOT:AUTH:PROJECT_ID:ENDPOINT_ID:STRIP`: all that a request must know, in one look-up.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def draw(*, table: Table, layout: Layout, now: float) -> Picture:
             if each.id in layout.slots
             for path in each.paths
         },
-        KEYS: {key.hash: key.id for key in keys},
+        KEYS: {key.hash.upper(): key.id for key in keys},
         GRANTS: dict.fromkeys((grant for key in keys for grant in grants(key)), "1"),
     }
     return Picture(maps=maps, servers=layout.servers)
@@ -61,8 +61,8 @@ def placed(endpoint: Endpoint, layout: Layout) -> list[str]:
 
 
 def route(endpoint: Endpoint, layout: Layout) -> str:
-    flags = f"{endpoint.auth:d}:{endpoint.strip_prefix:d}"
-    return f"s{layout.slots[endpoint.id]}:{flags}:{endpoint.project}:{endpoint.id}"
+    slot, auth, strip = layout.slots[endpoint.id], int(endpoint.auth), int(endpoint.strip_prefix)
+    return f"s{slot}:{auth}:{endpoint.project}:{endpoint.id}:{strip}"
 
 
 def own_hosts(table: Table) -> list[str]:

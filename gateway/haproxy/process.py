@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import subprocess
 import time
@@ -94,7 +95,8 @@ def start(*, binary: Path, home: Path, config: str, fingerprint: str) -> subproc
             return subprocess.Popen(
                 [str(binary), "-db", "-f", config],
                 cwd=home,
-                env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+                # The start of every request id: two processes never give the same one.
+                env={"PATH": os.defpath, "LANG": "C.UTF-8", "GATEWAY_BOOT": secrets.token_hex(6)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,84 @@
+"""P1 and P4: an authenticated request through the gateway, against plain HAProxy and direct.
+
+    python -m tests.bench.gateway_p1 [--rounds 5] [--seconds 3]
+
+One core for the gateway (or plain HAProxy), one for wrk and the upstream; the rounds of all three
+are interleaved, so that a neighbour on the machine disturbs them alike. The table holds 5,000
+services and 20,000 keys. Prints rows of a table and the ratios of the medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+from pathlib import Path
+
+from tests.bench import gateway_stage as stage
+from tests.bench.gateway_stage import Figures
+from tests.integration.gateway.harness import ALICE, free_port
+
+SERVICES, KEYS = 4_990, 20_000
+HEADERS = {"Host": "hello.localhost", "Authorization": f"Bearer {ALICE}"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3)
+    options = parser.parse_args()
+    stage.need_wrk()
+    with tempfile.TemporaryDirectory(prefix="gateway-p1-") as folder:
+        asyncio.run(measure(Path(folder), rounds=options.rounds, seconds=options.seconds))
+
+
+async def measure(folder: Path, *, rounds: int, seconds: float) -> None:
+    upstream, plain = free_port(), free_port()
+    upstream_config = stage.UPSTREAM.format(port=upstream, body=stage.BODY)
+    plain_config = stage.PLAIN.format(port=plain, upstream=upstream)
+    endpoints = stage.full_endpoints(SERVICES, f"127.0.0.1:{upstream}")
+    with (
+        stage.haproxy(folder, "upstream", upstream_config, stage.LOAD_CORE),
+        stage.haproxy(folder, "plain", plain_config, stage.MEASURED_CORE),
+    ):
+        async with stage.gateway(
+            folder / "gateway", endpoints=endpoints, keys=stage.full_keys(KEYS)
+        ) as gateway:
+            ports = {"direct": upstream, "plain HAProxy": plain, "gateway": gateway.port}
+            for connections in (16, 1):
+                show(connections, await compare(ports, connections, rounds, seconds))
+
+
+async def compare(
+    ports: dict[str, int], connections: int, rounds: int, seconds: float
+) -> dict[str, list[Figures]]:
+    figures: dict[str, list[Figures]] = {name: [] for name in ports}
+    for number in range(rounds + 1):
+        for name, port in ports.items():
+            measured = await stage.wrk(
+                port=port, headers=HEADERS, connections=connections, seconds=seconds
+            )
+            # The first round only warms up.
+            if number:
+                figures[name].append(measured)
+    return figures
+
+
+def show(connections: int, figures: dict[str, list[Figures]]) -> None:
+    medians = {name: stage.medians(rounds) for name, rounds in figures.items()}
+    print(f"\n{connections} connections, medians of {len(figures['direct'])} interleaved rounds\n")
+    print("| | requests/s | p50 ms | p99 ms | of plain | of direct |")
+    print("|---|---|---|---|---|---|")
+    for name, each in medians.items():
+        of_plain = each.per_second / medians["plain HAProxy"].per_second
+        of_direct = each.per_second / medians["direct"].per_second
+        print(
+            f"| {name} | {each.per_second:,.0f} | {each.p50_ms:.3f} | {each.p99_ms:.3f} "
+            f"| {of_plain:.2f} | {of_direct:.2f} |"
+        )
+    added = medians["gateway"].p99_ms - medians["direct"].p99_ms
+    print(f"\nadded p99 over direct: {added:.3f} ms")
+
+
+if __name__ == "__main__":
+    main()
