@@ -1,0 +1,214 @@
+"""Who gets what answer from each route of the API. A route without a line here fails the test.
+
+What one may not see is 404, what one sees but may not do is 403, and who cannot be made out is 401.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.utils import timezone
+
+from apps.accounts.models import Project
+from apps.backends import services as backends
+from apps.runs.models import Upload
+from dstack_web.api import api
+from tests import factories
+
+DIGEST = "a" * 64
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request that a good caller can make, and what the others are answered.
+
+    `ok` is what those in `may` get, `others` what each other signed-in role gets.
+    """
+
+    may: tuple[str, ...]
+    others: dict[str, int]
+    ok: int = 200
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+NEVER = {"anonymous": 401, "unknown": 401, "revoked": 401, "expired": 401, "disabled": 401}
+NEVER |= {"call scope": 403, "service key": 403}
+PEOPLE = ("stranger", "member", "admin", "root", "bound elsewhere", "bound here")
+INSIDE = ("member", "admin", "root", "bound here")
+OUTSIDE = {"stranger": 404, "bound elsewhere": 404}
+
+
+def members(ok: int = 200, **body: Any) -> Case:
+    return Case(INSIDE, OUTSIDE, ok, body)
+
+
+def admins(ok: int = 200, **body: Any) -> Case:
+    return Case(("admin", "root", "bound here"), {**OUTSIDE, "member": 403}, ok, body)
+
+
+def global_admins(ok: int = 200, **body: Any) -> Case:
+    return Case(("root",), dict.fromkeys(set(PEOPLE) - {"root"}, 403), ok, body)
+
+
+def everybody(ok: int = 200, *, but: dict[str, int] | None = None, **body: Any) -> Case:
+    refused = but or {}
+    return Case(tuple(role for role in PEOPLE if role not in refused), refused, ok, body)
+
+
+RUN: dict[str, Any] = {"configuration": factories.CONFIGURATION, "name": "fresh"}
+BOUND = {"bound here": 403, "bound elsewhere": 403}
+
+CASES = {
+    "GET /api/users/me": everybody(),
+    "GET /api/users": global_admins(),
+    "POST /api/users": global_admins(201, username="new"),
+    "PATCH /api/users/{username}": global_admins(active=False),
+    "GET /api/projects": everybody(),
+    "POST /api/projects": everybody(201, but=BOUND, name="fresh"),
+    "GET /api/projects/{project}/members": members(),
+    "POST /api/projects/{project}/members": admins(201, username="stranger"),
+    "DELETE /api/projects/{project}/members/{username}": admins(204),
+    "GET /api/tokens": everybody(),
+    "POST /api/tokens": everybody(201, but=BOUND, name="new"),
+    # The token in the address is the member's own.
+    "DELETE /api/tokens/{token_id}": Case(
+        ("member",), dict.fromkeys(set(PEOPLE) - {"member"}, 404), 204
+    ),
+    "POST /api/specs/validate": everybody(configuration="type: service"),
+    "GET /api/projects/{project}/offers": members(),
+    "POST /api/projects/{project}/runs/plan": members(**RUN),
+    "POST /api/projects/{project}/runs": members(201, **RUN),
+    "GET /api/projects/{project}/runs": members(),
+    "GET /api/projects/{project}/runs/{name}": members(),
+    "DELETE /api/projects/{project}/runs/{name}": members(409),
+    "POST /api/projects/{project}/runs/{name}/stop": members(),
+    "POST /api/projects/{project}/runs/{name}/scale": members(replicas="2"),
+    "GET /api/projects/{project}/runs/{name}/events": members(),
+    "GET /api/projects/{project}/runs/{name}/logs": members(),
+    "GET /api/projects/{project}/events": members(),
+    # Refused as no archive, but only to those who may send one.
+    "POST /api/projects/{project}/uploads": members(422),
+    "GET /api/projects/{project}/uploads/{digest}": members(),
+    "HEAD /api/projects/{project}/uploads/{digest}": members(),
+    "GET /api/projects/{project}/gateways": members(),
+}
+PUBLIC = {"GET /api/specs/schema.json"}
+
+
+@dataclass
+class World:
+    """Project `main` with run `hello`; headers and answers by role."""
+
+    headers: dict[str, dict[str, str]]
+    path: dict[str, str | int]
+
+    def answers(self, route: str, body: dict[str, Any]) -> dict[str, int]:
+        return {role: self._answer(route, body, role) for role in self.headers}
+
+    def _answer(self, route: str, body: dict[str, Any], role: str) -> int:
+        method, _, path = route.partition(" ")
+        client = Client(headers=self.headers[role])
+        address = path.format(**self.path)
+        if method in ("GET", "HEAD"):
+            return client.generic(method, address).status_code
+        # Each role finds the world as it was.
+        with transaction.atomic():
+            response = client.generic(method, address, json.dumps(body), "application/json")
+            transaction.set_rollback(True)
+        return response.status_code
+
+
+@pytest.fixture
+def world(tmp_path: Any, settings: Any) -> World:
+    settings.MEDIA_ROOT = tmp_path
+    member, admin, stranger = (factories.user(name) for name in ("member", "admin", "stranger"))
+    root, disabled = factories.user("root", admin=True), factories.user(active=False)
+    main, other = factories.project("main", admin=admin), factories.project("other", admin=admin)
+    factories.member(main, member)
+    factories.member(main, disabled)
+    config = {"boot_path": str(tmp_path / "agent.json"), "url": "http://127.0.0.1:1"}
+    backends.connect(project=main, kind="local", config=config)
+    factories.gateway(main)
+    factories.run(main, name="hello", user=member)
+    Upload.objects.create(project=main, hash=DIGEST, size_bytes=1, blob="x")
+    past = timezone.now() - timedelta(seconds=1)
+    tokens = {
+        "stranger": factories.token(stranger),
+        "member": factories.token(member),
+        "admin": factories.token(admin),
+        "root": factories.token(root),
+        "bound here": factories.token(admin, project=main),
+        "bound elsewhere": factories.token(admin, project=other),
+        "revoked": factories.token(admin, revoked_at=past),
+        "expired": factories.token(admin, expires_at=past),
+        "disabled": factories.token(disabled),
+        "call scope": factories.token(admin, scope="call"),
+        "service key": factories.token(admin, project=main, run_names=["hello"]),
+    }
+    headers = {role: issued.headers for role, issued in tokens.items()}
+    headers |= {"anonymous": {}, "unknown": {"Authorization": "Bearer dsk_u_" + "0" * 39}}
+    victim = factories.token(member)
+    path = {"project": "main", "name": "hello", "username": "member", "digest": DIGEST}
+    return World(headers, {**path, "token_id": victim.row.pk})
+
+
+def on_database(routes: Iterable[str]) -> list[Any]:
+    """The routes with the database each needs: streams read it on other connections."""
+    return [
+        pytest.param(route, marks=pytest.mark.django_db(transaction=route.endswith("/logs")))
+        for route in routes
+    ]
+
+
+def routes() -> set[str]:
+    paths = api.get_openapi_schema()["paths"]
+    return {f"{method.upper()} {path}" for path, found in paths.items() for method in found}
+
+
+def test_has_a_line_for_each_route() -> None:
+    assert routes() == set(CASES) | PUBLIC
+
+
+@pytest.mark.parametrize("route", on_database(CASES))
+def test_answers_each_role_as_it_should(world: World, route: str) -> None:
+    case = CASES[route]
+    may = dict.fromkeys(case.may, case.ok)
+
+    answers = world.answers(route, case.body)
+
+    # A member may leave by oneself, which the address of this one route asks for.
+    leaves = {"member": 204} if route.startswith("DELETE") and "{username}" in route else {}
+    assert answers == {**NEVER, **case.others, **may, **leaves}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("route", sorted(PUBLIC))
+def test_answers_everybody_where_nothing_is_secret(route: str) -> None:
+    assert Client().get(route.partition(" ")[2]).status_code == 200
+
+
+AGENTS = ["GET /api/agent/assignment", "POST /api/agent/report", "POST /api/agent/logs"]
+GATEWAYS = ["GET /api/gateway/table", "POST /api/gateway/status"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("route", AGENTS + GATEWAYS)
+def test_lets_no_person_act_as_an_agent_or_a_gateway(world: World, route: str) -> None:
+    answers = world.answers(route, {})
+
+    assert set(answers.values()) == {401}
+
+
+@pytest.mark.parametrize("route", on_database(CASES))
+def test_lets_no_agent_act_as_a_person(world: World, route: str) -> None:
+    instance = factories.instance(Project.objects.get(name="main"))
+    world.headers = {"agent": factories.agent_headers(instance)}
+
+    assert world.answers(route, CASES[route].body) == {"agent": 401}
