@@ -34,7 +34,7 @@ def on_project_created(hook: ProjectHook) -> None:
 
 def grants_changed() -> None:
     """This function will tell, after the commit, that somebody may call more or less now."""
-    transaction.on_commit(partial(wake.transitioned, "grants", "changed", []))
+    transaction.on_commit(partial(wake.transitioned, "grants", "changed", []), robust=True)
 
 
 def create_user(*, username: str, password: str | None = None, admin: bool = False) -> User:

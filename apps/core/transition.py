@@ -80,7 +80,9 @@ def _write(
     Event.objects.bulk_create(events)
     for state in {change.to for change in current}:
         ids = [change.row.pk for change in current if change.to == state]
-        transaction.on_commit(partial(wake.transitioned, model.machine.name, state, ids))
+        transaction.on_commit(
+            partial(wake.transitioned, model.machine.name, state, ids), robust=True
+        )
     return [change.row for change in current]
 
 
@@ -136,4 +138,6 @@ def created(row: Stateful, *, at: datetime, reason: str = "", actor: str = "") -
         label=label,
         at=at,
     )
-    transaction.on_commit(partial(wake.transitioned, row.machine.name, row.state, [row.pk]))
+    transaction.on_commit(
+        partial(wake.transitioned, row.machine.name, row.state, [row.pk]), robust=True
+    )

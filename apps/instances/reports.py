@@ -75,7 +75,9 @@ def _write(row: Workload, said: wire.WorkloadReport) -> None:
         Workload.objects.filter(pk=row.pk).update(**changed)
         for name, value in changed.items():
             setattr(row, name, value)
-        transaction.on_commit(partial(wake.transitioned, "workload", "changed", [row.pk]))
+        transaction.on_commit(
+            partial(wake.transitioned, "workload", "changed", [row.pk]), robust=True
+        )
 
 
 def _transit(

@@ -135,7 +135,7 @@ def _free_gpus(instance: Instance, wanted: int) -> list[int]:
 def _changed(instance: Instance) -> None:
     """What should be on the machine changed: its agent's long poll answers."""
     Instance.objects.filter(pk=instance.pk).update(revision=F("revision") + 1)
-    transaction.on_commit(lambda: wake.publish(f"instance:{instance.pk}"))
+    transaction.on_commit(lambda: wake.publish(f"instance:{instance.pk}"), robust=True)
 
 
 def stop_workloads(*, workloads: Sequence[Workload], stop_seconds: float | None = None) -> None:

@@ -127,7 +127,7 @@ def _publish(gateway_id: int, kind: str, build: Any, *, only: Iterable[UUID] | N
         if not changed:
             return False
         _write(gateway, changed)
-        transaction.on_commit(lambda: wake.publish(f"gateway:{gateway_id}"))
+        transaction.on_commit(lambda: wake.publish(f"gateway:{gateway_id}"), robust=True)
     return any(
         entry.deleted or entry.ref not in before or before[entry.ref].deleted for entry in changed
     )

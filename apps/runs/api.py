@@ -11,6 +11,7 @@ from ninja import Router, Status
 from apps.accounts import access as accounts
 from apps.accounts.models import Project
 from apps.core import paging
+from apps.instances.states import WORKLOAD
 from apps.offers import queries as offers
 from apps.runs import queries, services, states, uploads
 from apps.runs.models import Run
@@ -124,7 +125,7 @@ def events_of_run(
     limit: int = paging.DEFAULT_LIMIT,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    found = queries.timeline(_run(request, project, name))
+    found = queries.timeline(_run(request, project, name)).exclude(machine=WORKLOAD.name)
     return _events(paging.page(found, by="-id", limit=limit, cursor=cursor))
 
 
@@ -135,7 +136,7 @@ def events(
     limit: int = paging.DEFAULT_LIMIT,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    found = queries.events_of(_project(request, project))
+    found = queries.events_of(_project(request, project)).exclude(machine=WORKLOAD.name)
     return _events(paging.page(found, by="-id", limit=limit, cursor=cursor))
 
 

@@ -276,7 +276,7 @@ def _set_replicas(run: Run, wanted: Replicas, *, fixed: bool, actor: str) -> Non
     run.replicas_wanted = min(max(run.replicas_wanted, least), most)
     run.asked_at = run.next_check_at = timezone.now()
     run.save(update_fields=["spec", "replicas_wanted", "asked_at", "next_check_at"])
-    transaction.on_commit(lambda: _poke(run))
+    transaction.on_commit(lambda: _poke(run), robust=True)
 
 
 def _poke(run: Run) -> None:

@@ -121,7 +121,9 @@ def _grow(run_id: UUID, chunks: Sequence[LogChunk], *, at: datetime) -> None:
         _drop_oldest(log)
     log.save()
     replicas = sorted({chunk.replica_num for chunk in chunks})
-    transaction.on_commit(partial(wake.publish, f"logs:{run_id}", {"replicas": replicas}))
+    transaction.on_commit(
+        partial(wake.publish, f"logs:{run_id}", {"replicas": replicas}), robust=True
+    )
 
 
 def _drop_oldest(log: RunLog) -> None:
