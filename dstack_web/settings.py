@@ -188,8 +188,10 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 # A wheel carries the collected files, so there is nothing left to collect from.
-STATIC_ROOT = Path(os.environ.get("DSTACK_STATIC_ROOT", data_path("staticfiles", "_static")))
-STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if path.is_dir()]
+_packaged = Path(__file__).parent / "_static"
+_collected = _packaged if _packaged.is_dir() else BASE_DIR / "staticfiles"
+STATIC_ROOT = Path(os.environ.get("DSTACK_STATIC_ROOT", _collected))
+STATICFILES_DIRS = [] if _packaged.is_dir() else [BASE_DIR / "static"]
 
 STORAGES = {
     "default": {
