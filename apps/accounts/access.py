@@ -122,6 +122,10 @@ class LiveTokenAuth(TokenAuth):
         return await in_thread(super().__call__, request)
 
 
+# The OpenAPI document names a way to sign in by its class: it is one way.
+LiveTokenAuth.__name__ = TokenAuth.__name__
+
+
 def of(request: HttpRequest) -> Access:
     """This function will return who sends this request, by token (API) or by session (pages).
 

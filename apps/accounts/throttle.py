@@ -46,7 +46,8 @@ def seconds_to_wait(*, username: str, address: str) -> int:
 def forget(*, username: str, address: str) -> None:
     """This function will forget the tries of somebody who signed in."""
     try:
-        _redis().delete(*(f"{key}:tries" for key, _ in _keys(username, address)))
+        known = [key for key, _ in _keys(username, address)]
+        _redis().delete(*(f"{key}:{part}" for key in known for part in ("tries", "pause")))
     except (redis.RedisError, OSError) as error:
         logger.warning("tries to sign in are not forgotten: %s", error)
 

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from apps.accounts.models import Token, User
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def client(user: User) -> Client:
+    return Client(headers=factories.token(user).headers, raise_request_exception=False)
+
+
+def post(user: User, path: str, **body: Any) -> Any:
+    return client(user).post(f"/api/{path}", body, content_type="application/json")
+
+
+def test_gives_a_new_user_a_token_that_works() -> None:
+    response = post(factories.user(admin=True), "users", username="bob", password=None)
+
+    token = response.json()["token"]
+    me = Client(headers={"Authorization": f"Bearer {token}"}).get("/api/users/me").json()
+    assert response.status_code == 201
+    assert (me["username"], me["admin"], me["projects"]) == ("bob", False, [])
+
+
+def test_makes_no_user_without_a_good_password() -> None:
+    response = post(factories.user(admin=True), "users", username="bob", password="123")
+
+    assert response.status_code == 422
+    assert not User.objects.filter(username="bob").exists()
+
+
+def test_says_who_one_is_and_what_the_token_opens() -> None:
+    bob = factories.user("bob")
+    project = factories.project("main")
+    factories.member(project, bob)
+    factories.project("other")
+
+    found = client(bob).get("/api/users/me").json()
+
+    assert [(each["name"], each["role"]) for each in found["projects"]] == [("main", "user")]
+    assert (found["token"]["scope"], found["token"]["kind"]) == ("full", "user")
+
+
+def test_ends_the_tokens_of_a_disabled_user_at_once() -> None:
+    root, bob = factories.user(admin=True), factories.user("bob")
+    of_bob = client(bob)
+
+    response = client(root).patch("/api/users/bob", {"active": False}, "application/json")
+
+    assert response.json()["active"] is False
+    assert of_bob.get("/api/users/me").status_code == 401
+
+
+def test_lists_users_page_by_page() -> None:
+    root = factories.user("root", admin=True)
+    for name in ("carol", "alice", "bob"):
+        factories.user(name)
+
+    first = client(root).get("/api/users", {"limit": 3}).json()
+    rest = client(root).get("/api/users", {"cursor": first["next_cursor"]}).json()
+
+    assert [user["username"] for user in first["items"]] == ["alice", "bob", "carol"]
+    assert [user["username"] for user in rest["items"]] == ["root"]
+    assert rest["next_cursor"] is None
+    assert "password" not in str(first)
+
+
+def test_makes_projects_and_members_and_takes_them_out_again() -> None:
+    alice, bob = factories.user("alice"), factories.user("bob")
+
+    made = post(alice, "projects", name="fresh")
+    added = post(alice, "projects/fresh/members", username="bob", role="user")
+    seen = client(bob).get("/api/projects").json()["items"]
+    left = client(bob).delete("/api/projects/fresh/members/bob")
+
+    assert (made.status_code, added.status_code, left.status_code) == (201, 201, 204)
+    assert [(each["name"], each["role"]) for each in seen] == [("fresh", "user")]
+    assert client(bob).get("/api/projects/fresh/members").status_code == 404
+
+
+def test_keeps_the_last_admin() -> None:
+    alice = factories.user("alice")
+    factories.project("main", admin=alice)
+
+    assert client(alice).delete("/api/projects/main/members/alice").status_code == 409
+
+
+def test_shows_a_token_once() -> None:
+    alice = factories.user()
+
+    made = post(alice, "tokens", name="laptop", expires="30d").json()
+    listed = client(alice).get("/api/tokens").json()
+
+    assert made["token"].startswith("dsk_u_")
+    assert made["token"] not in str(listed)
+    assert {"laptop"} <= {token["name"] for token in listed["items"]}
+
+
+def test_makes_a_service_key_that_opens_no_api() -> None:
+    alice = factories.user()
+    factories.project("main", admin=alice)
+
+    made = post(alice, "tokens", name="key", project="main", runs=["hello"]).json()
+
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    assert (made["kind"], made["runs"]) == ("service", ["hello"])
+    assert Client(headers=headers).get("/api/users/me").status_code == 403
+
+
+def test_makes_no_token_for_a_project_one_may_not_see() -> None:
+    factories.project("secret")
+
+    assert post(factories.user(), "tokens", name="x", project="secret").status_code == 404
+
+
+def test_revokes_a_token_at_once() -> None:
+    alice = factories.user()
+    issued = factories.token(alice)
+
+    response = client(alice).delete(f"/api/tokens/{issued.row.pk}")
+
+    assert response.status_code == 204
+    assert Client(headers=issued.headers).get("/api/users/me").status_code == 401
+    assert issued.row.pk not in Token.objects.filter(revoked_at=None).values_list("pk", flat=True)
