@@ -11,11 +11,14 @@ from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from apps.specs.schema import service_schema
 from dstack_web.settings import data_path
 
 # The order in which the pages are listed.
 NAMES = ("start", "services", "deploy", "endpoints", "cli", "api", "tokens", "running")
 FIRST = NAMES[0]
+# Where a page wants the table of all keys, made from what reads them.
+KEYS = "<!-- keys -->"
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,20 @@ def find(name: str) -> Doc | None:
 def _read(name: str) -> Doc:
     folder = data_path("templates", "_templates")
     markdown = MarkdownIt("commonmark").enable("table")
-    tokens = markdown.parse((folder / "docs" / f"{name}.md").read_text())
+    text = (folder / "docs" / f"{name}.md").read_text().replace(KEYS, _keys())
+    tokens = markdown.parse(text)
     parts = _anchored(tokens)
     html = markdown.renderer.render(tokens, markdown.options, {})
     # The files are ours; cleaning keeps a slip in one of them harmless.
     clean = nh3.clean(html, attributes={**nh3.ALLOWED_ATTRIBUTES, "h2": {"id"}})
     title = tokens[1].content
     return Doc(name, title, mark_safe(clean), parts)
+
+
+def _keys() -> str:
+    properties = service_schema()["properties"]
+    rows = [f"| `{key}` | {about.get('description', '')} |" for key, about in properties.items()]
+    return "\n".join(["| key | meaning |", "|---|---|", *rows])
 
 
 def _anchored(tokens: Sequence[Token]) -> list[tuple[str, str]]:

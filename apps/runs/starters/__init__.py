@@ -22,7 +22,7 @@ class Starter:
 STARTERS = (
     Starter("hello", "Hello, web", "A static page, open to everyone. Runs in a second."),
     Starter("api", "Streaming API", "JSON and server-sent events behind a token."),
-    Starter("scaling", "Scaling service", "Two to four replicas behind one address."),
+    Starter("several", "Several replicas", "Two to four replicas behind one address."),
 )
 EMPTY = "type: service\n\ncommands:\n  - python3 -m http.server $PORT\n\nport: 8000\n"
 

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from dstack_web import docs
+from tests.people import People, signed_in
+
+
+@pytest.mark.parametrize("name", docs.NAMES)
+def test_opens_each_page_of_the_documentation(people: People, name: str) -> None:
+    answer = signed_in(people.charlie).get(f"/docs/{name}/")
+
+    assert answer.status_code == 200
+    assert "<h1>" in answer.content.decode()
+
+
+@pytest.mark.parametrize("name", ["nope", "..", "start.md", "%2e%2e"])
+def test_finds_nothing_else(people: People, name: str) -> None:
+    assert signed_in(people.charlie).get(f"/docs/{name}/").status_code == 404
+
+
+@pytest.mark.parametrize("doc", docs.every(), ids=lambda doc: doc.name)
+def test_no_page_is_empty(doc: docs.Doc) -> None:
+    assert len(doc.html) > 1000
+    assert doc.parts
