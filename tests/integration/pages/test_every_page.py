@@ -1,0 +1,110 @@
+"""What holds for each page alike: who gets in, by which method, and how it is sent."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from tests import factories
+from tests.people import People, signed_in
+
+PROJECT_PAGES = [
+    ("runs:list", []),
+    ("runs:deploy", []),
+    ("runs:service", ["hello"]),
+    ("runs:service_logs", ["hello"]),
+    ("runs:service_replicas", ["hello"]),
+    ("runs:service_events", ["hello"]),
+    ("runs:service_configuration", ["hello"]),
+    ("telemetry:logs", ["hello"]),
+    ("gateways:list", []),
+    ("instances:list", []),
+    ("offers:list", []),
+    ("accounts:tokens", []),
+    ("accounts:members", []),
+]
+ACTIONS = [
+    ("runs:upload_files", []),
+    ("runs:service_key", ["hello"]),
+    ("runs:service_stop", ["hello"]),
+    ("runs:service_scale", ["hello"]),
+    ("runs:service_delete", ["hello"]),
+    ("accounts:token_revoke", [1]),
+    ("accounts:member_remove", ["bob"]),
+]
+# These take a POST too.
+FORMS = {"runs:deploy", "accounts:tokens", "accounts:members"}
+
+
+def address(name: str, words: list[object], project: str = "main") -> str:
+    return reverse(name, args=[project, *words])
+
+
+@pytest.fixture(autouse=True)
+def hello(people: People) -> None:
+    factories.run(people.project, name="hello")
+
+
+@pytest.mark.parametrize(("name", "words"), PROJECT_PAGES)
+def test_opens_for_a_member(people: People, name: str, words: list[object]) -> None:
+    answer = signed_in(people.bob).get(address(name, words))
+
+    assert answer.status_code == 200
+    assert answer["Cache-Control"] == "private, no-store"
+    assert "script-src 'self'" in answer["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(("name", "words"), [*PROJECT_PAGES, *ACTIONS])
+def test_asks_who_is_not_signed_in_to_sign_in(
+    people: People, name: str, words: list[object]
+) -> None:
+    answer = Client().get(address(name, words))
+
+    assert answer.status_code == 302
+    assert answer["Location"].startswith(reverse("accounts:sign_in"))
+
+
+@pytest.mark.parametrize(("name", "words"), PROJECT_PAGES)
+def test_is_not_found_by_a_stranger(people: People, name: str, words: list[object]) -> None:
+    assert signed_in(people.charlie).get(address(name, words)).status_code == 404
+
+
+@pytest.mark.parametrize(("name", "words"), ACTIONS)
+def test_does_nothing_for_a_stranger(people: People, name: str, words: list[object]) -> None:
+    assert signed_in(people.charlie).post(address(name, words)).status_code == 404
+
+
+@pytest.mark.parametrize(("name", "words"), ACTIONS)
+def test_refuses_to_act_on_a_get(people: People, name: str, words: list[object]) -> None:
+    assert signed_in(people.alice).get(address(name, words)).status_code == 405
+
+
+@pytest.mark.parametrize(("name", "words"), [p for p in PROJECT_PAGES if p[0] not in FORMS])
+def test_refuses_a_post_to_what_is_only_read(
+    people: People, name: str, words: list[object]
+) -> None:
+    assert signed_in(people.alice).post(address(name, words)).status_code == 405
+
+
+@pytest.mark.parametrize("project", ["nope", "../main", "é", "x" * 300, "main; drop"])
+@pytest.mark.parametrize(("name", "words"), PROJECT_PAGES)
+def test_finds_no_project_of_a_hostile_name(
+    people: People, name: str, words: list[object], project: str
+) -> None:
+    path = address(name, words).replace("/main/", f"/{project}/", 1)
+
+    assert signed_in(people.root).get(path).status_code == 404
+
+
+@pytest.mark.parametrize(("name", "words"), ACTIONS)
+def test_refuses_a_form_without_its_csrf_token(
+    people: People, name: str, words: list[object]
+) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(people.alice)
+
+    answer = client.post(address(name, words))
+
+    assert answer.status_code == 403
+    assert "too old" in answer.content.decode()

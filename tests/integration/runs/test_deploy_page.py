@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils.html import escape
+
+from apps.backends import services as backends
+from apps.core import crypto
+from apps.runs.models import Run, Upload
+from apps.runs.starters import STARTERS
+from tests import factories
+from tests.people import People, signed_in
+
+DEPLOY = "/projects/main/deploy/"
+YAML = "type: service\nname: hello\ncommands:\n  - python3 -m http.server $PORT\nport: 8000\n"
+
+
+@pytest.fixture(autouse=True)
+def local(people: People, tmp_path: Path, settings: Any) -> None:
+    settings.MEDIA_ROOT = tmp_path / "blobs"
+    config = {"boot_path": str(tmp_path / "config.json"), "url": "http://127.0.0.1:1"}
+    backends.connect(project=people.project, kind="local", config=config)
+    factories.gateway(people.project)
+
+
+def preview(people: People, configuration: str, **more: Any) -> str:
+    client = signed_in(people.bob, htmx="plan")
+    page: str = client.post(DEPLOY, {"configuration": configuration, **more}).content.decode()
+    return page
+
+
+def marks(page: str) -> list[dict[str, Any]]:
+    found = re.search(r'data-marks="([^"]*)"', page)
+    assert found is not None
+    listed: list[dict[str, Any]] = json.loads(
+        found[1].replace("&quot;", '"').replace("&#x27;", "'")
+    )
+    return listed
+
+
+def zipped(**files: str) -> SimpleUploadedFile:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name.replace("__", "/").replace("_", "."), text)
+    return SimpleUploadedFile("app.zip", buffer.getvalue())
+
+
+def test_shows_what_will_happen(people: People) -> None:
+    page = preview(people, YAML)
+
+    assert "http://hello.localhost:8080" in page
+    assert "$0/h" in page
+    assert "data-blocked" not in page
+    assert "<html" not in page
+
+
+def test_names_each_problem_with_its_line(people: People) -> None:
+    page = preview(people, YAML + "replicas: 4..1\nresorces: 3\n")
+
+    assert [mark["line"] for mark in marks(page)] == [6, 7]
+    assert "2 problems in the way" in page
+    assert "data-blocked" in page
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\t",
+        "a: [",
+        "- 1",
+        "&a [*a]",
+        "type: task",
+        "\ufffe",
+        "\x01",
+        "x" * 100_000,
+        "<script>alert(1)</script>",
+        "name: $(rm -rf /)\n" + YAML,
+        "port: 65536\n" + YAML.replace("port: 8000\n", ""),
+    ],
+)
+def test_answers_any_text_with_words(people: People, text: str) -> None:
+    page = preview(people, text)
+
+    assert "problem" in page
+    assert "<script" not in page
+
+
+def test_asks_for_values_that_the_file_leaves_open(people: People) -> None:
+    open_yaml = YAML + "env:\n  - HF_TOKEN\n"
+
+    asked = preview(people, open_yaml)
+    answered = preview(people, open_yaml, **{"env.HF_TOKEN": "secret"})
+
+    assert 'name="env.HF_TOKEN"' in asked
+    assert "data-blocked" in asked
+    assert "data-blocked" not in answered
+
+
+def test_deploys_and_leads_to_the_service(people: People) -> None:
+    sent = {"configuration": YAML, "action": "deploy"}
+
+    answer = signed_in(people.bob).post(DEPLOY, sent)
+
+    run = Run.objects.get()
+    assert answer["Location"] == "/projects/main/services/hello/"
+    assert (run.name, run.user, run.state) == ("hello", people.bob, "submitted")
+
+
+def test_gives_the_values_to_the_run(people: People) -> None:
+    sent = {"configuration": YAML + "env: [TOKEN]\n", "env.TOKEN": "s3cret", "action": "deploy"}
+
+    signed_in(people.bob).post(DEPLOY, sent)
+
+    assert crypto.decrypt(Run.objects.get().secrets)["env"] == {"TOKEN": "s3cret"}
+
+
+def test_a_text_areas_line_ends_do_not_reach_the_commands(people: People) -> None:
+    sent = {"configuration": YAML.replace("\n", "\r\n"), "action": "deploy"}
+
+    signed_in(people.bob).post(DEPLOY, sent)
+
+    assert crypto.decrypt(Run.objects.get().configuration) == YAML
+
+
+def test_does_not_deploy_what_has_a_problem(people: People) -> None:
+    sent = {"configuration": "type: service\n", "action": "deploy"}
+
+    answer = signed_in(people.bob).post(DEPLOY, sent)
+
+    assert answer.status_code == 422
+    assert "What will happen" in answer.content.decode()
+    assert not Run.objects.exists()
+
+
+def test_does_not_deploy_what_changed_since_it_was_looked_at(people: People) -> None:
+    client = signed_in(people.bob)
+    plan = re.search(r'name="plan_id" value="([^"]+)"', preview(people, YAML))
+    assert plan is not None
+    factories.run(people.project, name="hello")
+
+    answer = client.post(DEPLOY, {"configuration": YAML, "plan_id": plan[1], "action": "deploy"})
+
+    assert answer.status_code == 409
+    assert "look at it again" in answer.content.decode()
+
+
+def test_keeps_the_name_that_it_made_up(people: People) -> None:
+    nameless = YAML.replace("name: hello\n", "")
+    first = re.search(r'name="draft" value="([^"]+)"', preview(people, nameless))
+    assert first is not None
+
+    again = re.search(r'name="draft" value="([^"]+)"', preview(people, nameless, draft=first[1]))
+
+    assert again is not None
+    assert again[1] == first[1]
+
+
+def test_says_that_it_replaces_a_running_one(people: People) -> None:
+    factories.run(people.project, name="hello")
+
+    assert "replaces the running one" in preview(people, YAML)
+
+
+def test_works_without_javascript(people: People) -> None:
+    client = signed_in(people.bob)
+
+    page = client.post(DEPLOY, {"configuration": YAML, "action": "preview"}).content.decode()
+
+    assert "<html" in page
+    assert "http://hello.localhost:8080" in page
+    assert escape("python3 -m http.server $PORT") in page
+
+
+def test_takes_a_yaml_file(people: People) -> None:
+    file = SimpleUploadedFile("x.yml", YAML.encode())
+
+    page = preview(people, "ignored", yaml_file=file)
+
+    assert "http://hello.localhost:8080" in page
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"x" * 1_100_000])
+def test_refuses_a_file_that_is_no_yaml(people: People, content: bytes) -> None:
+    client = signed_in(people.bob)
+
+    answer = client.post(DEPLOY, {"yaml_file": SimpleUploadedFile("x.yml", content)})
+
+    assert answer.status_code in (200, 422)
+    assert "problem" in answer.content.decode() or "cannot be used" in answer.content.decode()
+
+
+def test_sends_files_along(people: People) -> None:
+    client = signed_in(people.bob)
+    part = client.post(f"{DEPLOY}files/", {"archive": zipped(app_py="print(1)", lib__a_py="")})
+    upload = Upload.objects.get()
+
+    client.post(DEPLOY, {"configuration": YAML, "upload": upload.hash, "action": "deploy"})
+
+    assert "app.py, lib/" in part.content.decode()
+    assert Run.objects.get().upload == upload
+
+
+def test_takes_an_archive_with_the_form_itself(people: People) -> None:
+    sent = {"configuration": YAML, "archive": zipped(app_py="1"), "action": "deploy"}
+
+    signed_in(people.bob).post(DEPLOY, sent)
+
+    assert Run.objects.get().upload is not None
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, "../../etc/passwd", "A" * 64, "x"])
+def test_refuses_an_upload_that_is_not_there(people: People, digest: str) -> None:
+    answer = signed_in(people.bob).post(DEPLOY, {"configuration": YAML, "upload": digest})
+
+    assert answer.status_code in (404, 422)
+
+
+def test_does_not_find_another_projects_upload(people: People) -> None:
+    other = factories.project("other")
+    Upload.objects.create(project=other, hash="a" * 64, size_bytes=1, blob="x")
+
+    answer = signed_in(people.bob).post(DEPLOY, {"configuration": YAML, "upload": "a" * 64})
+
+    assert answer.status_code == 404
+
+
+def test_says_that_files_cannot_be_read(people: People) -> None:
+    client = signed_in(people.bob, htmx="files")
+
+    answer = client.post(f"{DEPLOY}files/", {"archive": SimpleUploadedFile("a.zip", b"junk")})
+
+    assert answer.status_code == 422
+    assert "sound zip" in answer.content.decode()
+
+
+@pytest.mark.parametrize("starter", STARTERS, ids=lambda starter: starter.key)
+def test_each_template_fits_this_machine(people: People, starter: Any) -> None:
+    page = signed_in(people.bob).get(f"{DEPLOY}?template={starter.key}").content.decode()
+
+    assert "problem" not in page.partition('id="plan"')[2]
+    assert "data-blocked" not in page
+
+
+def test_starts_from_a_service_that_is_there(people: People) -> None:
+    run = factories.run(people.project, name="hello", configuration=crypto.encrypt(YAML))
+
+    page = signed_in(people.bob).get(f"{DEPLOY}?service={run.name}").content.decode()
+
+    assert "python3 -m http.server" in page
+    assert "replaces the running one" in page
+
+
+def test_does_not_start_from_a_service_that_is_not_there(people: People) -> None:
+    assert signed_in(people.bob).get(f"{DEPLOY}?service=nope").status_code == 404

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from apps.accounts.models import Token
+from apps.core.models import Event
+from apps.runs.models import Run
+from tests import factories
+from tests.people import People, signed_in
+
+HELLO = "/projects/main/services/hello/"
+
+
+@pytest.fixture
+def hello(people: People) -> Run:
+    gateway = factories.gateway(people.project)
+    return factories.run(people.project, user=people.alice, name="hello", gateway=gateway)
+
+
+def text(answer: Any) -> str:
+    page: str = answer.content.decode()
+    return page
+
+
+def test_shows_where_and_how_to_call_it(people: People, hello: Run) -> None:
+    page = text(signed_in(people.bob).get(HELLO))
+
+    assert "http://hello.localhost:8080" in page
+    assert "Authorization: Bearer $TOKEN" in page
+    # Python and Node do not resolve names below localhost.
+    assert "url = &quot;http://localhost:8080/services/main/hello/&quot;" in page
+
+
+def test_makes_a_key_for_this_service_only(people: People, hello: Run) -> None:
+    page = text(signed_in(people.bob).post(f"{HELLO}key/"))
+
+    token = Token.objects.get()
+    shown = re.search(r'id="issued-key">(dsk_s_\w+)<', page)
+    assert shown is not None
+    assert f"Bearer {shown[1]}" in page
+    assert (token.user, token.scope, token.run_names) == (people.bob, "call", ["hello"])
+
+
+def test_says_why_it_failed_with_the_last_lines(people: People) -> None:
+    run = factories.run(people.project, name="hello", state="failed", error="exited with code 3")
+    factories.replica(
+        run,
+        state="failed",
+        message="exited with code 3",
+        last_lines=["no such model: <b>llama</b>"],
+        finished_at=timezone.now(),
+    )
+
+    page = text(signed_in(people.bob).get(HELLO))
+
+    assert "Exited with code 3" in page
+    assert "no such model: &lt;b&gt;llama&lt;/b&gt;" in page
+
+
+def test_says_what_happened_and_how_long_it_took(people: People, hello: Run) -> None:
+    replica = factories.replica(hello)
+    at = timezone.now()
+    for version, (old, new, seconds) in enumerate(
+        [("", "pending", 0), ("pending", "starting", 1), ("starting", "running", 4)]
+    ):
+        Event.objects.create(
+            machine="replica",
+            object_id=replica.pk,
+            run_id=hello.pk,
+            version=version,
+            old=old,
+            new=new,
+            label="replica 0",
+            at=at + timedelta(seconds=seconds),
+        )
+
+    page = text(signed_in(people.bob).get(HELLO))
+
+    assert "Replica 0 is ready after 4.0 s" in page
+    assert "ready after 4.0 s" in page
+
+
+@pytest.mark.parametrize("tab", ["", "logs/", "replicas/", "events/", "configuration/"])
+def test_needs_few_queries(
+    people: People, hello: Run, tab: str, django_assert_max_num_queries: Any
+) -> None:
+    for num in range(20):
+        factories.replica(hello, num=num)
+    client = signed_in(people.bob)
+
+    with django_assert_max_num_queries(12):
+        client.get(HELLO + tab)
+
+
+def test_shows_the_configuration_as_text(people: People, hello: Run) -> None:
+    assert "type: service" in text(signed_in(people.bob).get(f"{HELLO}configuration/"))
+
+
+def test_renders_only_itself_for_a_live_update(people: People, hello: Run) -> None:
+    part = text(signed_in(people.bob, htmx="service").get(HELLO))
+
+    assert part.strip().startswith('<div id="service"')
+
+
+@pytest.mark.parametrize("name", ["nope", "..", "%27", "x" * 300, "é"])
+def test_a_service_that_is_not_there_is_not_found(people: People, name: str) -> None:
+    assert signed_in(people.bob).get(f"/projects/main/services/{name}/").status_code == 404
+
+
+def test_stops(people: People, hello: Run) -> None:
+    answer = signed_in(people.bob).post(f"{HELLO}stop/")
+
+    hello.refresh_from_db()
+    assert (answer["Location"], hello.state) == (HELLO, "stopping")
+
+
+def test_stops_without_waiting_where_asked(people: People, hello: Run) -> None:
+    signed_in(people.bob).post(f"{HELLO}stop/", {"abort": "1"})
+
+    hello.refresh_from_db()
+    assert hello.abort
+
+
+def test_scales(people: People, hello: Run) -> None:
+    signed_in(people.bob).post(f"{HELLO}scale/", {"replicas": "3"})
+
+    hello.refresh_from_db()
+    assert hello.replicas_wanted == 3
+
+
+@pytest.mark.parametrize("wanted", ["", "-1", "x", "4..1", "1..", "99999999999", "$(id)", "1;2"])
+def test_refuses_a_number_of_replicas_that_is_none(people: People, hello: Run, wanted: str) -> None:
+    answer = signed_in(people.bob).post(f"{HELLO}scale/", {"replicas": wanted})
+
+    hello.refresh_from_db()
+    assert (answer.status_code, hello.replicas_wanted) == (422, 1)
+
+
+def test_deletes_what_is_over(people: People) -> None:
+    factories.run(people.project, name="hello", state="stopped")
+    client = signed_in(people.bob)
+
+    client.post(f"{HELLO}delete/")
+
+    assert client.get(HELLO).status_code == 404
+
+
+def test_does_not_delete_what_runs(people: People, hello: Run) -> None:
+    answer = signed_in(people.bob).post(f"{HELLO}delete/")
+
+    assert answer.status_code == 409
+    assert "stop it first" in text(answer)

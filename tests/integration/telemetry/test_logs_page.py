@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apps.runs.models import Run
+from tests import factories
+from tests.people import People, signed_in
+from tests.printing import Printer, printer
+
+LOGS = "/projects/main/services/hello/log-lines/"
+
+
+@pytest.fixture
+def run(people: People) -> Run:
+    return factories.run(people.project, name="hello")
+
+
+@pytest.fixture
+def replica(run: Run) -> Printer:
+    return printer(run)
+
+
+def text(answer: Any) -> str:
+    page: str = answer.content.decode()
+    return page
+
+
+def test_shows_the_newest_lines(people: People, replica: Printer) -> None:
+    replica.send(*(f"line {number}" for number in range(600)))
+
+    page = text(signed_in(people.bob).get(LOGS))
+
+    assert "line 599<" in page
+    assert "line 99<" not in page
+
+
+def test_goes_on_after_the_cursor(people: People, replica: Printer) -> None:
+    client = signed_in(people.bob)
+    replica.send("first")
+    cursor = client.get(LOGS).context["cursor"]
+    replica.send("second", first=1)
+
+    answer = client.get(LOGS, {"after": cursor})
+
+    assert "second" in text(answer)
+    assert "first" not in text(answer)
+    assert client.get(LOGS, {"after": answer["X-Log-Cursor"]}).content.strip() == b""
+
+
+def test_says_when_there_is_more(people: People, replica: Printer) -> None:
+    replica.send(*(f"line {number}" for number in range(600)))
+
+    answer = signed_in(people.bob).get(LOGS, {"after": "0-0"})
+
+    assert answer["X-Log-More"] == "1"
+
+
+def test_marks_and_keeps_what_was_searched_for(people: People, replica: Printer) -> None:
+    replica.send("an <b>Error</b> here", "all is well")
+
+    page = text(signed_in(people.bob).get(LOGS, {"q": "error"}))
+
+    assert "&lt;b&gt;<mark>Error</mark>&lt;/b&gt;" in page
+    assert "all is well" not in page
+
+
+def test_shows_one_replica(people: People, run: Run, replica: Printer) -> None:
+    replica.send("from zero")
+    printer(run, num=1).send("from one")
+
+    page = text(signed_in(people.bob).get(LOGS, {"replica": "1"}))
+
+    assert "from one" in page
+    assert "from zero" not in page
+
+
+def test_leaves_out_the_colours_of_a_terminal(people: People, replica: Printer) -> None:
+    replica.send("\x1b[32mINFO\x1b[0m started \x1b]0;title\x07now")
+
+    assert '<span class="log-text">INFO started now</span>' in text(signed_in(people.bob).get(LOGS))
+
+
+def test_never_lets_a_line_be_markup(people: People, replica: Printer) -> None:
+    replica.send("<script>alert(1)</script>")
+
+    assert "<script>alert" not in text(signed_in(people.bob).get(LOGS))
+
+
+@pytest.mark.parametrize(
+    "query", [{"replica": "x"}, {"replica": "9" * 30}, {"q": ".*(["}, {"q": "x" * 5000}]
+)
+def test_takes_any_search(people: People, replica: Printer, query: dict[str, str]) -> None:
+    replica.send("a line")
+
+    assert signed_in(people.bob).get(LOGS, query).status_code == 200
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "1", "-1-0", "9" * 30 + "-0"])
+def test_refuses_a_cursor_that_is_none(people: People, replica: Printer, cursor: str) -> None:
+    assert signed_in(people.bob).get(LOGS, {"after": cursor}).status_code == 422

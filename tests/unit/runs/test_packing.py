@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from typing import Any
+
+import pytest
+
+from apps.core.errors import Invalid, TooLarge
+from apps.runs import packing
+
+
+def zipped(files: dict[str, bytes], **attributes: int) -> io.BytesIO:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = attributes.get("mode", 0o644) << 16
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED)
+    return buffer
+
+
+def tarred(*members: tuple[tarfile.TarInfo, bytes], mode: Any = "w") -> io.BytesIO:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        for info, content in members:
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer
+
+
+def plain(name: str, mode: int = 0o644) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.mode, info.mtime, info.uid = mode, 12345, 1000
+    return info
+
+
+def repacked(archive: io.BytesIO) -> bytes:
+    with packing.packed(archive=archive) as packed:
+        return packed.file.read()
+
+
+def contents(packed: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+        return {m.name: (archive.extractfile(m) or io.BytesIO()).read() for m in archive}
+
+
+FILES = {"app.py": b"print(1)", "lib/a.txt": b"a" * 3000}
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_takes_a_tar_as_it_takes_a_zip(mode: str) -> None:
+    tar = tarred(*((plain(name), content) for name, content in FILES.items()), mode=mode)
+
+    assert contents(repacked(tar)) == contents(repacked(zipped(FILES))) == FILES
+
+
+def test_the_same_files_give_the_same_bytes() -> None:
+    other_way_round = dict(reversed(list(FILES.items())))
+
+    assert repacked(zipped(FILES)) == repacked(zipped(other_way_round))
+
+
+def test_keeps_what_can_be_run() -> None:
+    packed = repacked(tarred((plain("run.sh", mode=0o755), b"")))
+
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        assert archive.getmember("run.sh").mode == 0o755
+
+
+def test_says_what_is_at_the_top() -> None:
+    with packing.packed(archive=zipped(FILES)) as packed:
+        assert (packed.files, packed.top) == (2, ["app.py", "lib/"])
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/../../x", "/etc/passwd", "..\\x", "C:/x", "~/x", "a\x07b", "x" * 2000]
+)
+def test_refuses_a_name_that_leads_out(name: str) -> None:
+    with pytest.raises(Invalid):
+        repacked(zipped({name: b""}))
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE]
+)
+def test_refuses_links_and_devices(kind: bytes) -> None:
+    info = plain("x")
+    info.type, info.linkname = kind, "/etc/passwd"
+
+    with pytest.raises(Invalid, match="link or a device"):
+        repacked(tarred((info, b"")))
+
+
+def test_refuses_a_link_in_a_zip() -> None:
+    with pytest.raises(Invalid, match="link or a device"):
+        repacked(zipped({"x": b"/etc/passwd"}, mode=0o120777))
+
+
+def test_refuses_a_bomb(settings: Any) -> None:
+    settings.DSTACK_UPLOAD_LIMIT_MB = 1
+    bomb = zipped({"zeros": b"\0" * (packing.TIMES_LIMIT * 2**20 + 1)})
+
+    with pytest.raises(TooLarge):
+        repacked(bomb)
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", b"PK\x03\x04junk", b"\x1f\x8b" + b"x" * 20])
+def test_refuses_what_is_no_archive(junk: bytes) -> None:
+    with pytest.raises(Invalid):
+        repacked(io.BytesIO(junk))
+
+
+def test_refuses_an_empty_archive() -> None:
+    with pytest.raises(Invalid, match="no file"):
+        repacked(zipped({}))
+
+
+def test_refuses_an_archive_that_ends_early() -> None:
+    whole = tarred((plain("big"), b"x" * 100_000), mode="w:gz").getvalue()
+
+    with pytest.raises(Invalid):
+        repacked(io.BytesIO(whole[: len(whole) // 2]))
