@@ -1,0 +1,61 @@
+"""A real Chromium for the journeys; what its console says wrong fails the test."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.e2e.stack import PASSWORD, Stack
+
+ARGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SECONDS = 15.0
+
+
+@contextlib.contextmanager
+def opened(chromium: str, *, javascript: bool = True) -> Iterator[Page]:
+    """This function will yield a page of a fresh browser; its complaints fail the test."""
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGS))
+        context = browser.new_context(java_script_enabled=javascript)
+        page = context.new_page()
+        page.set_default_timeout(SECONDS * 1000)
+        expect.set_options(timeout=SECONDS * 1000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if _bad(said) else None)
+        try:
+            yield page
+        finally:
+            browser.close()
+    assert complaints == []
+
+
+def _bad(said: object) -> bool:
+    # Broken assets, refused inline code (the content security policy), errors of scripts.
+    return getattr(said, "type", "") == "error"
+
+
+def sign_in(page: Page, stack: Stack) -> None:
+    page.goto(stack.url)
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Services")).to_be_visible()
+
+
+def type_yaml(page: Page, text: str) -> None:
+    """This function will replace what the editor holds, as by pasting."""
+    editor = page.get_by_role("textbox", name="Service configuration")
+    editor.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(text)

@@ -1,0 +1,117 @@
+"""A real model server, `transformers serve`, with a tiny model that is made here, as a service."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e import stack as stacks
+from tests.e2e.model import tools
+from tests.e2e.stack import Stack
+
+PROGRAMS = Path(__file__).parent / "model"
+MODEL = "tiny"
+SERVE = """\
+type: service
+commands:
+  - {venv}/bin/transformers serve {model} --host 0.0.0.0 --port $PORT --device cpu --dtype float32
+port: 8000
+model: {model}
+env:
+  - HF_HUB_OFFLINE=1
+  - OMP_NUM_THREADS=1
+probes:
+  - type: http
+    url: /health
+"""
+
+# The first session of a machine installs the model server.
+pytestmark = [pytest.mark.xdist_group("model_server"), pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def venv() -> Path:
+    return tools.environment()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    running = stacks.new(tmp_path_factory.mktemp("model"))
+    yield running
+    assert running.stop() == 0
+
+
+@dataclass(frozen=True)
+class Chat:
+    """The published service, and the environment in which its clients live."""
+
+    stack: Stack
+    venv: Path
+    host: str
+
+    def stream(self, key: str) -> subprocess.CompletedProcess[str]:
+        """This function will have OpenAI's client stream a completion; it prints JSON."""
+        url = f"http://127.0.0.1:{self.stack.gateway_port}/v1"
+        script = str(PROGRAMS / "chat.py")
+        return subprocess.run(
+            [str(self.venv / "bin" / "python"), script, url, self.host, MODEL],
+            env={"PATH": os.defpath, "OPENAI_API_KEY": key},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+
+@pytest.fixture(scope="module")
+def chat(stack: Stack, venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Chat:
+    folder = tmp_path_factory.mktemp("chat")
+    make = [str(venv / "bin" / "python"), str(PROGRAMS / "make_model.py"), str(folder / MODEL)]
+    subprocess.run(make, check=True, timeout=120, capture_output=True)
+    (folder / "chat.dstack.yml").write_text(SERVE.format(venv=venv, model=MODEL))
+    stack.dstack("run", ".", "-f", "chat.dstack.yml", "-n", "chat", "-y", "-d", cwd=folder)
+    return Chat(stack, venv, f"chat.localhost:{stack.gateway_port}")
+
+
+def test_streams_a_completion_to_openais_client_as_it_is_made(chat: Chat) -> None:
+    done = chat.stream(chat.stack.token)
+
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    times = [chunk["at"] for chunk in said["chunks"]]
+    assert "".join(chunk["text"] for chunk in said["chunks"]).strip()
+    assert len(set(times)) > 10
+    # A gateway that collected the answer would hand out all chunks at the end.
+    assert times[-1] - times[0] > 0.3 * (times[-1] - said["asked_at"])
+
+
+def test_the_stream_arrives_as_events_in_pieces(chat: Chat) -> None:
+    body = {
+        "model": MODEL,
+        "stream": True,
+        "max_tokens": 50,
+        "messages": [{"role": "user", "content": "the yellow moon"}],
+    }
+    url = f"http://127.0.0.1:{chat.stack.gateway_port}/v1/chat/completions"
+    headers = {"Host": chat.host, **chat.stack.bearer()}
+
+    with httpx.stream("POST", url, json=body, headers=headers, timeout=60) as answer:
+        pieces = list(answer.iter_raw())
+
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.headers["transfer-encoding"] == "chunked"
+    assert len(pieces) > 5
+    assert all(line.startswith(b"data:") for line in b"".join(pieces).split(b"\n\n") if line)
+
+
+def test_the_client_sees_that_its_key_is_wrong(chat: Chat) -> None:
+    done = chat.stream("dsk_u_wrong")
+
+    assert "AuthenticationError" in done.stderr
+    assert "401" in done.stderr
