@@ -25,12 +25,22 @@ test: $(VENV)/.dev-stamp staticfiles/.stamp
 bench: $(VENV)/.dev-stamp staticfiles/.stamp
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-lint: $(VENV)/.dev-stamp
+# Each linter is a target of its own, so that `make -k lint` shows what all of them find.
+LINTERS := lint-format lint-code lint-types lint-imports lint-templates lint-migrations
+.PHONY: $(LINTERS)
+lint: $(LINTERS)
+$(LINTERS): $(VENV)/.dev-stamp
+lint-format:
 	$(BIN)/ruff format --check .
+lint-code:
 	$(BIN)/ruff check .
+lint-types:
 	$(BIN)/mypy
+lint-imports:
 	$(BIN)/lint-imports
+lint-templates:
 	git ls-files -z 'templates/*.html' | xargs -0 -r $(BIN)/djade --check --target-version 5.2
+lint-migrations:
 	DSTACK_SECRET_KEY=lint $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 
 assets: staticfiles/.stamp

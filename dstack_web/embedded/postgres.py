@@ -63,10 +63,9 @@ class Postgres:
 
     def prepare(self) -> None:
         """This function will make the data folder where there is none. Raises StartFailed."""
-        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        give_folder(self.data)
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
+        give_folder(self.data)
 
     def argv(self) -> list[str]:
         """This function will return the command that runs the server in the foreground."""
@@ -108,10 +107,21 @@ class Postgres:
         )
 
     def _initialise(self) -> None:
-        # A first start that was cut off leaves half a folder, which initdb would refuse.
-        for leftover in self.data.iterdir():
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        initdb = [program("initdb"), "-D", str(self.data), "-U", USER, "--no-sync"]
+        # Made aside and renamed, so that a first start which is cut off leaves no half database.
+        fresh = self.data.with_name(f"{self.data.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700, parents=True)
+        give_folder(fresh)
+        self._run_initdb(fresh)
+        try:
+            fresh.rename(self.data)
+        except OSError as error:
+            raise StartFailed(
+                f"{self.data} holds something that is no database ({error.strerror}); move it away"
+            ) from error
+
+    def _run_initdb(self, folder: Path) -> None:
+        initdb = [program("initdb"), "-D", str(folder), "-U", USER, "--no-sync"]
         initdb += ["-E", "UTF8", "--locale=C.UTF-8", "--auth-local=trust", "--auth-host=reject"]
         done = subprocess.run(
             [*unprivileged(), *initdb],

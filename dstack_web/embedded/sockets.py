@@ -25,13 +25,17 @@ def socket_folder(preferred: Path) -> Path:
     It is `preferred` where that fits, else one in the runtime directory that is always the same
     for the same `preferred`. Raises StartFailed when that name belongs to another user.
     """
-    folder = preferred if fits(preferred) else runtime_folder(preferred)
+    folder = folder_for(preferred)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise StartFailed(f"{folder} is not a folder of this user; remove it and start again")
     folder.chmod(0o700)
     return folder
+
+
+def folder_for(preferred: Path) -> Path:
+    return preferred if fits(preferred) else runtime_folder(preferred)
 
 
 def fits(folder: Path) -> bool:

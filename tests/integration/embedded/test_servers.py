@@ -68,6 +68,27 @@ def test_postgres_keeps_its_socket_to_this_user(started: Postgres) -> None:
     assert row == ("",)
 
 
+def test_postgres_starts_anew_where_a_first_start_was_cut_off(server: Postgres) -> None:
+    half = server.data.with_name("pg.new")
+    half.mkdir(parents=True)
+    (half / "PG_VERSION").write_text("18\n")
+
+    with running(server):
+        psycopg.connect(server.url(name="postgres")).close()
+
+    assert not half.exists()
+
+
+def test_postgres_touches_no_folder_that_holds_something_else(server: Postgres) -> None:
+    server.data.mkdir(parents=True)
+    (server.data / "letter.txt").write_text("dear")
+
+    with pytest.raises(processes.StartFailed, match="holds something that is no database"):
+        server.prepare()
+
+    assert (server.data / "letter.txt").read_text() == "dear"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to give up its uid")
 def test_postgres_runs_where_the_kernel_forbids_namespaces(
     server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
