@@ -41,7 +41,7 @@ lint-imports:
 lint-templates:
 	git ls-files -z 'templates/*.html' | xargs -0 -r $(BIN)/djade --check --target-version 5.2
 lint-migrations:
-	DSTACK_SECRET_KEY=lint $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	DSTACK_SECRET_KEY=lint DSTACK_DB_POOL=0 $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 
 assets: staticfiles/.stamp
 
