@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import socket
 import sys
 import threading
 import time
+import traceback
+import typing
 from pathlib import Path
 
-from apps.agent import docker, files, interpreters, output, ports, wire
+from apps.agent import docker, files, interpreters, output, ports, trees, wire
 from apps.agent.client import Client, Pauses, Refused, ServerAway
 from apps.agent.config import Config
 from apps.agent.docker import Docker
 from apps.agent.engine import Engine, EngineAway, EngineRefused
 from apps.agent.executor import Check, Executor, PrepareFailed
 from apps.agent.home import Home
-from apps.agent.process import Host, Process
+from apps.agent.host import Host
+from apps.agent.process import Process
 from apps.agent.shipping import Shipment
 from apps.agent.workload import RECORD, SHUTDOWN_SECONDS, Workload
 
@@ -33,12 +37,13 @@ GATHER_SECONDS = 0.03
 # After a refusal nothing gets better soon.
 REFUSED_SECONDS = 5.0
 # Output whose notice got lost is found at least this often.
-SHIP_SECONDS = 2.0
+SHIP_SECONDS = 5.0
 # How long the folder of a workload that is not wanted any more waits for its last lines to be sent.
 FAREWELL_SECONDS = 60.0
 LAST_REPORT_SECONDS = 1.0
 FETCH_ATTEMPTS = 5
-BATCH_WORKLOADS = 50
+# The server takes 32 MiB at most, and a character may become six.
+BATCH_WORKLOADS = 20
 
 
 class Agent:
@@ -72,7 +77,18 @@ class Agent:
         """This function will take up what runs already and start the loops."""
         self.load()
         for loop in (self._poll, self._report, self._ship, self._listen, self._look_around):
-            threading.Thread(target=loop, name=loop.__name__, daemon=True).start()
+            name = loop.__name__
+            threading.Thread(target=self._keep, args=(loop,), name=name, daemon=True).start()
+
+    def _keep(self, loop: typing.Callable[[], None]) -> None:
+        """Run a loop to its end; a mistake of ours must not silence it for good."""
+        while not self._closing.is_set():
+            try:
+                loop()
+                return
+            except Exception:  # the outermost loop of this thread
+                say(traceback.format_exc())
+                self._pause(REFUSED_SECONDS)
 
     def load(self) -> None:
         """This function will take up the workloads that an earlier agent left on the disk."""
@@ -84,7 +100,7 @@ class Agent:
                 # It was never prepared: it begins anew if it is still wanted.
                 spec = wire.WorkloadSpec(id=workload_id, name=workload_id, desired="stop")
                 if not (self.home.folder(workload_id) / "state.json").exists():
-                    files.remove_tree(self.home.folder(workload_id))
+                    trees.remove(self.home.folder(workload_id))
                     continue
             self._add(spec)
         self._sweep_containers()
@@ -160,7 +176,9 @@ class Agent:
         workload.thread.join()
         shipment = self._shipments[workload.spec.id]
         give_up_at = time.monotonic() + FAREWELL_SECONDS
-        while shipment.next() is not None and time.monotonic() < give_up_at:
+        # A look that was under way when the last lines came may have missed them: two more.
+        enough = shipment.empty_looks + 2
+        while shipment.empty_looks < enough and time.monotonic() < give_up_at:
             self._written.set()
             if self._closing.wait(0.1):
                 return
@@ -271,14 +289,13 @@ class Agent:
         logs = [log for log in (one.next() for one in shipments.values()) if log is not None]
         if not logs:
             return False
+        random.shuffle(logs)  # so that none waits for ever behind chatty ones
         receipt = self.client.logs(wire.LogBatch(logs[:BATCH_WORKLOADS]))
-        # No short cut: each must hear what was taken.
-        taken = [
-            shipments[log.id].acknowledged(receipt.next_seq[log.id])
-            for log in logs
-            if log.id in receipt.next_seq
-        ]
-        return any(taken)
+        taken = False
+        for log in logs[:BATCH_WORKLOADS]:
+            if log.id in receipt.next_seq:
+                taken |= shipments[log.id].acknowledged(receipt.next_seq[log.id])
+        return taken
 
     def _listen(self) -> None:
         """Hear from the shims that something happened, instead of looking all the time."""

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
+import marshal
 import os
-import typing
+import struct
 import zipfile
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-MAIN = "from apps.agent.__main__ import run\nrun()\n"
+MAIN = "from apps.agent.__main__ import run\n\nrun()\n"
+SHEBANG = b"#!/usr/bin/env python3\n"
 # One time for all entries, so that the same source gives the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
-# Not of the agent's own process: it imports only these.
-SUFFIX = ".py"
+# A .pyc that is not compared with its source (PEP 552).
+UNCHECKED = 1
 
 
-def build(target: Path) -> Path:
+def build(target: Path, *, compiled: bool = False) -> Path:
     """This function will write agent.pyz to `target` (replaced at once, mode 0644), return it.
 
-    An agent that itself runs from such a file copies it. The same source gives the same bytes.
+    The same source gives the same bytes. With `compiled` it holds the code for the Python that runs
+    now, too, which saves each shim the time to compile; other Pythons still run it.
     """
-    data = _own_archive() or _pack()
+    sources = _sources()
+    content = {name: text.encode() for name, text in sources.items()}
+    if compiled:
+        content.update({f"{name}c": _compile(name, text) for name, text in sources.items()})
+    data = SHEBANG + _zip(content)
     if not target.exists() or target.read_bytes() != data:
         fresh = target.with_name(f"{target.name}.{os.getpid()}")
         fresh.write_bytes(data)
@@ -30,19 +38,30 @@ def build(target: Path) -> Path:
     return target
 
 
-def _own_archive() -> typing.Optional[bytes]:
-    # .../agent.pyz/apps/agent/build.py
-    archive = PACKAGE.parent.parent
-    return archive.read_bytes() if archive.is_file() else None
+def _sources() -> dict[str, str]:
+    """The agent's source by its name in the archive, from the archive that runs or the folder."""
+    archive = PACKAGE.parent.parent  # .../agent.pyz/apps/agent
+    if archive.is_file():
+        with zipfile.ZipFile(str(archive)) as packed:
+            names = [name for name in packed.namelist() if name.endswith(".py")]
+            return {name: packed.read(name).decode() for name in names}
+    sources = {"__main__.py": MAIN, "apps/__init__.py": ""}
+    for path in sorted(PACKAGE.glob("*.py")):
+        sources[f"apps/agent/{path.name}"] = path.read_text(encoding="utf-8")
+    return sources
 
 
-def _pack() -> bytes:
-    content = {"__main__.py": MAIN, "apps/__init__.py": ""}
-    for path in sorted(PACKAGE.glob("*" + SUFFIX)):
-        content[f"apps/agent/{path.name}"] = path.read_text(encoding="utf-8")
+def _compile(name: str, text: str) -> bytes:
+    code = compile(text, name, "exec", dont_inherit=True)
+    source_hash = importlib.util.source_hash(text.encode())
+    head = importlib.util.MAGIC_NUMBER + struct.pack("<I", UNCHECKED) + source_hash
+    return head + marshal.dumps(code)
+
+
+def _zip(content: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     # Not compressed: it is small, and unpacking would cost each shim a few milliseconds.
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, text in content.items():
-            archive.writestr(zipfile.ZipInfo(name, EPOCH), text)
-    return b"#!/usr/bin/env python3\n" + buffer.getvalue()
+        for name, data in content.items():
+            archive.writestr(zipfile.ZipInfo(name, EPOCH), data)
+    return buffer.getvalue()

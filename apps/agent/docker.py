@@ -8,17 +8,21 @@ port is published on 127.0.0.1, on a port that the engine picks, so replicas nev
 from __future__ import annotations
 
 import json
-import math
-import posixpath
-import re
 import threading
 import time
 import typing
 from pathlib import Path
 
-from apps.agent import docker_files, files, procs, unpack, wire
+from apps.agent import docker_files, docker_images, files, procs, trees, wire
+from apps.agent.docker_container import (
+    BASE_LABEL,
+    HOME_LABEL,
+    UPLOAD_FOLDER,
+    WORKLOAD_LABEL,
+    description,
+)
 from apps.agent.docker_output import Follower
-from apps.agent.engine import Engine, EngineAway, EngineRefused, plain, reference, registry_auth
+from apps.agent.engine import Engine, EngineAway, EngineRefused, plain
 from apps.agent.executor import (
     Check,
     End,
@@ -28,36 +32,14 @@ from apps.agent.executor import (
     Sighting,
     how_it_ended,
 )
-from apps.agent.process import Host, command
+from apps.agent.host import Host, unpack_upload
 
 FACTS = "docker.json"
-WORKLOAD_LABEL, HOME_LABEL, BASE_LABEL = "dstack.workload", "dstack.home", "dstack.base"
-UPLOAD_FOLDER = "/workflow"
-# Names that are not of this form would become part of a call to the engine.
-IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,400}")
-SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh")
-# The first process of a container ignores SIGTERM unless it has a handler, and a shell that waits
-# for a server has none. This one passes it on to all and waits until all have ended.
-STOPPABLE = """\
-trap 'asked=1; [ $$ -eq 1 ] && kill -TERM -1 2>/dev/null' TERM
-"$0" -c "$1" &
-child=$!
-wait $child; code=$?
-if [ -n "$asked" ]; then
-  wait $child 2>/dev/null; code=$?
-  while [ $$ -eq 1 ] && kill -0 -1 2>/dev/null; do sleep 0.1; done
-fi
-exit $code
-"""
 # Between attempts while the engine is away: it may be restarting.
 PAUSE_SECONDS = 0.5
 # The engine may keep the output stream open a moment longer than the container lives.
 LAST_OUTPUT_SECONDS = 10.0
-# The engine keeps this much of the output for an agent that is away.
-KEPT_OUTPUT = {"max-size": "50m", "max-file": "2"}
 ENGINE_RESTARTED = "the container engine was stopped, and the container with it"
-NANO = 1_000_000_000
-MIB = 1024 * 1024
 
 
 class Docker:
@@ -76,6 +58,7 @@ class Docker:
         self.engine = engine
         self.on_event = on_event
         self.output = folder / "output"
+        self.work = folder / "work"  # the upload, until it is in the container
         self.name = f"dstack-{spec.id}"
         self.facts = files.read_json(folder / FACTS) or {}
         self._end: typing.Optional[End] = None
@@ -83,16 +66,16 @@ class Docker:
         self._adopted = False
         self._asked = False
         self._output_done = threading.Event()
+        self._noting = threading.Lock()
 
     def prepare(self, *, say: Say, check: Check) -> list[str]:
-        if not self.spec.image:
-            raise PrepareFailed("there is no image to run: give `image`")
-        if not IMAGE.fullmatch(self.spec.image) or ".." in self.spec.image:
-            raise PrepareFailed(f"{self.spec.image!r} is not the name of an image")
         try:
             image = self._image(say, check)
             self.remove()
-            self._fetch(say, check)
+            trees.remove(self.work)
+            if self.spec.upload_hash is not None:
+                self.work.mkdir(mode=0o700)
+                unpack_upload(self.host, self.spec, self.work, say=say, check=check)
             say("creating container")
             self._create(image)
         except EngineAway as error:
@@ -102,125 +85,27 @@ class Docker:
         return []
 
     def _note(self, **facts: typing.Any) -> None:
-        self.facts = {**self.facts, **facts}
-        files.write_json(self.folder / FACTS, self.facts)
+        with self._noting:
+            self.facts = {**self.facts, **facts}
+            files.write_json(self.folder / FACTS, self.facts)
 
     def _image(self, say: Say, check: Check) -> dict[str, typing.Any]:
         """What the engine knows of the image; it is pulled unless it is there."""
-        assert self.spec.image is not None
-        try:
-            return self._inspect_image()
-        except EngineRefused as error:
-            if error.status != 404:
-                raise
-        say("pulling image")
-        self._pull(say, check)
-        return self._inspect_image()
-
-    def _inspect_image(self) -> dict[str, typing.Any]:
-        found: dict[str, typing.Any] = self.engine.call("GET", f"/images/{self.spec.image}/json")
-        return found
-
-    def _pull(self, say: Say, check: Check) -> None:
-        image = self.spec.image or ""
-        name, tag = reference(image)
-        query = {"fromImage": name, **({"tag": tag} if tag else {})}
-        auth = registry_auth(image, self.spec.registry_username, self.spec.registry_password)
-        progress = Progress()
-        try:
-            with self.engine.stream("POST", "/images/create", query=query, headers=auth) as pieces:
-                for step in json_lines(pieces):
-                    check()
-                    if "error" in step:
-                        raise PrepareFailed(cannot_pull(image, step["error"]))
-                    said = progress.note(step)
-                    if said:
-                        say(said)
-        except EngineRefused as error:
-            raise PrepareFailed(cannot_pull(image, str(error))) from error
-
-    def _fetch(self, say: Say, check: Check) -> None:
-        work = self.folder / "work"
-        files.remove_tree(work)
-        if self.spec.upload_hash is None:
-            return
-        say("fetching files")
-        archive = self.folder / "upload.tar.gz"
-        try:
-            self.host.fetch(self.spec.upload_hash, archive, check)
-            say("unpacking files")
-            work.mkdir(mode=0o700)
-            limit = self.spec.upload_limit_bytes
-            unpack.unpack(archive=archive, folder=work, limit_bytes=limit, check=check)
-        except unpack.Refused as error:
-            raise PrepareFailed(str(error)) from error
-        finally:
-            if archive.exists():
-                archive.unlink()
+        auth = (self.spec.registry_username, self.spec.registry_password)
+        return docker_images.have(
+            self.engine, self.spec.image or "", auth=auth, say=say, check=check
+        )
 
     def _create(self, image: dict[str, typing.Any]) -> None:
-        body = self._body(image.get("Config") or {})
+        body = description(self.spec, home=self.host.home, image=image.get("Config") or {})
         made = self.engine.call("POST", "/containers/create", query={"name": self.name}, body=body)
         self._note(container=made["Id"])
-        work = self.folder / "work"
-        if work.is_dir():
+        if self.work.is_dir():
             owner = self.spec.user or (image.get("Config") or {}).get("User") or ""
-            data = docker_files.packed(work, name=UPLOAD_FOLDER.lstrip("/"), owner=owner)
+            data = docker_files.packed(self.work, name=UPLOAD_FOLDER.lstrip("/"), owner=owner)
             path = f"/containers/{made['Id']}/archive"
             self.engine.send(path, query={"path": "/"}, data=data)
-            files.remove_tree(work)
-
-    def _body(self, image: dict[str, typing.Any]) -> dict[str, typing.Any]:
-        port = f"{self.spec.container_port}/tcp"
-        body: dict[str, typing.Any] = {
-            "Image": self.spec.image,
-            "Env": [f"{k}={v}" for k, v in {**self.spec.env, "PORT": port[:-4]}.items()],
-            "Labels": {
-                WORKLOAD_LABEL: self.spec.id,
-                HOME_LABEL: self.host.home.home_id,
-                BASE_LABEL: str(self.host.home.base),
-            },
-            "ExposedPorts": {port: {}},
-            "User": self.spec.user or image.get("User") or "",
-            "WorkingDir": self._working_dir(image),
-            "HostConfig": self._host_config(port),
-        }
-        if self.spec.entrypoint is not None or self.spec.commands:
-            # The image's own entrypoint would take the command for its arguments.
-            body["Entrypoint"] = self._command()
-            body["Cmd"] = []
-        return body
-
-    def _command(self) -> list[str]:
-        argv = command(self.spec)
-        shell = posixpath.basename(self.spec.shell)
-        if self.spec.entrypoint is None and shell in SHELLS:
-            return [self.spec.shell, "-c", STOPPABLE, self.spec.shell, argv[2]]
-        return argv
-
-    def _working_dir(self, image: dict[str, typing.Any]) -> str:
-        own = UPLOAD_FOLDER if self.spec.upload_hash else image.get("WorkingDir") or "/"
-        return posixpath.normpath(posixpath.join(own, self.spec.working_dir or "."))
-
-    def _host_config(self, port: str) -> dict[str, typing.Any]:
-        config: dict[str, typing.Any] = {
-            "PortBindings": {port: [{"HostIp": "127.0.0.1", "HostPort": ""}]},
-            "Privileged": self.spec.privileged,
-            "LogConfig": {"Type": "json-file", "Config": KEPT_OUTPUT},
-        }
-        if self.spec.memory_limit_mib is not None:
-            # The same for both means: no swap besides.
-            config["Memory"] = config["MemorySwap"] = self.spec.memory_limit_mib * MIB
-        if self.spec.cpu_limit is not None:
-            config["NanoCpus"] = int(self.spec.cpu_limit * NANO)
-        if self.spec.shm_size_mib is not None:
-            config["ShmSize"] = self.spec.shm_size_mib * MIB
-        if self.spec.gpu_indices:
-            ids = [str(index) for index in self.spec.gpu_indices]
-            config["DeviceRequests"] = [
-                {"Driver": "nvidia", "DeviceIDs": ids, "Capabilities": [["gpu"]]}
-            ]
-        return config
+            trees.remove(self.work)
 
     def start(self) -> None:
         self._note(boot_id=procs.boot_id(), started_at=time.time())
@@ -404,54 +289,7 @@ class Docker:
         except EngineRefused as error:
             if error.status not in (404, 409):
                 raise
-        files.remove_tree(self.folder / "work")
-
-
-class Progress:
-    """Adds up what the engine tells of a pull: many layers, each with its own bytes."""
-
-    def __init__(self) -> None:
-        self._layers: dict[str, tuple[int, int]] = {}
-        self._said = ""
-
-    def note(self, step: dict[str, typing.Any]) -> typing.Optional[str]:
-        """This function will return what to tell, or None if that was told already."""
-        detail = step.get("progressDetail") or {}
-        if step.get("status") == "Downloading" and detail.get("total"):
-            self._layers[str(step.get("id"))] = (detail["current"], detail["total"])
-        done = sum(current for current, _ in self._layers.values())
-        total = sum(size for _, size in self._layers.values())
-        said = f"pulling image {_gigabytes(done)}/{_gigabytes(total)} GB" if total else ""
-        if said in ("", self._said):
-            return None
-        self._said = said
-        return said
-
-
-def _gigabytes(count: int) -> str:
-    # Rounded up, so that a small image does not stay at 0.0.
-    return f"{math.ceil(count / 1e8) / 10:.1f}"
-
-
-def json_lines(pieces: typing.Iterable[bytes]) -> typing.Iterator[dict[str, typing.Any]]:
-    """This function will yield the objects of a stream with one per line."""
-    rest = b""
-    for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from (json.loads(line) for line in lines if line.strip())
-    if rest.strip():
-        yield json.loads(rest)
-
-
-def cannot_pull(image: str, message: str) -> str:
-    """This function will say why an image cannot be had."""
-    missing = ("not found", "does not exist", "manifest unknown", "access denied")
-    if any(words in message for words in missing):
-        return (
-            f"image {image} does not exist, or its registry wants `registry_auth` "
-            f"(the engine said: {message})"
-        )
-    return f"image {image} cannot be pulled: {message}"
+        trees.remove(self.work)
 
 
 def sweep(engine: Engine, *, home_id: str, base: str, known: typing.Container[str]) -> list[str]:

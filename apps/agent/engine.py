@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import http.client
 import json
@@ -175,31 +174,6 @@ def _message(content: bytes) -> str:
     with contextlib.suppress(ValueError, KeyError, TypeError):
         return str(json.loads(content)["message"])
     return content.decode("utf-8", "replace").strip()
-
-
-def reference(image: str) -> tuple[str, str]:
-    """This function will split an image's name into repository and tag; a digest stays with it."""
-    if "@" in image:
-        return image, ""
-    name, colon, tag = image.rpartition(":")
-    # A colon before the last slash is a registry's port.
-    return (name, tag) if colon and "/" not in tag else (image, "latest")
-
-
-def registry_auth(
-    image: str, username: typing.Optional[str], password: typing.Optional[str]
-) -> dict[str, str]:
-    """This function will return the header that lets the engine pull from a private registry."""
-    if username is None and password is None:
-        return {}
-    host = image.split("/")[0] if "/" in image else ""
-    named = "." in host or ":" in host or host == "localhost"
-    auth = {
-        "username": username or "",
-        "password": password or "",
-        "serveraddress": host if named else "https://index.docker.io/v1/",
-    }
-    return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(auth).encode()).decode()}
 
 
 NOT_FOUND = re.compile(r'exec: "?([^":]+)"?: (executable file not found|stat .*no such file)')

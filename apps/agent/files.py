@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
-import stat
 import time
 import typing
 from pathlib import Path
@@ -35,29 +32,6 @@ def read_json(path: Path) -> typing.Optional[dict[str, typing.Any]]:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return data if isinstance(data, dict) else None
-
-
-def remove_tree(path: Path) -> None:
-    """This function will remove a folder, also one whose owner took the rights from its parts.
-
-    Links are removed, never followed. What cannot be removed stays.
-    """
-    if not path.is_symlink() and not path.exists():
-        return
-    shutil.rmtree(str(path), ignore_errors=True)
-    if path.is_symlink() or path.exists():
-        _open_up(path)
-        shutil.rmtree(str(path), ignore_errors=True)
-
-
-def _open_up(path: Path) -> None:
-    for folder, _, _ in os.walk(str(path)):
-        with contextlib.suppress(OSError):
-            Path(folder).chmod(stat.S_IRWXU)
-            # os.walk lists a folder before it is entered: make the ones below enterable first.
-            for below in os.scandir(folder):
-                if below.is_dir(follow_symlinks=False):
-                    Path(below.path).chmod(stat.S_IRWXU)
 
 
 def rfc3339(seconds: float) -> str:

@@ -98,7 +98,7 @@ def open_home(root: Path, *, fallback_base: Path = users.FALLBACK_BASE) -> Home:
     home = Home(root, base, _home_id(root), isolate, lock, remark)
     home.workloads.mkdir(mode=0o711, exist_ok=True)
     _make_fifo(home.wake)
-    build.build(home.program)
+    build.build(home.program, compiled=True)
     return home
 
 

@@ -10,8 +10,8 @@ import typing
 from pathlib import Path
 
 from apps.agent import config as configuration
-from apps.agent import files
 from apps.agent import home as homes
+from apps.agent import trees
 from apps.agent.agent import Agent, say
 
 WAIT_SECONDS = 0.2
@@ -75,7 +75,7 @@ def serve(*, home: homes.Home, source: configuration.Source, stop: threading.Eve
         _clear(left)
         homes.release(left)
         if left.base != home.base:
-            files.remove_tree(left.base)
+            trees.remove(left.base)
     homes.claim(home)
     while not stop.is_set():
         config = _wait(home, source, stop)

@@ -16,7 +16,7 @@ import time
 import typing
 from pathlib import Path
 
-from apps.agent import cgroups, files, ports, procs, shim, unpack, users, venv, wire
+from apps.agent import cgroups, files, ports, procs, shim, trees, users, venv, wire
 from apps.agent.executor import (
     Check,
     End,
@@ -26,24 +26,14 @@ from apps.agent.executor import (
     Sighting,
     how_it_ended,
 )
-from apps.agent.home import Home
-from apps.agent.interpreters import Interpreter, Interpreters, NotFound
+from apps.agent.host import Host, unpack_upload
+from apps.agent.interpreters import Interpreter, NotFound
 
 ORDINARY_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FACTS = "process.json"
 # A busy machine takes its time, but not this long.
 START_SECONDS = 30.0
 SUPERVISOR_KILLED = "its supervisor was killed, and the process with it"
-
-
-class Host(typing.NamedTuple):
-    """What the workloads of this host share. `fetch(hash, file, check)` gets an upload."""
-
-    home: Home
-    ports: ports.Ports
-    interpreters: Interpreters
-    fetch: typing.Callable[[str, Path, Check], None]
-    max_output_bytes: int
 
 
 class Process:
@@ -61,9 +51,9 @@ class Process:
         say("preparing folder")
         remarks = [self.host.home.remark] if self.host.home.remark else []
         for made in (self.work, self.folder / "venv"):
-            files.remove_tree(made)
+            trees.remove(made)
         self.work.mkdir(mode=0o700)
-        self._fetch(say, check)
+        unpack_upload(self.host, self.spec, self.work, say=say, check=check)
         interpreter = self._interpreter()
         uid = self._user(interpreter, remarks)
         wheels = venv.share_wheels(interpreter=interpreter, folder=self.host.home.wheels)
@@ -77,26 +67,6 @@ class Process:
     def _note(self, **facts: typing.Any) -> None:
         self.facts = {**self.facts, **facts}
         files.write_json(self.folder / FACTS, self.facts)
-
-    def _fetch(self, say: Say, check: Check) -> None:
-        if self.spec.upload_hash is None:
-            return
-        say("fetching files")
-        archive = self.folder / "upload.tar.gz"
-        try:
-            self.host.fetch(self.spec.upload_hash, archive, check)
-            say("unpacking files")
-            unpack.unpack(
-                archive=archive,
-                folder=self.work,
-                limit_bytes=self.spec.upload_limit_bytes,
-                check=check,
-            )
-        except unpack.Refused as error:
-            raise PrepareFailed(str(error)) from error
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                archive.unlink()
 
     def _interpreter(self) -> Interpreter:
         try:
@@ -273,7 +243,7 @@ class Process:
             self._kill_left(state)
         cgroups.remove([Path(path) for path in self.facts.get("cgroups", [])])
         for made in (self.work, self.folder / "venv"):
-            files.remove_tree(made)
+            trees.remove(made)
         if "port" in self.facts:
             self.host.ports.give_back(self.facts["port"])
 

@@ -277,8 +277,8 @@ def _become(launch: Launch, *, go: int, out: int, fault: int) -> typing.NoReturn
         for ours, theirs in ((null, 0), (out, 1), (out, 2)):
             os.dup2(ours, theirs)
         os.execvpe(launch.argv[0], launch.argv, launch.env)
-    except OSError as error:
-        os.write(fault, _why(launch, error).encode())
+    except (OSError, ValueError) as error:
+        os.write(fault, _why(launch, error).encode("utf-8", "replace"))
     finally:
         os._exit(127)
 
@@ -304,7 +304,9 @@ def _reset_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _why(launch: Launch, error: OSError) -> str:
+def _why(launch: Launch, error: typing.Union[OSError, ValueError]) -> str:
+    if isinstance(error, ValueError):
+        return f"the command or its environment cannot be passed to a process: {error}"
     if error.filename == launch.working_dir:
         return f"cannot enter the working folder {launch.working_dir}: {error.strerror}"
     if error.errno == errno.ENOENT:

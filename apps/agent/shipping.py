@@ -87,7 +87,10 @@ class Reader:
 
 @dataclass
 class Shipment:
-    """Where one workload's output stands: `line` is sent as `seq`, or after the note if dropped."""
+    """Where one workload's output stands: `line` is sent as `seq`, or after the note if dropped.
+
+    One thread sends; others may read `empty_looks`.
+    """
 
     id: str
     folder: Path
@@ -95,6 +98,7 @@ class Shipment:
     seq: int = 0
     dropped: int = 0
     asked: bool = False
+    empty_looks: int = 0  # how often there was nothing to send
     reader: Reader = field(init=False)
 
     def __post_init__(self) -> None:
@@ -117,6 +121,7 @@ class Shipment:
             self._save()
         lines = self.reader.read(line=self.line, count=LINES, size=BYTES)
         if not lines and not self.dropped:
+            self.empty_looks += 1
             return None
         return wire.WorkloadLog(self.id, self._numbered(lines))
 

@@ -6,6 +6,7 @@ files; a thread that starts anew looks there first and goes on from what it find
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import threading
@@ -14,15 +15,16 @@ import traceback
 import typing
 from pathlib import Path
 
-from apps.agent import files, output, probe, wire
+from apps.agent import files, output, probe, trees, wire
 from apps.agent.executor import Cancelled, End, Executor, Place, PrepareFailed
 
 RECORD = "record.json"
 LAST_LINES = 20
+LINE_CHARACTERS = 4000
 # A host that goes down waits this long for its workloads.
 SHUTDOWN_SECONDS = 7.0
 # A shim that was killed tells nobody: look at least this often.
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 5.0
 # How long output that speaks of a taken port may be about something that passes.
 TAKEN_SECONDS = 3.0
 # How long a command that never names PORT may take to listen while its port is another's.
@@ -52,6 +54,7 @@ class Workload:
         self.thread = threading.Thread(target=self._run, name=spec.id, daemon=True)
         self._woken = threading.Event()
         self._lock = threading.Lock()
+        self._noting = threading.Lock()
         self._abandoned = False
         self._running = False
         self._stop_seconds: typing.Optional[float] = None
@@ -241,9 +244,11 @@ class Workload:
             "message": message,
             "at": end.at,
             "started_at": self.executor.sight().started_at,
-            "last_lines": lines,
+            "last_lines": [line[:LINE_CHARACTERS] for line in lines],
         }
-        self._note(exit=exit_)
+        # On a full disk it is told all the same.
+        with contextlib.suppress(OSError):
+            self._note(exit=exit_)
         self._say_exit()
         self.executor.release()
 
@@ -281,8 +286,9 @@ class Workload:
         self._change(phase=phase)
 
     def _note(self, **facts: typing.Any) -> None:
-        self.record = {**self.record, **facts}
-        files.write_json(self.folder / RECORD, self.record)
+        with self._noting:
+            self.record = {**self.record, **facts}
+            files.write_json(self.folder / RECORD, self.record)
 
     def _change(self, **fields: typing.Any) -> None:
         changed = dataclasses.replace(self.report, **fields)
@@ -293,7 +299,7 @@ class Workload:
     def remove(self) -> None:
         """This function will remove what is left of an ended workload, its folder too."""
         self.executor.remove()
-        files.remove_tree(self.folder)
+        trees.remove(self.folder)
 
 
 def _written(seconds: typing.Optional[float]) -> typing.Optional[str]:

@@ -1,0 +1,93 @@
+"""What the engine is told to create: a container from a workload's spec, without doing anything."""
+
+from __future__ import annotations
+
+import posixpath
+import typing
+
+from apps.agent import wire
+from apps.agent.home import Home
+from apps.agent.process import command
+
+WORKLOAD_LABEL, HOME_LABEL, BASE_LABEL = "dstack.workload", "dstack.home", "dstack.base"
+UPLOAD_FOLDER = "/workflow"
+SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh")
+# The first process of a container ignores SIGTERM unless it has a handler, and a shell that waits
+# for a server has none. This one passes it on to all and waits until all have ended.
+STOPPABLE = """\
+trap 'asked=1; [ $$ -eq 1 ] && kill -TERM -1 2>/dev/null' TERM
+"$0" -c "$1" &
+child=$!
+wait $child; code=$?
+if [ -n "$asked" ]; then
+  wait $child 2>/dev/null; code=$?
+  while [ $$ -eq 1 ] && kill -0 -1 2>/dev/null; do sleep 0.1; done
+fi
+exit $code
+"""
+# The engine keeps this much of the output for an agent that is away.
+KEPT_OUTPUT = {"max-size": "50m", "max-file": "2"}
+NANO = 1_000_000_000
+MIB = 1024 * 1024
+
+
+def description(
+    spec: wire.WorkloadSpec, *, home: Home, image: dict[str, typing.Any]
+) -> dict[str, typing.Any]:
+    """This function will return the body of the call that creates the container.
+
+    `image` is the image's own configuration. Raises PrepareFailed.
+    """
+    port = f"{spec.container_port}/tcp"
+    env = {**spec.env, "PORT": str(spec.container_port)}
+    body: dict[str, typing.Any] = {
+        "Image": spec.image,
+        "Env": [f"{name}={value}" for name, value in env.items()],
+        "Labels": {
+            WORKLOAD_LABEL: spec.id,
+            HOME_LABEL: home.home_id,
+            BASE_LABEL: str(home.base),
+        },
+        "ExposedPorts": {port: {}},
+        "User": spec.user or image.get("User") or "",
+        "WorkingDir": _working_dir(spec, image),
+        "HostConfig": _host_config(spec, port),
+    }
+    if spec.entrypoint is not None or spec.commands:
+        # The image's own entrypoint would take the command for its arguments.
+        body["Entrypoint"] = _command(spec)
+        body["Cmd"] = []
+    return body
+
+
+def _command(spec: wire.WorkloadSpec) -> list[str]:
+    argv = command(spec)
+    if spec.entrypoint is None and posixpath.basename(spec.shell) in SHELLS:
+        return [spec.shell, "-c", STOPPABLE, spec.shell, argv[2]]
+    return argv
+
+
+def _working_dir(spec: wire.WorkloadSpec, image: dict[str, typing.Any]) -> str:
+    own = UPLOAD_FOLDER if spec.upload_hash else image.get("WorkingDir") or "/"
+    return posixpath.normpath(posixpath.join(own, spec.working_dir or "."))
+
+
+def _host_config(spec: wire.WorkloadSpec, port: str) -> dict[str, typing.Any]:
+    config: dict[str, typing.Any] = {
+        "PortBindings": {port: [{"HostIp": "127.0.0.1", "HostPort": ""}]},
+        "Privileged": spec.privileged,
+        "LogConfig": {"Type": "json-file", "Config": KEPT_OUTPUT},
+    }
+    if spec.memory_limit_mib is not None:
+        # The same for both means: no swap besides.
+        config["Memory"] = config["MemorySwap"] = spec.memory_limit_mib * MIB
+    if spec.cpu_limit is not None:
+        config["NanoCpus"] = int(spec.cpu_limit * NANO)
+    if spec.shm_size_mib is not None:
+        config["ShmSize"] = spec.shm_size_mib * MIB
+    if spec.gpu_indices:
+        ids = [str(index) for index in spec.gpu_indices]
+        config["DeviceRequests"] = [
+            {"Driver": "nvidia", "DeviceIDs": ids, "Capabilities": [["gpu"]]}
+        ]
+    return config

@@ -1,0 +1,46 @@
+"""What the workloads of one host share, and how each gets its upload."""
+
+from __future__ import annotations
+
+import contextlib
+import typing
+from pathlib import Path
+
+from apps.agent import ports, unpack, wire
+from apps.agent.executor import Check, PrepareFailed, Say
+from apps.agent.home import Home
+from apps.agent.interpreters import Interpreters
+
+
+class Host(typing.NamedTuple):
+    """`fetch(hash, file, check)` downloads an upload; it raises PrepareFailed."""
+
+    home: Home
+    ports: ports.Ports
+    interpreters: Interpreters
+    fetch: typing.Callable[[str, Path, Check], None]
+    max_output_bytes: int
+
+
+def unpack_upload(
+    host: Host, spec: wire.WorkloadSpec, folder: Path, *, say: Say, check: Check
+) -> None:
+    """This function will get the workload's upload, if it has one, into the empty folder.
+
+    Raises PrepareFailed and what `check` raises.
+    """
+    if spec.upload_hash is None:
+        return
+    say("fetching files")
+    archive = folder.with_name("upload.tar.gz")
+    try:
+        host.fetch(spec.upload_hash, archive, check)
+        say("unpacking files")
+        unpack.unpack(
+            archive=archive, folder=folder, limit_bytes=spec.upload_limit_bytes, check=check
+        )
+    except unpack.Refused as error:
+        raise PrepareFailed(str(error)) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            archive.unlink()
