@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ class Stack:
     port: int
     gateway_port: int
     more: Mapping[str, str] = field(default_factory=dict)
+    # The words before manage.py: a Python, perhaps as another user.
+    python: Sequence[str] = (sys.executable,)
     process: subprocess.Popen[str] | None = None
 
     @property
@@ -62,7 +64,7 @@ class Stack:
 
     def start(self) -> None:
         log = self.log.open("a")
-        command = [sys.executable, str(ROOT / "manage.py"), "up"]
+        command = [*self.python, str(ROOT / "manage.py"), "up"]
         self.process = subprocess.Popen(
             command, env=self.environ(), stdout=log, stderr=log, text=True, cwd=ROOT
         )
@@ -118,7 +120,7 @@ class Stack:
     def dstack(self, *words: str, cwd: Path | None = None, code: int | None = 0) -> str:
         """This function will run the command line as a user does and return what it printed."""
         done = subprocess.run(
-            [str(Path(sys.executable).parent / "dstack"), *words],
+            [*self.python, str(Path(sys.executable).parent / "dstack"), *words],
             env=self.environ(),
             cwd=cwd,
             capture_output=True,
@@ -159,9 +161,9 @@ def answers(url: str) -> bool:
         return False
 
 
-def new(folder: Path, **more: str) -> Stack:
+def new(folder: Path, *, python: Sequence[str] = (sys.executable,), **more: str) -> Stack:
     """This function will start a server in `folder`; the caller stops it."""
-    stack = Stack(folder / "home", free_port(), free_port(), more)
-    stack.home.mkdir(parents=True)
+    stack = Stack(folder / "home", free_port(), free_port(), more, python)
+    folder.mkdir(parents=True, exist_ok=True)
     stack.start()
     return stack
