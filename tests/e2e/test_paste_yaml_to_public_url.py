@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e import browser, stack as stacks
+from tests.e2e import browser
+from tests.e2e import stack as stacks
 from tests.e2e.stack import Stack, eventually
 
 SERVE = """\
@@ -199,8 +200,9 @@ def zip_of(**files: str) -> bytes:
 
 def test_says_what_is_wrong_with_an_archive(page: Page, tmp_path: Path) -> None:
     page.get_by_role("link", name="Deploy", exact=True).first.click()
-    chosen = {"name": "a.zip", "mimeType": "application/zip", "buffer": zip_of(**{"../x": ""})}
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(zip_of(**{"../x": ""}))
     with page.expect_response(re.compile("/deploy/files/")):
-        page.locator('input[name="archive"]').set_input_files([chosen])
+        page.locator('input[name="archive"]').set_input_files(archive)
 
     expect(page.locator("[data-files-error]")).to_contain_text("leads out of the folder")
