@@ -8,6 +8,7 @@ reads. When the files grow past their bound the oldest is deleted, read or not.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing
 from pathlib import Path
@@ -118,7 +119,8 @@ class Writer:
             while written < len(data):
                 written += os.write(self.file, view[written:])
         except OSError:
-            os.ftruncate(self.file, self.size)
+            with contextlib.suppress(OSError):
+                os.ftruncate(self.file, self.size)
             return False
         self.size += len(data)
         return True

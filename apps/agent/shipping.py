@@ -60,7 +60,7 @@ class Reader:
 
     def _take(self, found: list[output.Line], count: int, size: int) -> int:
         assert self.path is not None
-        taken = 0
+        taken, before = 0, len(found)
         try:
             with self.path.open("rb") as file:
                 file.seek(self.offset)
@@ -73,7 +73,7 @@ class Reader:
         except FileNotFoundError:
             self.path = None
         self.offset += taken
-        self.line += len(found) if taken else 0
+        self.line += len(found) - before
         return taken
 
     def _next_file(self) -> bool:
