@@ -20,7 +20,24 @@ class Configuration(Schema):
     configuration: str
 
 
-@router.post("/specs/validate", summary="Check a configuration")
+class Problem(Schema):
+    """One error and where it is; lines and columns count from 1."""
+
+    path: str
+    line: int | None
+    column: int | None
+    message: str
+
+
+class Checked(Schema):
+    """`spec` is normalised, with all defaults; null unless the configuration is valid."""
+
+    valid: bool
+    spec: dict[str, Any] | None
+    errors: list[Problem]
+
+
+@router.post("/specs/validate", response=Checked, summary="Check a configuration")
 def validate(request: HttpRequest, body: Configuration) -> dict[str, Any]:
     """Is it valid? Answers with the spec and all its defaults, or every error at its place."""
     try:

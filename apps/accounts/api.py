@@ -19,7 +19,7 @@ router = Router()
 FIRST_TOKEN = "first token"
 
 
-@router.get("/users/me", summary="Who am I")
+@router.get("/users/me", response=schemas.MeOut, summary="Who am I")
 def me(request: HttpRequest) -> dict[str, Any]:
     """The user of the token, and what it opens."""
     who = access.of(request)
@@ -32,7 +32,7 @@ def me(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-@router.get("/users", summary="List users")
+@router.get("/users", response=schemas.UserList, summary="List users")
 def list_users(
     request: HttpRequest, limit: int = DEFAULT_LIMIT, cursor: str | None = None
 ) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def list_users(
     return found.as_json(schemas.user_json)
 
 
-@router.post("/users", response={201: dict[str, Any]}, summary="Add a user")
+@router.post("/users", response={201: schemas.NewUserOut}, summary="Add a user")
 def add_user(request: HttpRequest, body: schemas.NewUser) -> Status[dict[str, Any]]:
     """Answers with the user's first token, shown only here; for global admins.
 
@@ -56,7 +56,7 @@ def add_user(request: HttpRequest, body: schemas.NewUser) -> Status[dict[str, An
     return Status(201, {**schemas.user_json(user), "token": issued.text})
 
 
-@router.patch("/users/{username}", summary="Disable or enable a user")
+@router.patch("/users/{username}", response=schemas.UserOut, summary="Disable or enable a user")
 def change_user(request: HttpRequest, username: str, body: schemas.UserChange) -> dict[str, Any]:
     """A disabled user's sessions and tokens stop working at once; for global admins."""
     who = access.of(request)
@@ -65,7 +65,7 @@ def change_user(request: HttpRequest, username: str, body: schemas.UserChange) -
     return schemas.user_json(user)
 
 
-@router.get("/projects", summary="List projects")
+@router.get("/projects", response=schemas.ProjectList, summary="List projects")
 def list_projects(
     request: HttpRequest, limit: int = DEFAULT_LIMIT, cursor: str | None = None
 ) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def list_projects(
     return found.as_json(lambda each: schemas.project_json(each, roles.get(each.pk)))
 
 
-@router.post("/projects", response={201: dict[str, Any]}, summary="Add a project")
+@router.post("/projects", response={201: schemas.ProjectOut}, summary="Add a project")
 def add_project(request: HttpRequest, body: schemas.NewProject) -> Status[dict[str, Any]]:
     """Whoever adds a project is its admin."""
     who = access.of(request)
@@ -86,14 +86,16 @@ def add_project(request: HttpRequest, body: schemas.NewProject) -> Status[dict[s
     return Status(201, schemas.project_json(project, "admin"))
 
 
-@router.get("/projects/{project}/members", summary="List members")
+@router.get("/projects/{project}/members", response=schemas.MemberList, summary="List members")
 def list_members(request: HttpRequest, project: str) -> dict[str, Any]:
     """The project's members, by user name."""
     found = queries.members(access.of(request).project(project))
     return {"items": [schemas.member_json(member) for member in found], "next_cursor": None}
 
 
-@router.post("/projects/{project}/members", response={201: dict[str, Any]}, summary="Add a member")
+@router.post(
+    "/projects/{project}/members", response={201: schemas.MemberOut}, summary="Add a member"
+)
 def set_member(
     request: HttpRequest, project: str, body: schemas.NewMember
 ) -> Status[dict[str, Any]]:
@@ -115,7 +117,7 @@ def remove_member(request: HttpRequest, project: str, username: str) -> Status[N
     return Status(204, None)
 
 
-@router.get("/tokens", summary="List tokens")
+@router.get("/tokens", response=schemas.TokenList, summary="List tokens")
 def list_tokens(
     request: HttpRequest, limit: int = DEFAULT_LIMIT, cursor: str | None = None
 ) -> dict[str, Any]:
@@ -124,7 +126,7 @@ def list_tokens(
     return found.as_json(schemas.token_json)
 
 
-@router.post("/tokens", response={201: dict[str, Any]}, summary="Create a token")
+@router.post("/tokens", response={201: schemas.NewTokenOut}, summary="Create a token")
 def add_token(request: HttpRequest, body: schemas.NewToken) -> Status[dict[str, Any]]:
     """The text (`token`) is shown only here. With `runs` it is a service key of `project`."""
     who = access.of(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from ninja import Schema
@@ -37,6 +38,79 @@ class NewToken(Schema):
     project: str | None = Field(None, max_length=1000)
     runs: list[str] = []
     expires: str | None = Field(None, max_length=1000)
+
+
+class UserOut(Schema):
+    username: str
+    admin: bool
+    active: bool
+    created_at: datetime
+
+
+class NewUserOut(UserOut):
+    """`token` is the user's first token, shown only here."""
+
+    token: str
+
+
+class UserList(Schema):
+    items: list[UserOut]
+    next_cursor: str | None
+
+
+class ProjectOut(Schema):
+    """`role` is one's own: admin or user."""
+
+    name: str
+    role: str | None
+    created_at: datetime
+
+
+class ProjectList(Schema):
+    items: list[ProjectOut]
+    next_cursor: str | None
+
+
+class MemberOut(Schema):
+    username: str
+    role: str
+    created_at: datetime
+
+
+class MemberList(Schema):
+    items: list[MemberOut]
+    next_cursor: str | None
+
+
+class TokenOut(Schema):
+    """`prefix` is all of its text that is ever shown again; `kind` is user or service."""
+
+    id: int
+    name: str
+    prefix: str
+    kind: str
+    scope: str
+    project: str | None
+    runs: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class NewTokenOut(TokenOut):
+    """`token` is its text, shown only here."""
+
+    token: str
+
+
+class TokenList(Schema):
+    items: list[TokenOut]
+    next_cursor: str | None
+
+
+class MeOut(UserOut):
+    projects: list[ProjectOut]
+    token: TokenOut | None
 
 
 def user_json(user: User) -> dict[str, Any]:
