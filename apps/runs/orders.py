@@ -14,6 +14,7 @@ from apps.core import crypto
 from apps.instances.services import Order
 from apps.runs import urls_of
 from apps.runs.models import Replica, Run
+from apps.specs.ranges import Range
 from apps.specs.service import ServiceSpec
 
 UPLOAD_LIMIT_BYTES_PER_MB = 2**20
@@ -41,7 +42,8 @@ def order(*, run: Run, replica: Replica, offer: Offer) -> Order:
         upload_hash=run.upload.hash if run.upload else None,
         upload_limit_bytes=4 * settings.DSTACK_UPLOAD_LIMIT_MB * UPLOAD_LIMIT_BYTES_PER_MB,
         container_port=spec.port.container_port,
-        memory_limit_mib=None,
+        cpu_limit=_limit(spec.resources.cpu.count, offer, has=offer.hardware.cpus),
+        memory_limit_mib=_limit(spec.resources.memory_mib, offer, has=offer.hardware.memory_mib),
         shm_size_mib=spec.resources.shm_size_mib,
         stop_seconds=float(spec.stop_duration_seconds),
         probes=probes(spec),
@@ -53,6 +55,14 @@ def order(*, run: Run, replica: Replica, offer: Offer) -> Order:
     secrets["env"] |= environment(run, replica, gpus)
     blob = run.upload.blob if run.upload else ""
     return Order(run.pk, workload.name, stored, secrets, gpus, blob)
+
+
+def _limit(wish: Range, offer: Offer, *, has: int) -> int | None:
+    """On a shared host a replica gets its part, and no more where the spec says how much.
+
+    A limit beyond what the host has limits nothing, and container engines refuse it.
+    """
+    return wish.max if offer.shared and wish.max is not None and wish.max < has else None
 
 
 def _gpus(spec: ServiceSpec, offer: Offer) -> int:
