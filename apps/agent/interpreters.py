@@ -126,10 +126,12 @@ def _probe(path: Path) -> typing.Optional[Interpreter]:
             check=True,
         )
         facts = json.loads(answer.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):
+        open_to_all = _is_open(facts["path"]) and _is_open(facts["library"])
+        return Interpreter(facts["path"], facts["version"], facts["library"], open_to_all)
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError):
         return None
-    open_to_all = all(
-        users.is_open_to_all(Path(facts[key])) and Path(facts[key]).stat().st_mode & 0o005
-        for key in ("path", "library")
-    )
-    return Interpreter(facts["path"], facts["version"], facts["library"], open_to_all)
+
+
+def _is_open(path: str) -> bool:
+    # Readable and runnable for others, which for a folder is listing and passing.
+    return users.is_open_to_all(Path(path)) and Path(path).stat().st_mode & 0o005 == 0o005

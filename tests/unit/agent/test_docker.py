@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.agent import docker_container, docker_files, docker_images, engine, output, wire
+from apps.agent.docker_output import Follower
+from apps.agent.home import Home
+
+
+def spec(**fields: Any) -> wire.WorkloadSpec:
+    return wire.WorkloadSpec(**{"id": "w", "name": "w", "image": "i", **fields})
+
+
+def description(spec: wire.WorkloadSpec, **image: Any) -> dict[str, Any]:
+    home = Home(Path("/home"), Path("/base"), "home-id", False, 0)
+    return docker_container.description(spec, home=home, image=image)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ("ubuntu", ("ubuntu", "latest")),
+        ("ubuntu:22.04", ("ubuntu", "22.04")),
+        ("host:5000/a/b", ("host:5000/a/b", "latest")),
+        ("host:5000/a/b:c", ("host:5000/a/b", "c")),
+        ("a@sha256:00", ("a@sha256:00", "")),
+    ],
+)
+def test_splits_an_images_name(image: str, expected: tuple[str, str]) -> None:
+    assert docker_images.reference(image) == expected
+
+
+@pytest.mark.parametrize(
+    ("image", "server"),
+    [
+        ("a/b", "https://index.docker.io/v1/"),
+        ("ghcr.io/a/b:c", "ghcr.io"),
+        ("localhost/a", "localhost"),
+    ],
+)
+def test_signs_in_at_the_images_registry(image: str, server: str) -> None:
+    header = docker_images.registry_auth(image, "bob", "p:w")["X-Registry-Auth"]
+
+    auth = json.loads(base64.urlsafe_b64decode(header))
+    assert auth == {"username": "bob", "password": "p:w", "serveraddress": server}
+
+
+def test_signs_in_nowhere_without_credentials() -> None:
+    assert docker_images.registry_auth("a", None, None) == {}
+
+
+def test_adds_up_the_layers_of_a_pull() -> None:
+    progress = docker_images.Progress()
+
+    def step(layer: str, current: int, total: int) -> dict[str, Any]:
+        detail = {"current": current, "total": total}
+        return {"status": "Downloading", "id": layer, "progressDetail": detail}
+
+    said = [
+        progress.note({"status": "Pulling from a"}),
+        progress.note(step("1", 10**9, 2 * 10**9)),
+        progress.note(step("2", 200_000_000, 1_400_000_000)),
+        progress.note(step("2", 200_000_001, 1_400_000_000)),
+    ]
+
+    assert said == [
+        None,
+        "pulling image 1.0/2.0 GB",
+        "pulling image 1.2/3.4 GB",
+        "pulling image 1.3/3.4 GB",
+    ]
+
+
+def test_reads_objects_however_they_are_cut() -> None:
+    pieces = [b'{"a": 1}\r\n{"b"', b": 2}\n", b'{"c": 3}']
+
+    assert list(docker_images.json_lines(pieces)) == [{"a": 1}, {"b": 2}, {"c": 3}]
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("manifest unknown", "does not exist, or its registry wants `registry_auth`"),
+        ("pull access denied for x", "does not exist, or its registry wants `registry_auth`"),
+        ("dial tcp: i/o timeout", "image x cannot be pulled: dial tcp: i/o timeout"),
+    ],
+)
+def test_says_why_an_image_cannot_be_had(message: str, expected: str) -> None:
+    assert expected in docker_images.cannot_pull("x", message)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            "failed to create task for container: failed to create shim task: OCI runtime create "
+            'failed: runc create failed: unable to start container process: exec: "nope": '
+            "executable file not found in $PATH: unknown",
+            "command not found: nope",
+        ),
+        ("driver failed: port is allocated", "driver failed: port is allocated"),
+    ],
+)
+def test_shortens_what_the_engine_says(message: str, expected: str) -> None:
+    assert engine.plain(message) == expected
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:2375", "nonsense", "unix://"])
+def test_speaks_only_to_a_unix_socket(address: str) -> None:
+    with pytest.raises(engine.EngineAway, match="the agent speaks only to a unix socket"):
+        engine.Engine(address).call("GET", "/info")
+
+
+def test_describes_limits_and_devices() -> None:
+    made = description(
+        spec(memory_limit_mib=64, cpu_limit=1.5, shm_size_mib=16, gpu_indices=[0, 2])
+    )
+
+    host = made["HostConfig"]
+    assert (host["Memory"], host["MemorySwap"]) == (64 * 2**20, 64 * 2**20)
+    assert (host["NanoCpus"], host["ShmSize"]) == (1_500_000_000, 16 * 2**20)
+    assert host["DeviceRequests"][0]["DeviceIDs"] == ["0", "2"]
+    assert host["PortBindings"] == {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "image", "folder"),
+    [
+        ({}, {"WorkingDir": "/app"}, "/app"),
+        ({}, {}, "/"),
+        ({"upload_hash": "a"}, {"WorkingDir": "/app"}, "/workflow"),
+        ({"upload_hash": "a", "working_dir": "sub"}, {}, "/workflow/sub"),
+        ({"working_dir": "sub"}, {"WorkingDir": "/app"}, "/app/sub"),
+        ({"working_dir": "/data"}, {"WorkingDir": "/app"}, "/data"),
+    ],
+)
+def test_chooses_the_working_folder(
+    fields: dict[str, Any], image: dict[str, Any], folder: str
+) -> None:
+    assert description(spec(**fields), **image)["WorkingDir"] == folder
+
+
+def test_leaves_the_images_own_command() -> None:
+    made = description(spec(), User="app")
+
+    assert "Entrypoint" not in made and "Cmd" not in made
+    assert made["User"] == "app"
+
+
+def test_replaces_the_images_entrypoint_by_the_commands() -> None:
+    made = description(spec(commands=["a", "b"], shell="/bin/fish"))
+
+    assert (made["Entrypoint"], made["Cmd"]) == (["/bin/fish", "-c", "a && b"], [])
+
+
+@pytest.mark.parametrize(
+    ("owner", "uid", "gid", "mode"),
+    [
+        ("", 0, 0, 0o644),
+        ("0", 0, 0, 0o644),
+        ("12", 12, 12, 0o644),
+        ("12:34", 12, 34, 0o644),
+        ("app", 0, 0, 0o666),
+    ],
+)
+def test_packs_the_upload_for_its_user(
+    tmp_path: Path, owner: str, uid: int, gid: int, mode: int
+) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/é").write_text("text")
+    (tmp_path / "d/é").chmod(0o644)
+    (tmp_path / "l").symlink_to("d/é")
+
+    data = b"".join(docker_files.packed(tmp_path, name="workflow", owner=owner))
+
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        file = tar.getmember("workflow/d/é")
+        assert tar.getnames() == ["workflow", "workflow/d", "workflow/l", "workflow/d/é"]
+        assert (file.uid, file.gid, file.mode) == (uid, gid, mode)
+        assert tar.getmember("workflow/l").linkname == "d/é"
+
+
+def frame(at: str, text: str, *, stream: int = 1) -> bytes:
+    payload = f"2026-11-23T22:28:{at}Z {text}".encode()
+    return bytes([stream, 0, 0, 0]) + len(payload).to_bytes(4, "big") + payload
+
+
+def followed(folder: Path, *pieces: bytes) -> list[str]:
+    follower = Follower(folder, max_bytes=10**6)
+    for piece in pieces:
+        follower.feed(piece)
+    follower.close()
+    return output.tail(folder, 1000)
+
+
+FRAMES = [frame(f"{n // 3:02d}.000000001", f"line {n}\n") for n in range(30)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 10**6])
+def test_reads_frames_however_they_are_cut(tmp_path: Path, size: int) -> None:
+    data = b"".join(FRAMES)
+
+    lines = followed(tmp_path, *[data[i : i + size] for i in range(0, len(data), size)])
+
+    assert lines == [f"line {n}" for n in range(30)]
+
+
+@pytest.mark.parametrize("cut", range(31))
+def test_stores_each_line_once_wherever_it_was_killed(tmp_path: Path, cut: int) -> None:
+    followed(tmp_path, *FRAMES[:cut])
+
+    # Resumed, the engine sends again what is a little older than the last line.
+    lines = followed(tmp_path, *FRAMES[max(0, cut - 10) :])
+
+    assert lines == [f"line {n}" for n in range(30)]
+
+
+def test_puts_the_pieces_of_a_line_together(tmp_path: Path) -> None:
+    pieces = [frame("01.1", "a" * 5), frame("01.2", "error\n", stream=2), frame("01.3", "b\n")]
+
+    assert followed(tmp_path, *pieces) == ["error", "aaaaab"]
+
+
+def test_asks_for_a_little_more_than_it_needs(tmp_path: Path) -> None:
+    followed(tmp_path, frame("10.5", "a\n"))
+
+    assert Follower(tmp_path, max_bytes=10**6).since == "1795472885.500000000"
