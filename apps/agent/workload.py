@@ -270,6 +270,8 @@ class Workload:
         exit_ = self.record["exit"]
         self._change(
             state=wire.EXITED,
+            pid=None,
+            address=None,
             ready=False,
             phase="",
             probe_message="",

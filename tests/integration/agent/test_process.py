@@ -219,6 +219,20 @@ def test_tells_to_use_the_port_variable_when_the_port_is_taken(
     assert "write $PORT in `commands`" in report.message
 
 
+def test_limits_memory_where_the_kernel_lets_it(plane: ControlPlane, agent: RunningAgent) -> None:
+    limited = workload("python3 -c 'b = bytearray(500 << 20)' && sleep 60", memory_limit_mib=64)
+    plane.assign(limited)
+
+    def said() -> str:
+        return " ".join(plane.lines("w1"))
+
+    report = plane.wait(lambda: (r := plane.seen("w1")) and (r.reason or "limited" in said()) and r)
+    if "memory and CPU are not limited" in said():
+        pytest.skip("this host lets nobody limit memory, and the agent said so")
+    assert report.reason == wire.REASON_OUT_OF_MEMORY
+    assert "64 MiB" in report.message
+
+
 def test_gives_each_of_many_replicas_a_port_of_its_own(
     plane: ControlPlane, agent: RunningAgent
 ) -> None:
