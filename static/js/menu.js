@@ -1,9 +1,10 @@
-// [data-menu]: a <details> that closes like a menu, by Escape or by a click elsewhere.
+// [data-menu]: a <details> that closes like a menu: by a choice, Escape or a click elsewhere.
 const open = () => document.querySelectorAll("details[data-menu][open]");
 
 document.addEventListener("click", (event) => {
   for (const menu of open()) {
-    if (!menu.contains(event.target)) menu.removeAttribute("open");
+    const chosen = event.target.closest(".menu-item");
+    if (!menu.contains(event.target) || chosen) menu.removeAttribute("open");
   }
 });
 

@@ -261,3 +261,19 @@ def test_starts_from_a_service_that_is_there(people: People) -> None:
 
 def test_does_not_start_from_a_service_that_is_not_there(people: People) -> None:
     assert signed_in(people.bob).get(f"{DEPLOY}?service=nope").status_code == 404
+
+
+def test_refuses_a_form_that_is_far_too_large(people: People) -> None:
+    answer = signed_in(people.bob).post(DEPLOY, {"configuration": "x" * 5_000_000})
+
+    assert answer.status_code in (400, 413)
+    assert "<html" in answer.content.decode()
+
+
+def test_refuses_files_above_the_limit(people: People, settings: Any) -> None:
+    settings.DSTACK_UPLOAD_LIMIT_MB = 0
+    client = signed_in(people.bob, htmx="files")
+
+    answer = client.post(f"{DEPLOY}files/", {"archive": zipped(app_py="print(1)")})
+
+    assert answer.status_code == 413
