@@ -94,6 +94,7 @@ class RunningAgent:
             if procs.is_alive(state.get("shim_pid"), state.get("shim_start")):
                 left = [*procs.descendants(state["shim_pid"]), state["shim_pid"]]
                 procs.signal_all(left, signal.SIGKILL)
+            procs.signal_all(procs.with_home(str(state_file.parent / "work")), signal.SIGKILL)
 
 
 def workload(*commands: str, id: str = "w1", **fields: Any) -> wire.WorkloadSpec:

@@ -163,9 +163,10 @@ def test_says_again_that_its_host_stopped_them(plane: ControlPlane, agent: Runni
 
 def test_takes_a_reboot_for_the_end_of_what_ran(plane: ControlPlane, agent: RunningAgent) -> None:
     plane.assign(workload(SERVE))
-    plane.wait_for("w1", ready=True)
+    pid = plane.wait_for("w1", ready=True).pid or 0
     agent.kill()
-    os.kill(agent.shim_pid("w1"), signal.SIGKILL)
+    # A reboot ends everything and tells nobody.
+    procs.signal_all([agent.shim_pid("w1"), *procs.of_session(pid)], signal.SIGKILL)
     state_file = agent.folder("w1") / "state.json"
     state = files.read_json(state_file) or {}
     files.write_json(state_file, {**state, "boot_id": "of an earlier boot"})
