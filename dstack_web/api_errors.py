@@ -21,7 +21,7 @@ from django.utils.decorators import sync_and_async_middleware
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from apps.core import errors
+from apps.core import database, errors
 from apps.core.errors import AppError, Detail
 from apps.core.transition import Stale
 
@@ -109,6 +109,7 @@ def _too_big(request: HttpRequest, exc: RequestDataTooBig) -> HttpResponse:
 
 def _database_away(request: HttpRequest, exc: Exception) -> HttpResponse:
     logger.warning("%s %s: %s", request.method, request.path, exc)
+    database.drop_dead_connections()
     response = answer(503, "The database is away; try again in a moment.", code="unavailable")
     response["Retry-After"] = "2"
     return response

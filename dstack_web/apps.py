@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from uuid import UUID
 
+from celery.signals import task_failure
 from django.apps import AppConfig
 
-from apps.core import wake
+from apps.core import database, wake
 from dstack_web.celery import app as celery_app
 
 # Imported for its effect: tasks find their broker through the current Celery application.
@@ -18,6 +19,7 @@ class DstackWebConfig(AppConfig):
 
     def ready(self) -> None:
         wake.subscribe(react)
+        task_failure.connect(task_failed, dispatch_uid="database away")
         # A stage may not call a higher one, so who makes projects does not know of gateways.
         import_module("apps.accounts.services").on_project_created(project_created)
 
@@ -29,3 +31,9 @@ def react(machine: str, state: str, ids: Sequence[UUID]) -> None:
 
 def project_created(project: object) -> None:
     import_module("apps.gateways.services").publish_preset(project=project)
+
+
+def task_failed(exception: BaseException | None = None, **_: object) -> None:
+    """The sweep repeats what failed; it should not fail again on the next dead connection."""
+    if isinstance(exception, database.AWAY):
+        database.drop_dead_connections()

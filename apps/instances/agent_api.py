@@ -6,6 +6,7 @@ Plain async views: a long poll must hold neither a thread nor a database connect
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import wraps
 from typing import Any
@@ -17,12 +18,14 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.agent import wire
-from apps.core import live
-from apps.core.errors import AppError, Invalid, NotFound
+from apps.core import database, live
+from apps.core.errors import AppError, Invalid, NotFound, Unavailable
 from apps.core.threads import in_thread
 from apps.instances import reports, services, states
 from apps.instances.access import instance_of
 from apps.instances.models import Instance
+
+logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 256 * 1024
 View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
@@ -36,10 +39,18 @@ def answers_errors(view: View) -> View:
         try:
             return await view(request, **kwargs)
         except AppError as error:
-            body = {"error": {"code": error.code, "message": error.message, "details": []}}
-            return JsonResponse(body, status=error.status)
+            return _answer(error)
+        except database.AWAY as error:
+            logger.warning("%s: %s", request.path, error)
+            await in_thread(database.drop_dead_connections)
+            return _answer(Unavailable("The database is away; try again in a moment."))
 
     return wrapped
+
+
+def _answer(error: AppError) -> JsonResponse:
+    body = {"error": {"code": error.code, "message": error.message, "details": []}}
+    return JsonResponse(body, status=error.status)
 
 
 def number(request: HttpRequest, name: str) -> float:
