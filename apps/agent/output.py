@@ -132,7 +132,8 @@ class Writer:
         self.file, self.size = self._open(self.folder / _name(self.next_line)), 0
         old = files(self.folder)[:-1]
         total = sum(path.stat().st_size for path in old)
-        while old and total > self.max_bytes:
+        # The newest full one stays: the last lines must be there.
+        while len(old) > 1 and total > self.max_bytes:
             oldest = old.pop(0)
             total -= oldest.stat().st_size
             oldest.unlink()

@@ -54,6 +54,7 @@ class Launch(typing.NamedTuple):
     cgroups: list[str]
     wake: str  # the FIFO of the agent
     max_output_bytes: int = output.DEFAULT_MAX_BYTES
+    look_seconds: float = 30.0  # how often to look whether the folder is still there
 
 
 def main(folder: str) -> int:
@@ -86,6 +87,7 @@ class Shim:
         self.childless = False
         self.stop_at: typing.Optional[float] = None  # when patience ends, by the monotonic clock
         self.flush_at: typing.Optional[float] = None
+        self.look_at = time.monotonic() + launch.look_seconds
         self.notified_at = 0.0
         self.state: dict[str, typing.Any] = {
             "shim_pid": os.getpid(),
@@ -151,10 +153,10 @@ class Shim:
         while self._take_output():
             pass
 
-    def _patience(self) -> typing.Optional[int]:
-        """Milliseconds until something is due; None is for ever."""
-        due = [at for at in (self.stop_at, self.flush_at) if at is not None]
-        return max(0, int((min(due) - time.monotonic()) * 1000) + 1) if due else None
+    def _patience(self) -> int:
+        """Milliseconds until something is due."""
+        due = [at for at in (self.stop_at, self.flush_at, self.look_at) if at is not None]
+        return max(0, int((min(due) - time.monotonic()) * 1000) + 1)
 
     def _take_signals(self) -> None:
         numbers = os.read(self.wake, 512)
@@ -203,6 +205,11 @@ class Shim:
         if self.flush_at is not None and now >= self.flush_at:
             self.flush_at = None
             self._write(self.splitter.flush())
+        if now >= self.look_at:
+            self.look_at = now + self.launch.look_seconds
+            if not Path(STATE).exists():
+                # Somebody deleted the agent's home: nobody will ever ask for this replica.
+                self.kill_all()
         if self.stop_at is not None and now >= self.stop_at and not self.childless:
             self.state["killed"] = True
             self.kill_all()
@@ -234,8 +241,8 @@ class Shim:
             error=error,
         )
         cgroups.remove(groups)
-        self._save()
         with contextlib.suppress(FileNotFoundError):
+            self._save()
             Path(LAUNCH).unlink()  # it holds the environment, with its secrets
         self._notify(force=True)
 
