@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import logging
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connections
+from django.db.backends.postgresql.base import DatabaseWrapper
 
 logger = logging.getLogger(__name__)
 
 AWAY = (OperationalError, InterfaceError)
 
 
-def drop_dead_connections() -> None:
+def drop_dead_connections(*, of: DatabaseWrapper | None = None) -> None:
     """This function will have the process's pool throw away its idle connections that are dead.
 
     Call it after an error of `AWAY`, outside a transaction. Without a pool there is nothing to do.
     """
-    connection.close()
-    pool = getattr(connection, "pool", None)
+    wrapper = of or connections["default"]
+    wrapper.close()
+    pool = getattr(wrapper, "pool", None)
     if pool is not None:
         pool.check()
         logger.info("looked through the idle connections of the pool")
