@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -79,3 +81,33 @@ def test_the_base_install_runs_the_command_line_without_django(wheel: Path, tmp_
 
     assert "apply" in said
     assert "django" not in run(python, "-m", "pip", "list", cwd=tmp_path).lower()
+
+
+def locked(lock: str) -> set[str]:
+    pins = re.findall(r"^([A-Za-z0-9._-]+)==", (ROOT / lock).read_text(), re.MULTILINE)
+    return {name.lower().replace("_", "-") for name in pins}
+
+
+@pytest.mark.parametrize(
+    ("lock", "extras"),
+    [
+        ("requirements.lock", ("server", "gateway", "embedded", "build")),
+        ("requirements-dev.lock", ("server", "gateway", "embedded", "build", "dev")),
+    ],
+)
+def test_the_locks_hold_all_that_the_project_asks_for(lock: str, extras: tuple[str, ...]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"]]
+    for extra in extras:
+        asked += project["optional-dependencies"][extra]
+    names = {re.split(r"[\[<>=! ;]", line)[0].lower().replace("_", "-") for line in asked}
+
+    assert names - {"dstack-web"} - locked(lock) == set(), "run `make lock`"
+
+
+def test_no_lock_names_an_index() -> None:
+    text = "".join(path.read_text() for path in ROOT.glob("requirements*.lock"))
+
+    assert not re.search(r"https?://|--(extra-)?index-url|--find-links", text)
+    npm = ROOT / "static" / "package-lock.json"
+    assert "resolved" not in npm.read_text()
