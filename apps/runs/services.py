@@ -134,7 +134,7 @@ def submit(
     With a `plan_id`, raises Conflict when the run that the plan was about changed since.
     """
     seen = _seen(plan_id)
-    if seen and request.name is None:
+    if seen and spec_of(request).name is None:
         request = PlanRequest(**{**vars(request), "name": seen[0]})
     wanted = plan(access=access, project=project, request=request)
     current = str(wanted.current.pk) if wanted.current else None
