@@ -120,7 +120,7 @@ class Stack:
     def dstack(self, *words: str, cwd: Path | None = None, code: int | None = 0) -> str:
         """This function will run the command line as a user does and return what it printed."""
         done = subprocess.run(
-            [*self.python, str(Path(sys.executable).parent / "dstack"), *words],
+            [*self.command, *words],
             env=self.environ(),
             cwd=cwd,
             capture_output=True,
@@ -130,6 +130,11 @@ class Stack:
         )
         assert code is None or done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
+
+    @property
+    def command(self) -> list[str]:
+        """The command line, as its first words."""
+        return [*self.python, str(Path(sys.executable).parent / "dstack")]
 
     def api(self, method: str, path: str, *, token: str | None = None, **more: Any) -> Any:
         headers = {"Authorization": f"Bearer {token or self.token}"}
