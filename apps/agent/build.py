@@ -22,8 +22,9 @@ UNCHECKED = 1
 def build(target: Path, *, compiled: bool = False) -> Path:
     """This function will write agent.pyz to `target` (replaced at once, mode 0644), return it.
 
-    The same source gives the same bytes. With `compiled` it holds the code for the Python that runs
-    now, too, which saves each shim the time to compile; other Pythons still run it.
+    The same source gives the same bytes. With `compiled` (whose bytes vary) it holds the code for
+    the Python that runs now, too, which saves each shim the time to compile; other Pythons still
+    run it.
     """
     sources = _sources()
     content = {name: text.encode() for name, text in sources.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import signal
 import threading
@@ -14,6 +15,8 @@ from apps.agent import home as homes
 from apps.agent import trees
 from apps.agent.agent import Agent, say
 
+# glibc gives each thread a heap of its own, which an agent that must stay small does not need.
+M_ARENA_MAX = -8
 WAIT_SECONDS = 0.2
 FOLLOW_SECONDS = 0.5
 # A file that is being replaced may be missing for a moment.
@@ -23,6 +26,7 @@ GONE_LOOKS = 3
 def main(argv: list[str]) -> int:
     """This function will run the agent until SIGTERM or SIGINT; it returns the exit code."""
     os.umask(0o022)
+    _stay_small()
     arguments = _arguments().parse_args(argv)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -40,6 +44,12 @@ def main(argv: list[str]) -> int:
         say(home.remark)
     serve(home=home, source=source, stop=stop)
     return 0
+
+
+def _stay_small() -> None:
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, 1)
 
 
 def _arguments() -> argparse.ArgumentParser:

@@ -89,6 +89,7 @@ class Shim:
         self.flush_at: typing.Optional[float] = None
         self.look_at = time.monotonic() + launch.look_seconds
         self.notified_at = 0.0
+        self.notify_at: typing.Optional[float] = None
         self.state: dict[str, typing.Any] = {
             "shim_pid": os.getpid(),
             "shim_start": procs.start_of(os.getpid()),
@@ -155,8 +156,11 @@ class Shim:
 
     def _patience(self) -> int:
         """Milliseconds until something is due."""
-        due = [at for at in (self.stop_at, self.flush_at, self.look_at) if at is not None]
+        due = [at for at in self._deadlines() if at is not None]
         return max(0, int((min(due) - time.monotonic()) * 1000) + 1)
+
+    def _deadlines(self) -> list[typing.Optional[float]]:
+        return [self.stop_at, self.flush_at, self.notify_at, self.look_at]
 
     def _take_signals(self) -> None:
         numbers = os.read(self.wake, 512)
@@ -205,6 +209,8 @@ class Shim:
         if self.flush_at is not None and now >= self.flush_at:
             self.flush_at = None
             self._write(self.splitter.flush())
+        if self.notify_at is not None and now >= self.notify_at:
+            self._notify(force=True)
         if now >= self.look_at:
             self.look_at = now + self.launch.look_seconds
             if not Path(STATE).exists():
@@ -250,8 +256,9 @@ class Shim:
         """Tell the agent, if there is one, that something happened; it also looks by itself."""
         now = time.monotonic()
         if not force and now - self.notified_at < NOTIFY_SECONDS:
+            self.notify_at = self.notified_at + NOTIFY_SECONDS
             return
-        self.notified_at = now
+        self.notified_at, self.notify_at = now, None
         with contextlib.suppress(OSError):
             fifo = os.open(self.launch.wake, os.O_WRONLY | os.O_NONBLOCK)
             try:
