@@ -37,14 +37,16 @@ class Admission:
             if replica not in self._tasks:
                 self._tasks[replica] = asyncio.create_task(self._try(replica))
 
-    async def settle(self) -> None:
+    async def settle(self) -> bool:
         """This function will wait a moment for replicas that were not tried before.
 
-        So a route opens together with its replicas, and a replica takes over in one step.
+        So a route opens together with its replicas, and a replica takes over in one step. Returns
+        whether there were any.
         """
         new = [task for each, task in self._tasks.items() if each not in self.reasons]
         if new:
             await asyncio.wait(new, timeout=SETTLE_SECONDS)
+        return bool(new)
 
     async def _try(self, replica: Upstream) -> None:
         pause = FIRST_PAUSE_SECONDS

@@ -94,8 +94,8 @@ def changes(*, actual: Actual, wanted: Picture) -> list[Change]:
 
 
 def is_small(actual: Actual, wanted: Picture, name: str) -> bool:
-    changed = actual.maps[name].items() ^ wanted.maps[name].items()
-    return len(changed) <= MOST_SINGLE_ENTRIES
+    old, new = actual.maps[name], wanted.maps[name]
+    return old is new or len(old.items() ^ new.items()) <= MOST_SINGLE_ENTRIES
 
 
 def new_servers(actual: Actual, wanted: Picture) -> Iterator[Change]:
@@ -115,6 +115,8 @@ def old_servers(actual: Actual, wanted: Picture) -> Iterator[Change]:
 
 def new_entries(actual: Actual, wanted: Picture, name: str) -> Iterator[Change]:
     old = actual.maps[name]
+    if old is wanted.maps[name]:
+        return
     for key, value in wanted.maps[name].items():
         if key not in old:
             yield AddEntry(name, key, value)

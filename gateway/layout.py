@@ -129,7 +129,8 @@ def adopt(*, layout: Layout, seen: Mapping[str, int]) -> Layout:
         for name, slot in seen.items()
         if name not in known
     }
-    numbers = [int(name.removeprefix("n")) for name in strangers]
+    endings = (name.removeprefix("n") for name in strangers)
+    numbers = [int(ending) for ending in endings if ending.isdecimal()]
     return layout.model_copy(
         update={
             "next_server": max([layout.next_server, *(number + 1 for number in numbers)]),

@@ -87,6 +87,9 @@ PAGES = (
     GATEWAY_TIMEOUT,
 )
 
+# What HAProxy may have to say before, or without, having understood a request.
+WITHOUT_REQUEST = (BAD_REQUEST, REQUEST_TIMEOUT, INTERNAL)
+
 HTML = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -124,13 +127,13 @@ def as_html(page: Page) -> str:
 def files() -> dict[str, str]:
     """This function will return every text by its file name.
 
-    HAProxy chooses a file where it has the request before it. For an error that happens later
-    it looks the text up in a map, one line each, by format.
+    HAProxy looks a page up in the map of its status by the format that the caller wants, `json` or
+    `html`, one line each. The files are for errors that have no request.
     """
     found: dict[str, str] = {}
     for page in PAGES:
-        found[f"{page.status}.json"] = as_json(page)
-        found[f"{page.status}.html"] = as_html(page)
+        if page in WITHOUT_REQUEST:
+            found[f"{page.status}.json"] = as_json(page)
         one_line = " ".join(as_html(page).split())
         found[f"{page.status}.map"] = f"json {as_json(page)}\nhtml {one_line}\n"
-    return found
+    return {**found, "types.map": "json application/json\nhtml text/html; charset=utf-8\n"}

@@ -12,7 +12,7 @@ A route is `sSLOT:AUTH:PROJECT_ID:ENDPOINT_ID:STRIP`: all that a request must kn
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gateway.layout import Layout, Server
@@ -35,60 +35,81 @@ class Picture:
     servers: dict[str, Server]
 
 
-def draw(*, table: Table, layout: Layout, now: float) -> Picture:
-    """This function will draw what `table` and `layout` mean at `now` (seconds since 1970)."""
-    keys = [key for key in table.keys if not is_expired(key, now)]
-    endpoints = sorted(table.endpoints, key=lambda endpoint: endpoint.version)
-    maps = {
-        HOSTS: {
-            **{host: route(each, layout) for each in endpoints for host in placed(each, layout)},
-            **dict.fromkeys((*ALWAYS_OWN, *own_hosts(table)), OWN),
-        },
-        PATHS: {
-            path: route(each, layout)
-            for each in endpoints
-            if each.id in layout.slots
-            for path in each.paths
-        },
-        KEYS: {key.hash.upper(): key.id for key in keys},
-        GRANTS: dict.fromkeys((grant for key in keys for grant in grants(key)), "1"),
-    }
-    return Picture(maps=maps, servers=layout.servers)
+class Painter:
+    """Draws pictures one after the other, anew only the half whose source has changed."""
+
+    def __init__(self) -> None:
+        self.rights_until: float | None = None
+        self._keys: list[Key] | None = None
+        self._rights: dict[str, Map] = {}
+        self._routes_of: tuple[object, ...] = ()
+        self._routes: dict[str, Map] = {}
+
+    def draw(self, *, table: Table, layout: Layout, now: float) -> Picture:
+        """This function will draw what `table` and `layout` mean at `now` (seconds since 1970).
+
+        Afterwards `rights_until` is when the next key expires, None for never.
+        """
+        if table.keys is not self._keys or is_past(self.rights_until, now):
+            self._rights = draw_rights(keys=table.keys, now=now)
+            self._keys, self.rights_until = table.keys, next_expiry(keys=table.keys, now=now)
+        source = (table.endpoints, layout.slots, table.own_hosts, table.domain)
+        if source != self._routes_of:
+            self._routes = draw_routes(table=table, slots=layout.slots)
+            self._routes_of = source
+        return Picture(maps={**self._rights, **self._routes}, servers=layout.servers)
 
 
-def placed(endpoint: Endpoint, layout: Layout) -> list[str]:
-    return endpoint.hosts if endpoint.id in layout.slots else []
+def draw_rights(*, keys: Iterable[Key], now: float) -> dict[str, Map]:
+    """This function will draw the maps of keys and grants, without what has expired."""
+    names: Map = {}
+    grants: Map = {}
+    for key in keys:
+        if not key.hash or is_past(key.expires_at, now):
+            continue
+        names[key.hash.upper()] = key.id
+        for project in key.projects:
+            grants[f"{key.id}:p:{project}"] = "1"
+        for endpoint in key.endpoints:
+            grants[f"{key.id}:e:{endpoint}"] = "1"
+    return {KEYS: names, GRANTS: grants}
 
 
-def route(endpoint: Endpoint, layout: Layout) -> str:
-    slot, auth, strip = layout.slots[endpoint.id], int(endpoint.auth), int(endpoint.strip_prefix)
+def draw_routes(*, table: Table, slots: Mapping[str, int]) -> dict[str, Map]:
+    """This function will draw the maps of hosts and paths; the newer endpoint wins a name."""
+    hosts: Map = {}
+    paths: Map = {}
+    for endpoint in sorted(table.endpoints, key=lambda each: each.version):
+        if slot := slots.get(endpoint.id):
+            to = route(endpoint, slot)
+            hosts.update(dict.fromkeys(endpoint.hosts, to))
+            paths.update(dict.fromkeys(endpoint.paths, to))
+    hosts.update(dict.fromkeys((*ALWAYS_OWN, *table.own_hosts), OWN))
+    if table.domain:
+        hosts[table.domain] = OWN
+    return {HOSTS: hosts, PATHS: paths}
+
+
+def route(endpoint: Endpoint, slot: int) -> str:
+    auth, strip = int(endpoint.auth), int(endpoint.strip_prefix)
     return f"s{slot}:{auth}:{endpoint.project}:{endpoint.id}:{strip}"
 
 
-def own_hosts(table: Table) -> list[str]:
-    return [host for host in (*table.own_hosts, table.domain) if host]
+def is_past(at: float | None, now: float) -> bool:
+    return at is not None and at <= now
 
 
-def grants(key: Key) -> Iterator[str]:
-    yield from (f"{key.id}:p:{project}" for project in key.projects)
-    yield from (f"{key.id}:e:{endpoint}" for endpoint in key.endpoints)
-
-
-def is_expired(key: Key, now: float) -> bool:
-    return not key.hash or (key.expires_at is not None and key.expires_at <= now)
-
-
-def next_expiry(*, table: Table, now: float) -> float | None:
+def next_expiry(*, keys: Iterable[Key], now: float) -> float | None:
     """This function will return when the next key expires, in seconds since 1970."""
-    times = (key.expires_at for key in table.keys if key.expires_at is not None)
+    times = (key.expires_at for key in keys if key.expires_at is not None)
     return min((at for at in times if at > now), default=None)
 
 
-def clashes(table: Table) -> list[str]:
+def clashes(endpoints: Iterable[Endpoint]) -> list[str]:
     """This function will name the hosts and paths that more than one endpoint claims."""
     seen: set[str] = set()
     twice: list[str] = []
-    for endpoint in table.endpoints:
+    for endpoint in endpoints:
         for name in (*endpoint.hosts, *endpoint.paths):
             if name in seen:
                 twice.append(name)

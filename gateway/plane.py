@@ -36,26 +36,29 @@ class Plane:
     def __init__(self, *, store: Store, runtime: Runtime, on_change: Callable[[], None]) -> None:
         self.known, self.layout = store.load()
         self.refused = ""
-        self.in_flight: dict[str, int] = {}
-        self._applied = 0
-        self._fault = ""
         self._store = store
         self._runtime = runtime
         self._on_change = on_change
+        self._painter = picture.Painter()
         self._admission = Admission(on_change=self.poke)
+        self._poked = asyncio.Event()
+        # What HAProxy holds, as far as it is known; a new HAProxy has a new number.
         self._actual: Actual | None = None
         self._attached = False
-        # The table that `layout` belongs to; `known` may be newer for a moment.
-        self._arranged = self.known
-        self._drawn_at = 0.0
-        self._poked = asyncio.Event()
+        self._number = 0
+        self._in_flight: dict[str, int] = {}
+        self._waiting: list[Upstream] = []
+        self._problems: list[str] = []
+        self._fault = ""
+        self._applied = 0
         self._arrange()
 
     def take(self, update: Table) -> None:
-        """This function will put an answer of the control plane in force, soon."""
+        """This function will put an answer of the control plane in force, soon. Raises OSError."""
         self.known = table.merge(known=self.known, update=update)
         self.refused = ""
         self.poke()
+        self._store.note(update=update, known=self.known)
 
     def poke(self) -> None:
         self._poked.set()
@@ -64,6 +67,7 @@ class Plane:
         """This function will begin to lead a HAProxy that runs."""
         self._attached = True
         self._actual = None
+        self._number += 1
         self.poke()
 
     def detach(self) -> None:
@@ -73,20 +77,20 @@ class Plane:
         # What was in flight ended with the old process.
         gone = list(self.layout.draining)
         self.layout = layout.without(layout=self.layout, names=gone)
-        self.in_flight.clear()
+        self._in_flight.clear()
         self._write()
 
     def status(self, *, boot_id: str) -> Status:
         """This function will say what is so now."""
-        wanted = {each.id for endpoint in self._arranged.endpoints for each in endpoint.replicas}
+        problems = [self.refused, self._fault, *self._problems]
         return Status(
             boot_id=boot_id,
             applied=self._applied,
-            draining={id: n for id, n in self.in_flight.items() if n and id and id not in wanted},
+            draining={replica: count for replica, count in self._in_flight.items() if count},
             pending={
-                each.id: self._admission.reasons.get(each, NOT_TRIED) for each in self._waiting()
+                each.id: self._admission.reasons.get(each, NOT_TRIED) for each in self._waiting
             },
-            error=self._error(),
+            error="; ".join(problem for problem in problems if problem),
         )
 
     async def run(self) -> None:
@@ -104,48 +108,56 @@ class Plane:
             await self._rest()
 
     def _is_due(self) -> bool:
-        expires_at = picture.next_expiry(table=self.known, now=self._drawn_at)
-        expired = expires_at is not None and expires_at <= time.time()
-        return self._poked.is_set() or bool(self._fault) or expired
+        has_expired = picture.is_past(self._painter.rights_until, time.time())
+        return self._poked.is_set() or bool(self._fault) or has_expired
 
     async def _step(self) -> None:
-        actual = self._actual
+        # First of all: what fails below must wait its time, not begin again at once.
+        self._poked.clear()
+        number, actual = self._number, self._actual
         if self._attached and actual is None:
             actual = await self._runtime.look()
             seen = {name: each.slot for name, each in actual.servers.items()}
             self.layout = layout.adopt(layout=self.layout, seen=seen)
         self._arrange()
-        await self._admission.settle()
-        self._poked.clear()
-        self._arrange()
-        wanted = self._write()
+        if await self._admission.settle():
+            self._arrange()
+        version, wanted = self.known.version, self._write()
         if not self._attached or actual is None:
             return
-        version = self.known.version
         self._actual = None
-        for change in changes.changes(actual=actual, wanted=wanted):
-            await self._runtime.apply(change)
+        await self._runtime.apply(changes.changes(actual=actual, wanted=wanted))
+        if number != self._number:
+            raise HaproxyFailed("HAProxy was replaced meanwhile")
         self._actual = changes.after(actual=actual, wanted=wanted)
         await self._reap()
         self._applied, self._fault = version, ""
 
     def _arrange(self) -> None:
-        self._arranged = self.known
         self.layout = layout.arrange(
             layout=self.layout,
             table=self.known,
             slot_count=self._store.shape.slots,
             reachable=self._admission.reachable,
         )
-        self._admission.want(self._waiting())
+        self._waiting = layout.waiting(layout=self.layout, table=self.known)
+        self._admission.want(self._waiting)
+        self._problems = self._find_problems()
 
-    def _waiting(self) -> list[Upstream]:
-        return layout.waiting(layout=self.layout, table=self._arranged)
+    def _find_problems(self) -> list[str]:
+        problems = []
+        if left_out := layout.unplaced(layout=self.layout, table=self.known):
+            problems.append(
+                f"{len(left_out)} services have no route: all {self._store.shape.slots} slots are "
+                "taken; give the gateway more (DSTACK_GATEWAY_SLOTS)"
+            )
+        if twice := picture.clashes(self.known.endpoints):
+            problems.append(f"two services claim {twice[0]}; the newer one has it")
+        return problems
 
     def _write(self) -> picture.Picture:
-        self._drawn_at = time.time()
-        wanted = picture.draw(table=self.known, layout=self.layout, now=self._drawn_at)
-        self._store.write_state(known=self.known, layout=self.layout)
+        wanted = self._painter.draw(table=self.known, layout=self.layout, now=time.time())
+        self._store.write_layout(self.layout)
         self._store.write_haproxy(wanted)
         return wanted
 
@@ -155,14 +167,16 @@ class Plane:
         if not self._attached:
             return
         counts = {slot: await self._runtime.in_flight(slot) for slot in {s.slot for s in draining}}
+        wanted = {server.replica for server in self.layout.servers.values()}
         in_flight: dict[str, int] = {}
         gone: list[str] = []
         for server in draining:
             count = counts[server.slot].get(server.name, 0)
-            in_flight[server.replica] = in_flight.get(server.replica, 0) + count
+            if server.replica and server.replica not in wanted:
+                in_flight[server.replica] = in_flight.get(server.replica, 0) + count
             if count == 0 and await self._runtime.remove(name=server.name, slot=server.slot):
                 gone.append(server.name)
-        self.in_flight = in_flight
+        self._in_flight = in_flight
         self._forget(gone)
 
     def _forget(self, names: list[str]) -> None:
@@ -171,28 +185,15 @@ class Plane:
         self.layout = layout.without(layout=self.layout, names=names)
         for name in names:
             self._actual.servers.pop(name, None)
-        self._store.write_state(known=self.known, layout=self.layout)
-
-    def _error(self) -> str:
-        left_out = layout.unplaced(layout=self.layout, table=self._arranged)
-        problems = [self.refused, self._fault]
-        if left_out:
-            problems.append(
-                f"{len(left_out)} services have no route: all {self._store.shape.slots} slots are "
-                "taken; give the gateway more (DSTACK_GATEWAY_SLOTS)"
-            )
-        if twice := picture.clashes(self._arranged):
-            problems.append(f"two services claim {twice[0]}; the newer one has it")
-        return "; ".join(problem for problem in problems if problem)
+        self._store.write_layout(self.layout)
 
     async def _rest(self) -> None:
         """Wait for news, or until something is due."""
         limit = DRAIN_LOOK_SECONDS if self.layout.draining else None
         if self._fault:
             limit = RETRY_SECONDS
-        expires_at = picture.next_expiry(table=self.known, now=self._drawn_at)
-        if expires_at is not None:
-            until = max(expires_at - time.time(), 0.0)
+        if self._painter.rights_until is not None:
+            until = max(self._painter.rights_until - time.time(), 0.0)
             limit = until if limit is None else min(limit, until)
         try:
             async with asyncio.timeout(limit):

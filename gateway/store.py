@@ -2,7 +2,8 @@
 
 | file                   | holds                                              |
 |------------------------|----------------------------------------------------|
-| table.json             | the last good table                                |
+| table.json             | the last good table, or one from before it ...     |
+| table.journal          | ... with the updates since, one a line             |
 | layout.json            | slots and servers in use                           |
 | haproxy.cfg, maps/     | what HAProxy starts from, always in step with it   |
 | pages/                 | error pages                                        |
@@ -13,6 +14,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from pathlib import Path
 
@@ -26,7 +28,10 @@ from gateway.layout import Layout
 from gateway.picture import MAPS, Map, Picture
 from gateway.schema import Table
 
-TABLE, LAYOUT, LOCK = "table.json", "layout.json", "gateway.lock"
+log = logging.getLogger(__name__)
+
+TABLE, JOURNAL, LAYOUT, LOCK = "table.json", "table.journal", "layout.json", "gateway.lock"
+MOST_JOURNAL_BYTES = 1_000_000
 
 
 class Store:
@@ -36,7 +41,6 @@ class Store:
         self.home = home
         self.shape = shape
         self._written: Picture | None = None
-        self._table: Table | None = None
         self._layout: Layout | None = None
 
     def prepare(self) -> None:
@@ -48,21 +52,40 @@ class Store:
 
     def load(self) -> tuple[Table, Layout]:
         """This function will read the last table and layout; empty ones where none are readable."""
+        known = table.EMPTY
         try:
             known = table.parse((self.home / TABLE).read_bytes())
-        except (OSError, BadTable):
-            known = table.EMPTY
+            for line in (self.home / JOURNAL).read_bytes().splitlines():
+                known = table.merge(known=known, update=table.parse(line))
+        except FileNotFoundError:
+            log.info("no table is stored yet")
+        except (OSError, BadTable) as error:
+            # A kill in the middle of a line leaves a last line that is none.
+            log.warning("the stored table is not whole: %s", error)
         try:
             layout = Layout.model_validate_json((self.home / LAYOUT).read_bytes())
         except (OSError, ValidationError):
             layout = Layout()
+        self.write_table(known)
         return known, layout
 
-    def write_state(self, *, known: Table, layout: Layout) -> None:
-        """This function will keep table and layout for the next start."""
-        if known is not self._table:
-            write_whole(self.home / TABLE, known.model_dump_json(exclude_defaults=True))
-            self._table = known
+    def write_table(self, known: Table) -> None:
+        """This function will keep a whole table for the next start, and empty the journal."""
+        write_whole(self.home / TABLE, known.model_dump_json(exclude_defaults=True))
+        # In this order: the journal's old lines merge into the new table without effect.
+        write_whole(self.home / JOURNAL, "")
+
+    def note(self, *, update: Table, known: Table) -> None:
+        """This function will keep an update that led to `known` for the next start."""
+        journal = self.home / JOURNAL
+        if update.whole or journal.stat().st_size > MOST_JOURNAL_BYTES:
+            self.write_table(known)
+            return
+        with journal.open("a") as file:
+            file.write(update.model_dump_json(exclude_defaults=True) + "\n")
+
+    def write_layout(self, layout: Layout) -> None:
+        """This function will keep the layout for the next start."""
         if layout != self._layout:
             write_whole(self.home / LAYOUT, layout.model_dump_json())
             self._layout = layout
@@ -71,7 +94,7 @@ class Store:
         """This function will write what HAProxy starts from."""
         old = self._written
         for name in MAPS:
-            if old is None or old.maps[name] != picture.maps[name]:
+            if old is None or old.maps[name] is not picture.maps[name]:
                 write_whole(self.home / config.map_file(name), map_text(picture.maps[name]))
         if old is None or old.servers != picture.servers:
             text = config.render(shape=self.shape, servers=picture.servers.values())

@@ -14,7 +14,7 @@ from gateway import table
 from gateway.control import ControlPlane
 from gateway.errors import BadConfig, BadTable, ControlPlaneError
 from gateway.plane import Plane
-from gateway.schema import Status
+from gateway.schema import Status, Table
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +44,20 @@ async def follow(*, control: ControlPlane, plane: Plane) -> None:
         else:
             pauses.reset()
             if update.whole or update.version > since:
-                plane.take(update)
+                keep(plane, update)
             # A table that is still empty, or a server that does not wait, must not be asked
             # without pause.
             if update.version <= since and time.monotonic() - asked_at < EMPTY_PAUSE_SECONDS:
                 await asyncio.sleep(EMPTY_PAUSE_SECONDS)
             continue
         await pauses.sleep()
+
+
+def keep(plane: Plane, update: Table) -> None:
+    try:
+        plane.take(update)
+    except OSError as error:
+        log.error("the table is in force but could not be stored: %s", error)
 
 
 class Pauses:

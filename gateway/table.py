@@ -5,7 +5,6 @@ What is kept is a whole Table without tombstones, so that it is also what lies o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Protocol, TypeVar
 
@@ -73,7 +72,10 @@ def merge(*, known: Table, update: Table) -> Table:
     )
 
 
-def newest(known: Iterable[E], changed: Iterable[E]) -> list[E]:
+def newest(known: list[E], changed: list[E]) -> list[E]:
+    if not changed:
+        # The same list says to others that nothing in it is new.
+        return known
     entries = {entry.id: entry for entry in known}
     for entry in changed:
         old = entries.get(entry.id)

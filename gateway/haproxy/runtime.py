@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.changes import (
@@ -32,7 +33,7 @@ from gateway.picture import MAPS, Map
 SAFE_WORD = re.compile(r"[A-Za-z0-9._:/-]+")
 ANSWER_SECONDS = 5.0
 # HAProxy reads a command and its payload into one buffer of 16 KiB.
-MOST_PAYLOAD_BYTES = 12_000
+MOST_LINE_BYTES = 12_000
 # Bits of srv_admin_state: forced or inherited maintenance, then forced or inherited drain.
 MAINTENANCE_BITS = 0x01 | 0x02 | 0x20
 DRAIN_BITS = 0x08 | 0x10
@@ -49,8 +50,20 @@ def line(command: str, *words: str | int) -> str:
     return command.format(*words)
 
 
+@dataclass(frozen=True)
+class Command:
+    """One command, made by `line`, and what HAProxy says when it has done it."""
+
+    text: str
+    says: str = ""
+
+    @property
+    def answer(self) -> str:
+        return f"{self.says}\n\n" if self.says else "\n"
+
+
 class Runtime:
-    """The runtime socket at `path`; each command has a connection of its own."""
+    """The runtime socket at `path`; each line has a connection of its own."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -80,37 +93,28 @@ class Runtime:
         except HaproxyFailed:
             return False
 
-    async def do(self, command: str, *, says: str = "") -> None:
-        """This function will send a command and raise RuntimeRefused unless it answers `says`."""
-        answer = await self.ask(command)
-        if answer != says:
-            raise RuntimeRefused(f"HAProxy refused '{command[:80]}': {answer[:200]}")
+    async def do(self, *commands: Command) -> None:
+        """This function will send commands, many in one line, each of which must answer as told.
 
-    async def apply(self, change: Change) -> None:
-        """This function will take one step; raises HaproxyFailed or RuntimeRefused."""
-        match change:
-            case AddServer(server):
-                name, address = f"s{server.slot}/{server.name}", server.address
-                add = line(f"add server {{}} {{}} {SERVER_OPTIONS}", name, address)
-                await self.do(add, says="New server registered.")
-                await self.enable(name)
-            case EnableServer(name, slot):
-                await self.enable(f"s{slot}/{name}")
-            case DrainServer(name, slot):
-                await self.do(line("set server {} state drain", f"s{slot}/{name}"))
-            case WriteMap(name, entries):
-                await self.write_map(map_file(name), entries)
-            case AddEntry(name, key, value):
-                await self.do(line("add map {} {} {}", map_file(name), key, value))
-            case SetEntry(name, key, value):
-                # One step, so that no request finds the key missing in between.
-                await self.do(line("set map {} {} {}", map_file(name), key, value))
-            case DropEntry(name, key):
-                await self.do(line("del map {} {}", map_file(name), key))
+        Raises RuntimeRefused when one did not; the others were done all the same.
+        """
+        for batch in batches(commands):
+            answer = await self.ask(";".join(each.text for each in batch))
+            expected = "".join(each.answer for each in batch).strip()
+            if answer != expected:
+                raise RuntimeRefused(f"HAProxy refused a command: {surprise(answer)}")
 
-    async def enable(self, name: str) -> None:
-        await self.do(line("enable health {}", name))
-        await self.do(line("set server {} state ready", name))
+    async def apply(self, steps: Iterable[Change]) -> None:
+        """This function will take steps in their order; raises HaproxyFailed, RuntimeRefused."""
+        commands: list[Command] = []
+        for step in steps:
+            if isinstance(step, WriteMap):
+                await self.do(*commands)
+                commands.clear()
+                await self.write_map(map_file(step.map), step.entries)
+            else:
+                commands.extend(commands_of(step))
+        await self.do(*commands)
 
     async def write_map(self, file: str, entries: Map) -> None:
         answer = await self.ask(line("prepare map {}", file))
@@ -118,8 +122,8 @@ class Runtime:
         if not version.isdigit():
             raise RuntimeRefused(f"HAProxy did not prepare {file}: {answer[:200]}")
         for payload in entry_lines(entries):
-            await self.do(line("add map @{} {} <<\n", version, file) + payload)
-        await self.do(line("commit map @{} {}", version, file))
+            await self.do(Command(line("add map @{} {} <<\n", version, file) + payload))
+        await self.do(Command(line("commit map @{} {}", version, file)))
 
     async def in_flight(self, slot: int) -> dict[str, int]:
         """This function will count the requests on each server of a slot, queued ones too."""
@@ -150,13 +154,62 @@ class Runtime:
         return entries
 
 
+def commands_of(step: Change) -> list[Command]:
+    """This function will write a step as commands; a whole map is no single command."""
+    match step:
+        case AddServer(server):
+            name = f"s{server.slot}/{server.name}"
+            add = line(f"add server {{}} {{}} {SERVER_OPTIONS}", name, server.address)
+            return [Command(add, "New server registered."), *enabling(name)]
+        case EnableServer(name, slot):
+            return enabling(f"s{slot}/{name}")
+        case DrainServer(name, slot):
+            return [Command(line("set server {} state drain", f"s{slot}/{name}"))]
+        case AddEntry(name, key, value):
+            return [Command(line("add map {} {} {}", map_file(name), key, value))]
+        case SetEntry(name, key, value):
+            # One step, so that no request finds the key missing in between.
+            return [Command(line("set map {} {} {}", map_file(name), key, value))]
+        case DropEntry(name, key):
+            return [Command(line("del map {} {}", map_file(name), key))]
+        case WriteMap():
+            raise TypeError("a whole map is written by write_map")
+
+
+def enabling(name: str) -> list[Command]:
+    return [
+        Command(line("enable health {}", name)),
+        Command(line("set server {} state ready", name)),
+    ]
+
+
+def batches(commands: Iterable[Command]) -> Iterator[list[Command]]:
+    """This function will group commands into lines that fit HAProxy's buffer."""
+    batch: list[Command] = []
+    size = 0
+    for command in commands:
+        if batch and size + len(command.text) > MOST_LINE_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(command)
+        size += len(command.text) + 1
+    if batch:
+        yield batch
+
+
+def surprise(answer: str) -> str:
+    """This function will find in the answer to several commands what was not to be there."""
+    said = (row for row in answer.splitlines() if row and row != "New server registered.")
+    return next(said, "no answer")[:200]
+
+
 def entry_lines(entries: Map) -> Iterator[str]:
     """This function will write entries as payloads that fit HAProxy's buffer."""
     lines: list[str] = []
     size = 0
     for key, value in entries.items():
         text = line("{} {}\n", key, value)
-        if size + len(text) > MOST_PAYLOAD_BYTES:
+        if size + len(text) > MOST_LINE_BYTES:
             yield "".join(lines)
             lines, size = [], 0
         lines.append(text)
