@@ -103,7 +103,6 @@ class Agent:
                     trees.remove(self.home.folder(workload_id))
                     continue
             self._add(spec)
-        self._sweep_containers()
 
     def _sweep_containers(self) -> None:
         """Remove containers of this home that nobody knows; without an engine there are none."""
@@ -308,10 +307,11 @@ class Agent:
         os.close(fifo)
 
     def _look_around(self) -> None:
-        """Find the host's Pythons before the first workload asks for one."""
+        """Find the host's Pythons before the first workload asks for one, and lost containers."""
         for _ in self._host.interpreters.all():
             if self._closing.is_set():
                 return
+        self._sweep_containers()
 
     def _fetch(self, blob: str, target: Path, check: Check) -> None:
         pauses, refusals = Pauses(), 0
@@ -323,7 +323,8 @@ class Agent:
             except ServerAway as error:
                 self._say(f"fetching an upload: {error}; trying again")
             except Refused as error:
-                refusals += 1
+                # 401 is about the agent, the others are about the upload.
+                refusals += 0 if error.status == 401 else 1
                 if refusals == FETCH_ATTEMPTS:
                     raise PrepareFailed(f"the uploaded files cannot be fetched: {error}") from error
             time.sleep(pauses.next())
@@ -362,6 +363,7 @@ class Agent:
         for workload in self.workloads.values():
             workload.remove()
         self.workloads.clear()
+        self._sweep_containers()
 
 
 def _never_started(workload_id: str, message: str) -> wire.WorkloadReport:

@@ -32,6 +32,10 @@ class ServerAway(Exception):
 class Refused(Exception):
     """The server does not want this agent (401, 403, 404); it may change its mind."""
 
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
 
 class Client:
     """Safe to use from several threads, each with a kept connection of its own."""
@@ -183,7 +187,7 @@ class Pauses:
 
 def _refuse(status: int, content: bytes) -> None:
     if status in (401, 403, 404):
-        raise Refused(f"the server answered {status}: {_text(content)}")
+        raise Refused(status, f"the server answered {status}: {_text(content)}")
     if status != 200:
         raise ServerAway(f"the server answered {status}: {_text(content)}")
 

@@ -47,9 +47,13 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a running workload accepts connections; `taken_port` belongs to somebody else."""
+    """Where a running workload accepts connections; `taken_port` belongs to somebody else.
+
+    Without an address, `port` is where it should listen.
+    """
 
     address: typing.Optional[str] = None
+    port: typing.Optional[int] = None
     taken_port: typing.Optional[int] = None
 
 

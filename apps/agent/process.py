@@ -49,7 +49,7 @@ class Process:
 
     def prepare(self, *, say: Say, check: Check) -> list[str]:
         say("preparing folder")
-        remarks = [self.host.home.remark] if self.host.home.remark else []
+        remarks: list[str] = []
         for made in (self.work, self.folder / "venv"):
             trees.remove(made)
         self.work.mkdir(mode=0o700)
@@ -216,7 +216,7 @@ class Process:
         own, wanted = self.facts["port"], self.spec.container_port
         listening = ports.listeners((own, wanted))
         if not listening:
-            return Place()
+            return Place(port=own)
         state = self._state() or {}
         mine = ports.owned_by(
             procs.descendants(state.get("shim_pid", -1)), {one.inode for one in listening}
@@ -225,7 +225,8 @@ class Process:
         for listener in sorted(listening, key=lambda one: one.port != own):
             if listener.inode in mine:
                 return Place(address=ports.address_of(listener))
-        return Place(taken_port=wanted if any(one.port == wanted for one in listening) else None)
+        taken = any(one.port == wanted for one in listening)
+        return Place(port=own, taken_port=wanted if taken else None)
 
     def stop(self, *, seconds: float) -> None:
         state = self._state()

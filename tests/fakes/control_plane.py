@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -38,6 +39,7 @@ class ControlPlane:
         self.accept_lines = 10**9  # how many lines of a batch are stored before it "breaks off"
         self.changed = threading.Condition(threading.RLock())
         self.port = 0
+        self.connections: set[socket.socket] = set()
         self._server: ThreadingHTTPServer | None = None
 
     @property
@@ -63,6 +65,12 @@ class ControlPlane:
             server.server_close()
         with self.changed:
             self.changed.notify_all()
+
+    def hang_up(self) -> None:
+        """Close the connections that clients keep open."""
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     @property
     def is_up(self) -> bool:
@@ -170,8 +178,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         # An agent that was killed hears nothing any more.
+        self.control_plane.connections.add(self.connection)
         with contextlib.suppress(ConnectionError):
             super().handle()
+        self.control_plane.connections.discard(self.connection)
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
