@@ -139,7 +139,7 @@ def test_refuses_an_endless_chain_of_headers(tmp_path: Path) -> None:
         unpacked(archive)
 
 
-@pytest.mark.parametrize("data", [b"", b"no archive", gzip.compress(b"no tar" * 200)])
+@pytest.mark.parametrize("data", [b"", b"no archive", gzip.compress(b"no tar" * 200, mtime=0)])
 def test_refuses_what_is_no_archive(tmp_path: Path, data: bytes) -> None:
     archive = tmp_path / "upload.tar.gz"
     archive.write_bytes(data)
