@@ -81,21 +81,44 @@ class Actual:
     servers: dict[str, SeenServer]
 
 
+@dataclass(frozen=True)
+class Difference:
+    """How one map must change."""
+
+    map: str
+    new: Map
+    changed: Map
+    gone: list[str]
+
+    @property
+    def is_small(self) -> bool:
+        return len(self.new) + len(self.changed) + len(self.gone) <= MOST_SINGLE_ENTRIES
+
+
 def changes(*, actual: Actual, wanted: Picture) -> list[Change]:
     """This function will list the steps that lead from `actual` to `wanted`, in order."""
-    small = [name for name in MAPS if is_small(actual, wanted, name)]
+    found = [difference(name, actual.maps[name], wanted.maps[name]) for name in MAPS]
+    small = [each for each in found if each.is_small]
     return [
         *new_servers(actual, wanted),
-        *(WriteMap(name, wanted.maps[name]) for name in MAPS if name not in small),
-        *(step for name in small for step in new_entries(actual, wanted, name)),
-        *(step for name in reversed(small) for step in old_entries(actual, wanted, name)),
+        *(WriteMap(each.map, wanted.maps[each.map]) for each in found if not each.is_small),
+        *(AddEntry(each.map, key, value) for each in small for key, value in each.new.items()),
+        *(SetEntry(each.map, key, value) for each in small for key, value in each.changed.items()),
+        *(DropEntry(each.map, key) for each in reversed(small) for key in each.gone),
         *old_servers(actual, wanted),
     ]
 
 
-def is_small(actual: Actual, wanted: Picture, name: str) -> bool:
-    old, new = actual.maps[name], wanted.maps[name]
-    return old is new or len(old.items() ^ new.items()) <= MOST_SINGLE_ENTRIES
+def difference(name: str, old: Map, new: Map) -> Difference:
+    if old is new:
+        return Difference(name, {}, {}, [])
+    other = {key: value for key, value in new.items() if old.get(key) != value}
+    return Difference(
+        map=name,
+        new={key: value for key, value in other.items() if key not in old},
+        changed={key: value for key, value in other.items() if key in old},
+        gone=[key for key in old if key not in new],
+    )
 
 
 def new_servers(actual: Actual, wanted: Picture) -> Iterator[Change]:
@@ -111,22 +134,6 @@ def old_servers(actual: Actual, wanted: Picture) -> Iterator[Change]:
     for name, seen in actual.servers.items():
         if name not in wanted.servers and seen.state == "ready":
             yield DrainServer(name, seen.slot)
-
-
-def new_entries(actual: Actual, wanted: Picture, name: str) -> Iterator[Change]:
-    old = actual.maps[name]
-    if old is wanted.maps[name]:
-        return
-    for key, value in wanted.maps[name].items():
-        if key not in old:
-            yield AddEntry(name, key, value)
-        elif old[key] != value:
-            yield SetEntry(name, key, value)
-
-
-def old_entries(actual: Actual, wanted: Picture, name: str) -> Iterator[Change]:
-    for key in actual.maps[name].keys() - wanted.maps[name].keys():
-        yield DropEntry(name, key)
 
 
 def after(*, actual: Actual, wanted: Picture) -> Actual:

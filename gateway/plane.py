@@ -17,7 +17,7 @@ from gateway.admission import Admission
 from gateway.changes import Actual
 from gateway.errors import HaproxyFailed, RuntimeRefused
 from gateway.haproxy.runtime import Runtime
-from gateway.schema import Status, Table, Upstream
+from gateway.schema import Endpoint, Status, Table, Upstream
 from gateway.store import Store
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,8 @@ class Plane:
         self._problems: list[str] = []
         self._fault = ""
         self._applied = 0
+        # The endpoints that `layout` belongs to.
+        self._arranged: list[Endpoint] | None = None
         self._arrange()
 
     def take(self, update: Table) -> None:
@@ -134,6 +136,9 @@ class Plane:
         self._applied, self._fault = version, ""
 
     def _arrange(self) -> None:
+        if self._arranged is self.known.endpoints and not self._admission.reachable:
+            return
+        self._arranged = self.known.endpoints
         self.layout = layout.arrange(
             layout=self.layout,
             table=self.known,

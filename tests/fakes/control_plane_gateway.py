@@ -70,7 +70,7 @@ class ControlPlane:
             self._news.notify_all()
 
     async def wait_status(
-        self, accept: Callable[[Status], bool], *, seconds: float = 5.0, since: int = 0
+        self, accept: Callable[[Status], bool], *, seconds: float = 20.0, since: int = 0
     ) -> Status:
         """Return the first report, from number `since` on, that `accept` takes."""
         async with asyncio.timeout(seconds), self._news:
@@ -81,7 +81,7 @@ class ControlPlane:
                 since = len(self.statuses)
                 await self._news.wait()
 
-    async def applied(self, version: int, *, seconds: float = 5.0) -> Status:
+    async def applied(self, version: int, *, seconds: float = 20.0) -> Status:
         """Return the first report that has `version` in force and every replica connected."""
         return await self.wait_status(
             lambda status: status.applied >= version and not status.pending, seconds=seconds

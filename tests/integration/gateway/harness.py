@@ -108,7 +108,7 @@ class Gateway:
             headers=sent,
             data=data,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=20),
+            timeout=aiohttp.ClientTimeout(total=40),
         ) as got:
             body = await got.read()
         answer = Answer(got.status, {k.lower(): v for k, v in got.headers.items()}, body)
@@ -116,7 +116,7 @@ class Gateway:
             answer.json = await got.json()
         return answer
 
-    async def raw(self, text: bytes, *, seconds: float = 3.0) -> bytes:
+    async def raw(self, text: bytes, *, seconds: float = 20.0) -> bytes:
         """Send bytes as they are and return all that comes until the gateway closes."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(text)
@@ -138,7 +138,7 @@ class Gateway:
             await self.session.close()
         if self.sidecar is not None and self.sidecar.poll() is None:
             self.sidecar.terminate()
-            await asyncio.to_thread(self.sidecar.wait, 10)
+            await asyncio.to_thread(self.sidecar.wait, 20)
         if leftover := self.haproxy():
             leftover.signal(signal.SIGKILL)
 
@@ -162,7 +162,7 @@ async def hello(home: Path, *, replicas: int = 1) -> AsyncIterator[tuple[Gateway
         await control.stop()
 
 
-async def until(holds: Callable[[], Any], *, seconds: float = 10.0, pause: float = 0.01) -> None:
+async def until(holds: Callable[[], Any], *, seconds: float = 20.0, pause: float = 0.01) -> None:
     """Return once `holds()`, plain or async, is true; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:

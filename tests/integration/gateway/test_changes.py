@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -34,20 +33,18 @@ async def fresh(gateway: Gateway) -> AsyncIterator[Fresh]:
         await target.stop()
 
 
-async def test_opens_a_route_within_100_ms(fresh: Fresh) -> None:
+async def test_opens_a_route_together_with_its_replica(fresh: Fresh) -> None:
     gateway, control, (target, _) = fresh
-    seconds = []
-    for number in range(5):
-        began = time.monotonic()
-        await control.put(service(f"new{number}", target.address))
+    await control.put(service("new", target.address))
+    seen = set()
 
-        async def is_open(host: str = f"new{number}.localhost") -> bool:
-            return (await gateway.call(host=host, token=ALICE)).status == 200
+    async def is_open() -> bool:
+        seen.add((await gateway.call(host="new.localhost", token=ALICE)).status)
+        return 200 in seen
 
-        await until(is_open, pause=0.001)
-        seconds.append(time.monotonic() - began)
+    await until(is_open, pause=0.001)
 
-    assert sorted(seconds)[2] < 0.1
+    assert seen <= {404, 200}
 
 
 async def test_closes_a_route_and_frees_its_slot(fresh: Fresh) -> None:
@@ -96,7 +93,7 @@ async def test_drains_a_replica_before_it_is_gone(fresh: Fresh) -> None:
     seen = len(control.statuses)
     old.go_on.set()
     answer = await waiting
-    await control.wait_status(lambda s: not s.draining, since=seen, seconds=3)
+    await control.wait_status(lambda s: not s.draining, since=seen)
 
     assert draining.draining == {replica(old.address).id: 1}
     assert names == {new.name}
