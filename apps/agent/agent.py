@@ -307,10 +307,9 @@ class Agent:
         os.close(fifo)
 
     def _look_around(self) -> None:
-        """Find the host's Pythons before the first workload asks for one, and lost containers."""
-        for _ in self._host.interpreters.all():
-            if self._closing.is_set():
-                return
+        """Find the usual Python before the first workload asks for it, and lost containers."""
+        with contextlib.suppress(interpreters.NotFound):
+            self._host.interpreters.find(version=None, for_all=self.home.isolate)
         self._sweep_containers()
 
     def _fetch(self, blob: str, target: Path, check: Check) -> None:

@@ -37,6 +37,8 @@ from apps.agent.host import Host, unpack_upload
 FACTS = "docker.json"
 # Between attempts while the engine is away: it may be restarting.
 PAUSE_SECONDS = 0.5
+# Before a stream that ended is opened again.
+REREAD_SECONDS = 0.05
 # The engine may keep the output stream open a moment longer than the container lives.
 LAST_OUTPUT_SECONDS = 10.0
 ENGINE_RESTARTED = "the container engine was stopped, and the container with it"
@@ -160,28 +162,33 @@ class Docker:
 
     def _follow(self) -> None:
         """Write the output down until the container has ended, also through engine restarts."""
-        follower = Follower(self.output, max_bytes=self.host.max_output_bytes)
-        path = f"/containers/{self.facts['container']}/logs"
         while not self._output_done.is_set():
-            query = {"follow": 1, "stdout": 1, "stderr": 1, "timestamps": 1}
             try:
-                with self.engine.stream(
-                    "GET", path, query={**query, "since": follower.since}
-                ) as pieces:
-                    for piece in pieces:
-                        if follower.feed(piece):
-                            self.on_event()
-                if not self._is_running():
+                follow = self._is_running()
+                self._read_output(follow=follow)
+                # The stream may end before the last lines are in it: they are read once more.
+                if not follow:
                     break
-                self._output_done.wait(PAUSE_SECONDS)
+                self._output_done.wait(REREAD_SECONDS)
             except EngineAway:
-                follower.close()
-                follower = Follower(self.output, max_bytes=self.host.max_output_bytes)
                 self._output_done.wait(PAUSE_SECONDS)
             except EngineRefused:
                 break
-        follower.close()
         self._output_done.set()
+
+    def _read_output(self, *, follow: bool) -> None:
+        follower = Follower(self.output, max_bytes=self.host.max_output_bytes)
+        query = {"follow": int(follow), "stdout": 1, "stderr": 1, "timestamps": 1}
+        path = f"/containers/{self.facts['container']}/logs"
+        try:
+            with self.engine.stream(
+                "GET", path, query={**query, "since": follower.since}
+            ) as pieces:
+                for piece in pieces:
+                    if follower.feed(piece):
+                        self.on_event()
+        finally:
+            follower.close()
 
     def _is_running(self) -> bool:
         try:

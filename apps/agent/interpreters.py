@@ -76,10 +76,10 @@ class Interpreters:
         """This function will yield the host's Pythons in the order of preference."""
         for path in self._candidates():
             key = (str(path), path.stat().st_mtime_ns)
-            with self._lock:
-                if key not in self._found:
-                    self._found[key] = _probe(path)
-                found = self._found[key]
+            if key not in self._found:
+                with self._lock:
+                    self._found.setdefault(key, _probe(path))
+            found = self._found[key]
             if found is not None:
                 yield found
 

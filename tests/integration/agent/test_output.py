@@ -42,7 +42,7 @@ def test_ships_what_was_written_while_the_server_was_away(
 def test_sends_a_line_that_has_no_end_yet(plane: ControlPlane, agent: RunningAgent) -> None:
     plane.assign(workload("printf 'password: '", "sleep 60"))
 
-    assert plane.wait(lambda: plane.lines("w1"), seconds=4) == ["password: "]
+    assert plane.wait(lambda: plane.lines("w1")) == ["password: "]
 
 
 def test_splits_long_lines_and_replaces_what_is_not_text(
