@@ -146,20 +146,20 @@ class Gateway:
 @contextlib.asynccontextmanager
 async def hello(home: Path, *, replicas: int = 1) -> AsyncIterator[tuple[Gateway, list[Target]]]:
     """A gateway with the service `hello` of project p1; Alice may call it, Bob may not."""
-    control = ControlPlane(token="dsk_g_gateway")
-    await control.start()
-    gateway = await Gateway(home, control).start()
-    targets = [await Target(name=f"t{number}").start() for number in range(replicas)]
-    alice, bob = key(ALICE, projects=["p1"]), key(BOB, projects=["p2"])
-    version = await control.put(service("hello", *(each.address for each in targets)), alice, bob)
-    try:
-        await control.applied(version)
-        yield gateway, targets
-    finally:
-        await gateway.stop()
+    async with contextlib.AsyncExitStack() as stack:
+        control = ControlPlane(token="dsk_g_gateway")
+        await control.start()
+        stack.push_async_callback(control.stop)
+        targets = [await Target(name=f"t{number}").start() for number in range(replicas)]
         for target in targets:
-            await target.stop()
-        await control.stop()
+            stack.push_async_callback(target.stop)
+        gateway = Gateway(home, control)
+        stack.push_async_callback(gateway.stop)
+        await gateway.start()
+        alice, bob = key(ALICE, projects=["p1"]), key(BOB, projects=["p2"])
+        hello = service("hello", *(each.address for each in targets))
+        await control.applied(await control.put(hello, alice, bob))
+        yield gateway, targets
 
 
 async def until(holds: Callable[[], Any], *, seconds: float = 20.0, pause: float = 0.01) -> None:

@@ -1,0 +1,109 @@
+"""Where endpoints and replicas lie in HAProxy."""
+
+from __future__ import annotations
+
+from gateway.layout import Layout, adopt, arrange, unplaced, waiting, without
+from gateway.schema import Table
+from tests.fakes.control_plane_gateway import replica, service
+
+A, B = "127.0.0.1:1", "127.0.0.1:2"
+
+
+def table(*services: tuple[str, *tuple[str, ...]]) -> Table:
+    endpoints = [service(name, *addresses) for name, *addresses in services]
+    return Table(version=1, whole=True, gateway="g", endpoints=endpoints)
+
+
+def place(layout: Layout, known: Table, *addresses: str, slots: int = 3) -> Layout:
+    reachable = {replica(address) for address in addresses}
+    return arrange(layout=layout, table=known, slot_count=slots, reachable=reachable)
+
+
+def test_gives_each_endpoint_a_slot_of_its_own() -> None:
+    layout = place(Layout(), table(("a",), ("b",)))
+
+    assert layout.slots == {"e-a": 1, "e-b": 2}
+
+
+def test_gives_a_replica_a_server_once_it_answers() -> None:
+    known = table(("a", A, B))
+    layout = place(Layout(), known, A)
+
+    assert [server.address for server in layout.servers.values()] == [A]
+    assert waiting(layout=layout, table=known) == [replica(B)]
+
+
+def test_moves_nothing_that_stays() -> None:
+    first = place(Layout(), table(("a", A), ("b", A)), A)
+    second = place(first, table(("b", A), ("c",), ("a", A)))
+
+    assert second.servers == first.servers
+    assert second.slots.items() >= first.slots.items()
+
+
+def test_drains_a_replica_that_left() -> None:
+    first = place(Layout(), table(("a", A, B)), A, B)
+    second = place(first, table(("a", B)))
+
+    assert [server.address for server in second.servers.values()] == [B]
+    assert [server.address for server in second.draining.values()] == [A]
+
+
+def test_never_uses_a_server_name_twice() -> None:
+    first = place(Layout(), table(("a", A)), A)
+    second = place(first, table(("a",)))
+    third = place(without(layout=second, names=["n1"]), table(("a", A)), A)
+
+    assert (list(second.draining), list(third.servers)) == (["n1"], ["n2"])
+
+
+def test_takes_a_replica_at_a_new_address_for_another_server() -> None:
+    first = place(Layout(), table(("a", A)), A)
+    moved = first.model_copy(
+        update={"servers": {"n1": first.servers["n1"].model_copy(update={"address": B})}}
+    )
+
+    assert list(place(moved, table(("a", A)), A).servers) == ["n2"]
+
+
+def test_keeps_a_slot_taken_until_its_last_server_is_gone() -> None:
+    first = place(Layout(), table(("a", A)), A, slots=1)
+    second = place(first, table(("b",)), slots=1)
+    third = place(without(layout=second, names=["n1"]), table(("b",)), slots=1)
+
+    assert (second.slots, third.slots) == ({}, {"e-b": 1})
+
+
+def test_does_not_give_a_slot_away_in_the_change_that_frees_it() -> None:
+    first = place(Layout(), table(("a",)), slots=1)
+    second = place(first, table(("b",)), slots=1)
+
+    assert second.slots == {}
+    assert place(second, table(("b",)), slots=1).slots == {"e-b": 1}
+
+
+def test_goes_round_the_slots() -> None:
+    first = place(Layout(), table(("a",)))
+    second = place(first, table())
+
+    assert place(second, table(("b",))).slots == {"e-b": 2}
+
+
+def test_names_the_endpoints_without_slot() -> None:
+    known = table(("a",), ("b",))
+    layout = place(Layout(), known, slots=1)
+
+    assert [each.id for each in unplaced(layout=layout, table=known)] == ["e-b"]
+
+
+def test_moves_an_endpoint_whose_slot_is_no_more() -> None:
+    high = Layout(slots={"e-a": 9})
+
+    assert place(high, table(("a",))).slots == {"e-a": 1}
+
+
+def test_lets_strangers_drain_and_passes_their_names_by() -> None:
+    layout = adopt(layout=Layout(), seen={"n41": 2, "other": 1})
+
+    assert {name: server.slot for name, server in layout.draining.items()} == {"n41": 2, "other": 1}
+    assert layout.next_server == 42

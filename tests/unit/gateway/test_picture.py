@@ -1,0 +1,99 @@
+"""What HAProxy must hold for a table."""
+
+from __future__ import annotations
+
+from gateway.layout import Layout
+from gateway.picture import Painter, Picture, clashes
+from gateway.schema import Endpoint, Key, Table
+from tests.fakes.control_plane_gateway import key, service
+
+LAYOUT = Layout(slots={"e-a": 1, "e-b": 2})
+
+
+def table(*entries: Endpoint | Key, domain: str = "") -> Table:
+    return Table(
+        version=1,
+        whole=True,
+        gateway="g",
+        domain=domain,
+        own_hosts=["203.0.113.5"],
+        endpoints=[each for each in entries if isinstance(each, Endpoint)],
+        keys=[each for each in entries if isinstance(each, Key)],
+    )
+
+
+def draw(*entries: Endpoint | Key, domain: str = "", now: float = 0) -> Picture:
+    return Painter().draw(table=table(*entries, domain=domain), layout=LAYOUT, now=now)
+
+
+def test_leads_hosts_and_paths_to_the_same_route() -> None:
+    maps = draw(service("a")).maps
+
+    assert maps["hosts"]["a.localhost"] == maps["paths"]["/services/main/a"] == "s1:1:p1:e-a:1"
+
+
+def test_writes_what_is_open_and_what_keeps_its_prefix_into_the_route() -> None:
+    maps = draw(service("a", auth=False, strip_prefix=False)).maps
+
+    assert maps["hosts"]["a.localhost"] == "s1:0:p1:e-a:0"
+
+
+def test_leaves_out_an_endpoint_without_slot() -> None:
+    assert "c.localhost" not in draw(service("c")).maps["hosts"]
+
+
+def test_knows_its_own_names() -> None:
+    hosts = draw(domain="example.com").maps["hosts"]
+
+    assert hosts == dict.fromkeys(
+        ["127.0.0.1", "::1", "localhost", "203.0.113.5", "example.com"], "own"
+    )
+
+
+def test_lets_no_service_take_an_own_name() -> None:
+    thief = service("a").model_copy(update={"hosts": ["localhost"]})
+
+    assert draw(thief).maps["hosts"]["localhost"] == "own"
+
+
+def test_gives_a_name_to_the_newer_of_two_endpoints() -> None:
+    older = service("a").model_copy(update={"version": 1})
+    newer = service("b").model_copy(update={"version": 2, "hosts": older.hosts})
+
+    assert draw(newer, older).maps["hosts"]["a.localhost"].startswith("s2:")
+    assert clashes([older, newer]) == ["a.localhost"]
+
+
+def test_grants_projects_and_endpoints() -> None:
+    alice = key("t", projects=["p1"], endpoints=["e-a"])
+    maps = draw(alice).maps
+
+    assert maps["keys"] == {alice.hash.upper(): alice.id}
+    assert maps["grants"] == {f"{alice.id}:p:p1": "1", f"{alice.id}:e:e-a": "1"}
+
+
+def test_leaves_out_an_expired_key() -> None:
+    late = key("t", projects=["p1"], expires_at=100)
+
+    assert draw(late, now=99.9).maps["keys"] != {}
+    assert draw(late, now=100).maps["keys"] == draw(late, now=100).maps["grants"] == {}
+
+
+def test_says_when_the_next_key_expires() -> None:
+    painter = Painter()
+    keys = [key("a", expires_at=50), key("b", expires_at=100), key("c", expires_at=10), key("d")]
+    painter.draw(table=table(*keys), layout=LAYOUT, now=20)
+
+    assert painter.rights_until == 50
+
+
+def test_draws_only_what_changed_anew() -> None:
+    painter, known = Painter(), table(service("a"), key("t", projects=["p1"], expires_at=100))
+    first = painter.draw(table=known, layout=LAYOUT, now=0)
+    same = painter.draw(table=known, layout=LAYOUT, now=1)
+    expired = painter.draw(table=known, layout=LAYOUT, now=100)
+    moved = painter.draw(table=known, layout=Layout(slots={"e-a": 2}), now=101)
+
+    assert all(same.maps[name] is first.maps[name] for name in first.maps)
+    assert (expired.maps["keys"], expired.maps["hosts"] is first.maps["hosts"]) == ({}, True)
+    assert moved.maps["hosts"]["a.localhost"].startswith("s2:")
