@@ -33,7 +33,7 @@ probes:
 """
 
 # The first session of a machine installs the model server.
-pytestmark = [pytest.mark.xdist_group("model_server"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

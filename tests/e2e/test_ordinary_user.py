@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +16,7 @@ from tests.integration.embedded import outsider
 
 WHO = Path(__file__).parent / "who"
 
-pytestmark = [
-    pytest.mark.xdist_group("ordinary_user"),
-    pytest.mark.timeout(180),
-    outsider.only_root,
-]
+pytestmark = [pytest.mark.timeout(180), outsider.only_root]
 
 
 @pytest.fixture(scope="module")
@@ -34,25 +28,11 @@ def stack() -> Iterator[Stack]:
         shutil.copytree(WHO, folder / "who")
         for path in (folder, folder / "who", *(folder / "who").iterdir()):
             outsider.give(path)
-        python = python_of_the_system(folder) or outsider.python(folder)
+        python = outsider.python(folder)
         running = stacks.new(folder, python=python, **outsider.env_of(folder))
         yield running
         if running.is_alive():
             running.stop()
-
-
-def python_of_the_system(folder: Path) -> list[str]:
-    """This function will return the words that run a Python with which no right is borrowed.
-
-    The one of the virtual environment may lie where only root may go. Empty if there is none.
-    """
-    user = str(outsider.NAMELESS_ID)
-    become = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
-    words = [*become, f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"]
-    probe = [*words, "-c", "import dstack_web.embedded.up, django, celery, psycopg"]
-    env = outsider.env_of(folder)
-    done = subprocess.run(probe, env=env, cwd="/", capture_output=True, timeout=30)
-    return [] if done.returncode else words
 
 
 def test_runs_calls_and_stops_a_service(stack: Stack) -> None:

@@ -28,8 +28,7 @@ BACK_SECONDS = 30.0
 # HAProxy carries the requests itself: without it there is a gap, which must stay short.
 LONGEST_GAP_SECONDS = 1.0
 
-# One server for all of the file, so one process of pytest-xdist.
-pytestmark = [pytest.mark.xdist_group("survives_kills"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")
