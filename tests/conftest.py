@@ -14,6 +14,18 @@ from tests import programs
 from tests.servers import servers
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail in CI when a test was skipped for something that could have been installed."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not os.environ.get("CI"):
+        return
+    skipped = [report.longrepr[2] for report in reporter.stats.get("skipped", [])]
+    if found := programs.avoidable(skipped):
+        reporter.write_line(f"Skipped in CI, which is a failure: {'; '.join(sorted(found))}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """Start PostgreSQL just before pytest-django makes the first test database."""
