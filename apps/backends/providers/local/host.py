@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import os
 import re
@@ -15,6 +16,7 @@ from apps.backends.base import Gpu, Hardware
 
 ENGINE_SECONDS = 2.0
 NVIDIA_SMI_SECONDS = 5.0
+PYTHON_SECONDS = 5.0
 PYTHON = re.compile(r"python(3\.\d+)\Z")
 
 
@@ -77,10 +79,34 @@ def engine_answers() -> bool:
 
 
 def pythons() -> list[str]:
-    """This function will return the Python versions on PATH and our own, newest first."""
+    """This function will return the Python versions on PATH and our own, newest first.
+
+    A script that stands in for a Python (pyenv's) counts if it runs: its version may be off.
+    """
     found = {f"{sys.version_info.major}.{sys.version_info.minor}"}
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         if folder and Path(folder).is_dir():
-            names = [entry.name for entry in Path(folder).iterdir()]
-            found |= {m[1] for m in map(PYTHON.match, names) if m}
+            entries = [(PYTHON.match(entry.name), entry) for entry in Path(folder).iterdir()]
+            found |= {m[1] for m, entry in entries if m and m[1] not in found and _runs(entry)}
     return sorted(found, key=lambda version: [int(part) for part in version.split(".")])[::-1]
+
+
+def _runs(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            is_script = file.read(2) == b"#!"
+        return not is_script or _script_runs(path, path.stat().st_mtime_ns)
+    except OSError:
+        return False
+
+
+@functools.cache
+def _script_runs(path: Path, modified_at_ns: int) -> bool:
+    command = [str(path), "-I", "-S", "-c", ""]
+    try:
+        ran = subprocess.run(
+            command, capture_output=True, stdin=subprocess.DEVNULL, timeout=PYTHON_SECONDS
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return ran.returncode == 0
