@@ -38,25 +38,32 @@ async def measure(folder: Path, *, rounds: int, seconds: float) -> None:
     plain_config = stage.PLAIN.format(port=plain, upstream=upstream)
     endpoints = stage.full_endpoints(SERVICES, f"127.0.0.1:{upstream}")
     with (
-        stage.haproxy(folder, "upstream", upstream_config, stage.LOAD_CORE),
-        stage.haproxy(folder, "plain", plain_config, stage.MEASURED_CORE),
+        stage.haproxy(folder, "upstream", upstream_config, stage.LOAD_CORE) as upstream_pid,
+        stage.haproxy(folder, "plain", plain_config, stage.MEASURED_CORE) as plain_pid,
     ):
         async with stage.gateway(
             folder / "gateway", endpoints=endpoints, keys=stage.full_keys(KEYS)
         ) as gateway:
-            ports = {"direct": upstream, "plain HAProxy": plain, "gateway": gateway.port}
+            process = gateway.haproxy()
+            if process is None:
+                raise RuntimeError("the gateway ended")
+            servers = {
+                "direct": (upstream, upstream_pid),
+                "plain HAProxy": (plain, plain_pid),
+                "gateway": (gateway.port, process.pid),
+            }
             for connections in (16, 1):
-                show(connections, await compare(ports, connections, rounds, seconds))
+                show(connections, await compare(servers, connections, rounds, seconds))
 
 
 async def compare(
-    ports: dict[str, int], connections: int, rounds: int, seconds: float
+    servers: dict[str, tuple[int, int]], connections: int, rounds: int, seconds: float
 ) -> dict[str, list[Figures]]:
-    figures: dict[str, list[Figures]] = {name: [] for name in ports}
+    figures: dict[str, list[Figures]] = {name: [] for name in servers}
     for number in range(rounds + 1):
-        for name, port in ports.items():
+        for name, (port, pid) in servers.items():
             measured = await stage.wrk(
-                port=port, headers=HEADERS, connections=connections, seconds=seconds
+                port=port, pid=pid, headers=HEADERS, connections=connections, seconds=seconds
             )
             # The first round only warms up.
             if number:
@@ -67,14 +74,14 @@ async def compare(
 def show(connections: int, figures: dict[str, list[Figures]]) -> None:
     medians = {name: stage.medians(rounds) for name, rounds in figures.items()}
     print(f"\n{connections} connections, medians of {len(figures['direct'])} interleaved rounds\n")
-    print("| | requests/s | p50 ms | p99 ms | of plain | of direct |")
-    print("|---|---|---|---|---|---|")
+    print("| | requests/s | p50 ms | p99 ms | CPU µs | of plain | of direct |")
+    print("|---|---|---|---|---|---|---|")
     for name, each in medians.items():
         of_plain = each.per_second / medians["plain HAProxy"].per_second
         of_direct = each.per_second / medians["direct"].per_second
         print(
             f"| {name} | {each.per_second:,.0f} | {each.p50_ms:.3f} | {each.p99_ms:.3f} "
-            f"| {of_plain:.2f} | {of_direct:.2f} |"
+            f"| {each.cpu_us:.1f} | {of_plain:.2f} | {of_direct:.2f} |"
         )
     added = medians["gateway"].p99_ms - medians["direct"].p99_ms
     print(f"\nadded p99 over direct: {added:.3f} ms")

@@ -54,11 +54,12 @@ BODY = '{"id":"x","text":"' + "a" * 249 + '"}'
 
 @dataclass(frozen=True)
 class Figures:
-    """What wrk measured: requests/s, and latencies in ms."""
+    """What wrk measured, and the processor time that the measured process took for a request."""
 
     per_second: float
     p50_ms: float
     p99_ms: float
+    cpu_us: float
 
 
 def need_wrk() -> str:
@@ -70,8 +71,8 @@ def need_wrk() -> str:
 
 
 @contextlib.contextmanager
-def haproxy(folder: Path, name: str, config: str, core: int) -> Iterator[None]:
-    """A HAProxy of the gateway's own program with `config`, on one core."""
+def haproxy(folder: Path, name: str, config: str, core: int) -> Iterator[int]:
+    """A HAProxy of the gateway's own program with `config`, on one core; gives its pid."""
     file = folder / f"{name}.cfg"
     file.write_text(config)
     program = binary.find(setting=None)
@@ -82,16 +83,22 @@ def haproxy(folder: Path, name: str, config: str, core: int) -> Iterator[None]:
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),
     )
     try:
-        yield
+        yield child.pid
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
 
 
-async def wrk(*, port: int, headers: dict[str, str], connections: int, seconds: float) -> Figures:
-    """This function will load a port with wrk; raises RuntimeError unless all answers are 2xx."""
+async def wrk(
+    *, port: int, pid: int, headers: dict[str, str], connections: int, seconds: float
+) -> Figures:
+    """This function will load a port, which process `pid` serves, with wrk.
+
+    Raises RuntimeError unless all answers are 2xx.
+    """
     sent = [text for name, value in headers.items() for text in ("-H", f"{name}: {value}")]
     argv = [need_wrk(), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", *sent]
+    before = cpu_us(pid)
     child = await asyncio.create_subprocess_exec(
         *argv,
         f"http://127.0.0.1:{port}/",
@@ -103,13 +110,18 @@ async def wrk(*, port: int, headers: dict[str, str], connections: int, seconds: 
         raise RuntimeError(text)
     return Figures(
         per_second=float(found(r"Requests/sec:\s+([\d.]+)", text)),
-        p50_ms=milliseconds(found(r"50%\s+(\S+)", text)),
-        p99_ms=milliseconds(found(r"99%\s+(\S+)", text)),
+        p50_ms=milliseconds(found(r"^\s+50%\s+(\S+)$", text)),
+        p99_ms=milliseconds(found(r"^\s+99%\s+(\S+)$", text)),
+        cpu_us=(cpu_us(pid) - before) / int(found(r"(\d+) requests in", text)),
     )
 
 
+def cpu_us(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1000
+
+
 def found(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
+    match = re.search(pattern, text, re.MULTILINE)
     if match is None:
         raise RuntimeError(f"wrk said nothing of {pattern}:\n{text}")
     return match[1]
@@ -127,6 +139,7 @@ def medians(rounds: list[Figures]) -> Figures:
         per_second=statistics.median(each.per_second for each in rounds),
         p50_ms=statistics.median(each.p50_ms for each in rounds),
         p99_ms=statistics.median(each.p99_ms for each in rounds),
+        cpu_us=statistics.median(each.cpu_us for each in rounds),
     )
 
 
