@@ -63,26 +63,25 @@ async def serve(settings: config.Config) -> None:
     supervisor = Supervisor(binary=program, home=home, shape=shape, runtime=runtime, plane=plane)
     stopping = on_stop_signal()
     await supervisor.begin()
-    try:
-        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-            url = str(settings.control_url)
-            control = ControlPlane(session=session, url=url, token_file=token_file)
-            tasks = [
-                group.create_task(plane.run()),
-                group.create_task(supervisor.run()),
-                group.create_task(sync.follow(control=control, plane=plane)),
-                group.create_task(
-                    sync.report(
-                        control=control, plane=plane, boot_id=uuid.uuid4().hex, changed=changed
-                    )
-                ),
-            ]
-            await stopping.wait()
-            for task in tasks:
-                task.cancel()
-    finally:
-        await supervisor.stop()
-        os.close(taken)
+    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+        url = str(settings.control_url)
+        control = ControlPlane(session=session, url=url, token_file=token_file)
+        boot_id = uuid.uuid4().hex
+        tasks = [
+            group.create_task(plane.run()),
+            group.create_task(supervisor.run()),
+            group.create_task(supervisor.keep_log_short()),
+            group.create_task(sync.follow(control=control, plane=plane)),
+            group.create_task(
+                sync.report(control=control, plane=plane, boot_id=boot_id, changed=changed)
+            ),
+        ]
+        await stopping.wait()
+        for task in tasks:
+            task.cancel()
+    # Only here: after a fault of ours HAProxy goes on, and the next sidecar takes it over.
+    await supervisor.stop()
+    os.close(taken)
 
 
 def on_stop_signal() -> asyncio.Event:

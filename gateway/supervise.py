@@ -25,6 +25,7 @@ START_SECONDS = 20.0
 STOP_SECONDS = 1.0
 # One that lived this long did not die of its start: it is started again at once.
 SETTLED_SECONDS = 5.0
+LOG_LOOK_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 
@@ -76,6 +77,12 @@ class Supervisor:
             except HaproxyFailed as error:
                 log.error("%s", error)
 
+    async def keep_log_short(self) -> None:
+        """This function will look after HAProxy's log until it is cancelled."""
+        while True:
+            process.trim_log(self._home)
+            await asyncio.sleep(LOG_LOOK_SECONDS)
+
     async def stop(self) -> None:
         """This function will let requests in flight finish for a second, then end HAProxy."""
         if self._process is not None:
@@ -91,7 +98,7 @@ class Supervisor:
         if self._child is not None:
             self._child.poll()
         self._plane.detach()
-        process.rotate_log(self._home)
+        process.trim_log(self._home)
         mark = process.log_size(self._home)
         child = process.start(
             binary=self._binary,

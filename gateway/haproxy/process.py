@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import time
@@ -127,10 +128,15 @@ def write_whole(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def rotate_log(home: Path) -> None:
-    """This function will put a log that has grown too long aside, over the one before it."""
+def trim_log(home: Path) -> None:
+    """This function will begin a log that has grown too long anew, keeping one old copy.
+
+    HAProxy goes on writing to the same file, at its new end.
+    """
+    log = home / LOG_FILE
     if log_size(home) > MOST_LOG_BYTES:
-        (home / LOG_FILE).replace(home / f"{LOG_FILE}.1")
+        shutil.copyfile(log, log.with_name(f"{LOG_FILE}.1"))
+        os.truncate(log, 0)
 
 
 def log_size(home: Path) -> int:
