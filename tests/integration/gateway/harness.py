@@ -190,7 +190,6 @@ class Load:
     hosts: tuple[str, ...] = ("hello.localhost",)
     count: int = 0
     failures: list[str] = field(default_factory=list)
-    longest_seconds: float = 0.0
     _stopping: bool = False
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -207,7 +206,6 @@ class Load:
 
     async def _send(self) -> None:
         while not self._stopping:
-            began = time.monotonic()
             host = self.hosts[self.count % len(self.hosts)]
             try:
                 answer = await self.gateway.call("/", host=host, token=ALICE, method=self.method)
@@ -216,5 +214,4 @@ class Load:
             except aiohttp.ClientError as error:
                 self.failures.append(repr(error))
             self.count += 1
-            self.longest_seconds = max(self.longest_seconds, time.monotonic() - began)
             await asyncio.sleep(0.003)

@@ -179,6 +179,30 @@ async def test_stops_all_soon_and_lets_requests_finish(fresh: Fresh) -> None:
     assert isinstance((await asyncio.gather(endless, return_exceptions=True))[0], Exception)
 
 
+async def test_ends_a_haproxy_that_an_earlier_sidecar_started(fresh: Fresh) -> None:
+    gateway, _ = fresh
+    haproxy = running(gateway)
+    kill(gateway.sidecar)
+    await gateway.start()
+    await gateway.control.wait_status(lambda s: s.applied > 0)
+    assert gateway.sidecar is not None
+
+    gateway.sidecar.terminate()
+    code = await asyncio.to_thread(gateway.sidecar.wait, 20)
+
+    assert code == 0
+    assert not haproxy.is_alive()
+
+
+async def test_reports_every_five_seconds_that_it_lives(fresh: Fresh) -> None:
+    gateway, _ = fresh
+    seen = len(gateway.control.statuses)
+
+    status = await gateway.control.wait_status(lambda s: True, since=seen)
+
+    assert (status.applied, status.error) == (gateway.control.version, "")
+
+
 async def test_replaces_a_haproxy_with_other_settings(fresh: Fresh) -> None:
     gateway, _ = fresh
     old = running(gateway)
