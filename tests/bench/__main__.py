@@ -14,14 +14,19 @@ def main() -> int:
     names = sorted(path.stem for path in FOLDER.glob("*_p[0-9]*.py"))
     wanted = sys.argv[1:]
     chosen = [name for name in names if not wanted or any(word in name for word in wanted)]
-    codes = [
-        subprocess.run([sys.executable, "-m", f"tests.bench.{name}"], cwd=FOLDER.parents[1])
-        for name in chosen
-    ]
+    codes = [subprocess.run(command(name), cwd=FOLDER.parents[1]) for name in chosen]
     failed = [name for name, done in zip(chosen, codes, strict=True) if done.returncode]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed or not chosen else 0
+
+
+def command(name: str) -> list[str]:
+    """This function will return how to run a benchmark: those with a database are pytest's."""
+    file = FOLDER / f"{name}.py"
+    if "import pytest" in file.read_text():
+        return [sys.executable, "-m", "pytest", str(file), "-s", "-q", "-p", "no:cacheprovider"]
+    return [sys.executable, "-m", f"tests.bench.{name}"]
 
 
 if __name__ == "__main__":
