@@ -183,6 +183,7 @@ async def test_ends_a_haproxy_that_an_earlier_sidecar_started(fresh: Fresh) -> N
     gateway, _ = fresh
     haproxy = running(gateway)
     kill(gateway.sidecar)
+    gateway.control.statuses.clear()
     await gateway.start()
     await gateway.control.wait_status(lambda s: s.applied > 0)
     assert gateway.sidecar is not None
