@@ -7,6 +7,7 @@ errors that a person may see shown where they happened.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Protocol
@@ -86,8 +87,12 @@ def redirect(request: HttpRequest, url: str) -> HttpResponse:
 
 
 def live_url(*, project: str, run: str = "", logs: bool = False) -> str:
-    """This function will return the address of a page's one stream of hints."""
-    scope = {"project": project, "run": run, "logs": "1" if logs else ""}
+    """This function will return the address of a page's one stream of hints.
+
+    It says when the page was made: what happens before the browser listens is hinted at then.
+    """
+    made = str(time.time_ns() // 1_000_000)
+    scope = {"project": project, "run": run, "logs": "1" if logs else "", "last": made}
     asked = urlencode({key: value for key, value in scope.items() if value})
     return f"{reverse('live')}?{asked}"
 

@@ -14,6 +14,7 @@ from django.test import AsyncClient
 
 from apps.accounts.models import Member, User
 from apps.core import wake
+from apps.core.htmx import live_url
 from apps.core.models import Event
 from apps.runs.models import Run
 from dstack_web import live
@@ -83,6 +84,20 @@ async def test_says_at_once_that_something_was_missed(people: People) -> None:
     before = str(int((time.time() - 60) * 1000))
 
     async with events(await opened(people.bob, project="main", last=before)) as stream:
+        first, second = await anext(stream), await anext(stream)
+
+    assert b"event: ready" in first
+    assert b"event: changed" in second
+
+
+async def test_hears_what_happened_while_the_page_loaded(people: People) -> None:
+    url = live_url(project="main")
+    run = await sync_to_async(factories.run)(people.project)
+    await sync_to_async(_note)(run)
+    client = AsyncClient()
+    await client.aforce_login(people.bob)
+
+    async with events(await client.get(url)) as stream:
         first, second = await anext(stream), await anext(stream)
 
     assert b"event: ready" in first
