@@ -21,6 +21,7 @@ from apps.routing import services as routing
 
 ADMIN, MAIN = "admin", "main"
 LEAST_TOKEN = 20
+BOOT_FILE = settings.SERVER_DIR / "agent" / "config.json"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ def bootstrap(*, admin_password: str | None, admin_token: str | None, gateway_to
         project, _ = Project.objects.get_or_create(name=MAIN)
         if not User.objects.filter(is_superuser=True).exists():
             answer = _first_user(project, admin_password, admin_token)
-        backends.connect(project=project, kind="local", config=_local())
+        # Only where a supervisor keeps an agent is this host something to run services on.
+        if BOOT_FILE.parent.is_dir():
+            backends.connect(project=project, kind="local", config=_local())
         gateway = gateways.ensure_preset(preset=_preset(), token=gateway_token)
     routing.publish_all(gateway_ids=[gateway.pk])
     return answer
@@ -65,7 +68,7 @@ def _first_user(project: Project, password: str | None, token: str | None) -> An
 
 def _local() -> dict[str, str]:
     return {
-        "boot_path": str(settings.SERVER_DIR / "agent" / "config.json"),
+        "boot_path": str(BOOT_FILE),
         "url": f"http://127.0.0.1:{settings.DSTACK_PORT}",
     }
 
