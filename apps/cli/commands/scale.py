@@ -23,4 +23,4 @@ def scale(
     with opened(project) as client:
         body = {"replicas": replicas}
         client.post(client.within("runs", run, "scale"), body)
-        say(f"Run {run} gets {clean(replicas)} replicas.")
+        say(f"Run {run} gets {clean(replicas)} {'replica' if replicas == '1' else 'replicas'}.")
