@@ -190,8 +190,8 @@ def table(*, gateway: Gateway, since: int) -> schema.Table:
         version=gateway.revision,
         whole=whole,
         gateway=str(gateway.pk),
-        domain=gateway.domain,
-        own_hosts=gateway.own_hosts,
+        domain=gateway.domain.lower(),
+        own_hosts=[host.lower() for host in gateway.own_hosts],
         endpoints=[
             schema.Endpoint(id=e.ref, version=e.version, deleted=e.deleted, **e.payload)
             for e in found
