@@ -7,6 +7,7 @@ JSON over HTTP with `Authorization: Bearer dsk_g_...` (one token per gateway):
   Answers at once when there is something newer, else when there is, or after `wait` seconds.
 - `POST /api/gateway/status` Status -> {}: what the gateway has applied, which replicas that left
   the table still carry requests, which services hold some; sent at each change and every 5 s.
+- `POST /api/gateway/stats` Stats -> {}: what was asked and answered, each second.
 
 An entry has the version at which it last changed. One that is gone is sent once more as a
 tombstone (`deleted`). Identifiers, names and addresses are of few characters only, since they enter
@@ -15,7 +16,7 @@ lines of HAProxy's runtime socket; the gateway refuses a table that breaks this 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,6 +45,39 @@ class Upstream(Message):
     address: str = Field(pattern=ADDRESS, max_length=64)
 
 
+class Model(Message):
+    """What a service offers in the OpenAI API.
+
+    `name` is any text; only its hash enters HAProxy. `prefix` is where a server of format `openai`
+    has its API; the template and the tokens are for format `tgi`.
+    """
+
+    name: str = Field(min_length=1, max_length=256)
+    format: Literal["openai", "tgi"] = "openai"
+    prefix: str = Field(default="/v1", pattern=r"^(/[A-Za-z0-9._:/-]*)?$", max_length=1024)
+    chat_template: str | None = None
+    bos_token: str | None = None
+    eos_token: str | None = None
+
+
+class RateLimit(Message):
+    """At most `rps` requests a second, and `burst` at once, below the path `prefix`, for each value
+    of `header` (lower case); for each caller's address when that is empty."""
+
+    prefix: str = Field(default="/", pattern=r"^/[A-Za-z0-9._:/-]*$", max_length=1024)
+    rps: float = Field(gt=0)
+    burst: int = Field(default=0, ge=0)
+    header: str = Field(default="", pattern=r"^[a-z0-9-]*$", max_length=64)
+
+
+class Hold(Message):
+    """How much waits for a replica at most, and how long."""
+
+    timeout_seconds: float = Field(default=600, ge=0)
+    max_requests: int = Field(default=1000, ge=0)
+    max_memory_mib: int = Field(default=64, ge=0)
+
+
 class Endpoint(Message):
     """A service's public side.
 
@@ -51,7 +85,8 @@ class Endpoint(Message):
     (`/services/main/hello`), served on the gateway's own names. A host or path that two endpoints
     name belongs to the one whose version is higher. `project` is the project's id: a
     key opens an endpoint by its project or by itself. `awake` is false while the run is final or
-    stopping: then nothing is held for it.
+    stopping: then nothing is held for it. `max_concurrency` is how many requests a replica works
+    on at once; more wait, within the same bounds as those for a sleeping service.
     """
 
     id: Id
@@ -65,10 +100,17 @@ class Endpoint(Message):
     auth: bool = True
     awake: bool = True
     replicas: list[Upstream] = Field(default_factory=list)
+    model: Model | None = None
+    rate_limits: list[RateLimit] = Field(default_factory=list)
+    hold: Hold = Hold()
+    max_concurrency: int | None = Field(default=None, ge=1)
 
 
 class Key(Message):
-    """A token that may call services: `hash` is the SHA-256 of the token, lower-case hex."""
+    """A token that may call services: `hash` is the SHA-256 of the token, lower-case hex.
+
+    `rps` and `burst` bound what it may ask of all services together; None is no bound.
+    """
 
     id: Id
     version: int
@@ -77,6 +119,8 @@ class Key(Message):
     expires_at: float | None = None  # seconds since 1970, UTC
     projects: list[Id] = Field(default_factory=list)
     endpoints: list[Id] = Field(default_factory=list)
+    rps: float | None = Field(default=None, gt=0)
+    burst: int = Field(default=0, ge=0)
 
 
 class Table(Message):
@@ -105,3 +149,57 @@ class Status(Message):
     pending: dict[str, str] = Field(default_factory=dict)
     held: dict[str, int] = Field(default_factory=dict)
     error: str = ""
+
+
+# Upper bounds of the latency histogram's buckets, in milliseconds; one more bucket lies above.
+LATENCY_BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000)
+
+
+class Counts(Message):
+    """What one key asked of one endpoint, since the counters began.
+
+    `key` is empty for callers without one; `by_class` counts answers of 1xx to 5xx.
+    """
+
+    endpoint: Id
+    key: str = ""
+    by_class: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
+    bytes_in: int = 0
+    bytes_out: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+class Load(Message):
+    """What is so at one endpoint now: requests in flight (streams until their last byte, requests
+    in HAProxy's queue too) and requests held for want of a replica (not among `in_flight`)."""
+
+    endpoint: Id
+    in_flight: int = 0
+    held: int = 0
+
+
+class Latency(Message):
+    """Histograms of one endpoint since the counters began, by LATENCY_BOUNDS_MS: the whole
+    request, and the time to the first byte of the answer. Sampled lines count for several."""
+
+    endpoint: Id
+    total: list[int] = Field(default_factory=list)
+    first_byte: list[int] = Field(default_factory=list)
+
+
+class Stats(Message):
+    """One look at the counters. `boot_id` changes whenever they begin again at zero; `at` is in
+    seconds since 1970.
+
+    `sequence` grows with each look of one boot, so that one that comes twice or late is known.
+    `counts` and `latency` are cumulative and may leave out what did not change since the look
+    before; `load` names every endpoint where something is in flight or held, others have nothing.
+    """
+
+    boot_id: str
+    sequence: int
+    at: float
+    counts: list[Counts] = Field(default_factory=list)
+    load: list[Load] = Field(default_factory=list)
+    latency: list[Latency] = Field(default_factory=list)
