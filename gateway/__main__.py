@@ -10,20 +10,11 @@ import logging
 import os
 import signal
 import sys
-import uuid
 from pathlib import Path
 
-import aiohttp
-
-from gateway import config, store, sync
-from gateway.control import ControlPlane
+from gateway import config, store
 from gateway.errors import GatewayError
-from gateway.haproxy import binary
-from gateway.haproxy.config import SOCKET, Shape
-from gateway.haproxy.runtime import Runtime
-from gateway.plane import Plane
-from gateway.store import Store
-from gateway.supervise import Supervisor
+from gateway.sidecar import Sidecar
 
 
 def main() -> int:
@@ -47,40 +38,12 @@ def prepare_home(home: Path) -> None:
 
 async def serve(settings: config.Config) -> None:
     """This function will serve until a signal asks for the end; raises GatewayError, OSError."""
-    program = binary.find(setting=settings.haproxy)
     token_file = settings.token_file.absolute()
     config.read_token(token_file)
     # In its home a socket's path is short and plain, whatever the home is called.
     os.chdir(settings.home)
-    home = Path()
-    taken = store.lock(home)
-    shape = Shape(tuple(settings.bind), settings.port, settings.slots, settings.thread_count)
-    files = Store(home=home, shape=shape)
-    files.prepare()
-    changed = asyncio.Event()
-    runtime = Runtime(home / SOCKET)
-    plane = Plane(store=files, runtime=runtime, on_change=changed.set)
-    supervisor = Supervisor(binary=program, home=home, shape=shape, runtime=runtime, plane=plane)
-    stopping = on_stop_signal()
-    await supervisor.begin()
-    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-        url = str(settings.control_url)
-        control = ControlPlane(session=session, url=url, token_file=token_file)
-        boot_id = uuid.uuid4().hex
-        tasks = [
-            group.create_task(plane.run()),
-            group.create_task(supervisor.run()),
-            group.create_task(supervisor.keep_log_short()),
-            group.create_task(sync.follow(control=control, plane=plane)),
-            group.create_task(
-                sync.report(control=control, plane=plane, boot_id=boot_id, changed=changed)
-            ),
-        ]
-        await stopping.wait()
-        for task in tasks:
-            task.cancel()
-    # Only here: after a fault of ours HAProxy goes on, and the next sidecar takes it over.
-    await supervisor.stop()
+    taken = store.lock(Path())
+    await Sidecar(settings, token_file=token_file).run(on_stop_signal())
     os.close(taken)
 
 

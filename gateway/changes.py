@@ -37,6 +37,15 @@ class DrainServer:
 
 
 @dataclass(frozen=True)
+class LimitServer:
+    """Change how many requests a server gets at once; 0 for any number."""
+
+    name: str
+    slot: int
+    limit: int
+
+
+@dataclass(frozen=True)
 class WriteMap:
     map: str
     entries: Map = field(hash=False)
@@ -62,15 +71,25 @@ class DropEntry:
     key: str
 
 
-Change = AddServer | EnableServer | DrainServer | WriteMap | AddEntry | SetEntry | DropEntry
+Change = (
+    AddServer
+    | EnableServer
+    | DrainServer
+    | LimitServer
+    | WriteMap
+    | AddEntry
+    | SetEntry
+    | DropEntry
+)
 
 
 @dataclass(frozen=True)
 class SeenServer:
-    """A server that HAProxy has, in whatever state."""
+    """A server that HAProxy has, in whatever state; `limit` is None where it is not known."""
 
     slot: int
     state: ServerState
+    limit: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -126,7 +145,10 @@ def new_servers(actual: Actual, wanted: Picture) -> Iterator[Change]:
         seen = actual.servers.get(name)
         if seen is None:
             yield AddServer(server)
-        elif seen.state != "ready":
+            continue
+        if seen.limit != server.limit:
+            yield LimitServer(name, server.slot, server.limit)
+        if seen.state != "ready":
             yield EnableServer(name, server.slot)
 
 
@@ -138,7 +160,9 @@ def old_servers(actual: Actual, wanted: Picture) -> Iterator[Change]:
 
 def after(*, actual: Actual, wanted: Picture) -> Actual:
     """This function will say what HAProxy holds once all steps to `wanted` are done."""
-    ready = {name: SeenServer(each.slot, "ready") for name, each in wanted.servers.items()}
+    ready = {
+        name: SeenServer(each.slot, "ready", each.limit) for name, each in wanted.servers.items()
+    }
     leaving = {
         name: SeenServer(each.slot, "drain" if each.state == "ready" else each.state)
         for name, each in actual.servers.items()

@@ -16,7 +16,7 @@ from gateway.schema import Endpoint, Table, Upstream
 
 
 class Server(BaseModel):
-    """A replica as HAProxy knows it."""
+    """A replica as HAProxy knows it; `limit` is how many requests it gets at once, 0 for any."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -24,6 +24,7 @@ class Server(BaseModel):
     slot: int
     replica: str
     address: str
+    limit: int = 0
 
 
 class Layout(BaseModel):
@@ -50,15 +51,17 @@ def arrange(
     existing = {(each.slot, each.replica, each.address): each for each in layout.servers.values()}
     servers: dict[str, Server] = {}
     next_server = layout.next_server
-    for slot, replica in placed_replicas(slots, table):
-        server = existing.get((slot, replica.id, replica.address))
-        if server is None and replica in reachable:
-            server = Server(
-                name=f"n{next_server}", slot=slot, replica=replica.id, address=replica.address
-            )
-            next_server += 1
-        if server is not None:
-            servers[server.name] = server
+    for endpoint, slot in placed_endpoints(slots, table):
+        limit = endpoint.max_concurrency or 0
+        for replica in endpoint.replicas:
+            server = existing.get((slot, replica.id, replica.address))
+            if server is None and replica in reachable:
+                server = Server(
+                    name=f"n{next_server}", slot=slot, replica=replica.id, address=replica.address
+                )
+                next_server += 1
+            if server is not None:
+                servers[server.name] = server.model_copy(update={"limit": limit})
     gone = {name: each for name, each in layout.servers.items() if name not in servers}
     return Layout(
         next_server=next_server,
@@ -96,11 +99,10 @@ def free_slot(first: int, taken: Collection[int], slot_count: int) -> int:
     return next((slot for slot in candidates if slot not in taken), 0)
 
 
-def placed_replicas(slots: dict[str, int], table: Table) -> Iterator[tuple[int, Upstream]]:
+def placed_endpoints(slots: dict[str, int], table: Table) -> Iterator[tuple[Endpoint, int]]:
     for endpoint in table.endpoints:
         if slot := slots.get(endpoint.id):
-            for replica in endpoint.replicas:
-                yield slot, replica
+            yield endpoint, slot
 
 
 def unplaced(*, layout: Layout, table: Table) -> list[Endpoint]:
@@ -113,7 +115,8 @@ def waiting(*, layout: Layout, table: Table) -> list[Upstream]:
     served = {(each.slot, each.replica, each.address) for each in layout.servers.values()}
     return [
         replica
-        for slot, replica in placed_replicas(layout.slots, table)
+        for endpoint, slot in placed_endpoints(layout.slots, table)
+        for replica in endpoint.replicas
         if (slot, replica.id, replica.address) not in served
     ]
 

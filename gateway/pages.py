@@ -90,6 +90,8 @@ PAGES = (
 # What HAProxy may have to say before, or without, having understood a request.
 WITHOUT_REQUEST = (BAD_REQUEST, REQUEST_TIMEOUT, INTERNAL)
 
+OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
 HTML = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -117,6 +119,19 @@ def as_json(page: Page) -> str:
     return json.dumps({"error": {"code": page.code, "message": page.message}})
 
 
+def as_openai(page: Page) -> str:
+    """This function will write the page as one line in the form of OpenAI's API."""
+    return openai_error(page.message, code=page.code, status=page.status)
+
+
+def openai_error(message: str, *, code: str, status: int, param: str | None = None) -> str:
+    """This function will write an error in the form that OpenAI's clients read."""
+    kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return json.dumps(
+        {"error": {"message": message, "type": kind, "param": param, "code": code}},
+    )
+
+
 def as_html(page: Page) -> str:
     """This function will write the page for people."""
     return HTML.format(
@@ -127,13 +142,16 @@ def as_html(page: Page) -> str:
 def files() -> dict[str, str]:
     """This function will return every text by its file name.
 
-    HAProxy looks a page up in the map of its status by the format that the caller wants, `json` or
-    `html`, one line each. The files are for errors that have no request.
+    HAProxy looks a page up in the map of its status by the format that the caller wants, `json`,
+    `html` or `openai`, one line each. The files are for errors that have no request.
     """
     found: dict[str, str] = {}
     for page in PAGES:
         if page in WITHOUT_REQUEST:
             found[f"{page.status}.json"] = as_json(page)
         one_line = " ".join(as_html(page).split())
-        found[f"{page.status}.map"] = f"json {as_json(page)}\nhtml {one_line}\n"
-    return {**found, "types.map": "json application/json\nhtml text/html; charset=utf-8\n"}
+        found[f"{page.status}.map"] = (
+            f"json {as_json(page)}\nhtml {one_line}\nopenai {as_openai(page)}\n"
+        )
+    types = "json application/json\nhtml text/html; charset=utf-8\nopenai application/json\n"
+    return {**found, "types.map": types}

@@ -1,26 +1,32 @@
-"""What HAProxy must hold: four maps and the servers of each slot. Pure.
+"""What HAProxy must hold: five maps and the servers of each slot. Pure.
 
 | map    | from                                  | to                                 |
 |--------|---------------------------------------|------------------------------------|
-| hosts  | host name                             | route, or `own` for our own names  |
+| hosts  | host name                             | route, `own` for our own names, or |
+|        |                                       | `openai` for the OpenAI API        |
 | paths  | /services/PROJECT/RUN                 | route                              |
+| models | SHA-256 of a model's name             | route of its service               |
 | keys   | SHA-256 of a token, upper-case hex    | key id                             |
 | grants | KEY:p:PROJECT_ID or KEY:e:ENDPOINT_ID | 1                                  |
 
 A route is `sSLOT:AUTH:PROJECT_ID:ENDPOINT_ID:STRIP`: all that a request must know, in one look-up.
+A model's is `sSLOT:AUTH:PROJECT_ID:ENDPOINT_ID:FORMAT:0:PREFIX`. Hashes are upper-case hex.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gateway.layout import Layout, Server
-from gateway.schema import Endpoint, Key, Table
+from gateway.schema import Endpoint, Key, Model, Table
 
-HOSTS, PATHS, KEYS, GRANTS = "hosts", "paths", "keys", "grants"
-MAPS = (KEYS, GRANTS, HOSTS, PATHS)
-OWN = "own"
+HOSTS, PATHS, MODELS, KEYS, GRANTS = "hosts", "paths", "models", "keys", "grants"
+MAPS = (KEYS, GRANTS, HOSTS, PATHS, MODELS)
+OWN, OPENAI = "own", "openai"
+# The host of the OpenAI API is this label below the gateway's domain; no run may have that name.
+OPENAI_LABEL = "gateway"
 # Also before the first table: the supervisor asks here whether the gateway lives.
 ALWAYS_OWN = ("127.0.0.1", "::1", "localhost")
 
@@ -76,23 +82,37 @@ def draw_rights(*, keys: Iterable[Key], now: float) -> dict[str, Map]:
 
 
 def draw_routes(*, table: Table, slots: Mapping[str, int]) -> dict[str, Map]:
-    """This function will draw the maps of hosts and paths; the newer endpoint wins a name."""
+    """This function will draw the maps of hosts, paths and models; the newer endpoint wins a
+    name."""
     hosts: Map = {}
     paths: Map = {}
+    models: Map = {}
     for endpoint in sorted(table.endpoints, key=lambda each: each.version):
         if slot := slots.get(endpoint.id):
             to = route(endpoint, slot)
             hosts.update(dict.fromkeys(endpoint.hosts, to))
             paths.update(dict.fromkeys(endpoint.paths, to))
+            if endpoint.model:
+                models[name_hash(endpoint.model.name)] = model_route(endpoint, endpoint.model, slot)
     hosts.update(dict.fromkeys((*ALWAYS_OWN, *table.own_hosts), OWN))
     if table.domain:
         hosts[table.domain] = OWN
-    return {HOSTS: hosts, PATHS: paths}
+        hosts[f"{OPENAI_LABEL}.{table.domain}"] = OPENAI
+    return {HOSTS: hosts, PATHS: paths, MODELS: models}
 
 
 def route(endpoint: Endpoint, slot: int) -> str:
     auth, strip = int(endpoint.auth), int(endpoint.strip_prefix)
     return f"s{slot}:{auth}:{endpoint.project}:{endpoint.id}:{strip}"
+
+
+def model_route(endpoint: Endpoint, model: Model, slot: int) -> str:
+    head = f"s{slot}:{int(endpoint.auth)}:{endpoint.project}:{endpoint.id}"
+    return f"{head}:{model.format}:0:{model.prefix}"
+
+
+def name_hash(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest().upper()
 
 
 def is_past(at: float | None, now: float) -> bool:

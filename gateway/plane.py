@@ -30,7 +30,7 @@ NOT_TRIED = "not connected yet"
 class Plane:
     """`known` is the table in force; `refused` is why a newer one is not, empty when all is well.
 
-    `on_change` is called when the status may have changed.
+    `on_change` is called when the status may have changed, and after each step.
     """
 
     def __init__(self, *, store: Store, runtime: Runtime, on_change: Callable[[], None]) -> None:
@@ -82,8 +82,8 @@ class Plane:
         self._in_flight.clear()
         self._write()
 
-    def status(self, *, boot_id: str) -> Status:
-        """This function will say what is so now."""
+    def status(self, *, boot_id: str, held: dict[str, int]) -> Status:
+        """This function will say what is so now; `held` counts waiting requests by endpoint."""
         problems = [self.refused, self._fault, *self._problems]
         return Status(
             boot_id=boot_id,
@@ -92,6 +92,7 @@ class Plane:
             pending={
                 each.id: self._admission.reasons.get(each, NOT_TRIED) for each in self._waiting
             },
+            held=held,
             error="; ".join(problem for problem in problems if problem),
         )
 

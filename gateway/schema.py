@@ -58,6 +58,7 @@ class Model(Message):
     chat_template: str | None = None
     bos_token: str | None = None
     eos_token: str | None = None
+    created_at: float = 0  # seconds since 1970
 
 
 class RateLimit(Message):

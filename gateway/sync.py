@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable
 
 from gateway import table
 from gateway.control import ControlPlane
@@ -83,7 +84,7 @@ class Pauses:
 
 
 async def report(
-    *, control: ControlPlane, plane: Plane, boot_id: str, changed: asyncio.Event
+    *, control: ControlPlane, status: Callable[[], Status], changed: asyncio.Event
 ) -> None:
     """This function will send the status at each change and every 5 s until it is cancelled."""
     sent: Status | None = None
@@ -91,7 +92,7 @@ async def report(
     while True:
         try:
             async with asyncio.timeout(STATUS_SECONDS):
-                sent = await send_changed(control, plane, boot_id, changed, sent)
+                sent = await send_changed(control, status, changed, sent)
         except TimeoutError:
             sent = None
         except (ControlPlaneError, BadConfig) as error:
@@ -103,14 +104,13 @@ async def report(
 
 async def send_changed(
     control: ControlPlane,
-    plane: Plane,
-    boot_id: str,
+    status: Callable[[], Status],
     changed: asyncio.Event,
     sent: Status | None,
 ) -> Status:
-    while (status := plane.status(boot_id=boot_id)) == sent:
+    while (now := status()) == sent:
         await changed.wait()
         await asyncio.sleep(GATHER_SECONDS)
         changed.clear()
-    await control.report(status)
-    return status
+    await control.report(now)
+    return now

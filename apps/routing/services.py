@@ -84,9 +84,21 @@ def _endpoint(run: Run, upstreams: list[dict[str, str]]) -> dict[str, Any]:
         else [],
         "strip_prefix": run.spec.get("strip_prefix", True),
         "auth": run.spec.get("auth", True),
-        "awake": True,
+        # Nothing is held for a service that a person has set to no replicas at all.
+        "awake": run.spec["replicas"]["max"] != 0,
         "replicas": upstreams,
+        "model": _model(run),
+        "hold": run.spec["hold"],
+        "max_concurrency": run.spec["max_concurrency"],
     }
+
+
+def _model(run: Run) -> dict[str, Any] | None:
+    model = run.spec["model"]
+    if model is None:
+        return None
+    kept = ("name", "format", "prefix", "chat_template", "eos_token")
+    return {**{key: model[key] for key in kept}, "created_at": run.created_at.timestamp()}
 
 
 def keys(gateway_id: int) -> dict[str, dict[str, Any]]:

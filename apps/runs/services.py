@@ -80,7 +80,7 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
         total_offers=len(fitting),
         max_price_usd_per_hour=found.matches.max_price_usd_per_hour,
         url=url,
-        model_url=url.rstrip("/") + spec.model.prefix if spec.model and url else None,
+        model_url=urls_of.openai_url(gateway) if spec.model and gateway else None,
         warnings=[*_warnings(gateway), *(f"{k}: {v}" for k, v in found.silent.items())],
         gateway=gateway,
     )

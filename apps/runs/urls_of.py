@@ -47,5 +47,15 @@ def model_url(run: Run) -> str | None:
     """This function will return the base URL of the OpenAI API that serves the run's model."""
     if run.gateway is None or not run.spec.get("model"):
         return None
-    prefix = run.spec["model"].get("prefix") or "/v1"
-    return service_url(run).rstrip("/") + prefix
+    return openai_url(run.gateway)
+
+
+def openai_url(gateway: Gateway) -> str:
+    """This function will return where a gateway serves the OpenAI API.
+
+    A name below `localhost` is known to browsers and curl but not to most programs, so there the
+    API is below the gateway's own name.
+    """
+    if serves_paths(gateway):
+        return f"{gateway.scheme}://{gateway.origin_suffix}/v1"
+    return f"{gateway.scheme}://gateway.{gateway.origin_suffix}"

@@ -141,7 +141,9 @@ class ServiceKeys(ServiceContainer, Policy):
     max_concurrency: Annotated[int | None, Form(_concurrency, ANY_WHOLE)] = Field(
         default=None, description="Requests that a replica works on at once; more are held."
     )
-    hold: Hold = Hold()
+    hold: Hold = Field(
+        default=Hold(), description="How many requests wait for a replica at most, and how long."
+    )
     idle_timeout_seconds: Annotated[int, Form(_idle_timeout, DURATION)] = Field(
         default=3600, alias="idle_timeout", description="A connection without a byte is closed."
     )

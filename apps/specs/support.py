@@ -21,8 +21,6 @@ NOT_YET: Mapping[str, str] = {
     "single_branch": "",
     "groups": "give one number or range of replicas",
     "rate_limits": "",
-    "max_concurrency": "",
-    "hold": "",
     "idle_timeout": "",
     "schedule": "",
     "utilization_policy": "",

@@ -19,6 +19,11 @@ HEALTH_PATH = "/-/healthz"
 # Of a server added live as well, which does not inherit `default-server`. Ejection only by
 # connections that fail: by answers, any caller could empty a service.
 SERVER_OPTIONS = "check inter 1s fall 3 rise 1 observe layer4 error-limit 1 on-error mark-down"
+# In every slot the server of last resort: where no replica is up, the request waits in the sidecar.
+HOLD = (
+    "  server hold unix@hold.sock backup pool-max-conn 0 send-proxy-v2 proxy-v2-options unique-id\n"
+)
+HOLD_NAME = "hold"
 STATIC = Path(__file__).with_name("static.cfg").read_text()
 
 
@@ -41,21 +46,22 @@ def render(*, shape: Shape, servers: Iterable[Server]) -> str:
     """This function will write the whole configuration."""
     by_slot: dict[int, list[str]] = {}
     for server in servers:
-        by_slot.setdefault(server.slot, []).append(f"  server {server.name} {server.address}\n")
+        by_slot.setdefault(server.slot, []).append(server_line(server))
     slots = (
-        f"backend s{number}\n{''.join(by_slot.get(number, ()))}"
+        f"backend s{number}\n{HOLD}{''.join(by_slot.get(number, ()))}"
         for number in range(1, shape.slots + 1)
     )
     return fixed_part(shape) + "".join(slots)
 
 
+def server_line(server: Server) -> str:
+    limit = f" maxconn {server.limit}" if server.limit else ""
+    return f"  server {server.name} {server.address} {SERVER_OPTIONS}{limit}\n"
+
+
 def fixed_part(shape: Shape) -> str:
     binds = "\n".join(f"  bind {listener(address, shape.port)}" for address in shape.bind)
-    return (
-        STATIC.replace("@BINDS@", binds)
-        .replace("@THREADS@", str(shape.threads))
-        .replace("@SERVER_OPTIONS@", SERVER_OPTIONS)
-    )
+    return STATIC.replace("@BINDS@", binds).replace("@THREADS@", str(shape.threads))
 
 
 def listener(address: str, port: int) -> str:

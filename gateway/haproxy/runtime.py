@@ -21,16 +21,19 @@ from gateway.changes import (
     DrainServer,
     DropEntry,
     EnableServer,
+    LimitServer,
     SeenServer,
     ServerState,
     SetEntry,
     WriteMap,
 )
 from gateway.errors import HaproxyFailed, RuntimeRefused
-from gateway.haproxy.config import SERVER_OPTIONS, map_file
+from gateway.haproxy.config import HOLD_NAME, SERVER_OPTIONS, map_file
+from gateway.layout import Server
 from gateway.picture import MAPS, Map
 
 SAFE_WORD = re.compile(r"[A-Za-z0-9._:/-]+")
+SLOT = re.compile(r"s[0-9]+")
 ANSWER_SECONDS = 5.0
 # HAProxy reads a command and its payload into one buffer of 16 KiB.
 MOST_LINE_BYTES = 12_000
@@ -127,10 +130,18 @@ class Runtime:
 
     async def in_flight(self, slot: int) -> dict[str, int]:
         """This function will count the requests on each server of a slot, queued ones too."""
+        servers = await self._stat(slot)
+        return {each["svname"]: int(each["scur"]) + int(each["qcur"]) for each in servers}
+
+    async def usable(self, slot: int) -> int:
+        """This function will count the replicas of a slot that take requests now."""
+        return sum(each["status"].startswith(("UP", "no check")) for each in await self._stat(slot))
+
+    async def _stat(self, slot: int) -> list[dict[str, str]]:
         rows = (await self.ask(line("show stat {} 4 -1", f"s{slot}"))).splitlines()
         fields = rows[0].removeprefix("# ").split(",") if rows else []
         servers = [dict(zip(fields, row.split(","), strict=False)) for row in rows[1:] if row]
-        return {each["svname"]: int(each["scur"]) + int(each["qcur"]) for each in servers}
+        return [each for each in servers if each["svname"] != HOLD_NAME]
 
     async def remove(self, *, name: str, slot: int) -> bool:
         """This function will delete a server; False while connections to it still live."""
@@ -142,8 +153,9 @@ class Runtime:
     async def look(self) -> Actual:
         """This function will read what HAProxy holds now: maps and servers."""
         maps = {name: await self.read_map(name) for name in MAPS}
-        rows = (await self.ask("show servers state")).splitlines()[2:]
-        return Actual(maps=maps, servers=dict(seen_server(row.split()) for row in rows if row))
+        rows = [row.split() for row in (await self.ask("show servers state")).splitlines()[2:]]
+        ours = [row for row in rows if row and SLOT.fullmatch(row[1]) and row[3] != HOLD_NAME]
+        return Actual(maps=maps, servers=dict(seen_server(row) for row in ours))
 
     async def read_map(self, name: str) -> Map:
         rows = (await self.ask(line("show map {}", map_file(name)))).splitlines()
@@ -157,14 +169,6 @@ class Runtime:
 def commands_of(step: Change) -> list[Command]:
     """This function will write a step as commands; a whole map is no single command."""
     match step:
-        case AddServer(server):
-            name = f"s{server.slot}/{server.name}"
-            add = line(f"add server {{}} {{}} {SERVER_OPTIONS}", name, server.address)
-            return [Command(add, "New server registered."), *enabling(name)]
-        case EnableServer(name, slot):
-            return enabling(f"s{slot}/{name}")
-        case DrainServer(name, slot):
-            return [Command(line("set server {} state drain", f"s{slot}/{name}"))]
         case AddEntry(name, key, value):
             return [Command(line("add map {} {} {}", map_file(name), key, value))]
         case SetEntry(name, key, value):
@@ -174,6 +178,26 @@ def commands_of(step: Change) -> list[Command]:
             return [Command(line("del map {} {}", map_file(name), key))]
         case WriteMap():
             raise TypeError("a whole map is written by write_map")
+        case _:
+            return server_commands(step)
+
+
+def server_commands(step: AddServer | EnableServer | DrainServer | LimitServer) -> list[Command]:
+    match step:
+        case AddServer(server):
+            return [adding(server), *enabling(f"s{server.slot}/{server.name}")]
+        case EnableServer(name, slot):
+            return enabling(f"s{slot}/{name}")
+        case LimitServer(name, slot, limit):
+            return [Command(line("set maxconn server {} {}", f"s{slot}/{name}", limit))]
+        case DrainServer(name, slot):
+            return [Command(line("set server {} state drain", f"s{slot}/{name}"))]
+
+
+def adding(server: Server) -> Command:
+    limit = line(" maxconn {}", server.limit) if server.limit else ""
+    where = line("{} {}", f"s{server.slot}/{server.name}", server.address)
+    return Command(f"add server {where} {SERVER_OPTIONS}{limit}", "New server registered.")
 
 
 def enabling(name: str) -> list[Command]:
@@ -225,4 +249,4 @@ def seen_server(fields: list[str]) -> tuple[str, SeenServer]:
         state = "maint"
     elif admin & DRAIN_BITS:
         state = "drain"
-    return name, SeenServer(slot=int(slot.removeprefix("s")), state=state)
+    return name, SeenServer(slot=int(slot.removeprefix("s")), state=state, limit=None)

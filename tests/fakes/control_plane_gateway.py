@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -132,18 +132,17 @@ def entries_of(entries: Iterable[E], since: int, whole: bool) -> list[E]:
     return [entry for entry in entries if entry.version > since]
 
 
-def service(name: str, *addresses: str, auth: bool = True, strip_prefix: bool = True) -> Endpoint:
-    """An endpoint `e-NAME` of project p1 at NAME.localhost, with a replica at each address."""
+def service(name: str, *addresses: str, project: str = "p1", **fields: Any) -> Endpoint:
+    """An endpoint `e-NAME` at NAME.localhost, with a replica at each address."""
     return Endpoint(
         id=f"e-{name}",
         version=0,
-        project="p1",
+        project=project,
         run=name,
         hosts=[f"{name}.localhost"],
         paths=[f"/services/main/{name}"],
-        strip_prefix=strip_prefix,
-        auth=auth,
         replicas=[replica(address) for address in addresses],
+        **fields,
     )
 
 

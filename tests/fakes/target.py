@@ -36,6 +36,7 @@ class Target:
             ("/bytes", self.send_bytes),
         ):
             app.router.add_get(path, handler)
+        app.router.add_post("/stream", self.wait)
         app.router.add_route("*", "/{path:.*}", self.echo)
         self.runner = web.AppRunner(
             app, shutdown_timeout=0.1, access_log=None, handler_cancellation=True

@@ -114,20 +114,6 @@ async def test_counts_a_websocket_as_in_flight(fresh: Fresh) -> None:
         assert (await socket.receive()).data == "still here"
 
 
-async def test_says_503_while_no_replica_is_ready(fresh: Fresh) -> None:
-    gateway, control, _ = fresh
-    await control.applied(await control.put(service("hello")))
-
-    answer = await gateway.call(token=ALICE)
-    page = await gateway.call(token=ALICE, headers={"Accept": "text/html"})
-    nobody = await gateway.call()
-
-    assert (answer.status, answer.json["error"]["code"]) == (503, "no_replica")
-    assert answer.headers["retry-after"] == "5"
-    assert (page.status, page.headers["content-type"]) == (503, "text/html; charset=utf-8")
-    assert nobody.status == 401
-
-
 async def test_waits_until_a_new_replica_answers(fresh: Fresh) -> None:
     gateway, control, (target, _) = fresh
     late = Target(name="late", port=free_port())

@@ -15,18 +15,21 @@ SHAPE = Shape(bind=("127.0.0.1", "::1"), port=8080, slots=3, threads=2)
 def test_declares_every_slot() -> None:
     text = render(shape=SHAPE, servers=[])
 
-    assert re.findall(r"^backend (\w+)$", text, re.MULTILINE) == ["s1", "s2", "s3"]
+    assert re.findall(r"^backend (\w+)$", text, re.MULTILINE) == ["openai", "s1", "s2", "s3"]
 
 
 def test_puts_each_server_into_its_slot() -> None:
     servers = [
         Server(name="n2", slot=3, replica="b", address="127.0.0.1:2"),
-        Server(name="n1", slot=1, replica="a", address="127.0.0.1:1"),
+        Server(name="n1", slot=1, replica="a", address="127.0.0.1:1", limit=7),
     ]
     text = render(shape=SHAPE, servers=servers)
+    options = config.SERVER_OPTIONS
 
     assert text.endswith(
-        "backend s1\n  server n1 127.0.0.1:1\nbackend s2\nbackend s3\n  server n2 127.0.0.1:2\n"
+        f"backend s1\n{config.HOLD}  server n1 127.0.0.1:1 {options} maxconn 7\n"
+        f"backend s2\n{config.HOLD}"
+        f"backend s3\n{config.HOLD}  server n2 127.0.0.1:2 {options}\n"
     )
 
 
@@ -41,10 +44,6 @@ def test_leaves_no_place_unfilled() -> None:
     assert "@" not in render(shape=SHAPE, servers=[]).replace("unix@", "").replace("ipv6@", "")
 
 
-def test_gives_static_servers_the_options_of_live_ones() -> None:
-    assert f"default-server {config.SERVER_OPTIONS}\n" in render(shape=SHAPE, servers=[])
-
-
 def test_names_no_page_that_is_not_written() -> None:
     named = set(re.findall(r"pages/([\w.]+)", render(shape=SHAPE, servers=[])))
 
@@ -55,5 +54,5 @@ def test_names_no_page_that_is_not_written() -> None:
 def test_writes_each_form_of_a_page_in_one_line() -> None:
     lines = pages.files()["404.map"].splitlines()
 
-    assert [line.split(" ", 1)[0] for line in lines] == ["json", "html"]
+    assert [line.split(" ", 1)[0] for line in lines] == ["json", "html", "openai"]
     assert lines[1].endswith("</html>")

@@ -45,9 +45,8 @@ def test_leaves_out_an_endpoint_without_slot() -> None:
 def test_knows_its_own_names() -> None:
     hosts = draw(domain="example.com").maps["hosts"]
 
-    assert hosts == dict.fromkeys(
-        ["127.0.0.1", "::1", "localhost", "203.0.113.5", "example.com"], "own"
-    )
+    own = ["127.0.0.1", "::1", "localhost", "203.0.113.5", "example.com"]
+    assert hosts == {**dict.fromkeys(own, "own"), "gateway.example.com": "openai"}
 
 
 def test_lets_no_service_take_an_own_name() -> None:

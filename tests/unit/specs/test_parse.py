@@ -33,8 +33,6 @@ _SAMPLES = {
     "single_branch": "true",
     "groups": "[{commands: [a]}]",
     "rate_limits": "[{rps: 1}]",
-    "max_concurrency": "1",
-    "hold": "{timeout: 1m}",
     "idle_timeout": "1h",
     "schedule": "{cron: '* * * * *'}",
     "utilization_policy": "{min_gpu_utilization: 1, time_window: 5m}",
@@ -114,9 +112,7 @@ def test_refuses_replica_groups_under_replicas() -> None:
         parse("type: service\nport: 1\nreplicas: [{commands: [a]}]")
 
 
-@pytest.mark.parametrize(
-    "keys", ["volumes: []", "nvcc: false", "priority: 0", "hold:", "setup: []"]
-)
+@pytest.mark.parametrize("keys", ["volumes: []", "nvcc: false", "priority: 0", "setup: []"])
 def test_lets_a_key_pass_that_asks_for_nothing(keys: str) -> None:
     assert parse(service(keys)).port.container_port == 8000
 

@@ -1,0 +1,86 @@
+"""Bodies whose model HAProxy did not see: kept whole, on disk once they are long, up to a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import IO
+
+from aiohttp import web
+
+from gateway.openai import names
+
+MOST_BYTES = 100 * 1024 * 1024
+IN_MEMORY_BYTES = 256 * 1024
+PIECE_BYTES = 256 * 1024
+# Each may take its whole limit of disk.
+MOST_AT_ONCE = 64
+
+
+class TooLarge(Exception):
+    """The body is longer than `MOST_BYTES`."""
+
+
+class Bodies:
+    """Takes bodies in, as many at a time as the disk bears."""
+
+    def __init__(self) -> None:
+        self._places = asyncio.Semaphore(MOST_AT_ONCE)
+
+    @asynccontextmanager
+    async def taken(self, request: web.BaseRequest) -> AsyncIterator[Taken]:
+        """This function will read a request's body to its end. Raises TooLarge."""
+        if (request.content_length or 0) > MOST_BYTES:
+            raise TooLarge
+        async with self._places:
+            with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=".") as file:
+                length = 0
+                async for piece in request.content.iter_any():
+                    length += len(piece)
+                    if length > MOST_BYTES:
+                        raise TooLarge
+                    file.write(piece)
+                yield Taken(file, length)
+
+
+class Taken:
+    """A body that was taken in."""
+
+    def __init__(self, file: IO[bytes], length: int) -> None:
+        self._file = file
+        self.length = length
+
+    async def model(self, content_type: str) -> str | None:
+        """This function will find the model that the body names. Raises `names.NotJson`."""
+        if self.length == 0:
+            return None
+        if self.length <= IN_MEMORY_BYTES:
+            self._file.seek(0)
+            return find(self._file.read(), content_type)
+        return await asyncio.to_thread(self._find_in_file, content_type)
+
+    def _find_in_file(self, content_type: str) -> str | None:
+        with mapped(self._file) as body:
+            return find(body, content_type)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """This function will give the body again, piece by piece."""
+        self._file.seek(0)
+        while piece := self._file.read(PIECE_BYTES):
+            yield piece
+
+
+@contextmanager
+def mapped(file: IO[bytes]) -> Iterator[mmap.mmap]:
+    file.flush()
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body:
+        yield body
+
+
+def find(body: names.Body, content_type: str) -> str | None:
+    if content_type.lower().startswith("multipart/"):
+        return names.in_form(body, content_type)
+    return names.in_json(body)

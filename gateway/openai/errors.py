@@ -1,0 +1,13 @@
+"""Errors in the form that OpenAI's clients read."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway import pages
+
+
+def error(status: int, message: str, code: str, *, param: str | None = None) -> web.Response:
+    """This function will answer with one clear sentence."""
+    text = pages.openai_error(message, code=code, status=status, param=param)
+    return web.Response(status=status, text=text, content_type="application/json")

@@ -1,0 +1,85 @@
+"""HAProxy's inner frontend: how the sidecar's own requests reach the replicas of a slot.
+
+Balancing, retries, the hold and HAProxy's time-outs are then the same as for all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+
+import aiohttp
+from multidict import CIMultiDict
+
+SOCKET = "inner.sock"
+# Of this connection only, so never passed on (RFC 9110, 7.6.1).
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# What waits for a replica may wait long: HAProxy and the hold bound it.
+NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=5)
+
+
+class Inner:
+    """Requests to slots; `close` ends its connections."""
+
+    def __init__(self, path: str = SOCKET) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(path, limit=0, force_close=False),
+            auto_decompress=False,
+            timeout=NO_LIMIT,
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+        )
+
+    async def ask(
+        self,
+        slot: int,
+        method: str,
+        path: str,
+        *,
+        headers: Iterable[tuple[str, str]],
+        data: bytes | AsyncIterator[bytes] | None = None,
+    ) -> aiohttp.ClientResponse:
+        """This function will send a request to the slot's service. Raises aiohttp.ClientError."""
+        sent = CIMultiDict(headers)
+        sent["X-Dstack-Slot"] = f"s{slot}"
+        return await self._session.request(
+            method, f"http://inner{path}", headers=sent, data=data, allow_redirects=False
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+class SlotUpstream:
+    """What translators ask: the service in one slot, with the headers of their caller."""
+
+    def __init__(self, inner: Inner, slot: int) -> None:
+        self._inner = inner
+        self._slot = slot
+
+    async def post(
+        self, path: str, *, json: bytes, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        """This function will POST a JSON body. Raises aiohttp.ClientError."""
+        sent = [*headers.items(), ("Content-Type", "application/json")]
+        return await self._inner.ask(self._slot, "POST", path, headers=sent, data=json)
+
+
+def passed_on(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """This function will leave out what belongs to one connection, or is between us and HAProxy."""
+    named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
+    return [
+        (name, value)
+        for name, value in headers.items()
+        if name.lower() not in HOP_BY_HOP | named and not name.lower().startswith("x-dstack-")
+    ]

@@ -1,0 +1,178 @@
+"""The sidecar's part of the OpenAI API: what HAProxy cannot answer or route by itself.
+
+That is the list of models, a body whose model HAProxy did not see (long, chunked, a form), a model
+that needs a translator, and every error, each in the form that OpenAI's clients read. HAProxy has
+checked the caller's token already and says which key it is in `X-Dstack-Key`; nobody else can
+connect here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Protocol
+
+import aiohttp
+from aiohttp import web
+
+from gateway.directory import Directory
+from gateway.openai import names
+from gateway.openai.bodies import MOST_BYTES, Bodies, Taken, TooLarge
+from gateway.openai.errors import error
+from gateway.openai.inner import Inner, SlotUpstream, passed_on
+from gateway.schema import Endpoint
+
+log = logging.getLogger(__name__)
+
+SOCKET = "openai.sock"
+BACKLOG = 4096
+KEY, ENDPOINT = "X-Dstack-Key", "X-Dstack-Endpoint"
+
+
+class Translator(Protocol):
+    """Speaks another API on behalf of a model of format `tgi`."""
+
+    async def handle(
+        self, request: web.BaseRequest, *, endpoint: Endpoint, upstream: SlotUpstream
+    ) -> web.StreamResponse: ...
+
+
+class OpenAi:
+    """Answers on `openai.sock`."""
+
+    def __init__(
+        self, *, directory: Directory, inner: Inner, translator: Translator | None
+    ) -> None:
+        self._directory = directory
+        self._inner = inner
+        self._translator = translator
+        self._bodies = Bodies()
+
+    async def run(self, home: Path) -> None:
+        """This function will serve until it is cancelled."""
+        (home / SOCKET).unlink(missing_ok=True)
+        server = web.Server(self._answer, handler_cancellation=True, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=0.5)
+        await runner.setup()
+        try:
+            await web.UnixSite(runner, str(home / SOCKET), backlog=BACKLOG).start()
+            (home / SOCKET).chmod(0o600)
+            await asyncio.Event().wait()
+        finally:
+            await runner.cleanup()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = bare(request.path)
+        if request.method in ("GET", "HEAD"):
+            return self._read(request, path)
+        try:
+            if chosen := self._directory.endpoint(request.headers.get(ENDPOINT, "")):
+                return await self._translate(request, chosen)
+            async with self._bodies.taken(request) as body:
+                return await self._route(request, body)
+        except TooLarge:
+            return error(413, f"The body is longer than {MOST_BYTES // 2**20} MB.", "too_large")
+        except (aiohttp.ClientError, OSError) as problem:
+            log.warning("a request could not be passed on: %s", type(problem).__name__)
+            return error(502, "The service gave no valid answer. See its logs.", "bad_gateway")
+
+    def _read(self, request: web.BaseRequest, path: str) -> web.Response:
+        key_id = request.headers.get(KEY, "")
+        if path == "/models":
+            found = [described(each) for each in self._directory.models(key_id=key_id)]
+            return web.json_response({"object": "list", "data": found})
+        if path.startswith("/models/"):
+            name = path.removeprefix("/models/")
+            endpoint = self._directory.model(name, key_id=key_id)
+            return web.json_response(described(endpoint)) if endpoint else unknown(name)
+        return error(
+            404,
+            f"There is no {request.method} {request.path} here: apart from /models, a request is "
+            "passed on to the model that its body names.",
+            "unknown_url",
+        )
+
+    async def _route(self, request: web.BaseRequest, body: Taken) -> web.StreamResponse:
+        try:
+            name = await body.model(request.headers.get("Content-Type", ""))
+        except names.NotJson:
+            return error(
+                400,
+                "The body is not a JSON object. Send JSON with the key `model`, or a form.",
+                "invalid_json",
+            )
+        if name is None:
+            return error(
+                400, "Say in `model` which model this is for.", "missing_model", param="model"
+            )
+        endpoint = self._directory.model(name, key_id=request.headers.get(KEY, ""))
+        slot = self._directory.slot_of(endpoint) if endpoint else None
+        if endpoint is None or slot is None:
+            return unknown(name)
+        if endpoint.model and endpoint.model.format == "tgi":
+            return await self._translate(request, endpoint, body)
+        return await self._pass_on(request, body, endpoint, slot)
+
+    async def _pass_on(
+        self, request: web.BaseRequest, body: Taken, endpoint: Endpoint, slot: int
+    ) -> web.StreamResponse:
+        assert endpoint.model is not None
+        headers = [each for each in passed_on(request.headers) if each[0] != "Content-Length"]
+        headers.append(("Content-Length", str(body.length)))
+        query = f"?{request.query_string}" if request.query_string else ""
+        path = f"{endpoint.model.prefix}{bare(request.path)}{query}"
+        answer = await self._inner.ask(
+            slot, request.method, path, headers=headers, data=body.pieces()
+        )
+        async with answer:
+            return await copy(request, answer)
+
+    async def _translate(
+        self, request: web.BaseRequest, endpoint: Endpoint, body: Taken | None = None
+    ) -> web.StreamResponse:
+        slot = self._directory.slot_of(endpoint)
+        if slot is None or endpoint.model is None:
+            return unknown(endpoint.model.name if endpoint.model else "")
+        if self._translator is None:
+            return error(501, "Models of format tgi are not served yet.", "not_supported")
+        upstream = SlotUpstream(self._inner, slot)
+        return await self._translator.handle(request, endpoint=endpoint, upstream=upstream)
+
+
+async def copy(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    """This function will send an answer on, each piece as it comes."""
+    copied = web.StreamResponse(
+        status=answer.status, reason=answer.reason, headers=passed_on(answer.headers)
+    )
+    await copied.prepare(request)
+    async for piece in answer.content.iter_any():
+        await copied.write(piece)
+    await copied.write_eof()
+    return copied
+
+
+def bare(path: str) -> str:
+    """This function will take the API's version off a path."""
+    return path.removeprefix("/v1") if path == "/v1" or path.startswith("/v1/") else path
+
+
+def described(endpoint: Endpoint) -> dict[str, str | int]:
+    """This function will describe a model as OpenAI's list of models does."""
+    assert endpoint.model is not None
+    created = int(endpoint.model.created_at)
+    return {
+        "id": endpoint.model.name,
+        "object": "model",
+        "created": created,
+        "owned_by": endpoint.run or "dstack",
+    }
+
+
+def unknown(name: str) -> web.Response:
+    return error(
+        404,
+        f"The model `{name[:256]}` does not exist, or this token may not use it.",
+        "model_not_found",
+        param="model",
+    )

@@ -1,0 +1,82 @@
+"""The sidecar's parts, and how they hear of each other."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from pathlib import Path
+
+import aiohttp
+
+from gateway import config, sync
+from gateway.control import ControlPlane
+from gateway.directory import Directory
+from gateway.haproxy import binary
+from gateway.haproxy.config import SOCKET, Shape
+from gateway.haproxy.runtime import Runtime
+from gateway.hold.service import Holding
+from gateway.openai.inner import Inner
+from gateway.openai.service import OpenAi
+from gateway.plane import Plane
+from gateway.schema import Status
+from gateway.store import Store
+from gateway.supervise import Supervisor
+
+
+class Sidecar:
+    """Everything of one gateway but HAProxy itself. Paths are relative: it runs in its home."""
+
+    def __init__(self, settings: config.Config, *, token_file: Path) -> None:
+        self._settings = settings
+        self._token_file = token_file
+        self._home = home = Path()
+        shape = Shape(tuple(settings.bind), settings.port, settings.slots, settings.thread_count)
+        store = Store(home=home, shape=shape)
+        store.prepare()
+        runtime = Runtime(home / SOCKET)
+        self._boot_id = uuid.uuid4().hex
+        self._changed = asyncio.Event()
+        self._plane = Plane(store=store, runtime=runtime, on_change=self._tell)
+        self._directory = Directory(self._plane)
+        self._holding = Holding(
+            runtime=runtime, places=self._directory, on_change=self._changed.set
+        )
+        self._supervisor = Supervisor(
+            binary=binary.find(setting=settings.haproxy),
+            home=home,
+            shape=shape,
+            runtime=runtime,
+            plane=self._plane,
+        )
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """This function will serve until `stopping` is set. Raises GatewayError, OSError."""
+        await self._supervisor.begin()
+        inner = Inner()
+        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+            url = str(self._settings.control_url)
+            control = ControlPlane(session=session, url=url, token_file=self._token_file)
+            openai = OpenAi(directory=self._directory, inner=inner, translator=None)
+            parts = (
+                self._plane.run(),
+                self._supervisor.run(),
+                self._supervisor.keep_log_short(),
+                self._holding.run(self._home),
+                openai.run(self._home),
+                sync.follow(control=control, plane=self._plane),
+                sync.report(control=control, status=self._status, changed=self._changed),
+            )
+            tasks = [group.create_task(part) for part in parts]
+            await stopping.wait()
+            for task in tasks:
+                task.cancel()
+        await inner.close()
+        # Only here: after a fault of ours HAProxy goes on, and the next sidecar takes it over.
+        await self._supervisor.stop()
+
+    def _status(self) -> Status:
+        return self._plane.status(boot_id=self._boot_id, held=self._holding.held())
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._holding.look()

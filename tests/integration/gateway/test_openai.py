@@ -1,0 +1,248 @@
+"""The OpenAI API: the body's model finds the service, whatever its length and form."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from gateway.schema import Model
+from tests.fakes.control_plane_gateway import key, service
+from tests.fakes.target import Target
+from tests.integration.gateway.harness import ALICE, BOB, Answer, Gateway, hello
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+OPENAI = "gateway.localhost"
+CHAT = "/v1/chat/completions"
+LLAMA, ECHO, OTHER = "meta/Llama 3 é", "echo", "bobs"
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def models(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[tuple[Gateway, Target]]:
+    folder: Path = tmp_path_factory.mktemp("openai")
+    async with hello(folder) as (gateway, targets):
+        address = targets[0].address
+        await gateway.control.applied(
+            await gateway.control.put(
+                service("llama", address, model=Model(name=LLAMA, created_at=1.5)),
+                service("echo", address, model=Model(name=ECHO, prefix="/deep:er/v2")),
+                service("bobs", address, project="p2", model=Model(name=OTHER)),
+                service("bare", address, auth=False, model=Model(name="bare", prefix="")),
+                key("dsk_s_echo", endpoints=["e-echo"]),
+            )
+        )
+        yield gateway, targets[0]
+
+
+@pytest.fixture
+def gateway(models: tuple[Gateway, Target]) -> Gateway:
+    return models[0]
+
+
+@pytest.fixture
+def target(models: tuple[Gateway, Target]) -> Target:
+    return models[1]
+
+
+async def ask(gateway: Gateway, body: Any, path: str = CHAT, **more: Any) -> Answer:
+    sent = {"token": ALICE, "host": OPENAI, **more}
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json", **sent.pop("headers", {})}
+    return await gateway.call(path, method="POST", data=data, headers=headers, **sent)
+
+
+LONG = {"messages": "x" * 3_000_000}
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"model": LLAMA}, "/v1/chat/completions"),
+        ({"messages": [], "model": LLAMA}, "/v1/chat/completions"),
+        ({"model": LLAMA, **LONG}, "/v1/chat/completions"),
+        ({**LONG, "model": LLAMA}, "/v1/chat/completions"),
+        ({"model": ECHO}, "/deep:er/v2/chat/completions"),
+        ({**LONG, "model": ECHO}, "/deep:er/v2/chat/completions"),
+        ({"model": "bare"}, "/chat/completions"),
+    ],
+)
+@pytest.mark.parametrize("ascii_only", [True, False])
+async def test_finds_the_service_of_a_model(
+    gateway: Gateway, body: dict[str, Any], path: str, ascii_only: bool
+) -> None:
+    sent = json.dumps(body, ensure_ascii=ascii_only).encode()
+    answer = await ask(gateway, sent)
+
+    assert (answer.status, answer.json["path"]) == (200, path)
+    assert answer.json["length"] == len(sent)
+    assert not [name for name, _ in answer.json["headers"] if "dstack" in name]
+    assert answer.header_of_request("authorization") == []
+    assert answer.header_of_request("x-forwarded-for") == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "got"),
+    [
+        ("/v1/completions", "/v1/completions"),
+        ("/completions", "/v1/completions"),
+        ("/embeddings?a=b", "/v1/embeddings?a=b"),
+        ("/v1/audio/speech", "/v1/audio/speech"),
+        ("/v1/v1/x", "/v1/v1/x"),
+    ],
+)
+async def test_takes_every_path_with_and_without_version(
+    gateway: Gateway, asked: str, got: str
+) -> None:
+    assert (await ask(gateway, {"model": LLAMA}, asked)).json["path"] == got
+    assert (await ask(gateway, {**LONG, "model": LLAMA}, asked)).json["path"] == got
+
+
+async def test_serves_the_api_on_its_own_names_below_v1(gateway: Gateway) -> None:
+    found = await ask(gateway, {"model": LLAMA}, host="localhost:8080")
+    bare = await ask(gateway, {"model": LLAMA}, "/chat/completions", host="localhost:8080")
+
+    assert (found.status, bare.status) == (200, 404)
+
+
+async def test_reads_the_model_of_a_form(gateway: Gateway) -> None:
+    form = aiohttp.FormData()
+    form.add_field("file", b"RIFF" * 50_000, filename="a.wav", content_type="audio/wav")
+    form.add_field("model", LLAMA)
+    answer = await gateway.call(
+        "/v1/audio/transcriptions", host=OPENAI, token=ALICE, method="POST", data=form
+    )
+
+    assert (answer.status, answer.json["path"]) == (200, "/v1/audio/transcriptions")
+    assert answer.json["length"] > 200_000
+
+
+async def test_takes_chunked_bodies(gateway: Gateway) -> None:
+    long = b'{"messages": "' + b"x" * 100_000 + b'",'
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield long
+        yield b'"model": "echo"}'
+
+    answer = await gateway.call(CHAT, host=OPENAI, token=ALICE, method="POST", data=pieces())
+
+    assert answer.json["length"] == len(long) + len('"model": "echo"}')
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "missing_model"),
+        (b"hello", 400, "invalid_json"),
+        (b"[]", 400, "invalid_json"),
+        (b"{}", 400, "missing_model"),
+        (b'{"model": null}', 400, "missing_model"),
+        (b'{"model": "unknown"}', 404, "model_not_found"),
+        (b'{"model": "bobs"}', 404, "model_not_found"),
+        (b'{"model": "x; disable frontend services"}', 404, "model_not_found"),
+        (b'{"model": "' + b"n" * 30_000 + b'"}', 400, "missing_model"),
+        (b"\x00\xff", 400, "invalid_json"),
+    ],
+)
+async def test_says_what_is_wrong_with_a_body(
+    gateway: Gateway, body: bytes, status: int, code: str
+) -> None:
+    answer = await ask(gateway, body)
+
+    assert (answer.status, answer.json["error"]["code"]) == (status, code)
+    assert set(answer.json["error"]) == {"message", "type", "param", "code"}
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_refuses_a_body_that_is_too_long(gateway: Gateway) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(
+        f"POST {CHAT} HTTP/1.1\r\nHost: {OPENAI}\r\nAuthorization: Bearer {ALICE}\r\n"
+        f"Content-Length: 200000000\r\n\r\n".encode()
+        + b" " * 50_000
+    )
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    writer.close()
+
+    assert b" 413 " in head.splitlines()[0]
+
+
+async def test_wants_a_token_before_it_reads(gateway: Gateway) -> None:
+    answer = await ask(gateway, {"model": LLAMA}, token=None)
+
+    assert answer.status == 401
+    assert answer.json["error"]["type"] == "authentication_error"
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_lists_what_the_token_may_use(gateway: Gateway) -> None:
+    async def names(token: str, path: str = "/v1/models") -> list[str]:
+        answer = await gateway.call(path, host=OPENAI, token=token)
+        return [each["id"] for each in answer.json["data"]]
+
+    assert await names(ALICE) == ["bare", ECHO, LLAMA]
+    assert await names(ALICE, "/models") == ["bare", ECHO, LLAMA]
+    assert await names(BOB) == [OTHER]
+    assert await names("dsk_s_echo") == [ECHO]
+
+
+async def test_describes_one_model(gateway: Gateway) -> None:
+    found = await gateway.call("/v1/models/echo", host=OPENAI, token=ALICE)
+    missing = await gateway.call("/v1/models/bobs", host=OPENAI, token=ALICE)
+
+    assert found.json["id"] == ECHO
+    assert found.json["object"] == "model"
+    assert missing.json["error"]["code"] == "model_not_found"
+
+
+async def test_answers_browsers_that_ask_first(gateway: Gateway) -> None:
+    answer = await gateway.call(
+        CHAT,
+        host=OPENAI,
+        method="OPTIONS",
+        headers={
+            "Origin": "https://app.example.com",
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,content-type",
+        },
+    )
+
+    assert answer.status == 204
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-headers"] == "authorization,content-type"
+    assert "POST" in answer.headers["access-control-allow-methods"]
+
+
+async def test_believes_no_header_that_is_only_ours(gateway: Gateway) -> None:
+    forged = {"X-Dstack-Key": "k", "X-Dstack-Endpoint": "e-bobs", "X-Dstack-Slot": "s1"}
+    listed = await gateway.call("/v1/models", host=OPENAI, token=BOB, headers=forged)
+    asked = await ask(gateway, {"model": OTHER}, headers=forged)
+
+    assert [each["id"] for each in listed.json["data"]] == [OTHER]
+    assert asked.status == 404
+
+
+async def test_streams_byte_for_byte(gateway: Gateway, target: Target) -> None:
+    target.go_on.clear()
+    for padding in ("", "x" * 100_000):
+        body = json.dumps({"x": padding, "model": "bare"}).encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(
+            f"POST /stream HTTP/1.1\r\nHost: {OPENAI}\r\nAuthorization: Bearer {ALICE}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        async with asyncio.timeout(20):
+            await reader.readuntil(b"first\n")
+            target.go_on.set()
+            await reader.readuntil(b"second\n")
+        writer.close()
+        target.go_on.clear()
