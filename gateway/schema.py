@@ -49,16 +49,19 @@ class Model(Message):
     """What a service offers in the OpenAI API.
 
     `name` is any text; only its hash enters HAProxy. `prefix` is where a server of format `openai`
-    has its API; the template and the tokens are for format `tgi`.
+    has its API; the template and the tokens are for format `tgi`. `tool_template` takes the place
+    of `chat_template` for requests with tools; `notice` says why no template is known.
     """
 
     name: str = Field(min_length=1, max_length=256)
     format: Literal["openai", "tgi"] = "openai"
     prefix: str = Field(default="/v1", pattern=r"^(/[A-Za-z0-9._:/-]*)?$", max_length=1024)
     chat_template: str | None = None
+    tool_template: str | None = None
     bos_token: str | None = None
     eos_token: str | None = None
     created_at: float = 0  # seconds since 1970
+    notice: str = ""
 
 
 class RateLimit(Message):
