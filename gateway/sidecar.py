@@ -21,6 +21,7 @@ from gateway.plane import Plane
 from gateway.schema import Status
 from gateway.store import Store
 from gateway.supervise import Supervisor
+from gateway.tgi.service import Adapter
 
 
 class Sidecar:
@@ -56,13 +57,15 @@ class Sidecar:
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
             url = str(self._settings.control_url)
             control = ControlPlane(session=session, url=url, token_file=self._token_file)
-            openai = OpenAi(directory=self._directory, inner=inner, translator=None)
+            translator = Adapter()
+            openai = OpenAi(directory=self._directory, inner=inner, translator=translator)
             parts = (
                 self._plane.run(),
                 self._supervisor.run(),
                 self._supervisor.keep_log_short(),
                 self._holding.run(self._home),
                 openai.run(self._home),
+                translator.run(),
                 sync.follow(control=control, plane=self._plane),
                 sync.report(control=control, status=self._status, changed=self._changed),
             )

@@ -34,16 +34,19 @@ class Translator(Protocol):
     """Speaks another API on behalf of a model of format `tgi`."""
 
     async def handle(
-        self, request: web.BaseRequest, *, endpoint: Endpoint, upstream: SlotUpstream
+        self,
+        request: web.BaseRequest,
+        *,
+        endpoint: Endpoint,
+        upstream: SlotUpstream,
+        body: bytes | None = None,
     ) -> web.StreamResponse: ...
 
 
 class OpenAi:
     """Answers on `openai.sock`."""
 
-    def __init__(
-        self, *, directory: Directory, inner: Inner, translator: Translator | None
-    ) -> None:
+    def __init__(self, *, directory: Directory, inner: Inner, translator: Translator) -> None:
         self._directory = directory
         self._inner = inner
         self._translator = translator
@@ -134,10 +137,11 @@ class OpenAi:
         slot = self._directory.slot_of(endpoint)
         if slot is None or endpoint.model is None:
             return unknown(endpoint.model.name if endpoint.model else "")
-        if self._translator is None:
-            return error(501, "Models of format tgi are not served yet.", "not_supported")
         upstream = SlotUpstream(self._inner, slot)
-        return await self._translator.handle(request, endpoint=endpoint, upstream=upstream)
+        whole = b"".join([piece async for piece in body.pieces()]) if body else None
+        return await self._translator.handle(
+            request, endpoint=endpoint, upstream=upstream, body=whole
+        )
 
 
 async def copy(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:

@@ -27,8 +27,26 @@ class Upstream(Protocol):
     """The way to the replicas of one endpoint; whoever asked closes the answer."""
 
     async def post(
-        self, path: str, json: Any, headers: Mapping[str, str]
+        self, path: str, *, json: bytes, headers: Mapping[str, str]
     ) -> aiohttp.ClientResponse: ...
+
+
+class Noting:
+    """An upstream whose answers' headers for the caller are noted, the first of each name: a
+    request may wait for a replica, those after it do not."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.back: dict[str, str] = {}
+        self._upstream = upstream
+
+    async def post(
+        self, path: str, *, json: bytes, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        response = await self._upstream.post(path, json=json, headers=headers)
+        for name in PASSED_BACK:
+            if name in response.headers:
+                self.back.setdefault(name, response.headers[name])
+        return response
 
 
 class Call:
@@ -40,14 +58,13 @@ class Call:
         asked: Asked,
         prompts: tuple[str, ...],
         envelope: answer.Envelope,
-        upstream: Upstream,
+        upstream: Noting,
         headers: Mapping[str, str],
     ) -> None:
         self.asked = asked
         self.envelope = envelope
         self.upstream = upstream
         self.headers = headers
-        self.back: dict[str, str] = {}
         self.choices = [
             (num * asked.n + n, prompt)
             for num, prompt in enumerate(prompts)
@@ -70,7 +87,7 @@ class Call:
             sum(got.completion_tokens for got in found),
         )
         return web.Response(
-            body=json.dumps(said).encode(), content_type="application/json", headers=self.back
+            body=packed(said), content_type="application/json", headers=self.upstream.back
         )
 
     async def _all(self) -> list[answer.Generated]:
@@ -101,7 +118,7 @@ class Call:
         asked = {"inputs": prompt, "parameters": self.asked.parameters_of(index)}
         lost = "The model's server did not answer."
         try:
-            response = await self.upstream.post(path, json=asked, headers=self.headers)
+            response = await self.upstream.post(path, json=packed(asked), headers=self.headers)
             with contextlib.closing(response):
                 lost = "The model's server ended its answer early."
                 if response.status != 200:
@@ -110,20 +127,18 @@ class Call:
                         await read_bounded(response),
                         retry_after_seconds=response.headers.get("Retry-After"),
                     )
-                back = {name: response.headers.get(name) for name in PASSED_BACK}
-                self.back.update({name: value for name, value in back.items() if value})
                 yield response
         except (aiohttp.ClientError, OSError):
             # An address of ours may stand in what the error says.
             raise Refused(lost, status=502) from None
 
-    async def stream(self, asking: web.Request) -> web.StreamResponse:
+    async def stream(self, asking: web.BaseRequest) -> web.StreamResponse:
         """This function will send chunks as they come. An error before the first one has its own
         status, a later one is an event."""
         streams = [ChoiceStream(self.asked, index, prompt=p) for index, p in self.choices]
         async with contextlib.aclosing(self._merged(streams)) as parts:
             first = await anext(parts)
-            headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", **self.back}
+            headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", **self.upstream.back}
             response = web.StreamResponse(headers=headers)
             response.content_type = "text/event-stream"
             await response.prepare(asking)
@@ -214,8 +229,12 @@ class Call:
         raise Refused("The model's server ended its answer early.", status=502)
 
 
+def packed(said: dict[str, Any]) -> bytes:
+    return json.dumps(said, separators=(",", ":")).encode()
+
+
 def event(said: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(said, separators=(",", ":")).encode() + b"\n\n"
+    return b"data: " + packed(said) + b"\n\n"
 
 
 async def read_bounded(response: aiohttp.ClientResponse) -> bytes:

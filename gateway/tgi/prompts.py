@@ -11,7 +11,7 @@ import aiohttp
 
 from gateway import schema
 from gateway.tgi import errors
-from gateway.tgi.call import Upstream, read_bounded
+from gateway.tgi.call import Upstream, packed, read_bounded
 from gateway.tgi.errors import Refused
 from gateway.tgi.messages import Conversation
 from gateway.tgi.request import Asked
@@ -69,7 +69,7 @@ class Prompts:
 async def _ask_tokens(bos: str, upstream: Upstream) -> bool:
     """Servers that cannot say are taken to add it, as those of nearly all models do."""
     try:
-        response = await upstream.post("/tokenize", json={"inputs": bos}, headers={})
+        response = await upstream.post("/tokenize", json=packed({"inputs": bos}), headers={})
         with contextlib.closing(response):
             if response.status in (404, 405):
                 return True

@@ -6,6 +6,7 @@ of routes, keys or holding.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -13,13 +14,15 @@ from aiohttp import web
 
 from gateway import schema
 from gateway.tgi import answer, request
-from gateway.tgi.call import Call, Upstream
+from gateway.tgi.call import Call, Noting, Upstream
 from gateway.tgi.errors import Refused
 from gateway.tgi.prompts import Prompts
 from gateway.tgi.templates import Renderer
 
 CHAT = ("/v1/chat/completions", "/chat/completions")
 COMPLETIONS = ("/v1/completions", "/completions")
+# More than the longest context; a body that the gateway took in to find its model may be longer.
+MOST_BODY_BYTES = 32 * 2**20
 PASSED_ON = ("X-Request-Id", "traceparent", "tracestate")
 
 __all__ = ["Adapter", "Upstream"]
@@ -38,18 +41,37 @@ class Adapter:
     async def stop(self) -> None:
         await self._renderer.stop()
 
-    async def handle(
-        self, request: web.Request, *, endpoint: schema.Endpoint, upstream: Upstream
-    ) -> web.StreamResponse:
-        """This function will answer one request; cancelling it closes what it asked of the
-        replica."""
+    async def run(self) -> None:
+        """This function will be ready to render until it is cancelled."""
         try:
-            return await self._answered(request, endpoint, upstream)
+            await self.start()
+            await asyncio.Event().wait()
+        finally:
+            await self.stop()
+
+    async def handle(
+        self,
+        request: web.BaseRequest,
+        *,
+        endpoint: schema.Endpoint,
+        upstream: Upstream,
+        body: bytes | None = None,
+    ) -> web.StreamResponse:
+        """This function will answer one request; `body` is its body where that was read already.
+
+        Cancelling it closes what it asked of the replica.
+        """
+        try:
+            return await self._answered(request, endpoint, upstream, body)
         except Refused as refused:
             return error_response(refused)
 
     async def _answered(
-        self, asking: web.Request, endpoint: schema.Endpoint, upstream: Upstream
+        self,
+        asking: web.BaseRequest,
+        endpoint: schema.Endpoint,
+        upstream: Upstream,
+        raw: bytes | None,
     ) -> web.StreamResponse:
         model = endpoint.model
         if model is None:
@@ -61,26 +83,34 @@ class Adapter:
             )
         if asking.method != "POST":
             raise Refused(f"{asking.path} takes POST.", status=405)
-        body = await read_body(asking)
+        body = parsed(await read_body(asking) if raw is None else raw)
         read = request.read_chat if asking.path in CHAT else request.read_completion
         asked = read(body, eos_token=model.eos_token)
-        prompts = await self._prompts.of(asked, endpoint=endpoint, upstream=upstream)
+        noting = Noting(upstream)
+        prompts = await self._prompts.of(asked, endpoint=endpoint, upstream=noting)
         headers = {name: asking.headers[name] for name in PASSED_ON if name in asking.headers}
         call = Call(
             asked=asked,
             prompts=prompts,
             envelope=answer.Envelope(model.name, asked.chat),
-            upstream=upstream,
+            upstream=noting,
             headers=headers,
         )
         return await (call.stream(asking) if asked.stream else call.whole())
 
 
-async def read_body(asking: web.Request) -> dict[str, Any]:
+async def read_body(asking: web.BaseRequest) -> bytes:
+    body = bytearray()
+    async for piece in asking.content.iter_any():
+        body += piece
+        if len(body) > MOST_BODY_BYTES:
+            raise Refused("The body is longer than 32 MB.", status=413)
+    return bytes(body)
+
+
+def parsed(raw: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(await asking.read())
-    except web.HTTPRequestEntityTooLarge:
-        raise Refused("The body is too large.", status=413) from None
+        body = json.loads(raw)
     except (ValueError, RecursionError):
         raise Refused("The body is not JSON.") from None
     if not isinstance(body, dict):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -28,9 +27,9 @@ class Plain:
     url: str
 
     async def post(
-        self, path: str, json: Any, headers: Mapping[str, str]
+        self, path: str, *, json: bytes, headers: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
-        return await self.session.post(self.url + path, json=json, headers=headers)
+        return await self.session.post(self.url + path, data=json, headers=headers)
 
 
 @dataclass
