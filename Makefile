@@ -13,7 +13,7 @@ NOT_SERVED := node_modules src build.mjs 'package*.json'
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test bench lint lock assets wheel wheelhouse images clean
+.PHONY: run test chaos bench lint lock assets wheel wheelhouse images clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run-stamp staticfiles/.stamp
@@ -21,6 +21,14 @@ run: $(VENV)/.run-stamp staticfiles/.stamp
 
 test: $(VENV)/.dev-stamp staticfiles/.stamp
 	@$(BIN)/python -m pytest $(ARGS)
+
+# Faults, TIMES times over; a storm of CHAOS_SECONDS each time, from CHAOS_SEED where one is given.
+TIMES ?= 1
+chaos: $(VENV)/.dev-stamp staticfiles/.stamp
+	@for round in $$(seq $(TIMES)); do \
+	    echo "Round $$round of $(TIMES)"; \
+	    $(BIN)/python -m pytest tests/e2e/chaos $(ARGS) || exit 1; \
+	done
 
 bench: $(VENV)/.dev-stamp staticfiles/.stamp
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -9,17 +9,22 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e import stack as stacks
 from tests.e2e.load import PER_SECOND, Load
+from tests.e2e.services import (
+    haproxy,
+    processes_running,
+    publish,
+    publish_and_stop,
+    the_run,
+    who_answers,
+)
 from tests.e2e.stack import Stack, eventually
 from tests.e2e.traces import processes_of
 
-WHO = Path(__file__).parent / "who"
 PARTS = (
     ("web", "worker-control", "worker-outside", "beat")
     + ("valkey", "postgres", "gateway", "agent")
@@ -106,36 +111,3 @@ def test_stops_with_all_it_started_and_comes_back_with_its_state(stack: Stack) -
     assert stack.token == token
     assert who_answers(stack) != replica  # a new process for the one that was stopped
     assert the_run(stack)[0] == "running"
-
-
-def publish(stack: Stack, name: str) -> None:
-    words = ("-f", "serve.dstack.yml", "-n", name, "-y", "-d")
-    said = stack.dstack("run", ".", *words, cwd=WHO)
-    assert f"Service is published at http://{name}.localhost:{stack.gateway_port}" in said
-
-
-def publish_and_stop(stack: Stack, name: str) -> None:
-    publish(stack, name)
-    assert stack.call(name, **stack.bearer()).json()["DSTACK_RUN_NAME"] == name
-    assert "Stopped" in stack.dstack("stop", name, "-y")
-    assert stack.call(name, **stack.bearer()).status_code == 404
-
-
-def who_answers(stack: Stack) -> Any:
-    """This function will return what the replica says of itself, or None while none answers."""
-    answer = stack.call("who", **stack.bearer())
-    return answer.json() if answer.status_code == 200 else None
-
-
-def the_run(stack: Stack) -> tuple[str, list[tuple[int, str]]]:
-    run = stack.api("GET", "/projects/main/runs/who")
-    return run["state"], [(replica["num"], replica["state"]) for replica in run["replicas"]]
-
-
-def haproxy(stack: Stack) -> int:
-    file = stack.home / "server" / "gateway" / "haproxy.pid"
-    return int(file.read_text().split()[0])
-
-
-def processes_running(stack: Stack, program: str) -> list[str]:
-    return sorted(line for line in processes_of(stack.home) if program in line)

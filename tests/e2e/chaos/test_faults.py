@@ -1,0 +1,143 @@
+"""One fault at a time, while a service of three replicas is under load."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from dstack_web.embedded.attach import attach
+from tests import programs
+from tests.e2e.chaos.conftest import come_to_rest
+from tests.e2e.load import Load
+from tests.e2e.services import publish, publish_and_stop, replica_pids
+from tests.e2e.stack import Stack, eventually
+
+pytestmark = pytest.mark.timeout(240)
+
+# Longer than the lease of a claimed row (30 s, apps/core/sweep.py).
+PAUSE_SECONDS = 33.0
+CUT_SECONDS = 12.0
+
+
+def valkey(stack: Stack) -> redis.Redis:
+    environ = {"DSTACK_HOME": str(stack.home)}
+    attach(environ)
+    return redis.Redis.from_url(environ["REDIS_URL"].replace("redis+socket://", "unix://"))
+
+
+def test_valkey_loses_everything_in_the_middle_of_a_deployment(stack: Stack, load: Load) -> None:
+    client = valkey(stack)
+    client.flushall()
+    publish(stack, "flushed")
+    client.flushall()
+    stack.dstack("scale", "flushed", "2")
+    client.flushall()
+    stack.dstack("stop", "flushed", "-y")
+
+    come_to_rest(stack)
+    assert not load.failed
+
+
+@pytest.mark.parametrize("worker", ["worker-control", "worker-outside"])
+def test_a_worker_sleeps_past_its_lease(stack: Stack, load: Load, worker: str) -> None:
+    """It wakes up with rows in its hands that others have taken on meanwhile."""
+    pid = stack.children()[worker]
+    stack.dstack("scale", "who", "2")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(PAUSE_SECONDS)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    publish_and_stop(stack, f"after-{worker}")
+    stack.dstack("scale", "who", "3")
+
+    come_to_rest(stack)
+    assert not load.failed
+
+
+def test_replicas_are_killed_under_load(stack: Stack, load: Load) -> None:
+    at = time.monotonic()
+    for pid in replica_pids(stack)[:2]:
+        os.kill(pid, signal.SIGKILL)
+
+    come_to_rest(stack)
+    # What a dying replica had in hand is lost, were it a POST; all others are sent elsewhere.
+    assert len(load.failed) <= 8
+    assert not [answer for answer in load.failed if answer.at > at + 5]
+
+
+def test_all_replicas_are_killed_at_once(stack: Stack, load: Load) -> None:
+    """Requests wait for the replicas that follow."""
+    at = time.monotonic()
+    for pid in replica_pids(stack):
+        os.kill(pid, signal.SIGKILL)
+
+    come_to_rest(stack)
+    eventually(lambda: load.good_since(time.monotonic() - 1) > 20)
+    assert not [answer for answer in load.failed if answer.at > at + 2]
+
+
+def test_the_control_plane_cannot_be_reached(stack: Stack, load: Load) -> None:
+    """Agent, gateway and web run on, and none hears of the others."""
+    with cut(stack.port):
+        time.sleep(CUT_SECONDS)
+    publish_and_stop(stack, "after-the-cut")
+
+    come_to_rest(stack)
+    assert not load.failed
+
+
+@contextmanager
+def cut(port: int) -> Iterator[None]:
+    """Nothing that is sent to the port on this machine arrives."""
+    iptables = programs.require_program("iptables", package="iptables")
+    if os.geteuid() != 0:
+        pytest.skip("only root can cut a connection")
+    rules = [["OUTPUT", "-o", "lo", "-p", "tcp", way, str(port), "-j", "DROP"] for way in WAYS]
+    try:
+        for rule in rules:
+            subprocess.run([iptables, "-w", "-I", *rule], check=True)
+        yield
+    finally:
+        for rule in rules:
+            subprocess.run([iptables, "-w", "-D", *rule], check=False)
+
+
+WAYS = ("--dport", "--sport")
+
+
+def test_the_disk_of_the_logs_is_full(stack: Stack, load: Load) -> None:
+    """Every log of the server lies on a disk without a free byte."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    logs = stack.home / "server" / "logs"
+    assert stack.stop() == 0
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(logs)], check=True)
+    try:
+        stack.start()
+        fill(logs / "ballast")
+        os.kill(stack.children()["worker-control"], signal.SIGKILL)
+        publish_and_stop(stack, "on-a-full-disk")
+        come_to_rest(stack)
+    finally:
+        stack.stop()
+        subprocess.run(["umount", "-l", str(logs)], check=True)
+    stack.start()
+    come_to_rest(stack)
+
+
+def fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError:
+            return
