@@ -34,6 +34,12 @@ app.conf.beat_schedule = {
         "schedule": 10.0,
         "options": {"expires": 20, "ignore_result": True},
     },
+    # A machine that nobody owns costs money; five minutes of it are cents.
+    "orphans": {
+        "task": "apps.instances.tasks.hunt_orphans",
+        "schedule": 300.0,
+        "options": {"expires": 300, "ignore_result": True},
+    },
     "prune": {
         "task": "apps.telemetry.tasks.prune",
         "schedule": 300.0,

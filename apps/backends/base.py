@@ -113,6 +113,14 @@ class Sighting:
     message: str = ""
 
 
+@dataclass(frozen=True)
+class Owned:
+    """A machine that a backend has for us; `name` is that of the boot it was made with."""
+
+    ref: str
+    name: str
+
+
 class Config(BaseModel):
     """A provider's configuration; secrets carry `json_schema_extra={"secret": True}`."""
 
@@ -146,8 +154,8 @@ class Backend(ABC):
         """This function will return what is known of the machine, None once it is gone."""
 
     @abstractmethod
-    def list_owned(self) -> list[str]:
-        """This function will return the references of all machines that we made there."""
+    def list_owned(self) -> list[Owned]:
+        """This function will return all machines there that were made by a server of this kind."""
 
     @abstractmethod
     def terminate(self, ref: str) -> None:

@@ -16,7 +16,7 @@ from apps.backends import services as backends
 from apps.backends.base import BackendError, BackendUnreachable, Boot, Gpu, Hardware, Offer
 from apps.core import crypto, sweep
 from apps.core.transition import Change, Stale, transition, transition_all
-from apps.instances import decide, states
+from apps.instances import decide, orphans, states
 from apps.instances.models import Instance
 
 # While this process was not there nobody could be heard, so silence counts from here at the most.
@@ -72,7 +72,7 @@ def _create(instance: Instance, *, at: datetime) -> None:
         lease = at + CALL_LEASE
         transition(instance, states.CREATING, at=at, next_check_at=lease)
     boot = Boot(
-        name=f"dstack-{instance.pk}",
+        name=orphans.boot_name(instance),
         instance_id=str(instance.pk),
         url=settings.DSTACK_PUBLIC_URL,
         token=crypto.decrypt(instance.token),

@@ -76,9 +76,9 @@ class LocalBackend(base.Backend):
     def inspect(self, ref: str) -> base.Sighting | None:
         return base.Sighting(alive=True, address="127.0.0.1") if self._owner() == ref else None
 
-    def list_owned(self) -> list[str]:
+    def list_owned(self) -> list[base.Owned]:
         owner = self._owner()
-        return [owner] if owner else []
+        return [base.Owned(ref=owner, name=f"dstack-{owner}")] if owner else []
 
     def terminate(self, ref: str) -> None:
         if self._owner() == ref:

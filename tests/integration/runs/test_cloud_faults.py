@@ -1,0 +1,172 @@
+"""What clouds do to us: no machine is leaked, none is made twice, no run is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from apps.accounts.access import Access
+from apps.accounts.models import Project
+from apps.backends import base
+from apps.backends import services as backends
+from apps.backends.registry import PROVIDERS
+from apps.core import wake
+from apps.instances import decide as machines
+from apps.instances import life as instances
+from apps.instances import orphans
+from apps.instances.models import Instance
+from apps.runs import advance, life, services
+from apps.runs.models import Replica, Run
+from apps.runs.requests import PlanRequest
+from tests import factories
+from tests.fakes.agent import FakeAgent
+from tests.fakes.cloud import Cloud, World
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager")]
+
+YAML = "type: service\nname: hello\nimage: web\ncommands: [serve]\nport: 8000\n"
+RETRY = YAML + "retry: {on_events: [no-capacity], duration: 1h}\n"
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    fresh = World()
+    monkeypatch.setattr(Cloud, "world", fresh)
+    monkeypatch.setitem(PROVIDERS, "cloud", Cloud)
+    yield fresh
+
+
+@pytest.fixture
+def cloudy(transactional_db: None, world: World) -> Project:
+    """A project that has the cloud alone."""
+    found = factories.project("cloudy", admin=factories.user("alice"))
+    backends.connect(project=found, kind="cloud", config={})
+    return found
+
+
+@pytest.fixture
+def owner(cloudy: Project) -> Access:
+    return Access(user=cloudy.members.get(username="alice"))
+
+
+def submit(owner: Access, cloudy: Project, text: str = YAML) -> Run:
+    return services.submit(access=owner, project=cloudy, request=PlanRequest(text))
+
+
+def pass_time(seconds: float, *, step: float = 20.0) -> datetime:
+    """Let the sweep go by for a while, without waiting: every look is told a later time."""
+    at, end = timezone.now(), timezone.now() + timedelta(seconds=seconds)
+    while at < end:
+        at += timedelta(seconds=step)
+        due = Instance.objects.filter(next_check_at__lte=at)
+        instances.advance(ids=list(due.values_list("pk", flat=True)), at=at)
+        runs = Run.objects.filter(next_check_at__lte=at)
+        life.reconcile(ids=list(runs.values_list("pk", flat=True)), at=at)
+        replicas = Replica.objects.filter(next_check_at__lte=at)
+        advance.advance(ids=list(replicas.values_list("pk", flat=True)), at=at)
+    return at
+
+
+def test_an_answer_that_is_lost_once_makes_one_machine(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    world.loses_answers = 1
+    submit(owner, cloudy)
+    pass_time(60)
+
+    assert set(world.made.values()) == {1}
+    assert Instance.objects.get().state == "booting"
+
+
+def test_an_answer_that_never_comes_leaks_no_machine(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    """The machine exists, we were never told, and gave up: the hunt finds it by its name."""
+    submitted = submit(owner, cloudy)
+    (made,) = world.machines.values()
+    Instance.objects.update(state="creating", ref="")
+    world.is_away = True
+    at = pass_time(machines.MAX_ATTEMPTS * 400)
+    world.is_away = False
+    gave_up = Instance.objects.get()
+    ended = orphans.hunt(at=at + orphans.GRACE)
+
+    assert made == orphans.boot_name(gave_up)
+    assert gave_up.state == "failed"
+    assert [each.pk for each in ended] == [gave_up.pk]
+    assert world.machines == {}
+    assert "found still there" in Instance.objects.get().error
+    assert Run.objects.get(pk=submitted.pk).state == "failed"
+
+
+def test_a_machine_that_was_said_to_be_ended_and_is_not_is_ended_again(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    submitted = submit(owner, cloudy)
+    FakeAgent(Instance.objects.get()).sync()
+    world.ends_nothing = True
+    services.stop(access=owner, run=submitted)
+    agent = FakeAgent(Instance.objects.get())
+    agent.sync()
+    Instance.objects.update(state="terminating", next_check_at=timezone.now())
+    at = pass_time(60)
+    lied = dict(world.machines)
+    world.ends_nothing = False
+    orphans.hunt(at=at + orphans.GRACE)
+
+    assert Instance.objects.get().state == "terminated"
+    assert len(lied) == 1
+    assert world.machines == {}
+
+
+def test_a_machine_that_is_wanted_or_another_servers_is_left_alone(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    submit(owner, cloudy)
+    world.machines["i-other"] = "dstack-00000000-0000-0000-0000-000000000000"
+    world.machines["i-pet"] = "my-own-machine"
+    before = dict(world.machines)
+
+    assert orphans.hunt(at=timezone.now() + timedelta(days=1)) == []
+    assert world.machines == before
+
+
+def test_a_backend_that_is_away_is_asked_again_until_the_machine_is_ended(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    submit(owner, cloudy)
+    world.is_away = True
+    first = Instance.objects.get()
+    Instance.objects.update(state="terminating", next_check_at=timezone.now())
+    pass_time(600)
+    meanwhile = Instance.objects.get(pk=first.pk).state
+    world.is_away = False
+    pass_time(600)
+
+    assert meanwhile == "terminating"
+    assert Instance.objects.get(pk=first.pk).state == "terminated"
+    assert orphans.boot_name(first) not in world.machines.values()
+
+
+def test_no_capacity_is_a_failure_in_words_and_is_retried_where_that_is_asked_for(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    def refuse(offer: base.Offer) -> None:
+        raise base.NoCapacity(f"no machine is free in {offer.region}")
+
+    world.on_create = refuse
+    failed = submit(owner, cloudy)
+    wake.transitioned("run", "scaled", [failed.pk])
+    retried = submit(owner, cloudy, RETRY.replace("hello", "again"))
+    first = Run.objects.get(pk=retried.pk).state
+    world.on_create = lambda offer: None
+    pass_time(120)
+
+    failed.refresh_from_db()
+    assert (failed.state, failed.error) == ("failed", "no machine is free in north")
+    assert first == "provisioning"
+    assert len(world.machines) == 1
+    assert set(world.made.values()) == {1}
