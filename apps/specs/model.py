@@ -15,7 +15,7 @@ _LINE: JsonSchema = {"type": "string", "minLength": 1, "maxLength": 256}
 MODEL: JsonSchema = {"anyOf": [_LINE, OWN]}
 
 # What only one of the two formats understands; anything else would be ignored in silence.
-_ONLY_TGI = ("chat_template", "eos_token")
+_ONLY_TGI = ("chat_template", "bos_token", "eos_token")
 _ONLY_OPENAI = ("prefix",)
 
 
@@ -28,7 +28,7 @@ def _prefix(value: Any) -> str:
 
 
 class Model(Section):
-    """A model mapping; `prefix` is of format openai, the template and token are of tgi."""
+    """A model mapping; `prefix` is of format openai, the template and tokens are of tgi."""
 
     type: Annotated[Literal["chat"], Form(choice("chat"), {"const": "chat"})] = "chat"
     name: Annotated[str, Form(_name, _LINE)]
@@ -37,6 +37,7 @@ class Model(Section):
     ] = "openai"
     prefix: Annotated[str, Form(_prefix, PREFIX)] = "/v1"
     chat_template: Annotated[str | None, Form(text, _TEXT)] = None
+    bos_token: Annotated[str | None, Form(line, _LINE)] = None
     eos_token: Annotated[str | None, Form(line, _LINE)] = None
 
 

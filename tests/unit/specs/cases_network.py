@@ -57,6 +57,7 @@ READ: list[Read] = [
         {"model.chat_template": "{% for m in x %}$${{ m }}{% endfor %}"},
     ),
     ("model: {name: a, format: tgi, eos_token: '</s>'}", {"model.eos_token": "</s>"}),
+    ("model: {name: a, format: tgi, bos_token: '<s>'}", {"model.bos_token": "<s>"}),
     ("model: {name: a}", {"model.format": "openai", "model.type": "chat"}),
     ("probes: []", {"probes": []}),
     (
@@ -152,6 +153,7 @@ REFUSED: list[Refused] = [
     ("model: {name: a, type: ¦embed}", "model.type", "expected chat"),
     ("model: {name: a, chat_template: ¦x}", "model.chat_template", "`format: tgi` only"),
     ("model: {name: a, eos_token: ¦x}", "model.eos_token", "`format: tgi` only"),
+    ("model: {name: a, bos_token: ¦x}", "model.bos_token", "`format: tgi` only"),
     ("model: {name: a, format: tgi, prefix: ¦/v2}", "model.prefix", "`format: openai` only"),
     ("model: {name: a, prefix: ¦v2}", "model.prefix", "expected a path such as /v1"),
     ("model: {name: a, prefix: ¦'/a b'}", "model.prefix", "expected a path such as /v1"),
