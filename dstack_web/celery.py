@@ -40,6 +40,12 @@ app.conf.beat_schedule = {
         "schedule": 300.0,
         "options": {"expires": 300, "ignore_result": True},
     },
+    # Repositories that could not be read, and runs whose hint was lost.
+    "templates": {
+        "task": "apps.routing.tasks.read_due_templates",
+        "schedule": 15.0,
+        "options": {"expires": 30, "ignore_result": True},
+    },
     "prune": {
         "task": "apps.telemetry.tasks.prune",
         "schedule": 300.0,

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 # States that are no machine's: "scaled" (a run's wanted number changed), "drained" (a replica's
 # last request ended), "changed" (a workload's readiness or address did, or who may call what).
 REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
-    ("run", "submitted"): (runs.reconcile, routing.publish_runs),
+    ("run", "submitted"): (runs.reconcile, routing.publish_runs, routing.read_templates),
     ("run", "stopping"): (runs.reconcile, routing.publish_runs),
     ("run", "stopped"): (routing.publish_runs,),
     ("run", "failed"): (routing.publish_runs,),

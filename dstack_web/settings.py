@@ -42,6 +42,7 @@ DSTACK_GATEWAY_PORT = int(os.environ.get("DSTACK_GATEWAY_PORT", "8080"))
 DSTACK_PUBLIC_URL = os.environ.get("DSTACK_PUBLIC_URL", f"http://127.0.0.1:{DSTACK_PORT}")
 DSTACK_GATEWAY_DOMAIN = os.environ.get("DSTACK_GATEWAY_DOMAIN", "localhost")
 DSTACK_GATEWAY_SCHEME = os.environ.get("DSTACK_GATEWAY_SCHEME", "http")
+DSTACK_HUB_URL = os.environ.get("DSTACK_HUB_URL", "https://huggingface.co").rstrip("/")
 DSTACK_BASE_IMAGE = os.environ.get("DSTACK_BASE_IMAGE", "dstack-web/base")
 DSTACK_UPLOAD_LIMIT_MB = int(os.environ.get("DSTACK_UPLOAD_LIMIT_MB", "512"))
 DSTACK_START_DEADLINE_SECONDS = int(os.environ.get("DSTACK_START_DEADLINE_SECONDS", "1200"))
@@ -209,7 +210,10 @@ CELERY_TASK_IGNORE_RESULT = True
 # The one URL of a unix socket that redis-py and Celery write differently.
 CELERY_BROKER_URL = re.sub(r"^unix://", "redis+socket://", REDIS_URL)
 CELERY_TASK_DEFAULT_QUEUE = "control"
-CELERY_TASK_ROUTES = {"apps.instances.tasks.*": {"queue": "outside"}}
+CELERY_TASK_ROUTES = {
+    "apps.instances.tasks.*": {"queue": "outside"},
+    "apps.routing.tasks.read_*": {"queue": "outside"},
+}
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

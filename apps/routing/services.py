@@ -16,6 +16,7 @@ from django.db import transaction
 from apps.accounts import queries as accounts
 from apps.core import wake
 from apps.gateways.models import Gateway
+from apps.routing import queries
 from apps.routing.models import Entry
 from apps.runs import states, urls_of
 from apps.runs.advance import drained as note_drained
@@ -63,7 +64,7 @@ def endpoints(run_ids: Iterable[UUID]) -> dict[str, dict[str, Any]]:
     upstreams: dict[UUID, list[dict[str, str]]] = {}
     for run_id, pk, address in serving.order_by("num").values_list("run_id", "pk", "address"):
         upstreams.setdefault(run_id, []).append({"id": str(pk), "address": address})
-    found = active.select_related("gateway", "project")
+    found = active.select_related("gateway", "project", "model_source__repository")
     return {
         str(run.pk): _endpoint(run, upstreams.get(run.pk, []))
         for run in found
@@ -98,7 +99,8 @@ def _model(run: Run) -> dict[str, Any] | None:
     if model is None:
         return None
     kept = ("name", "format", "prefix", "chat_template", "eos_token")
-    return {**{key: model[key] for key in kept}, "created_at": run.created_at.timestamp()}
+    said = {**{key: model[key] for key in kept}, "created_at": run.created_at.timestamp()}
+    return said if model["format"] != "tgi" else said | queries.found_elsewhere(run)
 
 
 def keys(gateway_id: int) -> dict[str, dict[str, Any]]:

@@ -4,9 +4,10 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
+from django.utils import timezone
 
 from apps.gateways.models import Gateway
-from apps.routing import services
+from apps.routing import chat_templates, services
 from apps.runs.models import Replica
 
 
@@ -29,3 +30,13 @@ def publish_keys(**_: Any) -> None:
 @shared_task
 def publish_all(**_: Any) -> None:
     services.publish_all(gateway_ids=list(Gateway.objects.values_list("pk", flat=True)))
+
+
+@shared_task
+def read_templates(*, ids: list[str], **_: Any) -> None:
+    chat_templates.read(run_ids=[UUID(pk) for pk in ids], at=timezone.now())
+
+
+@shared_task
+def read_due_templates(**_: Any) -> None:
+    chat_templates.read_due(at=timezone.now())

@@ -39,8 +39,8 @@ class Run(Stateful):
     those (encrypted: {"env": {...}, "registry_password": ...}), `configuration` the text it all
     came from (encrypted too: people write keys into it). `deployment` counts the versions of the
     service. `replicas_wanted` is what scaling decided; failures from before `asked_at`, when a
-    person last asked for replicas, no longer count. Only `life.reconcile`, under the row's lock,
-    writes `state`.
+    person last asked for replicas, no longer count. `notice` is what a person should know although
+    the run goes on. Only `life.reconcile`, under the row's lock, writes `state`.
     """
 
     machine = states.RUN
@@ -62,6 +62,7 @@ class Run(Stateful):
     ready_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     error = models.TextField(blank=True)
+    notice = models.TextField(blank=True)
     deleted_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -122,6 +122,7 @@ def runs_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "price_usd_per_hour": float(cost[run.pk].now_usd_per_hour),
             "cost_usd": round(float(cost[run.pk].total_usd), 4),
             "error": run.error or None,
+            "notice": run.notice or None,
             "last_lines": _last_words(replicas[run.pk]) if run.error else [],
             "created_at": run.created_at,
             "finished_at": run.finished_at,

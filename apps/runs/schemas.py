@@ -58,6 +58,7 @@ class RunOut(Schema):
     price_usd_per_hour: float
     cost_usd: float
     error: str | None
+    notice: str | None
     last_lines: list[str]
     created_at: datetime
     finished_at: datetime | None

@@ -1,0 +1,12 @@
+"""What a person should know of a run although it goes on."""
+
+from __future__ import annotations
+
+from apps.core import wake
+from apps.runs.models import Run
+
+
+def set_notice(*, run: Run, text: str) -> None:
+    """This function will show `text` on the run, an empty one nothing; the same changes nothing."""
+    if Run.objects.filter(pk=run.pk).exclude(notice=text).update(notice=text):
+        wake.transitioned("run", "noticed", [run.pk])
