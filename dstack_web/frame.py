@@ -17,6 +17,7 @@ SESSION_KEY = "project"
 # (name of the page, icon, text); pages whose name begins so stand below it.
 PROJECT_PAGES = (
     ("runs:service", "runs:list", "stack-2", "Services"),
+    ("runs:models", "runs:models", "message-chatbot", "Models"),
     ("gateways:", "gateways:list", "world", "Gateways"),
     ("instances:", "instances:list", "server-2", "Instances"),
     ("offers:", "offers:list", "tags", "Offers"),

@@ -147,36 +147,3 @@ def why(run: Run, replicas: Sequence[Replica]) -> str:
         newest = max(failed, key=lambda replica: replica.created_at)
         return f"The last try failed: {newest.message}"
     return ""
-
-
-@dataclass(frozen=True)
-class Snippet:
-    key: str
-    title: str
-    code: str
-
-
-def snippets(*, url: str, code_url: str, token: str | None, needs_token: bool) -> list[Snippet]:
-    """This function will return how to call a service; `token` None leaves a place for one.
-
-    `code_url` is for programs: names below `localhost` resolve in browsers and curl, not in Python
-    and Node.
-    """
-    shown = token or "$TOKEN"
-    header = f"Bearer {shown}"
-    if needs_token:
-        curl = f'curl -H "Authorization: {header}" {url}'
-        python = [f'headers = {{"Authorization": "{header}"}}', f'url = "{code_url}"']
-        python += ["print(httpx.get(url, headers=headers).text)"]
-        javascript = [f'const headers = {{ Authorization: "{header}" }};']
-        javascript += [f'const answer = await fetch("{code_url}", {{ headers }});']
-    else:
-        curl = f"curl {url}"
-        python = [f'print(httpx.get("{code_url}").text)']
-        javascript = [f'const answer = await fetch("{code_url}");']
-    javascript += ["console.log(await answer.text());"]
-    return [
-        Snippet("curl", "curl", curl),
-        Snippet("python", "Python", "\n".join(["import httpx", "", *python])),
-        Snippet("js", "JavaScript", "\n".join(javascript)),
-    ]

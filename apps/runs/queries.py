@@ -54,6 +54,12 @@ def model_owner(gateway: Gateway, model: str, *, project: Project, name: str) ->
     return same.exclude(project=project, name=name).first()
 
 
+def runs_with_models(project: Project) -> QuerySet[Run]:
+    """This function will return the active runs that offer a model, by the model's name."""
+    active = runs_of(project).filter(state__in=ACTIVE_RUNS).exclude(spec__model=None)
+    return active.order_by("spec__model__name")
+
+
 def replicas_of(run: Run) -> QuerySet[Replica]:
     """This function will return live replicas by number, then ended ones, newest first."""
     return run.replicas.select_related("instance", "workload").order_by("num", "-id")

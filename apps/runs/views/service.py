@@ -12,7 +12,7 @@ from apps.accounts import tokens
 from apps.accounts.models import Project
 from apps.core import crypto
 from apps.core.htmx import live_url, page, render_page
-from apps.runs import present, queries, states, urls_of
+from apps.runs import present, queries, snippets, states, urls_of
 from apps.runs.models import Replica, Run
 
 TABS = (
@@ -75,10 +75,16 @@ def _endpoint(run: Run, token: str | None) -> dict[str, Any]:
         "path_url": path_url if path_url != url else "",
         "model_url": urls_of.model_url(run),
         "needs_token": needs_token,
-        "snippets": present.snippets(
-            url=url, code_url=path_url or url, token=token, needs_token=needs_token
-        ),
+        "snippets": _snippets(run, url, path_url or url, token),
     }
+
+
+def _snippets(run: Run, url: str, code_url: str, token: str | None) -> list[snippets.Snippet]:
+    base_url = urls_of.model_url(run)
+    if base_url:
+        return snippets.of_model(base_url=base_url, model=run.spec["model"]["name"], token=token)
+    needs_token = run.spec.get("auth", True)
+    return snippets.of_service(url=url, code_url=code_url, token=token, needs_token=needs_token)
 
 
 def _of_tab(run: Run, tab: str, replicas: list[Replica], now: Any) -> dict[str, Any]:

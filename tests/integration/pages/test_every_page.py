@@ -12,6 +12,7 @@ from tests.people import People, signed_in
 PROJECT_PAGES = [
     ("runs:list", []),
     ("runs:deploy", []),
+    ("runs:models", []),
     ("runs:service", ["hello"]),
     ("runs:service_logs", ["hello"]),
     ("runs:service_replicas", ["hello"]),

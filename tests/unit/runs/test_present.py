@@ -97,10 +97,3 @@ def test_says_what_the_last_try_of_a_service_that_never_got_ready_ended_with() -
     second = Replica(state="failed", message="second", created_at=AT + timedelta(seconds=1))
 
     assert present.why(run, [second, first]) == "The last try failed: second"
-
-
-def test_a_snippet_of_an_open_service_needs_no_token() -> None:
-    found = present.snippets(url="http://x", code_url="http://y", token=None, needs_token=False)
-
-    assert found[0].code == "curl http://x"
-    assert not any("Authorization" in snippet.code for snippet in found)
