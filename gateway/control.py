@@ -8,7 +8,7 @@ import aiohttp
 
 from gateway.config import read_token
 from gateway.errors import ControlPlaneError
-from gateway.schema import Status
+from gateway.schema import Stats, Status
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 15
@@ -35,6 +35,11 @@ class ControlPlane:
         """This function will send what is so here; raises ControlPlaneError."""
         text = status.model_dump_json()
         await self._call("POST", "/api/gateway/status", 0, data=text)
+
+    async def count(self, stats: Stats) -> None:
+        """This function will send one look at the counters; raises ControlPlaneError."""
+        text = stats.model_dump_json(exclude_defaults=True)
+        await self._call("POST", "/api/gateway/stats", 0, data=text)
 
     async def _call(
         self,

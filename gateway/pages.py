@@ -51,6 +51,13 @@ REQUEST_TIMEOUT = Page(
     "The request came too slowly",
     "The request was not complete in time. Send it again.",
 )
+TOO_MANY_REQUESTS = Page(
+    429,
+    "rate_limited",
+    "Too many requests",
+    "More requests came than this service or this token allows. Wait as the header Retry-After "
+    "says, then try again.",
+)
 BAD_GATEWAY = Page(
     502,
     "bad_gateway",
@@ -81,6 +88,7 @@ PAGES = (
     FORBIDDEN,
     NOT_FOUND,
     REQUEST_TIMEOUT,
+    TOO_MANY_REQUESTS,
     INTERNAL,
     BAD_GATEWAY,
     UNAVAILABLE,

@@ -1,4 +1,4 @@
-"""What HAProxy must hold: five maps and the servers of each slot. Pure.
+"""What HAProxy must hold: seven maps and the servers of each slot. Pure.
 
 | map    | from                                  | to                                 |
 |--------|---------------------------------------|------------------------------------|
@@ -8,9 +8,12 @@
 | models | SHA-256 of a model's name             | route of its service               |
 | keys   | SHA-256 of a token, upper-case hex    | key id                             |
 | grants | KEY:p:PROJECT_ID or KEY:e:ENDPOINT_ID | 1                                  |
+| limits | ENDPOINT_ID:PREFIX                    | see `gateway.limits`               |
+| bounds | key id                                | see `gateway.limits`               |
 
-A route is `sSLOT:AUTH:PROJECT_ID:ENDPOINT_ID:STRIP`: all that a request must know, in one look-up.
-A model's is `sSLOT:AUTH:PROJECT_ID:ENDPOINT_ID:FORMAT:0:PREFIX`. Hashes are upper-case hex.
+A route is `sSLOT:AUTH:PROJECT_ID:ENDPOINT_ID:STRIP:LIMITED`: all that a request must know, in one
+look-up. A model's is `sSLOT:AUTH:PROJECT_ID:ENDPOINT_ID:FORMAT:LIMITED:PREFIX`. Hashes are
+upper-case hex.
 """
 
 from __future__ import annotations
@@ -19,11 +22,13 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from gateway import limits
 from gateway.layout import Layout, Server
 from gateway.schema import Endpoint, Key, Model, Table
 
 HOSTS, PATHS, MODELS, KEYS, GRANTS = "hosts", "paths", "models", "keys", "grants"
-MAPS = (KEYS, GRANTS, HOSTS, PATHS, MODELS)
+LIMITS, BOUNDS = "limits", "bounds"
+MAPS = (LIMITS, BOUNDS, KEYS, GRANTS, HOSTS, PATHS, MODELS)
 OWN, OPENAI = "own", "openai"
 # The host of the OpenAI API is this label below the gateway's domain; no run may have that name.
 OPENAI_LABEL = "gateway"
@@ -67,23 +72,28 @@ class Painter:
 
 
 def draw_rights(*, keys: Iterable[Key], now: float) -> dict[str, Map]:
-    """This function will draw the maps of keys and grants, without what has expired."""
+    """This function will draw the maps of keys, grants and bounds, without what has expired."""
     names: Map = {}
     grants: Map = {}
+    bounds: Map = {}
     for key in keys:
         if not key.hash or is_past(key.expires_at, now):
             continue
         names[key.hash.upper()] = key.id
+        if bound := limits.of_key(key):
+            bounds[key.id] = bound
         for project in key.projects:
             grants[f"{key.id}:p:{project}"] = "1"
         for endpoint in key.endpoints:
             grants[f"{key.id}:e:{endpoint}"] = "1"
-    return {KEYS: names, GRANTS: grants}
+    return {KEYS: names, GRANTS: grants, BOUNDS: bounds}
 
 
 def draw_routes(*, table: Table, slots: Mapping[str, int]) -> dict[str, Map]:
-    """This function will draw the maps of hosts, paths and models; the newer endpoint wins a
-    name."""
+    """This function will draw the maps of hosts, paths, models and limits.
+
+    The newer endpoint wins a name.
+    """
     hosts: Map = {}
     paths: Map = {}
     models: Map = {}
@@ -98,17 +108,22 @@ def draw_routes(*, table: Table, slots: Mapping[str, int]) -> dict[str, Map]:
     if table.domain:
         hosts[table.domain] = OWN
         hosts[f"{OPENAI_LABEL}.{table.domain}"] = OPENAI
-    return {HOSTS: hosts, PATHS: paths, MODELS: models}
+    bounds = dict(limits.of_endpoints(table.endpoints))
+    return {HOSTS: hosts, PATHS: paths, MODELS: models, LIMITS: bounds}
 
 
 def route(endpoint: Endpoint, slot: int) -> str:
     auth, strip = int(endpoint.auth), int(endpoint.strip_prefix)
-    return f"s{slot}:{auth}:{endpoint.project}:{endpoint.id}:{strip}"
+    return f"s{slot}:{auth}:{endpoint.project}:{endpoint.id}:{strip}:{is_limited(endpoint)}"
 
 
 def model_route(endpoint: Endpoint, model: Model, slot: int) -> str:
     head = f"s{slot}:{int(endpoint.auth)}:{endpoint.project}:{endpoint.id}"
-    return f"{head}:{model.format}:0:{model.prefix}"
+    return f"{head}:{model.format}:{is_limited(endpoint)}:{model.prefix}"
+
+
+def is_limited(endpoint: Endpoint) -> int:
+    return int(bool(endpoint.rate_limits))
 
 
 def name_hash(name: str) -> str:

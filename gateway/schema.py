@@ -65,13 +65,17 @@ class Model(Message):
 
 
 class RateLimit(Message):
-    """At most `rps` requests a second, and `burst` at once, below the path `prefix`, for each value
-    of `header` (lower case); for each caller's address when that is empty."""
+    """At most `rps` requests a second below the path `prefix`, and `burst` more at once, for each
+    value of `header` (lower case); for each caller's address when that is empty.
+
+    Of several limits the one with the longest prefix counts. Callers without the header share one
+    value.
+    """
 
     prefix: str = Field(default="/", pattern=r"^/[A-Za-z0-9._:/-]*$", max_length=1024)
     rps: float = Field(gt=0)
     burst: int = Field(default=0, ge=0)
-    header: str = Field(default="", pattern=r"^[a-z0-9-]*$", max_length=64)
+    header: str = Field(default="", pattern=r"^[a-z0-9_-]*$", max_length=64)
 
 
 class Hold(Message):

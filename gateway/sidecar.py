@@ -22,6 +22,7 @@ from gateway.schema import Status
 from gateway.store import Store
 from gateway.supervise import Supervisor
 from gateway.tgi.service import Adapter
+from gateway.traffic.service import Traffic
 
 
 class Sidecar:
@@ -34,7 +35,7 @@ class Sidecar:
         shape = Shape(tuple(settings.bind), settings.port, settings.slots, settings.thread_count)
         store = Store(home=home, shape=shape)
         store.prepare()
-        runtime = Runtime(home / SOCKET)
+        self._runtime = runtime = Runtime(home / SOCKET)
         self._boot_id = uuid.uuid4().hex
         self._changed = asyncio.Event()
         self._plane = Plane(store=store, runtime=runtime, on_change=self._tell)
@@ -59,6 +60,13 @@ class Sidecar:
             control = ControlPlane(session=session, url=url, token_file=self._token_file)
             translator = Adapter()
             openai = OpenAi(directory=self._directory, inner=inner, translator=translator)
+            traffic = Traffic(
+                home=self._home,
+                runtime=self._runtime,
+                control=control,
+                table=lambda: self._plane.known,
+                held=self._holding.held,
+            )
             parts = (
                 self._plane.run(),
                 self._supervisor.run(),
@@ -66,6 +74,7 @@ class Sidecar:
                 self._holding.run(self._home),
                 openai.run(self._home),
                 translator.run(),
+                traffic.run(),
                 sync.follow(control=control, plane=self._plane),
                 sync.report(control=control, status=self._status, changed=self._changed),
             )

@@ -6,7 +6,8 @@
 | table.journal          | ... with the updates since, one a line             |
 | layout.json            | slots and servers in use                           |
 | haproxy.cfg, maps/     | what HAProxy starts from, always in step with it   |
-| pages/                 | error pages                                        |
+| pages/, limits.lua     | error pages; see static.cfg                        |
+| traffic.json           | see `gateway.traffic.memory`                       |
 | haproxy.pid, .log      | see `gateway.haproxy.process`                      |
 | gateway.lock           | locked while a sidecar runs on this home           |
 """
@@ -44,11 +45,15 @@ class Store:
         self._layout: Layout | None = None
 
     def prepare(self) -> None:
-        """This function will make the folders and the error pages. Raises OSError."""
+        """This function will make the folders, and what HAProxy reads besides its configuration.
+
+        Raises OSError.
+        """
         for folder in ("maps", "pages"):
             (self.home / folder).mkdir(exist_ok=True)
         for name, text in pages.files().items():
             write_whole(self.home / "pages" / name, text)
+        write_whole(self.home / "limits.lua", config.LIMITS_LUA)
 
     def load(self) -> tuple[Table, Layout]:
         """This function will read the last table and layout; empty ones where none are readable."""

@@ -6,6 +6,7 @@ names and addresses of the few characters that the table allows.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -24,6 +25,7 @@ HOLD = (
     "  server hold unix@hold.sock backup pool-max-conn 0 send-proxy-v2 proxy-v2-options unique-id\n"
 )
 HOLD_NAME = "hold"
+LIMITS_LUA = Path(__file__).with_name("limits.lua").read_text()
 STATIC = Path(__file__).with_name("static.cfg").read_text()
 
 
@@ -61,7 +63,12 @@ def server_line(server: Server) -> str:
 
 def fixed_part(shape: Shape) -> str:
     binds = "\n".join(f"  bind {listener(address, shape.port)}" for address in shape.bind)
-    return STATIC.replace("@BINDS@", binds).replace("@THREADS@", str(shape.threads))
+    return (
+        STATIC.replace("@BINDS@", binds)
+        .replace("@THREADS@", str(shape.threads))
+        # Makes the configuration another one when the program beside it changes.
+        .replace("@LIMITS_LUA@", hashlib.sha256(LIMITS_LUA.encode()).hexdigest())
+    )
 
 
 def listener(address: str, port: int) -> str:

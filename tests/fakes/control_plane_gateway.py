@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from gateway.schema import Endpoint, Key, Status, Table, Upstream
+from gateway.schema import Counts, Endpoint, Key, Latency, Stats, Status, Table, Upstream
 
 E = TypeVar("E", Endpoint, Key)
 
@@ -25,6 +25,7 @@ class ControlPlane:
         self.endpoints: dict[str, Endpoint] = {}
         self.keys: dict[str, Key] = {}
         self.statuses: list[Status] = []
+        self.stats: list[Stats] = []
         # Text sent instead of a table, to see that a bad one is refused.
         self.instead: str | None = None
         self.polls = 0
@@ -37,6 +38,7 @@ class ControlPlane:
         app = web.Application()
         app.router.add_get("/api/gateway/table", self._table)
         app.router.add_post("/api/gateway/status", self._status)
+        app.router.add_post("/api/gateway/stats", self._stats)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
@@ -121,9 +123,44 @@ class ControlPlane:
         await self.tell()
         return web.json_response({})
 
+    async def _stats(self, request: web.Request) -> web.Response:
+        self._check(request)
+        self.stats.append(Stats.model_validate_json(await request.read()))
+        await self.tell()
+        return web.json_response({})
+
+    def counts(self, endpoint: str, token: str = "") -> Counts:
+        """The newest sums of one endpoint and the key of a token, over all boots of HAProxy."""
+        name = key(token).id if token else ""
+        newest: dict[str, Counts] = {}
+        for look in self.stats:
+            for each in look.counts:
+                if (each.endpoint, each.key) == (endpoint, name):
+                    newest[look.boot_id] = each
+        return add_counts(endpoint, name, newest.values())
+
+    def latency(self, endpoint: str) -> Latency | None:
+        """The newest histograms of an endpoint."""
+        found = (each for look in reversed(self.stats) for each in look.latency)
+        return next((each for each in found if each.endpoint == endpoint), None)
+
     def _check(self, request: web.Request) -> None:
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             raise web.HTTPUnauthorized
+
+
+def add_counts(endpoint: str, key_id: str, found: Iterable[Counts]) -> Counts:
+    each = [*found, Counts(endpoint=endpoint, key=key_id)]
+    one, two, three, four, five = (sum(c.by_class[place] for c in each) for place in range(5))
+    return Counts(
+        endpoint=endpoint,
+        key=key_id,
+        by_class=(one, two, three, four, five),
+        bytes_in=sum(c.bytes_in for c in each),
+        bytes_out=sum(c.bytes_out for c in each),
+        tokens_in=sum(c.tokens_in for c in each),
+        tokens_out=sum(c.tokens_out for c in each),
+    )
 
 
 def entries_of(entries: Iterable[E], since: int, whole: bool) -> list[E]:
@@ -157,6 +194,8 @@ def key(
     projects: Iterable[str] = (),
     endpoints: Iterable[str] = (),
     expires_at: float | None = None,
+    rps: float | None = None,
+    burst: int = 0,
 ) -> Key:
     """A key whose id is made of its token's hash."""
     digest = hashlib.sha256(token.encode()).hexdigest()
@@ -167,4 +206,6 @@ def key(
         projects=list(projects),
         endpoints=list(endpoints),
         expires_at=expires_at,
+        rps=rps,
+        burst=burst,
     )

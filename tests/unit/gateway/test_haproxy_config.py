@@ -15,7 +15,7 @@ SHAPE = Shape(bind=("127.0.0.1", "::1"), port=8080, slots=3, threads=2)
 def test_declares_every_slot() -> None:
     text = render(shape=SHAPE, servers=[])
 
-    assert re.findall(r"^backend (\w+)$", text, re.MULTILINE) == ["openai", "s1", "s2", "s3"]
+    assert re.findall(r"^backend (s\d+)$", text, re.MULTILINE) == ["s1", "s2", "s3"]
 
 
 def test_puts_each_server_into_its_slot() -> None:
@@ -41,7 +41,7 @@ def test_listens_where_it_is_told() -> None:
 
 
 def test_leaves_no_place_unfilled() -> None:
-    assert "@" not in render(shape=SHAPE, servers=[]).replace("unix@", "").replace("ipv6@", "")
+    assert not re.search(r"@[A-Z_]+@", render(shape=SHAPE, servers=[]))
 
 
 def test_names_no_page_that_is_not_written() -> None:

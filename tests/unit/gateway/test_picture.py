@@ -29,13 +29,13 @@ def draw(*entries: Endpoint | Key, domain: str = "", now: float = 0) -> Picture:
 def test_leads_hosts_and_paths_to_the_same_route() -> None:
     maps = draw(service("a")).maps
 
-    assert maps["hosts"]["a.localhost"] == maps["paths"]["/services/main/a"] == "s1:1:p1:e-a:1"
+    assert maps["hosts"]["a.localhost"] == maps["paths"]["/services/main/a"] == "s1:1:p1:e-a:1:0"
 
 
 def test_writes_what_is_open_and_what_keeps_its_prefix_into_the_route() -> None:
     maps = draw(service("a", auth=False, strip_prefix=False)).maps
 
-    assert maps["hosts"]["a.localhost"] == "s1:0:p1:e-a:0"
+    assert maps["hosts"]["a.localhost"] == "s1:0:p1:e-a:0:0"
 
 
 def test_leaves_out_an_endpoint_without_slot() -> None:

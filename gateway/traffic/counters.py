@@ -1,0 +1,129 @@
+"""The rows of HAProxy's table `counts`: what each key asked of each endpoint.
+
+HAProxy keeps them, so a new sidecar goes on where the last one was. A row that was idle for a day
+is dropped there, and all fields but those of bytes begin again after 2^32: what was counted before
+is carried here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from gateway.haproxy.runtime import Runtime, line
+
+Key = tuple[str, str]
+# Five classes of answers, tokens in and out, bytes in and out.
+Values = tuple[int, ...]
+NONE: Values = (0,) * 9
+NAMES = (
+    *(f"gpc{number}" for number in range(5)),
+    *(f"gpt{number}" for number in range(2)),
+    "bytes_in_cnt",
+    "bytes_out_cnt",
+)
+# Rows that changed are asked for; all of them at first, and then so often, to see which are gone.
+FULL_LOOKS = 600
+# All fields but the last two have 32 bits.
+TURN = 2**32
+MOST_KEYS_AT_ONCE = 60
+
+
+@dataclass(frozen=True)
+class Row:
+    endpoint: str
+    key: str
+    values: Values
+    in_flight: int
+
+
+def parse(text: str) -> Iterator[Row]:
+    """This function will read what `show table counts` answers, once or several times."""
+    for row in text.splitlines():
+        _, found, fields = row.partition(": key=")
+        if not found:
+            continue
+        name, *pairs = fields.split()
+        values = dict(pair.split("=", 1) for pair in pairs)
+        endpoint, _, key = name.partition(":")
+        numbers = tuple(int(values.get(each, 0)) for each in NAMES)
+        yield Row(endpoint, key, numbers, int(values.get("conn_cur", 0)))
+
+
+@dataclass
+class Counters:
+    """What was counted since HAProxy started, by endpoint and key; requests in flight by both.
+
+    `carried` is what rows counted that HAProxy has no more.
+    """
+
+    carried: dict[Key, Values] = field(default_factory=dict)
+    in_flight: dict[Key, int] = field(default_factory=dict)
+    _rows: dict[Key, Values] = field(default_factory=dict)
+    _looks: int = 0
+
+    async def look(self, runtime: Runtime) -> dict[Key, Values]:
+        """This function will read the table and return the sums that changed since last time.
+
+        Raises HaproxyFailed.
+        """
+        is_whole = self._looks % FULL_LOOKS == 0
+        rows = await read_all(runtime) if is_whole else await self._read_active(runtime)
+        self._looks += 1
+        return self.take(rows, is_whole=is_whole)
+
+    def take(self, rows: Iterable[Row], *, is_whole: bool) -> dict[Key, Values]:
+        """This function will note rows as read, all of them or some."""
+        found = {(row.endpoint, row.key): row for row in rows}
+        changed: dict[Key, Values] = {}
+        for key, row in found.items():
+            before = self._rows.get(key)
+            if before == row.values:
+                continue
+            if before is not None:
+                self._carry(key, lost(before, row.values))
+            self._rows[key] = row.values
+            changed[key] = self._sum(key)
+        if is_whole:
+            for key in self._rows.keys() - found.keys():
+                self._carry(key, self._rows.pop(key))
+        self.in_flight = {key: row.in_flight for key, row in found.items() if row.in_flight}
+        return changed
+
+    def sums(self) -> dict[Key, Values]:
+        """This function will return all that was counted."""
+        return {key: self._sum(key) for key in self._rows.keys() | self.carried.keys()}
+
+    async def _read_active(self, runtime: Runtime) -> list[Row]:
+        active = [
+            *parse(await runtime.ask("show table counts data.http_req_rate gt 0")),
+            *parse(await runtime.ask("show table counts data.conn_cur gt 0")),
+        ]
+        # What ended since the last look had its last bytes, and may be old in all other ways.
+        seen = {(row.endpoint, row.key) for row in active}
+        ended = [key for key in self.in_flight if key not in seen]
+        for start in range(0, len(ended), MOST_KEYS_AT_ONCE):
+            some = ended[start : start + MOST_KEYS_AT_ONCE]
+            commands = (line("show table counts key {}", f"{one}:{key}") for one, key in some)
+            active.extend(parse(await runtime.ask(";".join(commands))))
+        return active
+
+    def _sum(self, key: Key) -> Values:
+        carried, row = self.carried.get(key, NONE), self._rows.get(key, NONE)
+        return tuple(before + now for before, now in zip(carried, row, strict=True))
+
+    def _carry(self, key: Key, values: Values) -> None:
+        if any(values):
+            carried = self.carried.get(key, NONE)
+            self.carried[key] = tuple(old + more for old, more in zip(carried, values, strict=True))
+
+
+async def read_all(runtime: Runtime) -> list[Row]:
+    return list(parse(await runtime.ask("show table counts")))
+
+
+def lost(before: Values, now: Values) -> Values:
+    """This function will say what a row does not count any more."""
+    if any(new < old for new, old in zip(now[-2:], before[-2:], strict=True)):
+        return before
+    return tuple(TURN if new < old else 0 for new, old in zip(now, before, strict=True))

@@ -1,0 +1,143 @@
+"""The gateway's page for Prometheus, on a unix socket that HAProxy leads `/-/metrics` to.
+
+Only callers on this machine get there. HAProxy's own metrics are at `/-/metrics/haproxy`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from aiohttp import web
+
+from gateway.schema import LATENCY_BOUNDS_MS, Load, Table
+from gateway.traffic.counters import Key, Values
+from gateway.traffic.latency import Histogram, Times
+
+SOCKET = "metrics.sock"
+TYPE = "text/plain; version=0.0.4; charset=utf-8"
+CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+PREFIX = "dstack_gateway"
+
+Labels = tuple[tuple[str, str], ...]
+Series = Iterable[tuple[str, Labels, float]]
+
+
+async def serve(home: Path, page: Callable[[], str]) -> None:
+    """This function will serve what `page` says until it is cancelled. Raises OSError."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=page(), headers={"Content-Type": TYPE})
+
+    app = web.Application()
+    app.router.add_get("/-/metrics", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, str(home / SOCKET)).start()
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+
+def page(
+    *,
+    table: Table,
+    sums: Mapping[Key, Values],
+    load: Iterable[Load],
+    times: Mapping[str, Times],
+) -> str:
+    """This function will write everything in Prometheus' text format."""
+    who = Names(table)
+    rows = [(who.caller(*key), values) for key, values in sorted(sums.items())]
+    loads = [(who.service(each.endpoint), each) for each in load]
+    found = [(who.service(endpoint), each) for endpoint, each in sorted(times.items())]
+    families: list[tuple[str, str, str, Series]] = [
+        ("requests_total", "counter", "Requests by class of the answer.", requests(rows)),
+        ("request_bytes_total", "counter", "Bytes from callers.", one(rows, 7)),
+        ("response_bytes_total", "counter", "Bytes to callers.", one(rows, 8)),
+        ("model_tokens_total", "counter", "Tokens that model servers reported.", tokens(rows)),
+        (
+            "requests_in_flight",
+            "gauge",
+            "Requests whose answer has not ended.",
+            [("", labels, each.in_flight) for labels, each in loads],
+        ),
+        (
+            "requests_held",
+            "gauge",
+            "Requests that wait for a replica.",
+            [("", labels, each.held) for labels, each in loads],
+        ),
+        (
+            "request_duration_seconds",
+            "histogram",
+            "Time from a request to the last byte of the service's answer.",
+            histograms((labels, each.total) for labels, each in found),
+        ),
+        (
+            "time_to_first_byte_seconds",
+            "histogram",
+            "Time from a request to the first byte of the service's answer.",
+            histograms((labels, each.first_byte) for labels, each in found),
+        ),
+    ]
+    return "".join(row for family in families for row in lines(*family))
+
+
+class Names:
+    """What the numbers' owners are called."""
+
+    def __init__(self, table: Table) -> None:
+        self._endpoints = {each.id: each for each in table.endpoints}
+
+    def service(self, endpoint: str) -> Labels:
+        known = self._endpoints.get(endpoint)
+        # A run's name may come again; its id does not.
+        return (
+            ("project", known.project if known else ""),
+            ("service", known.run if known else ""),
+            ("endpoint", endpoint),
+        )
+
+    def caller(self, endpoint: str, key: str) -> Labels:
+        return (*self.service(endpoint), ("key", key))
+
+
+def requests(rows: Iterable[tuple[Labels, Values]]) -> Iterator[tuple[str, Labels, float]]:
+    for labels, values in rows:
+        for name, count in zip(CLASSES, values[:5], strict=True):
+            if count:
+                yield "", (*labels, ("code", name)), count
+
+
+def tokens(rows: Iterable[tuple[Labels, Values]]) -> Iterator[tuple[str, Labels, float]]:
+    for labels, values in rows:
+        for name, count in zip(("input", "output"), values[5:7], strict=True):
+            if count:
+                yield "", (*labels, ("direction", name)), count
+
+
+def one(rows: Iterable[tuple[Labels, Values]], place: int) -> Iterator[tuple[str, Labels, float]]:
+    return (("", labels, values[place]) for labels, values in rows)
+
+
+def histograms(found: Iterable[tuple[Labels, Histogram]]) -> Iterator[tuple[str, Labels, float]]:
+    for labels, each in found:
+        below = 0
+        for bound_ms, count in zip((*LATENCY_BOUNDS_MS, None), each.buckets, strict=True):
+            below += count
+            bound = "+Inf" if bound_ms is None else f"{bound_ms / 1000:g}"
+            yield "_bucket", (*labels, ("le", bound)), below
+        yield "_sum", labels, each.sum_ms / 1000
+        yield "_count", labels, below
+
+
+def lines(name: str, kind: str, text: str, series: Series) -> Iterator[str]:
+    full = f"{PREFIX}_{name}"
+    yield f"# HELP {full} {text}\n# TYPE {full} {kind}\n"
+    for ending, labels, value in series:
+        # Ids and names are of few characters (see gateway.schema), so nothing needs escaping.
+        written = ",".join(f'{label}="{each}"' for label, each in labels)
+        yield f"{full}{ending}{{{written}}} {value:.15g}\n"

@@ -1,0 +1,195 @@
+"""Counting: a look at the counters each second, sent to the control plane, shown to Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway import sync
+from gateway.control import ControlPlane
+from gateway.errors import BadConfig, ControlPlaneError, HaproxyFailed
+from gateway.haproxy import process
+from gateway.haproxy.runtime import Runtime
+from gateway.schema import Counts, Load, Stats, Table
+from gateway.traffic import backlog, memory, metrics, samples
+from gateway.traffic.counters import Counters, Key, Values
+from gateway.traffic.latency import Sample, Times
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+
+
+def nothing_held() -> dict[str, int]:
+    return {}
+
+
+class Traffic:
+    """What the gateway's services were asked and answered.
+
+    `table` gives the one in force; `held` counts by endpoint the requests that wait in the sidecar.
+    """
+
+    def __init__(
+        self,
+        *,
+        home: Path,
+        runtime: Runtime,
+        control: ControlPlane,
+        table: Callable[[], Table],
+        held: Callable[[], dict[str, int]] = nothing_held,
+    ) -> None:
+        self._home = home
+        self._runtime = runtime
+        self._control = control
+        self._table = table
+        self._held = held
+        self._boot_id = ""
+        self._counters = Counters()
+        self._times: dict[str, Times] = {}
+        self._changed_times: set[str] = set()
+        self._load: list[Load] = []
+        self._backlog = backlog.Backlog()
+        self._news = asyncio.Event()
+
+    async def run(self) -> None:
+        """This function will count until it is cancelled. Raises OSError."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(samples.listen(self._home, self._take_sample))
+            group.create_task(metrics.serve(self._home, self._page))
+            group.create_task(self._look_each_second())
+            group.create_task(self._send())
+
+    def _take_sample(self, sample: Sample) -> None:
+        self._times.setdefault(sample.endpoint, Times()).add(sample)
+        self._changed_times.add(sample.endpoint)
+
+    async def _look_each_second(self) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                await self._look()
+            except HaproxyFailed as error:
+                log.debug("the counters could not be read: %s", error)
+            except OSError as error:
+                log.error("the histograms could not be stored: %s", error)
+            await asyncio.sleep(max(began + LOOK_SECONDS - time.monotonic(), 0.1))
+
+    async def _look(self) -> None:
+        boot_id = boot_of(self._home)
+        if boot_id is None:
+            return
+        if boot_id != self._boot_id:
+            self._begin(boot_id)
+        carried = dict(self._counters.carried)
+        changed = await self._counters.look(self._runtime)
+        if boot_of(self._home) != boot_id:
+            # Of which HAProxy this was is not known: the next look begins anew.
+            self._boot_id = ""
+            return
+        if self._changed_times or carried != self._counters.carried:
+            memory.write(
+                self._home, boot_id=boot_id, carried=self._counters.carried, times=self._times
+            )
+        self._note(changed)
+
+    def _begin(self, boot_id: str) -> None:
+        carried, times = memory.read(self._home, boot_id=boot_id)
+        self._counters = Counters(carried=carried)
+        self._boot_id = boot_id
+        self._times = times
+        self._changed_times = set(times)
+
+    def _note(self, changed: dict[Key, Values]) -> None:
+        load = loads(self._counters.in_flight, self._held())
+        if not (changed or self._changed_times or load or self._load):
+            return
+        self._backlog.add(
+            Stats(
+                boot_id=self._boot_id,
+                sequence=sequence(),
+                at=time.time(),
+                counts=[as_counts(key, values) for key, values in changed.items()],
+                load=load,
+                latency=[self._times[each].as_message(each) for each in self._changed_times],
+            )
+        )
+        self._load = load
+        self._changed_times = set()
+        self._news.set()
+
+    async def _send(self) -> None:
+        pauses = sync.Pauses()
+        while True:
+            await self._news.wait()
+            look = self._backlog.first
+            if look is None:
+                self._news.clear()
+                continue
+            try:
+                for part in backlog.parts(look):
+                    await self._control.count(part)
+            except (ControlPlaneError, BadConfig) as error:
+                pauses.note(str(error))
+                await pauses.sleep()
+            else:
+                pauses.reset()
+                self._backlog.sent()
+
+    def _page(self) -> str:
+        return metrics.page(
+            table=self._table(), sums=self._counters.sums(), load=self._load, times=self._times
+        )
+
+
+def boot_of(home: Path) -> str | None:
+    """This function will name the HAProxy that runs now, differently from all others."""
+    running = process.running(home)
+    if running is None:
+        return None
+    text = f"{process.boot_id()}:{running.pid}:{running.started_ticks}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def sequence() -> int:
+    """This function will return a number that grows, over restarts of the sidecar as well.
+
+    Milliseconds since this machine started: looks are a second apart, and HAProxy's boot is never
+    older than the machine's.
+    """
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+def loads(in_flight: dict[Key, int], held: dict[str, int]) -> list[Load]:
+    """This function will say what is under way at each endpoint; held requests are in flight at
+    HAProxy too, and count once."""
+    open_requests: dict[str, int] = {}
+    for (endpoint, _), count in in_flight.items():
+        open_requests[endpoint] = open_requests.get(endpoint, 0) + count
+    waiting = {endpoint: count for endpoint, count in held.items() if count}
+    return [
+        Load(
+            endpoint=endpoint,
+            in_flight=max(open_requests.get(endpoint, 0) - waiting.get(endpoint, 0), 0),
+            held=waiting.get(endpoint, 0),
+        )
+        for endpoint in sorted(open_requests.keys() | waiting.keys())
+    ]
+
+
+def as_counts(key: Key, values: Values) -> Counts:
+    endpoint, key_id = key
+    one, two, three, four, five, tokens_in, tokens_out, bytes_in, bytes_out = values
+    return Counts(
+        endpoint=endpoint,
+        key=key_id,
+        by_class=(one, two, three, four, five),
+        bytes_in=bytes_in,
+        bytes_out=bytes_out,
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+    )

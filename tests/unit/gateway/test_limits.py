@@ -1,0 +1,57 @@
+"""Rate limits as HAProxy reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway import limits
+from gateway.schema import Endpoint, Key, RateLimit
+
+
+def endpoint(*given: RateLimit) -> Endpoint:
+    return Endpoint(id="e-a", version=1, rate_limits=list(given))
+
+
+def values(*given: RateLimit) -> dict[str, str]:
+    return dict(limits.of_endpoints([endpoint(*given)]))
+
+
+@pytest.mark.parametrize(
+    ("rps", "burst", "pace"),
+    [
+        (10, 5, "100000:500000"),
+        (1000, 0, "1000:0"),
+        (1 / 60, 2, "60000000:120000000"),
+        (3000, 1, "333:333"),
+        (1e9, 3, "1:3"),
+    ],
+)
+def test_writes_interval_and_tolerance_in_microseconds(rps: float, burst: int, pace: str) -> None:
+    assert limits.interval_and_tolerance(rps, burst) == pace
+
+
+def test_writes_a_limit_below_its_prefix() -> None:
+    found = values(RateLimit(prefix="/v1/", rps=10, burst=5, header="x-user"))
+
+    assert list(found) == ["e-a:/v1/"]
+    assert found["e-a:/v1/"].split(":")[:2] == ["100000", "500000"]
+    assert found["e-a:/v1/"].endswith(":x-user")
+
+
+def test_counts_by_address_where_no_header_is_named() -> None:
+    assert values(RateLimit(rps=1))["e-a:/"].endswith(":")
+
+
+def test_keeps_the_counter_when_only_the_pace_changes() -> None:
+    before, after = values(RateLimit(rps=1)), values(RateLimit(rps=2))
+
+    assert before["e-a:/"].split(":")[2] == after["e-a:/"].split(":")[2]
+
+
+@pytest.mark.parametrize(
+    ("given", "bound"), [({}, None), ({"rps": 5, "burst": 10}, "200000:2000000")]
+)
+def test_writes_what_a_key_may_ask(given: dict[str, Any], bound: str | None) -> None:
+    assert limits.of_key(Key(id="k", version=1, **given)) == bound
