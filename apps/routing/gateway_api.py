@@ -8,22 +8,14 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 from pydantic import ValidationError
 
-from apps.core import ids, live, wake
-from apps.core.errors import Invalid, NotSignedIn
+from apps.core import live, wake
+from apps.core.errors import Invalid
 from apps.core.threads import in_thread
+from apps.gateways.access import gateway_of
 from apps.gateways.models import Gateway
 from apps.instances.agent_api import answers_errors, number
 from apps.routing import services
 from gateway import schema
-
-
-def gateway_of(request: HttpRequest) -> Gateway:
-    """This function will return the gateway that has the request's token. Raises NotSignedIn."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    found = Gateway.objects.filter(token_hash=ids.token_hash(token)).first()
-    if scheme.lower() != "bearer" or found is None:
-        raise NotSignedIn("Send `Authorization: Bearer dsk_g_...` of a gateway of this server.")
-    return found
 
 
 @csrf_exempt
@@ -62,4 +54,6 @@ async def status(request: HttpRequest) -> HttpResponseBase:
     drained = await in_thread(services.take_status, gateway=gateway, status=said, at=timezone.now())
     if drained:
         await in_thread(wake.transitioned, "replica", "drained", drained)
+    if asleep := await in_thread(services.asked_for, gateway=gateway, held=said.held):
+        await in_thread(wake.transitioned, "endpoint", "held", asleep)
     return JsonResponse({})

@@ -1,0 +1,18 @@
+"""Who a gateway is: by the token that it sends."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+
+from apps.core import ids
+from apps.core.errors import NotSignedIn
+from apps.gateways.models import Gateway
+
+
+def gateway_of(request: HttpRequest) -> Gateway:
+    """This function will return the gateway that has the request's token. Raises NotSignedIn."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    found = Gateway.objects.filter(token_hash=ids.token_hash(token)).first()
+    if scheme.lower() != "bearer" or found is None:
+        raise NotSignedIn("Send `Authorization: Bearer dsk_g_...` of a gateway of this server.")
+    return found
