@@ -47,6 +47,7 @@ DSTACK_BASE_IMAGE = os.environ.get("DSTACK_BASE_IMAGE", "dstack-web/base")
 DSTACK_UPLOAD_LIMIT_MB = int(os.environ.get("DSTACK_UPLOAD_LIMIT_MB", "512"))
 DSTACK_START_DEADLINE_SECONDS = int(os.environ.get("DSTACK_START_DEADLINE_SECONDS", "1200"))
 DSTACK_LOG_DAYS = int(os.environ.get("DSTACK_LOG_DAYS", "7"))
+DSTACK_METRIC_DAYS = int(os.environ.get("DSTACK_METRIC_DAYS", "7"))
 DSTACK_LOG_BYTES_PER_RUN = int(os.environ.get("DSTACK_LOG_BYTES_PER_RUN", str(10**9)))
 
 _public_host = urlsplit(DSTACK_PUBLIC_URL).hostname or "127.0.0.1"

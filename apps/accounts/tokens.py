@@ -6,15 +6,15 @@ A token that makes another never makes a stronger one: not for other projects, n
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from apps.accounts.access import Access
+from apps.accounts.access import LAST_USED_STEP, Access
 from apps.accounts.models import NAME, Project, Token, User
 from apps.accounts.services import grants_changed
 from apps.core.errors import Detail, Forbidden, Invalid, NotFound
@@ -143,3 +143,10 @@ def _check(request: TokenRequest) -> None:
 
 def _bad(path: str, problem: str) -> Invalid:
     return Invalid(f"{path} {problem}.", details=[Detail(path, problem)])
+
+
+def note_uses(*, ids: Collection[int], at: datetime) -> None:
+    """This function will note that these tokens called services, at most once a minute each."""
+    if ids:
+        stale = Q(last_used_at=None) | Q(last_used_at__lte=at - LAST_USED_STEP)
+        Token.objects.filter(stale, pk__in=ids).update(last_used_at=at)

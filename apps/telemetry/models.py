@@ -1,7 +1,8 @@
-"""What replicas print: lines in chunks, and how far each source and each run has come.
+"""What replicas print, and what was asked of services.
 
-No foreign keys: logs are written by the thousand and pruned by time, and must not hold up the rows
-they belong to.
+Lines come in chunks, with how far each source and each run has come; requests in buckets of time.
+No foreign keys to runs: both are written by the thousand and pruned by time, and must not hold up
+the rows they belong to.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
+
+from apps.gateways.models import Gateway
 
 
 class RunLog(models.Model):
@@ -68,3 +71,107 @@ class LogChunk(models.Model):
 
     def __str__(self) -> str:
         return f"lines {self.first_seq}..{self.last_seq} of {self.workload_id}"
+
+
+class GatewayFeed(models.Model):
+    """How far a gateway's statistics have come. Whoever takes a look locks this row first, so a
+    look that comes twice or late is known. `looked_at` is by the gateway's clock."""
+
+    gateway = models.OneToOneField(Gateway, models.CASCADE, primary_key=True, related_name="feed")
+    boot_id = models.CharField(max_length=64, blank=True)
+    sequence = models.BigIntegerField(default=-1)
+    looked_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"look {self.sequence} of {self.gateway_id}"
+
+
+class Counter(models.Model):
+    """The last value of one of a gateway's cumulative counters, to tell what is new.
+
+    `kind` is "counts" (five classes, bytes in and out, tokens in and out; `token_id` 0 is a caller
+    without a key), "latency" or "first_byte" (buckets).
+    """
+
+    gateway = models.ForeignKey(Gateway, models.CASCADE, related_name="counters")
+    run_id = models.UUIDField()
+    token_id = models.BigIntegerField(default=0)
+    kind = models.CharField(max_length=10)
+    values = ArrayField(models.BigIntegerField())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["gateway", "run_id", "token_id", "kind"], name="one_counter_per_kind"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.run_id}"
+
+
+class Traffic(models.Model):
+    """What was asked of one run in `seconds` from `at` on: 10 s, later rolled up to coarser ones.
+
+    `by_class` has the answers of 1xx to 5xx, the histograms are by LATENCY_BOUNDS_MS of the
+    gateway's schema.
+    """
+
+    run_id = models.UUIDField()
+    seconds = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    by_class = ArrayField(models.BigIntegerField(), default=list)
+    bytes_in = models.BigIntegerField(default=0)
+    bytes_out = models.BigIntegerField(default=0)
+    tokens_in = models.BigIntegerField(default=0)
+    tokens_out = models.BigIntegerField(default=0)
+    latency = ArrayField(models.BigIntegerField(), default=list)
+    first_byte = ArrayField(models.BigIntegerField(), default=list)
+    in_flight_max = models.BigIntegerField(default=0)
+    held_max = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run_id", "seconds", "at"], name="one_row_per_bucket")
+        ]
+        indexes = [models.Index(fields=["seconds", "at"]), models.Index(fields=["run_id", "at"])]
+
+    def __str__(self) -> str:
+        return f"{self.seconds} s of {self.run_id} from {self.at}"
+
+
+class KeyUse(models.Model):
+    """What one token asked of one run in one hour; `token_id` 0 is callers without a key."""
+
+    run_id = models.UUIDField()
+    token_id = models.BigIntegerField()
+    hour = models.DateTimeField()
+    requests = models.BigIntegerField(default=0)
+    errors = models.BigIntegerField(default=0)
+    bytes_out = models.BigIntegerField(default=0)
+    tokens_in = models.BigIntegerField(default=0)
+    tokens_out = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run_id", "token_id", "hour"], name="one_use_per_hour")
+        ]
+        indexes = [models.Index(fields=["hour"])]
+
+    def __str__(self) -> str:
+        return f"use of {self.run_id} by {self.token_id}"
+
+
+class Level(models.Model):
+    """From `at` on, a run wanted and had so many ready replicas; a row only where that changed."""
+
+    run_id = models.UUIDField()
+    at = models.DateTimeField()
+    wanted = models.PositiveIntegerField()
+    ready = models.PositiveIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["run_id", "-at"]), models.Index(fields=["at"])]
+
+    def __str__(self) -> str:
+        return f"{self.ready} of {self.wanted} at {self.run_id}"

@@ -5,9 +5,16 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from apps.telemetry import services
+from apps.telemetry import levels, rollup, services
 
 
 @shared_task
 def prune(**_: Any) -> None:
     services.prune(at=timezone.now())
+    rollup.roll_up(at=timezone.now())
+    rollup.prune(at=timezone.now())
+
+
+@shared_task
+def note_levels(**_: Any) -> None:
+    levels.note(at=timezone.now())

@@ -1,0 +1,31 @@
+"""How many replicas a run wanted and had ready, over time: a row at each change."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Count, Q
+
+from apps.runs import states
+from apps.runs.models import Run
+from apps.telemetry.models import Level
+
+
+def note(*, at: datetime) -> int:
+    """This function will write what changed since the last look. Returns the number of rows."""
+    now = _now()
+    last = Level.objects.filter(run_id__in=now).order_by("run_id", "-at", "-id").distinct("run_id")
+    known = {level.run_id: (level.wanted, level.ready) for level in last}
+    changed = {pk: level for pk, level in now.items() if known.get(pk, (0, 0)) != level}
+    Level.objects.bulk_create(
+        [Level(run_id=pk, at=at, wanted=w, ready=r) for pk, (w, r) in changed.items()]
+    )
+    return len(changed)
+
+
+def _now() -> dict[UUID, tuple[int, int]]:
+    ready = Count("replicas", filter=Q(replicas__state=states.RUNNING))
+    runs = Run.objects.filter(state__in=states.RUN.unfinished).order_by()
+    rows = runs.values_list("pk", "replicas_wanted").annotate(ready=ready)
+    return {pk: (wanted, count) for pk, wanted, count in rows}

@@ -1,0 +1,93 @@
+"""The last two minutes of every service in Valkey, second by second.
+
+Valkey may be lost at any time: then there are no figures, which means "hold" to who scales, and
+the next looks of the gateways fill it again. Nothing here raises.
+
+A gateway's looks are kept beside the points of its services, since a look that does not name a
+service says that nothing was asked of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cache
+from uuid import UUID
+
+import redis
+from django.conf import settings
+
+from apps.telemetry.points import Point
+
+logger = logging.getLogger(__name__)
+
+KEPT_POINTS = 130
+KEPT_SECONDS = 150
+TIMEOUT_SECONDS = 0.5
+
+
+@cache
+def _redis() -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.REDIS_URL.replace("redis+socket://", "unix://"),
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        decode_responses=True,
+    )
+
+
+def _of_run(run_id: UUID) -> str:
+    return f"dstack-points:run:{run_id}"
+
+
+def _of_gateway(gateway_id: int) -> str:
+    return f"dstack-points:gateway:{gateway_id}"
+
+
+def add(*, gateway_id: int, look: Point, points: Mapping[UUID, Point]) -> None:
+    """This function will keep a gateway's look and the points of the services it names."""
+    kept = {_of_run(pk): point for pk, point in points.items()}
+    try:
+        with _redis().pipeline(transaction=False) as pipeline:
+            for key, point in {_of_gateway(gateway_id): look, **kept}.items():
+                pipeline.lpush(key, _written(point))
+                pipeline.ltrim(key, 0, KEPT_POINTS - 1)
+                pipeline.expire(key, KEPT_SECONDS)
+            pipeline.execute()
+    except (redis.RedisError, OSError) as error:
+        logger.warning("live figures are not kept: %s", error)
+
+
+def of(gateways: Mapping[UUID, int | None], *, at: float) -> dict[UUID, list[Point]]:
+    """This function will return each run's points of the last two minutes, oldest first.
+
+    `gateways` maps runs to their gateways. Without figures a run has no points.
+    """
+    runs = [pk for pk, gateway in gateways.items() if gateway is not None]
+    looked = sorted({gateway for gateway in gateways.values() if gateway is not None})
+    keys = [*map(_of_gateway, looked), *map(_of_run, runs)]
+    try:
+        with _redis().pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.lrange(key, 0, KEPT_POINTS - 1)
+            answers = [_read(lines, at) for lines in pipeline.execute()] if keys else []
+    except (redis.RedisError, OSError) as error:
+        logger.warning("live figures are away: %s", error)
+        return {pk: [] for pk in gateways}
+    looks = dict(zip(looked, answers, strict=False))
+    own = dict(zip(runs, answers[len(looked) :], strict=True))
+    return {pk: _merged(looks.get(g or 0, {}), own.get(pk, {})) for pk, g in gateways.items()}
+
+
+def _merged(looks: Mapping[float, Point], own: Mapping[float, Point]) -> list[Point]:
+    return sorted({**looks, **own}.values(), key=lambda point: point.at)
+
+
+def _written(point: Point) -> str:
+    return json.dumps([point.at, point.seconds, point.answered, point.in_flight, point.held])
+
+
+def _read(lines: Sequence[str], at: float) -> dict[float, Point]:
+    points = [Point(*json.loads(line)) for line in lines]
+    return {point.at: point for point in points if at - KEPT_SECONDS < point.at <= at}

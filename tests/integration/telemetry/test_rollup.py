@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from apps.telemetry import rollup
+from apps.telemetry.models import KeyUse, Level, Traffic
+from tests import factories
+from tests.people import People
+
+pytestmark = pytest.mark.django_db
+
+AT = datetime(2030, 1, 10, 12, tzinfo=UTC)
+
+
+def bucket(run: UUID, *, age: timedelta, seconds: int = 10, requests: int = 1) -> Traffic:
+    return Traffic.objects.create(
+        run_id=run,
+        seconds=seconds,
+        at=AT - age,
+        by_class=[0, requests, 0, 0, 0],
+        latency=[requests],
+        bytes_out=10,
+        held_max=requests,
+    )
+
+
+def rows(run: UUID) -> list[tuple[int, int, int]]:
+    found = Traffic.objects.filter(run_id=run).order_by("seconds", "at")
+    return [(row.seconds, sum(row.by_class), row.held_max) for row in found]
+
+
+def test_old_buckets_become_coarser_and_lose_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rollup, "BATCH", 5)
+    run, other = uuid4(), uuid4()
+    for second in range(0, 120, 10):
+        bucket(run, age=timedelta(hours=7, seconds=-second), requests=1 + second // 60)
+        bucket(run, age=timedelta(hours=1, seconds=-second))
+    bucket(other, age=timedelta(hours=7))
+
+    assert rollup.roll_up(at=AT) == 13
+    assert rollup.roll_up(at=AT) == 0
+
+    assert rows(run) == [(10, 1, 1)] * 12 + [(60, 6, 1), (60, 12, 2)]
+    assert rows(other) == [(60, 1, 1)]
+
+
+def test_minutes_become_ten_minutes() -> None:
+    run = uuid4()
+    for minute in range(20):
+        bucket(run, age=timedelta(days=3, minutes=-minute), seconds=60)
+    rollup.roll_up(at=AT)
+
+    assert rows(run) == [(600, 10, 1), (600, 10, 1)]
+
+
+def test_forgets_what_is_too_old(people: People) -> None:
+    run = factories.run(people.project)
+    kept, gone = timedelta(days=6), timedelta(days=8)
+    for age in (kept, gone):
+        bucket(run.pk, age=age, seconds=600)
+        Level.objects.create(run_id=uuid4(), at=AT - age, wanted=1, ready=1)
+    for days in (8, 9):
+        Level.objects.create(run_id=run.pk, at=AT - timedelta(days=days), wanted=1, ready=1)
+    KeyUse.objects.create(run_id=run.pk, token_id=0, hour=AT - timedelta(days=91))
+
+    assert rollup.prune(at=AT) == 4
+    assert (Traffic.objects.count(), Level.objects.count(), KeyUse.objects.count()) == (1, 2, 0)

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from apps.accounts.models import Token
+from apps.core.ids import new_token, token_hash
+from apps.gateways.models import Gateway
+from apps.runs.models import Run
+from apps.telemetry import levels, live_points, traffic
+from apps.telemetry.models import KeyUse, Level, Traffic
+from gateway import schema
+from tests import factories
+from tests.people import People
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_url")]
+
+AT = datetime(2030, 1, 1, 12, 0, 5, tzinfo=UTC)
+URL = "/api/gateway/stats"
+
+
+@pytest.fixture
+def gateway(people: People) -> Gateway:
+    return factories.gateway(people.project, name="local")
+
+
+@pytest.fixture
+def run(people: People, gateway: Gateway) -> Run:
+    return factories.run(people.project, user=people.bob, name="hello", gateway=gateway)
+
+
+def counts(run: Run, *by_class: int, **more: Any) -> schema.Counts:
+    padded = (0, *by_class, *[0] * (4 - len(by_class)))
+    return schema.Counts(endpoint=str(run.pk), by_class=padded, **more)
+
+
+def look(sequence: int, *counted: schema.Counts, after: float = 0, **more: Any) -> schema.Stats:
+    at = AT.timestamp() + after
+    values = {"boot_id": "b1", "sequence": sequence, "at": at, "counts": list(counted), **more}
+    return schema.Stats.model_validate(values)
+
+
+def take(gateway: Gateway, stats: schema.Stats, *, late: float = 0) -> bool:
+    at = datetime.fromtimestamp(stats.at, UTC) + timedelta(seconds=late)
+    return traffic.take(gateway=gateway, stats=stats, at=at)
+
+
+def answered(run: Run) -> list[int]:
+    rows = Traffic.objects.filter(run_id=run.pk)
+    return traffic.summed(*(row.by_class for row in rows))
+
+
+def test_cumulative_counts_become_what_is_new(gateway: Gateway, run: Run) -> None:
+    take(gateway, look(1, counts(run, 5, bytes_out=100)))
+    take(gateway, look(2, counts(run, 7, 0, 1, bytes_out=150, tokens_out=9), after=1))
+
+    (row,) = Traffic.objects.all()
+    assert row.by_class == [0, 7, 0, 1, 0]
+    assert (row.bytes_out, row.tokens_out, row.seconds) == (150, 9, 10)
+    assert row.at == AT.replace(second=0)
+
+
+def test_a_row_for_each_ten_seconds(gateway: Gateway, run: Run) -> None:
+    for second in range(25):
+        take(gateway, look(second, counts(run, second), after=second))
+
+    rows = Traffic.objects.order_by("at").values_list("at__second", "by_class")
+    assert [(second, sum(c)) for second, c in rows] == [(0, 4), (10, 10), (20, 10)]
+
+
+def test_a_look_that_comes_twice_or_late_changes_nothing(gateway: Gateway, run: Run) -> None:
+    first, second = look(1, counts(run, 5)), look(2, counts(run, 7), after=1)
+
+    assert [take(gateway, one) for one in (first, first, second, first)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert answered(run) == [0, 7, 0, 0, 0]
+
+
+def test_a_lost_look_is_in_the_next(gateway: Gateway, run: Run) -> None:
+    take(gateway, look(1, counts(run, 5)))
+    take(gateway, look(9, counts(run, 50), after=8))
+
+    assert answered(run) == [0, 50, 0, 0, 0]
+
+
+def test_a_new_boot_begins_at_zero(gateway: Gateway, run: Run) -> None:
+    take(gateway, look(8, counts(run, 5)))
+    take(gateway, look(1, counts(run, 3), after=1, boot_id="b2"))
+
+    assert answered(run) == [0, 8, 0, 0, 0]
+
+
+def test_latency_and_load_are_kept(gateway: Gateway, run: Run) -> None:
+    spent = schema.Latency(endpoint=str(run.pk), total=[0, 4, 1], first_byte=[5])
+    load = schema.Load(endpoint=str(run.pk), in_flight=3, held=2)
+    take(gateway, look(1, latency=[spent], load=[load]))
+    take(gateway, look(2, latency=[spent.model_copy(update={"total": [0, 4, 3]})], after=1))
+
+    (row,) = Traffic.objects.all()
+    assert (row.latency, row.first_byte) == ([0, 4, 3], [5])
+    assert (row.in_flight_max, row.held_max) == (3, 2)
+
+
+def test_live_points_follow_each_look(gateway: Gateway, run: Run) -> None:
+    load = schema.Load(endpoint=str(run.pk), in_flight=3, held=2)
+    take(gateway, look(1, counts(run, 500)))
+    take(gateway, look(2, counts(run, 510), after=2, load=[load]))
+    take(gateway, look(3, after=3))
+
+    points = live_points.of({run.pk: gateway.pk}, at=AT.timestamp() + 3)[run.pk]
+
+    # What was counted before the first look is no rate.
+    seen = [(p.seconds, p.answered, p.in_flight, p.held) for p in points]
+    assert seen == [(1, 0, 0, 0), (2, 10, 3, 2), (1, 0, 0, 0)]
+
+
+def test_old_looks_are_no_live_points(gateway: Gateway, run: Run) -> None:
+    take(gateway, look(1))
+    take(gateway, look(2, counts(run, 10), after=1), late=600)
+
+    assert live_points.of({run.pk: gateway.pk}, at=AT.timestamp() + 601)[run.pk] == []
+    assert answered(run) == [0, 10, 0, 0, 0]
+
+
+def test_without_valkey_nothing_is_lost(gateway: Gateway, run: Run, settings: Any) -> None:
+    live_points._redis.cache_clear()
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    take(gateway, look(1, counts(run, 5)))
+
+    assert answered(run) == [0, 5, 0, 0, 0]
+    assert live_points.of({run.pk: gateway.pk}, at=AT.timestamp()) == {run.pk: []}
+    live_points._redis.cache_clear()
+
+
+def test_a_gateway_speaks_only_for_what_is_published_on_it(people: People, run: Run) -> None:
+    other = factories.gateway(name="other")
+    strange = schema.Counts(endpoint=str(uuid4()), by_class=(0, 1, 0, 0, 0))
+    odd = schema.Counts(endpoint="no-uuid", by_class=(0, 1, 0, 0, 0))
+
+    take(other, look(1, counts(run, 5), strange, odd))
+
+    assert not Traffic.objects.exists()
+
+
+def test_notes_which_key_asked_what(people: People, gateway: Gateway, run: Run) -> None:
+    token = factories.token(people.bob).row
+    take(gateway, look(1, counts(run, 5, 0, 0, 1, key=str(token.pk), tokens_in=30), counts(run, 2)))
+
+    used = KeyUse.objects.order_by("token_id").values_list("token_id", "requests", "errors")
+    assert list(used) == [(0, 2, 0), (token.pk, 6, 1)]
+    token.refresh_from_db()
+    assert token.last_used_at == AT
+
+
+def test_notes_a_use_once_a_minute(people: People, gateway: Gateway, run: Run) -> None:
+    token = factories.token(people.bob).row
+    for second in (0, 59, 61):
+        take(gateway, look(second, counts(run, second + 1, key=str(token.pk)), after=second))
+        if second == 59:
+            assert Token.objects.get(pk=token.pk).last_used_at == AT
+
+    assert Token.objects.get(pk=token.pk).last_used_at == AT + timedelta(seconds=61)
+
+
+@pytest.mark.parametrize("key", ["stranger", "999999", "x", "9" * 30])
+def test_keys_of_strangers_count_as_none(
+    people: People, gateway: Gateway, run: Run, key: str
+) -> None:
+    stranger = factories.token(people.charlie).row
+    used = str(stranger.pk) if key == "stranger" else key
+    take(gateway, look(1, counts(run, 5, key=used), counts(run, 2)))
+
+    assert list(KeyUse.objects.values_list("token_id", "requests")) == [(0, 7)]
+    assert Token.objects.get(pk=stranger.pk).last_used_at is None
+
+
+def test_absurd_figures_break_nothing(gateway: Gateway, run: Run) -> None:
+    spent = schema.Latency(endpoint=str(run.pk), total=[10**40] * 500)
+    load = schema.Load(endpoint=str(run.pk), in_flight=-5, held=10**40)
+    absurd = look(1, counts(run, 10**40, -3), latency=[spent], load=[load])
+
+    for at in (0.0, 1e300):
+        stats = absurd.model_copy(update={"at": at, "boot_id": str(at)})
+        assert traffic.take(gateway=gateway, stats=stats, at=AT)
+
+
+def post(gateway_token: str, body: Any) -> int:
+    headers = {"Authorization": f"Bearer {gateway_token}"}
+    client = Client(headers=headers)
+    return client.post(URL, body, content_type="application/json").status_code
+
+
+def test_the_route_takes_a_look_and_refuses_what_is_none(people: People) -> None:
+    token = new_token("g")
+    gateway = factories.gateway(people.project, token_hash=token_hash(token))
+    run = factories.run(people.project, gateway=gateway)
+
+    assert post(token, look(1, counts(run, 5)).model_dump_json()) == 200
+    assert post("dsk_g_wrong", look(2).model_dump_json()) == 401
+    for body in (b"", b"[]", b"{", b'{"boot_id": 1}', b"\xff"):
+        assert post(token, body) == 422
+    for bad in ({"boot_id": "x" * 65}, {"sequence": 2**63}, {"sequence": -1}):
+        assert post(token, look(3).model_copy(update=bad).model_dump_json()) == 422
+
+
+def test_levels_are_written_where_they_change(run: Run) -> None:
+    factories.replica(run)
+    assert [levels.note(at=AT), levels.note(at=AT)] == [1, 0]
+
+    run.replicas_wanted = 3
+    run.save()
+    levels.note(at=AT + timedelta(seconds=5))
+
+    assert list(Level.objects.order_by("at").values_list("wanted", "ready")) == [(1, 1), (3, 1)]
