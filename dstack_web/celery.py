@@ -46,6 +46,17 @@ app.conf.beat_schedule = {
         "schedule": 15.0,
         "options": {"expires": 30, "ignore_result": True},
     },
+    # What the panic window of 6 s is worth is lost with a slower look.
+    "scale": {
+        "task": "apps.autoscaling.tasks.tick",
+        "schedule": 2.0,
+        "options": {"expires": 4, "ignore_result": True},
+    },
+    "levels": {
+        "task": "apps.telemetry.tasks.note_levels",
+        "schedule": 5.0,
+        "options": {"expires": 10, "ignore_result": True},
+    },
     "prune": {
         "task": "apps.telemetry.tasks.prune",
         "schedule": 300.0,

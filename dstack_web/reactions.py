@@ -13,6 +13,7 @@ from uuid import UUID
 from celery import Task
 from kombu.exceptions import OperationalError
 
+from apps.autoscaling import tasks as autoscaling
 from apps.core import wake
 from apps.instances import tasks as instances
 from apps.instances.models import Workload
@@ -23,7 +24,8 @@ from apps.runs.models import Replica, Run
 logger = logging.getLogger(__name__)
 
 # States that are no machine's: "scaled" (a run's wanted number changed), "drained" (a replica's
-# last request ended), "changed" (a workload's readiness or address did, or who may call what).
+# last request ended), "held" (requests wait for a service without replicas), "changed" (a
+# workload's readiness or address did, or who may call what).
 REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("run", "submitted"): (runs.reconcile, routing.publish_runs, routing.read_templates),
     ("run", "stopping"): (runs.reconcile, routing.publish_runs),
@@ -43,6 +45,7 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("workload", "exited"): (runs.advance_of_workloads, instances.advance_of_workloads),
     ("instance", "requested"): (instances.advance,),
     ("instance", "terminating"): (instances.advance,),
+    ("endpoint", "held"): (autoscaling.wake,),
     ("grants", "changed"): (routing.publish_keys,),
 }
 

@@ -76,6 +76,7 @@ INSTALLED_APPS = [
     "apps.runs",
     "apps.routing",
     "apps.telemetry",
+    "apps.autoscaling",
     "dstack_web",
 ]
 

@@ -21,6 +21,7 @@ from apps.routing.models import Entry
 from apps.runs import states, urls_of
 from apps.runs.advance import drained as note_drained
 from apps.runs.models import Replica, Run
+from apps.runs.queries import ACTIVE_RUNS
 from gateway import schema
 
 ENDPOINT, KEY = "endpoint", "key"
@@ -246,3 +247,15 @@ def _listed(gateway: Gateway, *, applied: int) -> set[str]:
     newer = entries.filter(version__gt=applied).values_list("ref", flat=True)
     pending = Replica.objects.filter(run_id__in=list(newer)).exclude(state__in=states.REPLICA.final)
     return listed | {str(pk) for pk in pending.values_list("pk", flat=True)}
+
+
+def asked_for(*, gateway: Gateway, held: Mapping[str, int]) -> list[UUID]:
+    """This function will return the runs without a wanted replica for which requests are held.
+
+    A gateway speaks for the runs that are published on it; what it says of others is ignored.
+    """
+    waiting = {ref for ref, count in held.items() if count > 0}
+    if not waiting:
+        return []
+    asleep = Run.objects.filter(gateway=gateway, replicas_wanted=0, state__in=ACTIVE_RUNS)
+    return [pk for pk in asleep.values_list("pk", flat=True) if str(pk) in waiting]

@@ -45,7 +45,8 @@ class ReplicaFacts:
 @dataclass(frozen=True)
 class RunFacts:
     """`asked_at` is when a person last asked for replicas; `retry_on` and `retry_for` the `retry`
-    of the spec (no events: never)."""
+    of the spec (no events: never). `elastic`: it scales and either served before or may sleep, so
+    a replica that does not start is tried again while it is wanted."""
 
     state: str
     wanted: int
@@ -55,6 +56,7 @@ class RunFacts:
     max_duration: timedelta | None = None
     retry_on: frozenset[str] = frozenset()
     retry_for: timedelta | None = None
+    elastic: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,9 +159,9 @@ def may_follow(run: RunFacts, failed: ReplicaFacts) -> bool:
     """This function will tell whether a failed replica is replaced.
 
     What went down with its host is, whatever `retry` says; one that was ready once is too; one that
-    never got ready only where `retry` covers it.
+    never got ready only where `retry` covers it, or where scaling wants it.
     """
-    if failed.exit_reason == HOST_STOPPED or failed.ready_at is not None:
+    if run.elastic or failed.exit_reason == HOST_STOPPED or failed.ready_at is not None:
         return True
     event = NO_CAPACITY if failed.exit_reason == NO_CAPACITY else "error"
     if event not in run.retry_on or failed.finished_at is None:

@@ -56,6 +56,8 @@ def _run_facts(run: Run) -> decide.RunFacts:
         max_duration=_seconds(spec.get("max_duration_seconds")),
         retry_on=frozenset(retry.get("on_events") or ()),
         retry_for=_seconds(retry.get("duration_seconds")),
+        elastic=bool(spec.get("scaling"))
+        and (run.ready_at is not None or not spec["replicas"]["min"]),
     )
 
 

@@ -113,6 +113,25 @@ def test_gives_up_when_the_time_for_retries_is_over() -> None:
     assert not decide.may_follow(run, failed())
 
 
+def test_what_scales_is_tried_again_after_a_growing_pause_and_does_not_end_the_run() -> None:
+    """A replica that scaling wants may not start today: no capacity, a host that is away."""
+    run = replace(RUN, elastic=True)
+    pauses = []
+    for attempt in range(4):
+        verdict = decide.reconcile(run, [replace(failed(), attempt=attempt)], at=AT)
+        (start,) = verdict.start
+        assert (verdict.state, start.attempt) == (states.PROVISIONING, attempt + 1)
+        pauses.append((start.not_before or AT) - (failed().finished_at or AT))
+
+    assert pauses == [0 * SECOND, 15 * SECOND, 30 * SECOND, 60 * SECOND]
+
+
+def test_what_scales_goes_to_sleep_when_it_is_not_wanted_any_more() -> None:
+    verdict = decide.reconcile(replace(RUN, elastic=True, wanted=0), [failed()], at=AT)
+
+    assert (verdict.state, verdict.start) == (states.IDLE, [])
+
+
 def test_tries_again_what_failed_before_somebody_asked_anew() -> None:
     run = replace(RUN, asked_at=AT)
 

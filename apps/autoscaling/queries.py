@@ -1,0 +1,86 @@
+"""Every read of scaling: who scales, by which policy, and what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Q, QuerySet
+
+from apps.autoscaling.decide import Memory, Policy
+from apps.autoscaling.models import Decision
+from apps.runs import states
+from apps.runs.models import Replica, Run
+from apps.runs.queries import ACTIVE_RUNS
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A run that scales, as far as scaling needs it."""
+
+    id: UUID
+    gateway_id: int | None
+    wanted: int
+    asked_at: datetime
+    policy: Policy
+    memory: Memory
+    kind: str
+
+
+def scaled_runs(ids: Iterable[UUID] | None = None) -> list[Scaled]:
+    """This function will return the active runs with `scaling`, or those of `ids` among them."""
+    runs = Run.objects.filter(state__in=ACTIVE_RUNS, spec__has_key="scaling")
+    runs = runs.exclude(spec__scaling=None)
+    if ids is not None:
+        runs = runs.filter(pk__in=list(ids))
+    rows = runs.order_by("pk").values_list(
+        *("pk", "gateway_id", "replicas_wanted", "asked_at"),
+        *("spec__scaling", "spec__replicas", "scaler__memory", "scaler__kind"),
+    )
+    return [
+        Scaled(pk, gateway, wanted, asked, policy(scaling, limits), memory(kept), kind or "")
+        for pk, gateway, wanted, asked, scaling, limits, kept, kind in rows
+    ]
+
+
+def policy(scaling: Mapping[str, Any], replicas: Mapping[str, Any]) -> Policy:
+    """This function will read `scaling` and `replicas` of a stored spec."""
+    down = scaling["scale_down_delay_seconds"]
+    zero = scaling.get("scale_to_zero_delay_seconds")
+    return Policy(
+        metric=scaling["metric"],
+        target=scaling["target"],
+        least=replicas["min"] or 0,
+        most=replicas["max"] or 0,
+        window_seconds=scaling["window_seconds"],
+        up_delay_seconds=scaling["scale_up_delay_seconds"],
+        down_delay_seconds=down,
+        zero_delay_seconds=down if zero is None else zero,
+    )
+
+
+def memory(kept: Mapping[str, Any] | None) -> Memory:
+    if not kept:
+        return Memory()
+    peaks = tuple((float(start), int(most)) for start, most in kept.get("peaks", ()))
+    return Memory(**{**kept, "peaks": peaks})
+
+
+def ready_replicas(run_ids: Iterable[UUID]) -> dict[UUID, int]:
+    """This function will return how many replicas of each run take requests."""
+    running = Replica.objects.filter(run_id__in=list(run_ids), state=states.RUNNING)
+    return dict(running.order_by().values_list("run_id").annotate(Count("pk")))
+
+
+def decisions_of(run: Run) -> QuerySet[Decision]:
+    """This function will return a run's decisions, newest first."""
+    return run.decisions.order_by("-id")
+
+
+def decisions_between(run: Run, begin: datetime, end: datetime) -> QuerySet[Decision]:
+    """This function will return decisions that changed the number, oldest first."""
+    changed = run.decisions.filter(~Q(kind__in=["limit", "blind"]), at__gte=begin, at__lte=end)
+    return changed.order_by("id")

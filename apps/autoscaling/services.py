@@ -1,0 +1,80 @@
+"""The verbs of scaling: look at every service that scales, wake those that are asked for.
+
+Ticks may overlap, come late or be lost: a decision is written only where the run's wanted number is
+still the one that it was made for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.autoscaling import decide, queries
+from apps.autoscaling.models import Decision, Scaler
+from apps.autoscaling.queries import Scaled
+from apps.runs.wanted import set_wanted
+from apps.telemetry import live_points
+
+# These change no number but are worth a row: why nothing happens.
+TOLD = (decide.LIMIT, decide.BLIND)
+
+
+def tick(*, at: datetime) -> int:
+    """This function will decide for every service that scales. Returns how many changed."""
+    runs = queries.scaled_runs()
+    points = live_points.of({run.id: run.gateway_id for run in runs}, at=at.timestamp())
+    ready = queries.ready_replicas(run.id for run in runs)
+    changed = 0
+    for run in runs:
+        facts = decide.Facts(
+            wanted=run.wanted,
+            ready=ready.get(run.id, 0),
+            points=points[run.id],
+            asked_at=run.asked_at.timestamp(),
+        )
+        verdict = decide.decide(run.policy, facts, run.memory, at=at.timestamp())
+        changed += _write(run, verdict, ready=facts.ready, at=at)
+    return changed
+
+
+def wake(*, ids: Iterable[UUID], at: datetime) -> int:
+    """This function will wake the sleeping ones among these runs: requests are held for them."""
+    woken = 0
+    for run in queries.scaled_runs(ids):
+        verdict = decide.wake(run.policy, run.wanted)
+        if verdict is not None:
+            woken += _write(run, verdict, ready=0, at=at)
+    return woken
+
+
+def _write(run: Scaled, verdict: decide.Verdict, *, ready: int, at: datetime) -> bool:
+    changes = verdict.wanted != run.wanted
+    told = verdict.kind in TOLD and verdict.kind != run.kind
+    kind = verdict.kind if changes or told else run.kind
+    if verdict.memory == run.memory and kind == run.kind and not changes:
+        return False
+    with transaction.atomic():
+        if changes and not set_wanted(run_id=run.id, seen=run.wanted, wanted=verdict.wanted):
+            return False
+        if changes or told:
+            _record(run, verdict, ready=ready, at=at)
+        Scaler.objects.update_or_create(
+            run_id=run.id, defaults={"memory": asdict(verdict.memory), "kind": kind}
+        )
+    return changes
+
+
+def _record(run: Scaled, verdict: decide.Verdict, *, ready: int, at: datetime) -> None:
+    Decision.objects.create(
+        run_id=run.id,
+        at=at,
+        before=run.wanted,
+        wanted=verdict.wanted,
+        ready=ready,
+        kind=verdict.kind,
+        reason=verdict.reason[:300],
+    )

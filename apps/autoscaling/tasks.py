@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from celery import shared_task
+from django.utils import timezone
+
+from apps.autoscaling import services
+
+
+@shared_task
+def tick(**_: Any) -> None:
+    services.tick(at=timezone.now())
+
+
+@shared_task
+def wake(*, ids: list[str], **_: Any) -> None:
+    services.wake(ids=[UUID(pk) for pk in ids], at=timezone.now())

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from apps.autoscaling import services
+from apps.autoscaling.models import Decision, Scaler
+from apps.core import wake
+from apps.gateways.models import Gateway
+from apps.routing import services as routing
+from apps.runs.models import Run
+from apps.runs.wanted import set_wanted
+from apps.specs.parse import parse
+from apps.telemetry import live_points
+from apps.telemetry.points import Point
+from tests import factories
+from tests.people import People
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_url")]
+
+AT = datetime(2030, 1, 1, 12, tzinfo=UTC)
+SPEC = "type: service\ncommands: [sleep 1]\nport: 80\nreplicas: {}\n"
+SCALING = "scaling: {metric: rps, target: 10}\n"
+
+
+@pytest.fixture
+def gateway(people: People) -> Gateway:
+    return factories.gateway(people.project)
+
+
+def scaled(gateway: Gateway, *, replicas: str = "0..4", wanted: int = 0, **more: Any) -> Run:
+    project = gateway.projects.get()
+    spec = parse(SPEC.format(replicas) + SCALING).to_json()
+    values = {"spec": spec, "replicas_wanted": wanted, "asked_at": AT - timedelta(hours=1), **more}
+    return factories.run(project, gateway=gateway, **values)
+
+
+def see(run: Run, *, until: datetime = AT, seconds: int = 70, **numbers: int) -> None:
+    assert run.gateway_id is not None
+    for age in range(seconds - 1, -1, -1):
+        at = until.timestamp() - age
+        point = {run.pk: Point(at, 1.0, **numbers)} if numbers else {}
+        live_points.add(gateway_id=run.gateway_id, look=Point(at, 1.0), points=point)
+
+
+def wanted(run: Run) -> int:
+    run.refresh_from_db()
+    return run.replicas_wanted
+
+
+def reasons() -> list[str]:
+    return list(Decision.objects.order_by("id").values_list("reason", flat=True))
+
+
+def test_follows_the_load_and_says_why(gateway: Gateway) -> None:
+    run = scaled(gateway, wanted=1)
+    factories.replica(run)
+    see(run, answered=38)
+
+    assert services.tick(at=AT) == 1
+
+    assert wanted(run) == 4
+    assert reasons() == ["1 -> 4: 38 rps over 60 s, target 10"]
+    assert run.next_check_at is not None
+
+
+def test_another_look_changes_and_writes_nothing(gateway: Gateway) -> None:
+    run = scaled(gateway, wanted=1)
+    see(run, answered=38)
+    services.tick(at=AT)
+    see(run, answered=38, until=AT + timedelta(seconds=2), seconds=2)
+
+    assert services.tick(at=AT + timedelta(seconds=2)) == 0
+    assert len(reasons()) == 1
+
+
+def test_says_once_that_there_are_no_figures_and_holds(gateway: Gateway) -> None:
+    run = scaled(gateway, wanted=3)
+
+    for second in range(0, 10, 2):
+        services.tick(at=AT + timedelta(seconds=second))
+
+    assert wanted(run) == 3
+    assert reasons() == ["stays at 3: no figures from the gateway"]
+
+
+def test_a_lost_valkey_means_hold_and_the_next_look_goes_on(
+    gateway: Gateway, redis_url: str
+) -> None:
+    run = scaled(gateway, wanted=2)
+    see(run, answered=38)
+    live_points._redis().flushall()
+    services.tick(at=AT)
+    assert wanted(run) == 2
+
+    see(run, answered=38, until=AT + timedelta(seconds=2), seconds=1)
+    services.tick(at=AT + timedelta(seconds=2))
+    assert wanted(run) == 4
+
+
+def test_sleeps_after_its_idle_time(gateway: Gateway) -> None:
+    run = scaled(gateway, wanted=1)
+    see(run, seconds=1)
+    services.tick(at=AT)
+    for after in (100, 200, 299, 301):
+        see(run, until=AT + timedelta(seconds=after), seconds=1)
+        services.tick(at=AT + timedelta(seconds=after))
+        assert wanted(run) == (0 if after > 300 else 1)
+
+    assert reasons() == ["1 -> 0: nothing asked for 300 s"]
+
+
+def test_a_held_request_wakes_without_any_figures(gateway: Gateway) -> None:
+    run = scaled(gateway)
+
+    assert services.wake(ids=[run.pk], at=AT) == 1
+    assert services.wake(ids=[run.pk], at=AT) == 0
+
+    assert wanted(run) == 1
+    assert reasons() == ["0 -> 1: a request is held"]
+
+
+def test_the_tick_wakes_where_the_hint_was_lost(gateway: Gateway) -> None:
+    run = scaled(gateway)
+    see(run, seconds=1, held=3)
+    services.tick(at=AT)
+
+    assert wanted(run) == 1
+
+
+@pytest.mark.parametrize("state", ["stopping", "stopped", "failed"])
+def test_what_ends_is_left_alone(gateway: Gateway, state: str) -> None:
+    run = scaled(gateway, state=state)
+
+    assert services.wake(ids=[run.pk], at=AT) == 0
+    assert not set_wanted(run_id=run.pk, seen=0, wanted=1)
+    assert wanted(run) == 0
+
+
+def test_a_fixed_number_is_left_alone(gateway: Gateway) -> None:
+    project = gateway.projects.get()
+    spec = parse(SPEC.format(0)).to_json()
+    run = factories.run(project, gateway=gateway, spec=spec, replicas_wanted=0)
+    see(run, seconds=1, held=3)
+
+    services.tick(at=AT)
+    services.wake(ids=[run.pk], at=AT)
+
+    assert wanted(run) == 0
+    assert not Scaler.objects.exists()
+
+
+def test_writes_only_over_the_number_that_it_saw(gateway: Gateway) -> None:
+    run = scaled(gateway, wanted=2)
+
+    assert not set_wanted(run_id=run.pk, seen=1, wanted=3)
+    assert not set_wanted(run_id=run.pk, seen=2, wanted=5)
+    assert set_wanted(run_id=run.pk, seen=2, wanted=4)
+    assert wanted(run) == 4
+
+
+def test_failures_still_count_after_the_number_changed(gateway: Gateway) -> None:
+    run = scaled(gateway, wanted=2)
+    asked_at = run.asked_at
+    set_wanted(run_id=run.pk, seen=2, wanted=3)
+    run.refresh_from_db()
+
+    assert run.asked_at == asked_at
+
+
+def test_a_gateway_pokes_for_its_sleeping_services_only(gateway: Gateway) -> None:
+    asleep, awake = scaled(gateway), scaled(gateway, wanted=1)
+    elsewhere = scaled(factories.gateway(factories.project()))
+    held = {str(run.pk): 1 for run in (asleep, awake, elsewhere)} | {"x": 3}
+
+    assert routing.asked_for(gateway=gateway, held=held) == [asleep.pk]
+    assert routing.asked_for(gateway=gateway, held={str(asleep.pk): 0}) == []
+
+
+def test_tells_who_starts_replicas(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        wake, "_wakers", [lambda machine, state, ids: told.append((machine, state))]
+    )
+    services.wake(ids=[scaled(gateway).pk], at=AT)
+
+    assert told == [("run", "scaled")]
