@@ -137,6 +137,8 @@ def add_token(request: HttpRequest, body: schemas.NewToken) -> Status[dict[str, 
         project=project,
         run_names=body.runs,
         expires_at=tokens.expiry(body.expires, at=timezone.now()),
+        rps=body.rps,
+        burst=body.burst,
     )
     issued = tokens.create_own_token(access=who, request=wanted)
     return Status(201, {**schemas.token_json(issued.row), "token": issued.text})

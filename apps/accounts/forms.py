@@ -74,6 +74,18 @@ class TokenForm(PageForm):
         "nothing else. Empty: all services.",
     )
     expires = forms.ChoiceField(label="Expires", choices=LIVES, required=False, initial="90d")
+    rps = forms.FloatField(
+        label="Calls per second",
+        required=False,
+        help_text="At most so many calls of services, all together. Empty: no limit.",
+        widget=forms.NumberInput(attrs={"step": "any", "min": "0"}),
+    )
+    burst = forms.IntegerField(
+        label="More at once",
+        required=False,
+        help_text="Calls above that which may come at once. Empty: a second's worth.",
+        widget=forms.NumberInput(attrs={"min": "0"}),
+    )
 
     def __init__(self, *args: object, project: Project, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
@@ -93,6 +105,8 @@ class TokenForm(PageForm):
             project=self.project if bound else None,
             run_names=runs,
             expires_at=tokens.expiry(data["expires"] or None, at=at),
+            rps=data["rps"],
+            burst=data["burst"],
         )
 
 

@@ -62,7 +62,11 @@ class Member(models.Model):
 
 
 class Token(models.Model):
-    """`project` null: all projects of the user. `run_names` not empty: a service key."""
+    """`project` null: all projects of the user. `run_names` not empty: a service key.
+
+    `rps` bounds what it may ask of all services together each second, with `burst` more at once;
+    null: no bound.
+    """
 
     user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
     project = models.ForeignKey(Project, models.CASCADE, null=True, blank=True)
@@ -71,6 +75,8 @@ class Token(models.Model):
         max_length=8, choices=[("full", "Full"), ("call", "Call services")], default="full"
     )
     run_names = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    rps = models.FloatField(null=True, blank=True)
+    burst = models.PositiveIntegerField(default=0, db_default=0)
     prefix = models.CharField(max_length=16)
     hash = models.CharField(max_length=64, unique=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -80,6 +86,9 @@ class Token(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["user", "-id"])]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(rps__gt=0), name="token_rate_above_zero")
+        ]
 
     def __str__(self) -> str:
         return f"{self.prefix}… ({self.name})"

@@ -17,13 +17,16 @@ from apps.accounts.models import Member, Project, Role, Token
 @dataclass(frozen=True)
 class TokenGrant:
     """What a token may call: all services of the projects, or, with `run_names`, just those runs
-    of its one project. `hash` is the lower-case hex SHA-256 of the token."""
+    of its one project. `hash` is the lower-case hex SHA-256 of the token; `rps` and `burst` bound
+    its calls."""
 
     id: int
     hash: str
     expires_at: datetime | None
     project_ids: list[int]
     run_names: list[str]
+    rps: float | None
+    burst: int
 
 
 def callable_tokens(*, at: datetime | None = None) -> list[TokenGrant]:
@@ -42,7 +45,17 @@ def callable_tokens(*, at: datetime | None = None) -> list[TokenGrant]:
         opened = everything if token.user.is_superuser else memberships[token.user_id]
         if token.project_id is not None:
             opened = [token.project_id] if token.project_id in opened else []
-        grants.append(TokenGrant(token.pk, token.hash, token.expires_at, opened, token.run_names))
+        grants.append(
+            TokenGrant(
+                id=token.pk,
+                hash=token.hash,
+                expires_at=token.expires_at,
+                project_ids=opened,
+                run_names=token.run_names,
+                rps=token.rps,
+                burst=token.burst,
+            )
+        )
     return grants
 
 

@@ -31,13 +31,19 @@ class NewMember(Schema):
 
 
 class NewToken(Schema):
-    """`expires` is like "30d" or a time (RFC 3339); null: never. `runs` make a service key."""
+    """`expires` is like "30d" or a time (RFC 3339); null: never. `runs` make a service key.
+
+    `rps` bounds its calls of services, all together, each second; `burst` (else a second's worth)
+    more may come at once.
+    """
 
     name: str = Field(max_length=1000)
     scope: str = Field("full", max_length=100)
     project: str | None = Field(None, max_length=1000)
     runs: list[str] = []
     expires: str | None = Field(None, max_length=1000)
+    rps: float | None = None
+    burst: int | None = None
 
 
 class UserOut(Schema):
@@ -92,6 +98,8 @@ class TokenOut(Schema):
     scope: str
     project: str | None
     runs: list[str]
+    rps: float | None
+    burst: int
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
@@ -139,6 +147,8 @@ def token_json(token: Token) -> dict[str, Any]:
         "scope": token.scope,
         "project": token.project.name if token.project else None,
         "runs": token.run_names,
+        "rps": token.rps,
+        "burst": token.burst,
         "created_at": token.created_at,
         "expires_at": token.expires_at,
         "last_used_at": token.last_used_at,

@@ -5,6 +5,7 @@ A token that makes another never makes a stronger one: not for other projects, n
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from apps.core.ids import new_token, token_hash
 SHOWN_PREFIX = len("dsk_u_") + 4
 MAX_RUNS = 100
 MAX_LIFE = timedelta(days=3650)
+LEAST_RPS, MOST_RPS = 1 / 60, 1_000_000
+MOST_BURST = 1_000_000
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -36,13 +39,18 @@ class Issued:
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """What a new token shall open. `run_names` make it a service key of `project`."""
+    """What a new token shall open. `run_names` make it a service key of `project`.
+
+    `rps` and `burst` bound its calls of services; without `burst` it is a second's worth.
+    """
 
     name: str
     scope: str = "full"
     project: Project | None = None
     run_names: Sequence[str] = ()
     expires_at: datetime | None = None
+    rps: float | None = None
+    burst: int | None = None
 
 
 def create_token(*, user: User, request: TokenRequest, text: str | None = None) -> Issued:
@@ -62,6 +70,8 @@ def create_token(*, user: User, request: TokenRequest, text: str | None = None) 
             prefix=text[:SHOWN_PREFIX],
             hash=token_hash(text),
             expires_at=request.expires_at,
+            rps=request.rps,
+            burst=_burst(request),
         )
         grants_changed()
     return Issued(row, text)
@@ -79,6 +89,11 @@ def create_own_token(*, access: Access, request: TokenRequest) -> Issued:
     if end is not None and (request.expires_at is None or request.expires_at > end):
         raise Forbidden(
             f"This token expires at {end:%Y-%m-%d %H:%M} UTC and cannot make one that lives longer."
+        )
+    bound = by.rps if by is not None else None
+    if bound is not None and (request.rps is None or request.rps > bound):
+        raise Forbidden(
+            f"This token may call {bound:g} times a second and cannot make a faster one."
         )
     return create_token(user=access.user, request=request)
 
@@ -132,6 +147,7 @@ def _check(request: TokenRequest) -> None:
         raise _bad("name", "must have 1 to 100 printable characters")
     if request.scope not in {"full", "call"}:
         raise _bad("scope", f"must be full or call, found {request.scope[:40]!r}")
+    _check_rate(request)
     if request.run_names and request.project is None:
         raise _bad("project", "is needed with runs: a service key calls runs of one project")
     if len(request.run_names) > MAX_RUNS:
@@ -139,6 +155,23 @@ def _check(request: TokenRequest) -> None:
     for index, name in enumerate(request.run_names):
         if not re.match(NAME.regex, name):
             raise _bad(f"runs.{index}", f"is not the name of a run: {name[:60]!r}")
+
+
+def _check_rate(request: TokenRequest) -> None:
+    if request.rps is None:
+        if request.burst is not None:
+            raise _bad("burst", "is needed with rps only: how many calls a second")
+        return
+    if not LEAST_RPS <= request.rps <= MOST_RPS:
+        raise _bad("rps", f"must be from 1/60 (0.0167) to {MOST_RPS:,} calls a second")
+    if request.burst is not None and not 0 <= request.burst <= MOST_BURST:
+        raise _bad("burst", f"must be from 0 to {MOST_BURST:,}")
+
+
+def _burst(request: TokenRequest) -> int:
+    if request.rps is None:
+        return 0
+    return math.ceil(request.rps) if request.burst is None else request.burst
 
 
 def _bad(path: str, problem: str) -> Invalid:

@@ -92,6 +92,18 @@ def _endpoint(run: Run, upstreams: list[dict[str, str]]) -> dict[str, Any]:
         "model": _model(run),
         "hold": run.spec["hold"],
         "max_concurrency": run.spec["max_concurrency"],
+        "rate_limits": [_rate_limit(limit) for limit in run.spec["rate_limits"]],
+    }
+
+
+def _rate_limit(limit: Mapping[str, Any]) -> dict[str, Any]:
+    # Header names have no case; the table has them in lower case.
+    header = (limit["key"]["header"] or "").lower()
+    return {
+        "prefix": limit["prefix"],
+        "rps": limit["rps"],
+        "burst": limit["burst"],
+        "header": header,
     }
 
 
@@ -124,6 +136,8 @@ def keys(gateway_id: int) -> dict[str, dict[str, Any]]:
             "expires_at": grant.expires_at.timestamp() if grant.expires_at else None,
             "projects": [] if grant.run_names else sorted(projects),
             "endpoints": sorted(opened),
+            "rps": grant.rps,
+            "burst": grant.burst,
         }
     return wanted
 

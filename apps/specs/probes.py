@@ -37,6 +37,11 @@ _URL = re.compile(r"/[^\s\\]*")
 _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
 _header_name = matching(_HEADER_NAME, "a header's name such as X-Ready", limit=256)
+# Of the characters that may stand in a gateway's tables.
+_COUNTED_HEADER = r"[0-9A-Za-z_-]+"
+_counted_header = matching(
+    _COUNTED_HEADER, "a header's name such as X-User, of letters, digits, - and _", limit=64
+)
 _NUMBER: JsonSchema = {"type": ["number", "string"]}
 _METHOD: JsonSchema = {
     "anyOf": [{"enum": [*_METHODS, *map(str.upper, _METHODS)]}, {"type": "string"}]
@@ -154,7 +159,10 @@ class RateKey(Section):
         Literal["ip_address", "header"],
         Form(choice("ip_address", "header"), {"enum": ["ip_address", "header"]}),
     ] = "ip_address"
-    header: Annotated[str | None, Form(_header_name, {"type": "string"})] = None
+    header: Annotated[
+        str | None,
+        Form(_counted_header, {"type": "string", "pattern": f"^{_COUNTED_HEADER}$"}),
+    ] = None
 
 
 def read_key(value: Any) -> Any:

@@ -137,7 +137,9 @@ class ServiceKeys(ServiceContainer, Policy):
     probes: list[Annotated[Probe, Form(read_probe, {"anyOf": [OWN]})]] = Field(
         default=[], description="HTTP requests that a replica must answer to get traffic."
     )
-    rate_limits: list[RateLimit] = []
+    rate_limits: list[RateLimit] = Field(
+        default=[], description="How many requests a caller may send each second, below a path."
+    )
     max_concurrency: Annotated[int | None, Form(_concurrency, ANY_WHOLE)] = Field(
         default=None, description="Requests that a replica works on at once; more are held."
     )

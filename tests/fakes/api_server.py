@@ -266,6 +266,7 @@ def _create_token(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
     made = {
         "id": len(fake.tokens) + 1,
         **{key: seen.body[key] for key in ("name", "scope", "project", "runs")},
+        "rps": seen.body.get("rps"),
         "kind": "service" if seen.body["runs"] else "user",
         "prefix": "dsk_u_abcd",
         "created_at": CREATED,

@@ -21,7 +21,18 @@ app = typer.Typer(
     help="Create, list and revoke tokens.", rich_markup_mode=None, no_args_is_help=True
 )
 
-COLUMNS = ("ID", "NAME", "TOKEN", "SCOPE", "PROJECT", "RUNS", "CREATED", "EXPIRES", "LAST USED")
+COLUMNS = (
+    "ID",
+    "NAME",
+    "TOKEN",
+    "SCOPE",
+    "PROJECT",
+    "RUNS",
+    "CALLS/S",
+    "CREATED",
+    "EXPIRES",
+    "LAST USED",
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,12 @@ class Options:
     ] = None
     expires: Annotated[
         str | None, typer.Option("--expires", metavar="DURATION", help="30d, 12h; else never.")
+    ] = None
+    rps: Annotated[
+        float | None, typer.Option("--rps", metavar="N", help="Calls of services a second at most.")
+    ] = None
+    burst: Annotated[
+        int | None, typer.Option("--burst", metavar="N", help="Calls above --rps at once.")
     ] = None
     project: Annotated[
         str | None, typer.Option("--project", metavar="NAME", help="Opens only this project.")
@@ -54,6 +71,9 @@ def create(options: Options) -> None:
         "runs": options.runs or [],
         "expires": options.expires,
     }
+    if options.rps is not None or options.burst is not None:
+        # Left out where not asked for: an older server knows neither.
+        body |= {"rps": options.rps, "burst": options.burst}
     with opened(options.project) as client:
         bound = options.project is not None or bool(options.runs)
         body["project"] = client.project if bound else None
@@ -106,6 +126,7 @@ def _row(one: dict[str, Any], now: datetime) -> list[str]:
         str(one.get("scope", "")),
         one.get("project") or "all",
         ", ".join(one.get("runs") or []) or "all",
+        f"{one['rps']:g}" if one.get("rps") else "any",
         age(one.get("created_at"), now=now),
         f"{expires:%Y-%m-%d %H:%M}" if expires else "never",
         age(one.get("last_used_at"), now=now) if one.get("last_used_at") else "never",

@@ -113,6 +113,18 @@ def test_makes_a_service_key_that_opens_no_api() -> None:
     assert Client(headers=headers).get("/api/users/me").status_code == 403
 
 
+def test_bounds_the_calls_of_a_token() -> None:
+    alice = factories.user()
+    factories.project("main", admin=alice)
+
+    made = post(alice, "tokens", name="key", project="main", rps=5, burst=10).json()
+    refused = post(alice, "tokens", name="key", project="main", rps=0)
+
+    assert (made["rps"], made["burst"]) == (5, 10)
+    assert refused.status_code == 422
+    assert "rps must be from 1/60" in refused.json()["error"]["message"]
+
+
 def test_makes_no_token_for_a_project_one_may_not_see() -> None:
     factories.project("secret")
 

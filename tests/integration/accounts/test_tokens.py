@@ -69,6 +69,12 @@ REFUSED = {
     "control character": TokenRequest("a\x1b[0m"),
     "scope": TokenRequest("x", scope="root"),
     "runs without a project": TokenRequest("x", run_names=["a"]),
+    "no calls": TokenRequest("x", rps=0),
+    "endless calls": TokenRequest("x", rps=float("inf")),
+    "calls that are no number": TokenRequest("x", rps=float("nan")),
+    "burst alone": TokenRequest("x", burst=5),
+    "burst below zero": TokenRequest("x", rps=1, burst=-1),
+    "endless burst": TokenRequest("x", rps=1, burst=2**31),
 }
 
 
@@ -102,6 +108,26 @@ def test_makes_no_token_that_outlives_the_one_that_asks() -> None:
     with pytest.raises(Forbidden, match="lives longer"):
         tokens.create_own_token(access=by, request=TokenRequest("for ever"))
     assert tokens.create_own_token(access=by, request=TokenRequest("short", expires_at=soon))
+
+
+def test_lets_a_second_s_worth_come_at_once_where_no_burst_is_named() -> None:
+    alice = factories.user()
+
+    plain = tokens.create_token(user=alice, request=TokenRequest("x", rps=2.5)).row
+    strict = tokens.create_token(user=alice, request=TokenRequest("x", rps=2.5, burst=0)).row
+
+    assert (plain.burst, strict.burst) == (3, 0)
+
+
+def test_makes_no_faster_token_than_the_one_that_asks() -> None:
+    alice = factories.user()
+    slow = tokens.create_token(user=alice, request=TokenRequest("slow", rps=5)).row
+    by = Access(alice, slow)
+
+    for rps in (None, 6):
+        with pytest.raises(Forbidden, match="a faster one"):
+            tokens.create_own_token(access=by, request=TokenRequest("fast", rps=rps))
+    assert tokens.create_own_token(access=by, request=TokenRequest("slower", rps=5))
 
 
 def test_revokes_one_s_own_tokens_only() -> None:

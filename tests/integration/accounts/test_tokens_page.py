@@ -35,6 +35,16 @@ def test_makes_a_key_for_named_services(people: People) -> None:
     )
 
 
+def test_bounds_the_calls_of_a_token(people: People) -> None:
+    client = signed_in(people.bob)
+
+    client.post(TOKENS, {**FULL, "rps": "2.5", "burst": ""})
+
+    token = Token.objects.get()
+    assert (token.rps, token.burst) == (2.5, 3)
+    assert "at most 2.5/s" in client.get(TOKENS).content.decode()
+
+
 def test_makes_a_token_for_all_projects(people: People) -> None:
     signed_in(people.bob).post(TOKENS, {**FULL, "where": "all", "expires": ""})
 
@@ -51,6 +61,11 @@ def test_makes_a_token_for_all_projects(people: People) -> None:
         {"scope": "root"},
         {"where": "elsewhere"},
         {"expires": "soon"},
+        {"rps": "fast"},
+        {"rps": "0"},
+        {"rps": "nan"},
+        {"burst": "5"},
+        {"rps": "1", "burst": "-1"},
         {"runs": "../../etc"},
         {"runs": "; drop table"},
         {"runs": "x " * 2000},

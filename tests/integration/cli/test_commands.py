@@ -162,6 +162,14 @@ def test_prints_a_new_token_alone(cli: Cli, api: FakeApi) -> None:
     ]  # fmt: skip
 
 
+def test_bounds_the_calls_of_a_token(cli: Cli, api: FakeApi) -> None:
+    cli("token", "create", "key", "--run", "a", "--rps", "0.5", "--burst", "10")
+
+    (sent,) = api.bodies("POST", "/tokens")
+    assert (sent["rps"], sent["burst"]) == (0.5, 10)
+    assert "  0.5  " in cli("token", "list").out
+
+
 def test_makes_a_token_for_all_projects_unless_one_is_named(cli: Cli, api: FakeApi) -> None:
     cli("token", "create", "one")
     cli("token", "create", "two", "--project", "main", "--scope", "call")

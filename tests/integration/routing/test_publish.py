@@ -6,10 +6,14 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from apps.accounts import tokens
 from apps.accounts.models import Member
+from apps.accounts.tokens import TokenRequest
 from apps.gateways.models import Gateway
 from apps.routing import services
 from apps.routing.models import Entry
+from apps.specs.parse import parse
+from gateway.schema import RateLimit
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +45,36 @@ def test_publishes_host_path_and_replicas(project: Any, gateway: Gateway) -> Non
     assert endpoint.hosts == ["hello.localhost"]
     assert endpoint.paths == ["/services/main/hello"]
     assert [(u.id, u.address) for u in endpoint.replicas] == [(str(ready.pk), "127.0.0.1:20000")]
+
+
+def test_publishes_rate_limits_with_header_names_in_lower_case(
+    project: Any, gateway: Gateway
+) -> None:
+    spec = """
+type: service
+commands: [serve]
+port: 8000
+rate_limits:
+  - {rps: 10, burst: 5}
+  - {prefix: /v1, rps: 0.5, key: {type: header, header: X-User}}
+"""
+    factories.run(project, gateway=gateway, spec=parse(spec).to_json())
+
+    (endpoint,) = publish(gateway).endpoints
+
+    assert endpoint.rate_limits == [
+        RateLimit(prefix="/", rps=10, burst=5),
+        RateLimit(prefix="/v1", rps=0.5, header="x-user"),
+    ]
+
+
+def test_publishes_the_bound_of_a_token(project: Any, gateway: Gateway) -> None:
+    wanted = TokenRequest("key", rps=5, burst=10)
+    tokens.create_token(user=project.members.get(), request=wanted)
+
+    (key,) = publish(gateway).keys
+
+    assert (key.rps, key.burst) == (5, 10)
 
 
 def test_publishing_again_keeps_the_version(project: Any, gateway: Gateway) -> None:
