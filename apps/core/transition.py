@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import models, transaction
+from django.db.models import F
 
 from apps.core import wake
 from apps.core.models import Event, Stateful
@@ -114,12 +115,21 @@ def _apply(change: Change, *, at: datetime, actor: str) -> Event:
 
 
 def _update(model: type[Stateful], rows: list[Stateful], names: set[str]) -> None:
+    """One value for all rows is one short statement; a value for each costs a branch for each."""
     manager: models.Manager[Any] = model._default_manager
-    if len(rows) == 1:
-        row = rows[0]
-        manager.filter(pk=row.pk).update(**{name: getattr(row, name) for name in names})
-    elif rows:
-        manager.bulk_update(rows, sorted(names))
+    if not rows:
+        return
+    first = rows[0]
+    same = {
+        name: getattr(first, name)
+        for name in names - {"state_version"}
+        if all(getattr(row, name) == getattr(first, name) for row in rows)
+    }
+    # The versions were checked under lock, so that each grows by one.
+    version = F("state_version") + 1
+    manager.filter(pk__in=[row.pk for row in rows]).update(**same, state_version=version)
+    if own := sorted(names - {"state_version", *same}):
+        manager.bulk_update(rows, own)
 
 
 def created(row: Stateful, *, at: datetime, reason: str = "", actor: str = "") -> None:

@@ -6,6 +6,7 @@ place asks backends, one replica after the other.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -27,14 +28,16 @@ from apps.runs.models import Replica, Run
 from apps.specs.service import ServiceSpec
 
 SOON = timedelta(seconds=5)
+LARGE = ("run__configuration", "run__secrets")
 
 
 def advance(*, ids: Sequence[UUID], at: datetime) -> None:
     """This function will take each named replica one step on."""
-    rows = Replica.objects.select_related("run__project", "run__upload", "run__gateway")
+    # What most replicas need for most steps; the rest is read when one is placed or stopped.
+    rows = Replica.objects.select_related("run").defer("last_lines", *LARGE)
     for start in range(0, len(ids), sweep.BATCH):
         replicas = sweep.claim(rows, ids[start : start + sweep.BATCH], at=at)
-        workloads = Workload.objects.select_related("instance").in_bulk(
+        workloads = Workload.objects.defer("spec", "secrets").in_bulk(
             [replica.workload_id for replica in replicas if replica.workload_id]
         )
         steps = {r.pk: _step(r, _of(r, workloads), at) for r in replicas}
@@ -87,11 +90,25 @@ def _write(
     # Should the hint to the run be lost, the sweep finds it.
     Run.objects.filter(pk__in=changed, next_check_at__isnull=False).update(next_check_at=at)
     waiting = [r for r in replicas if steps[r.pk].to is None and not steps[r.pk].place]
+    _look_again(waiting, workloads, steps, at=at)
+
+
+def _look_again(
+    waiting: Sequence[Replica],
+    workloads: dict[UUID, Workload],
+    steps: dict[UUID, decide.Step],
+    *,
+    at: datetime,
+) -> None:
+    """Most replicas at rest are looked at again at the same time, with the same phase: few
+    statements, however many they are."""
+    alike: dict[tuple[datetime, str], list[UUID]] = defaultdict(list)
     for replica in waiting:
-        replica.next_check_at = steps[replica.pk].look_at or at + decide.CALM
         known = _of(replica, workloads)
-        replica.phase = known.phase if known else replica.phase
-    Replica.objects.bulk_update(waiting, ["next_check_at", "phase"])
+        phase = known.phase if known else replica.phase
+        alike[steps[replica.pk].look_at or at + decide.CALM, phase].append(replica.pk)
+    for (look_at, phase), ids in alike.items():
+        Replica.objects.filter(pk__in=ids).update(next_check_at=look_at, phase=phase)
 
 
 def _stop(
@@ -99,7 +116,8 @@ def _stop(
 ) -> None:
     for abort in (False, True):
         ending = [r for r in replicas if steps[r.pk].stop and r.run.abort == abort]
-        named = [workload for r in ending if (workload := _of(r, workloads))]
+        ids = [r.workload_id for r in ending if r.workload_id]
+        named = list(Workload.objects.filter(pk__in=ids).select_related("instance")) if ids else []
         instances.stop_workloads(workloads=named, stop_seconds=0.0 if abort else None)
 
 

@@ -105,6 +105,12 @@ def reconcile(run: RunFacts, replicas: Sequence[ReplicaFacts], *, at: datetime) 
     )
 
 
+def changes_nothing(state: str, verdict: Verdict) -> bool:
+    """This function will tell whether a run in `state` is as the verdict wants it."""
+    asked = verdict.start or verdict.retire or verdict.expired
+    return not asked and verdict.state == state
+
+
 def _expired(run: RunFacts, at: datetime) -> bool:
     return run.max_duration is not None and at - run.created_at >= run.max_duration
 

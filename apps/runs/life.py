@@ -5,6 +5,8 @@ Only `reconcile` writes a run's state, under the lock of the run's row; it makes
 
 from __future__ import annotations
 
+import dataclasses
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from apps.core.transition import Change, created, transition, transition_all
 from apps.runs import decide, states
@@ -20,15 +22,39 @@ from apps.runs.models import Replica, Run
 
 # A run at rest is looked at by the minute, only to catch what a lost hint would have told.
 CALM = timedelta(seconds=60)
+FACTS = ("run_id", *(each.name for each in dataclasses.fields(decide.ReplicaFacts)))
 
 
 def reconcile(*, ids: Sequence[UUID], at: datetime) -> None:
     """This function will bring each named run one step towards what it should be."""
-    for pk in sorted(set(ids)):
+    for pk in sorted(set(ids) - _at_rest(ids, at=at)):
         with transaction.atomic():
             run = Run.objects.select_for_update().filter(pk=pk, next_check_at__isnull=False).first()
             if run is not None:
                 _reconcile(run, at=at)
+
+
+def _at_rest(ids: Sequence[UUID], *, at: datetime) -> set[UUID]:
+    """Runs for which there is nothing to do, found without a lock or a transaction for each.
+
+    The look is free: what changes after it wakes the run again. Only a due time that was reached is
+    moved, so that a newer one is not lost.
+    """
+    runs = Run.objects.filter(pk__in=list(ids), next_check_at__isnull=False)
+    runs = runs.defer("configuration", "secrets")
+    facts: dict[UUID, list[decide.ReplicaFacts]] = defaultdict(list)
+    counted = Q(finished_at__gte=F("run__asked_at")) | ~Q(state__in=states.REPLICA.final)
+    for replica in Replica.objects.filter(counted, run__in=runs).order_by("pk").only(*FACTS):
+        facts[replica.run_id].append(_replica_facts(replica))
+    alike: dict[datetime, list[UUID]] = defaultdict(list)
+    for run in runs:
+        verdict = decide.reconcile(_run_facts(run), facts[run.pk], at=at)
+        if decide.changes_nothing(run.state, verdict):
+            alike[_look_at(verdict, at)].append(run.pk)
+    for look_at, group in alike.items():
+        due = Run.objects.filter(pk__in=group, next_check_at__lte=at)
+        due.update(next_check_at=look_at)
+    return {pk for group in alike.values() for pk in group}
 
 
 def _reconcile(run: Run, *, at: datetime) -> None:
