@@ -24,6 +24,10 @@ VARIABLES = {
     "home": "DSTACK_GATEWAY_HOME",
     "bind": "DSTACK_GATEWAY_BIND",
     "port": "DSTACK_GATEWAY_PORT",
+    "tls_port": "DSTACK_GATEWAY_TLS_PORT",
+    "acme_url": "DSTACK_GATEWAY_ACME_URL",
+    "acme_email": "DSTACK_GATEWAY_ACME_EMAIL",
+    "acme_ca": "DSTACK_GATEWAY_ACME_CA",
     "slots": "DSTACK_GATEWAY_SLOTS",
     "threads": "DSTACK_GATEWAY_THREADS",
     "haproxy": "DSTACK_HAPROXY",
@@ -38,7 +42,11 @@ def as_address(text: str) -> str:
 
 
 class Config(BaseModel):
-    """What a gateway must know to start; `threads` 0 means one per core, four at most."""
+    """What a gateway must know to start; `threads` 0 means one per core, four at most.
+
+    `tls_port` 0 means no TLS. `acme_url` is the directory of an ACME server, whose terms are
+    agreed to by setting it; `acme_ca` is what to trust where that server is a private one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,6 +55,10 @@ class Config(BaseModel):
     home: Path
     bind: list[Annotated[str, AfterValidator(as_address)]] = Field(["127.0.0.1"], min_length=1)
     port: int = Field(8080, ge=1, le=65535)
+    tls_port: int = Field(0, ge=0, le=65535)
+    acme_url: HttpUrl | None = None
+    acme_email: str = Field("", max_length=254)
+    acme_ca: Annotated[Path, AfterValidator(Path.absolute)] | None = None
     slots: int = Field(5000, ge=1, le=50_000)
     threads: int = Field(0, ge=0, le=64)
     haproxy: Path | None = None

@@ -25,3 +25,11 @@ class HaproxyFailed(GatewayError):
 
 class RuntimeRefused(GatewayError):
     """HAProxy refused a command of its runtime socket."""
+
+
+class BadCertificate(GatewayError):
+    """A certificate or its key cannot be used."""
+
+
+class OrderFailed(GatewayError):
+    """The ACME server gave no certificate."""

@@ -62,6 +62,11 @@ class Plane:
         self.poke()
         self._store.note(update=update, known=self.known)
 
+    @property
+    def generation(self) -> int:
+        """How many HAProxies were led so far."""
+        return self._number
+
     def poke(self) -> None:
         self._poked.set()
 

@@ -26,6 +26,7 @@ ID = r"^[A-Za-z0-9._-]+$"
 Id = Annotated[str, Field(pattern=ID, max_length=64)]
 ADDRESS = r"^[0-9A-Fa-f.:]+:[0-9]{1,5}$"
 Host = Annotated[str, Field(pattern=r"^[a-z0-9._-]+$", max_length=253)]
+CertificateHost = Annotated[str, Field(pattern=r"^(\*\.)?[a-z0-9._-]+$", max_length=253)]
 OwnHost = Annotated[str, Field(pattern=r"^[a-z0-9._:-]+$", max_length=253)]
 PathRoute = Annotated[str, Field(pattern=r"^/services/[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")]
 
@@ -93,7 +94,8 @@ class Endpoint(Message):
     (`/services/main/hello`), served on the gateway's own names. A host or path that two endpoints
     name belongs to the one whose version is higher. `project` is the project's id: a
     key opens an endpoint by its project or by itself. `awake` is false while the run is final or
-    stopping: then nothing is held for it. `max_concurrency` is how many requests a replica works
+    stopping: then nothing is held for it. `https` is false where it shall be served without TLS.
+    `max_concurrency` is how many requests a replica works
     on at once; more wait, within the same bounds as those for a sleeping service.
     """
 
@@ -107,6 +109,7 @@ class Endpoint(Message):
     strip_prefix: bool = True
     auth: bool = True
     awake: bool = True
+    https: bool = True
     replicas: list[Upstream] = Field(default_factory=list)
     model: Model | None = None
     rate_limits: list[RateLimit] = Field(default_factory=list)
@@ -131,6 +134,32 @@ class Key(Message):
     burst: int = Field(default=0, ge=0)
 
 
+class Certificate(Message):
+    """A certificate that somebody brought: `chain` and `key` are PEM, the key not encrypted.
+
+    `hosts` are the names it is good for, `*.example.org` among them.
+    """
+
+    id: Id
+    version: int
+    deleted: bool = False
+    hosts: list[CertificateHost] = Field(default_factory=list)
+    chain: str = Field(default="", max_length=16_000)
+    key: str = Field(default="", max_length=16_000, repr=False)
+    expires_at: float | None = None  # seconds since 1970
+
+
+class CertificateState(Message):
+    """How it stands with a host's certificate; `error` is why the last order failed, also while
+    an earlier certificate is still good."""
+
+    host: CertificateHost
+    state: Literal["pending", "valid", "failed"]
+    source: Literal["acme", "upload"] = "acme"
+    expires_at: float | None = None  # seconds since 1970
+    error: str = ""
+
+
 class Table(Message):
     schema_version: int = SCHEMA_VERSION
     version: int
@@ -140,6 +169,7 @@ class Table(Message):
     own_hosts: list[OwnHost] = Field(default_factory=list)
     endpoints: list[Endpoint] = Field(default_factory=list)
     keys: list[Key] = Field(default_factory=list)
+    certificates: list[Certificate] = Field(default_factory=list)
 
 
 class Status(Message):
@@ -148,7 +178,8 @@ class Status(Message):
     `applied` is the table version in force; `draining` counts the requests still in flight on
     replicas that left the table (absent = none); `pending` says why a replica of the table does
     not take requests yet (nobody answers at its address); `held` counts requests waiting, by
-    endpoint; `error` is one sentence, empty when all is well.
+    endpoint; `error` is one sentence, empty when all is well; `certificates` are those of hosts
+    that want one.
     """
 
     boot_id: str
@@ -157,6 +188,7 @@ class Status(Message):
     pending: dict[str, str] = Field(default_factory=dict)
     held: dict[str, int] = Field(default_factory=dict)
     error: str = ""
+    certificates: list[CertificateState] = Field(default_factory=list)
 
 
 # Upper bounds of the latency histogram's buckets, in milliseconds; one more bucket lies above.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -22,6 +24,7 @@ from gateway.schema import Status
 from gateway.store import Store
 from gateway.supervise import Supervisor
 from gateway.tgi.service import Adapter
+from gateway.tls.service import Tls
 from gateway.traffic.service import Traffic
 
 
@@ -32,7 +35,13 @@ class Sidecar:
         self._settings = settings
         self._token_file = token_file
         self._home = home = Path()
-        shape = Shape(tuple(settings.bind), settings.port, settings.slots, settings.thread_count)
+        shape = Shape(
+            tuple(settings.bind),
+            settings.port,
+            settings.slots,
+            settings.thread_count,
+            settings.tls_port,
+        )
         store = Store(home=home, shape=shape)
         store.prepare()
         self._runtime = runtime = Runtime(home / SOCKET)
@@ -43,6 +52,7 @@ class Sidecar:
         self._holding = Holding(
             runtime=runtime, places=self._directory, on_change=self._changed.set
         )
+        self._tls = self._with_tls(runtime) if settings.tls_port else None
         self._supervisor = Supervisor(
             binary=binary.find(setting=settings.haproxy),
             home=home,
@@ -67,7 +77,7 @@ class Sidecar:
                 table=lambda: self._plane.known,
                 held=self._holding.held,
             )
-            parts = (
+            parts: tuple[Coroutine[Any, Any, None], ...] = (
                 self._plane.run(),
                 self._supervisor.run(),
                 self._supervisor.keep_log_short(),
@@ -78,6 +88,7 @@ class Sidecar:
                 sync.follow(control=control, plane=self._plane),
                 sync.report(control=control, status=self._status, changed=self._changed),
             )
+            parts += self._tls.parts() if self._tls else ()
             tasks = [group.create_task(part) for part in parts]
             await stopping.wait()
             for task in tasks:
@@ -87,8 +98,20 @@ class Sidecar:
         await self._supervisor.stop()
 
     def _status(self) -> Status:
-        return self._plane.status(boot_id=self._boot_id, held=self._holding.held())
+        status = self._plane.status(boot_id=self._boot_id, held=self._holding.held())
+        return self._tls.completed(status) if self._tls else status
+
+    def _with_tls(self, runtime: Runtime) -> Tls:
+        return Tls(
+            self._settings,
+            home=self._home,
+            runtime=runtime,
+            plane=self._plane,
+            on_change=self._changed.set,
+        )
 
     def _tell(self) -> None:
         self._changed.set()
         self._holding.look()
+        if self._tls is not None:
+            self._tls.look()

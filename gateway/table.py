@@ -68,6 +68,7 @@ def merge(*, known: Table, update: Table) -> Table:
             "whole": True,
             "endpoints": newest(known.endpoints, update.endpoints),
             "keys": newest(known.keys, update.keys),
+            "certificates": newest(known.certificates, update.certificates),
         }
     )
 

@@ -27,6 +27,9 @@ HOLD = (
 HOLD_NAME = "hold"
 LIMITS_LUA = Path(__file__).with_name("limits.lua").read_text()
 STATIC = Path(__file__).with_name("static.cfg").read_text()
+TLS = Path(__file__).with_name("tls.cfg").read_text()
+# Maps of TLS, which `gateway.tls` writes: see there.
+SECURE, CHALLENGES = "secure", "challenges"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Shape:
     port: int
     slots: int
     threads: int
+    # 0 where the gateway speaks no TLS.
+    tls_port: int = 0
 
 
 def map_file(name: str) -> str:
@@ -63,12 +68,23 @@ def server_line(server: Server) -> str:
 
 def fixed_part(shape: Shape) -> str:
     binds = "\n".join(f"  bind {listener(address, shape.port)}" for address in shape.bind)
-    return (
-        STATIC.replace("@BINDS@", binds)
-        .replace("@THREADS@", str(shape.threads))
+    tls_binds = "".join(f"\n  bind {secure_listener(each, shape)}" for each in shape.bind)
+    texts = {
+        "@BINDS@": binds,
+        "@TLS_BINDS@": tls_binds if shape.tls_port else "",
+        "@TLS@": TLS if shape.tls_port else "",
+        "@THREADS@": str(shape.threads),
         # Makes the configuration another one when the program beside it changes.
-        .replace("@LIMITS_LUA@", hashlib.sha256(LIMITS_LUA.encode()).hexdigest())
-    )
+        "@LIMITS_LUA@": hashlib.sha256(LIMITS_LUA.encode()).hexdigest(),
+    }
+    text = STATIC
+    for mark, value in texts.items():
+        text = text.replace(mark, value)
+    return text
+
+
+def secure_listener(address: str, shape: Shape) -> str:
+    return f"{listener(address, shape.tls_port)} ssl crt-list tls/list alpn h2,http/1.1"
 
 
 def listener(address: str, port: int) -> str:

@@ -124,7 +124,11 @@ def boot_id() -> str:
 
 def write_whole(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
-    part.write_text(text)
+    # Keys of certificates are among what is written so.
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.fchmod(handle, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
     part.replace(path)
 
 

@@ -9,9 +9,19 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from gateway.schema import Counts, Endpoint, Key, Latency, Stats, Status, Table, Upstream
+from gateway.schema import (
+    Certificate,
+    Counts,
+    Endpoint,
+    Key,
+    Latency,
+    Stats,
+    Status,
+    Table,
+    Upstream,
+)
 
-E = TypeVar("E", Endpoint, Key)
+E = TypeVar("E", Endpoint, Key, Certificate)
 
 
 class ControlPlane:
@@ -24,6 +34,7 @@ class ControlPlane:
         self.own_hosts = ["localhost", "127.0.0.1"]
         self.endpoints: dict[str, Endpoint] = {}
         self.keys: dict[str, Key] = {}
+        self.certificates: dict[str, Certificate] = {}
         self.statuses: list[Status] = []
         self.stats: list[Stats] = []
         # Text sent instead of a table, to see that a bad one is refused.
@@ -51,19 +62,21 @@ class ControlPlane:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def put(self, *entries: Endpoint | Key) -> int:
+    async def put(self, *entries: Endpoint | Key | Certificate) -> int:
         """Put entries into the table as one version; returns that version."""
         self.version += 1
         for entry in entries:
             changed = entry.model_copy(update={"version": self.version})
             if isinstance(changed, Endpoint):
                 self.endpoints[changed.id] = changed
+            elif isinstance(changed, Certificate):
+                self.certificates[changed.id] = changed
             else:
                 self.keys[changed.id] = changed
         await self.tell()
         return self.version
 
-    async def drop(self, *entries: Endpoint | Key) -> int:
+    async def drop(self, *entries: Endpoint | Key | Certificate) -> int:
         """Leave tombstones of entries; returns the version."""
         return await self.put(*(each.model_copy(update={"deleted": True}) for each in entries))
 
@@ -99,6 +112,7 @@ class ControlPlane:
             own_hosts=self.own_hosts,
             endpoints=entries_of(self.endpoints.values(), since, whole),
             keys=entries_of(self.keys.values(), since, whole),
+            certificates=entries_of(self.certificates.values(), since, whole),
         )
 
     async def _table(self, request: web.Request) -> web.Response:

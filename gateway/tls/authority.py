@@ -1,0 +1,129 @@
+"""An ACME server (RFC 8555), asked for one certificate at a time. Blocking: see `orders`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import josepy
+import requests
+from acme import challenges, client, crypto_util, errors, messages
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from josepy.jwk import JWKRSA
+
+from gateway.errors import OrderFailed
+from gateway.haproxy.process import write_whole
+from gateway.tls import pem
+
+USER_AGENT = "dstack-web-gateway"
+ANSWER_SECONDS = 30
+MOST_NONCE_TRIES = 4
+KEY_FILE = "account.key"
+# It logs each message, signed ones too.
+logging.getLogger("acme").setLevel(logging.WARNING)
+
+Present = Callable[[str, str], None]
+
+
+class Authority:
+    """An account at the ACME server at `url`; `ca` is what to trust where it is a private one."""
+
+    def __init__(self, *, url: str, email: str, ca: Path | None, folder: Path) -> None:
+        self._url = url
+        self._email = email
+        self._ca = ca
+        self._folder = folder
+
+    def order(self, host: str, *, present: Present) -> str:
+        """This function will return a chain and its key for a host. Raises OrderFailed.
+
+        `present` is called with a token and its answer before the server is told to look.
+        """
+        try:
+            return self._order(host, present)
+        except errors.ValidationError as error:
+            raise OrderFailed(said_of(error)) from None
+        except errors.TimeoutError:
+            raise OrderFailed("the ACME server did not decide in 90 s") from None
+        except messages.Error as error:
+            raise OrderFailed(error.detail or error.description or str(error)) from None
+        except requests.RequestException as error:
+            raise OrderFailed(f"the ACME server does not answer: {short(error)}") from None
+        except (errors.Error, josepy.errors.Error, OSError, KeyError, ValueError) as error:
+            raise OrderFailed(f"the ACME server gave no certificate: {short(error)}") from None
+
+    def _order(self, host: str, present: Present) -> str:
+        account_key = self._account_key()
+        # Handed on to `requests`, which also takes the path of a file.
+        verify = cast(bool, str(self._ca)) if self._ca else True
+        net = Network(account_key, verify_ssl=verify, user_agent=USER_AGENT, timeout=ANSWER_SECONDS)
+        server = client.ClientV2(client.ClientV2.get_directory(self._url, net), net)
+        self._sign_in(server)
+        _, key = pem.key_text()
+        order = server.new_order(crypto_util.make_csr(key.encode(), [host]))
+        for authorization in order.authorizations:
+            if authorization.body.status == messages.STATUS_VALID:
+                continue
+            challenge = http_challenge(authorization)
+            response, answer = challenge.response_and_validation(account_key)
+            present(challenge.chall.encode("token"), answer)
+            server.answer_challenge(challenge, response)
+        return f"{server.poll_and_finalize(order).fullchain_pem}\n{key}"
+
+    def _sign_in(self, server: client.ClientV2) -> None:
+        contact = self._email or None
+        wish = messages.NewRegistration.from_data(email=contact, terms_of_service_agreed=True)
+        try:
+            server.new_account(wish)
+        except errors.ConflictError as known:
+            where = messages.RegistrationResource(
+                uri=known.location, body=messages.Registration.from_data()
+            )
+            server.net.account = where
+
+    def _account_key(self) -> JWKRSA:
+        file = self._folder / KEY_FILE
+        if not file.exists():
+            key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            text = key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+            write_whole(file, text.decode())
+        return cast(JWKRSA, JWKRSA.load(file.read_bytes()))
+
+
+class Network(client.ClientNetwork):
+    """The library's, but a busy server may call a nonce stale more than twice."""
+
+    def post(self, *args: Any, **kwargs: Any) -> requests.Response:
+        for _ in range(MOST_NONCE_TRIES - 1):
+            try:
+                return super().post(*args, **kwargs)
+            except messages.Error as error:
+                if error.code != "badNonce":
+                    raise
+        return super().post(*args, **kwargs)
+
+
+def http_challenge(authorization: messages.AuthorizationResource) -> messages.ChallengeBody:
+    for each in authorization.body.challenges:
+        if isinstance(each.chall, challenges.HTTP01):
+            return each
+    raise OrderFailed("the ACME server offers no HTTP-01 challenge for this name")
+
+
+def said_of(error: errors.ValidationError) -> str:
+    for authorization in error.failed_authzrs:
+        for challenge in authorization.body.challenges:
+            if challenge.error is not None:
+                return challenge.error.detail or str(challenge.error)
+    return "the ACME server could not verify the name"
+
+
+def short(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,222 @@
+"""Leads HAProxy's certificates, and the files it starts from, to what the table and ACME say.
+
+| file               | holds                                                       |
+|--------------------|-------------------------------------------------------------|
+| tls/list           | which certificate answers for which names                   |
+| tls/fallback.pem   | self-made, for names without one: the first of the list     |
+| tls/HASH.pem       | chain and key, named by what is in it, so never changed     |
+| tls/acme/HOST.pem  | what the ACME server gave; see `gateway.tls.orders`         |
+| maps/secure.map    | host -> the authority that plain HTTP is sent to            |
+
+Files first, then HAProxy, in one task; what HAProxy holds is read each time instead of believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.errors import BadCertificate, HaproxyFailed, RuntimeRefused
+from gateway.haproxy.config import CHALLENGES, SECURE, map_file
+from gateway.haproxy.process import write_whole
+from gateway.haproxy.runtime import Runtime
+from gateway.picture import Map
+from gateway.schema import CertificateState, Table
+from gateway.store import map_text
+from gateway.tls import names, pem, socket
+from gateway.tls.orders import Orders
+
+log = logging.getLogger(__name__)
+
+FOLDER = "tls"
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A chain with its key, and the names that it answers for."""
+
+    hosts: tuple[str, ...]
+    text: str
+
+    @property
+    def file(self) -> str:
+        whole = "\n".join((*self.hosts, self.text))
+        return f"{FOLDER}/{hashlib.sha256(whole.encode()).hexdigest()[:32]}.pem"
+
+
+class Keeper:
+    """Certificates of one gateway. `table` gives the table in force; `on_change` is called when
+    the states may have changed."""
+
+    def __init__(
+        self,
+        *,
+        home: Path,
+        port: int,
+        table: Callable[[], Table],
+        orders: Orders | None,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._home = home
+        self._suffix = "" if port == 443 else f":{port}"
+        self._table = table
+        self._orders = orders
+        self._on_change = on_change
+        self._poked = asyncio.Event()
+        self._seen: tuple[object, ...] = ()
+        # Files that cannot be used, and why; checked ones are not checked again.
+        self._refused: dict[str, str] = {}
+        self._checked: set[str] = set()
+        # What is so now, and what will be once HAProxy has it.
+        self._states: list[CertificateState] = []
+        self._drawn: list[CertificateState] = []
+        self.error = ""
+
+    def prepare(self) -> None:
+        """This function will make what HAProxy starts from. Raises OSError."""
+        (self._home / FOLDER).mkdir(mode=0o700, exist_ok=True)
+        fallback = self._home / socket.FALLBACK
+        if not is_usable(fallback):
+            write_whole(fallback, pem.self_signed("no certificate yet"))
+        write_whole(self._home / map_file(CHALLENGES), "")
+        self._write(self._draw())
+        self._states = self._drawn
+
+    def look(self, generation: int) -> None:
+        """This function will look whether there is something to do; `generation` counts
+        HAProxies."""
+        table = self._table()
+        seen = (table.endpoints, table.certificates, table.domain, generation)
+        if len(seen) != len(self._seen) or any(
+            a is not b for a, b in zip(seen, self._seen, strict=True)
+        ):
+            self._seen = seen
+            self._poked.set()
+
+    def poke(self) -> None:
+        self._poked.set()
+
+    def states(self) -> list[CertificateState]:
+        """This function will say for each host that wants a certificate how it stands."""
+        return self._states
+
+    async def run(self, runtime: Runtime) -> None:
+        """This function will keep HAProxy in step until it is cancelled."""
+        while True:
+            await self._poked.wait()
+            self._poked.clear()
+            try:
+                await self._step(runtime)
+                self._states, self.error = self._drawn, ""
+            except (HaproxyFailed, RuntimeRefused, OSError) as error:
+                if str(error) != self.error:
+                    log.warning("cannot apply certificates: %s", error)
+                self.error = str(error)
+                self._poked.set()
+                await asyncio.sleep(RETRY_SECONDS)
+            self._on_change()
+
+    async def _step(self, runtime: Runtime) -> None:
+        bundles = self._draw()
+        self._write(bundles)
+        listed = await socket.listed(runtime)
+        if await self._add(runtime, {f: b for f, b in bundles.items() if f not in listed}):
+            # What was refused must not stand in what HAProxy starts from.
+            bundles = self._draw()
+            self._write(bundles)
+        for file in listed - set(bundles) - {socket.FALLBACK}:
+            await socket.remove(runtime, file)
+        self._forget(bundles)
+        secure = self._secure(bundles)
+        if await runtime.read_map(SECURE) != secure:
+            await runtime.write_map(map_file(SECURE), secure)
+
+    async def _add(self, runtime: Runtime, missing: dict[str, Bundle]) -> bool:
+        """Returns whether HAProxy refused one."""
+        refused = False
+        loaded = await socket.loaded(runtime) if missing else set()
+        for file, bundle in missing.items():
+            held = file in loaded
+            try:
+                await socket.add(
+                    runtime, file, text=bundle.text, hosts=bundle.hosts, is_loaded=held
+                )
+            except RuntimeRefused as error:
+                self._refused[file], refused = str(error), True
+        return refused
+
+    def _draw(self) -> dict[str, Bundle]:
+        """What HAProxy must hold, by file; the orders and the states follow from it."""
+        table = self._table()
+        brought = {
+            each.id: Bundle(tuple(each.hosts), f"{each.chain.strip()}\n{each.key.strip()}\n")
+            for each in sorted(table.certificates, key=lambda each: each.version)
+        }
+        good = [each for each in table.certificates if self._is_usable(brought[each.id])]
+        bundles = {brought[each.id].file: brought[each.id] for each in good}
+        hosts = names.wanted(table)
+        covered = {host: found for host in hosts if (found := names.covering(good, host))}
+        self._drawn = [
+            CertificateState(host=host, state="valid", source="upload", expires_at=found.expires_at)
+            for host, found in covered.items()
+        ]
+        for bundle in brought.values():
+            if error := self._refused.get(bundle.file):
+                self._drawn += [
+                    CertificateState(host=host, state="failed", source="upload", error=error)
+                    for host in bundle.hosts
+                ]
+        if self._orders is not None:
+            bundles |= self._ordered(self._orders, [host for host in hosts if host not in covered])
+        return bundles
+
+    def _ordered(self, orders: Orders, hosts: list[str]) -> dict[str, Bundle]:
+        orders.want([host for host in hosts if names.may_be_ordered(host)])
+        self._drawn += orders.states()
+        found = [Bundle((host,), text) for host in hosts if (text := orders.text(host))]
+        return {each.file: each for each in found if self._is_usable(each)}
+
+    def _forget(self, bundles: dict[str, Bundle]) -> None:
+        for path in (self._home / FOLDER).glob("*.pem"):
+            if f"{FOLDER}/{path.name}" not in {*bundles, socket.FALLBACK}:
+                path.unlink(missing_ok=True)
+
+    def _is_usable(self, bundle: Bundle) -> bool:
+        if bundle.file not in self._checked:
+            self._checked.add(bundle.file)
+            try:
+                pem.check(pem.payload(bundle.text))
+                socket.list_row(bundle.file, bundle.hosts)
+            except (BadCertificate, RuntimeRefused) as error:
+                self._refused[bundle.file] = str(error)
+        return bundle.file not in self._refused
+
+    def _write(self, bundles: dict[str, Bundle]) -> None:
+        for file, bundle in bundles.items():
+            if not (self._home / file).exists():
+                write_whole(self._home / file, pem.payload(bundle.text))
+        rows = [socket.list_row(file, bundle.hosts) for file, bundle in bundles.items()]
+        # The first row answers where no other does.
+        write_whole(self._home / socket.LIST, "".join([f"{socket.FALLBACK}\n", *rows]))
+        write_whole(self._home / map_file(SECURE), map_text(self._secure(bundles)))
+
+    def _secure(self, bundles: dict[str, Bundle]) -> Map:
+        patterns = {host for each in bundles.values() for host in each.hosts}
+        return {
+            host: f"{host}{self._suffix}"
+            for host in names.wanted(self._table())
+            if host in patterns or f"*.{host.partition('.')[2]}" in patterns
+        }
+
+
+def is_usable(path: Path) -> bool:
+    try:
+        pem.check(path.read_text())
+    except (OSError, BadCertificate):
+        return False
+    return True

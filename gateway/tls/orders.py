@@ -1,0 +1,239 @@
+"""Orders certificates from an ACME server, host by host, and renews them. A deploy never waits.
+
+`tls/acme/` holds the account's key, `HOST.pem` for each certificate, and `orders.json`: failures
+and when each host is due again, so that a restart asks no more than a gateway that stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from gateway.errors import BadCertificate, GatewayError, OrderFailed
+from gateway.haproxy.config import CHALLENGES, map_file
+from gateway.haproxy.process import write_whole
+from gateway.haproxy.runtime import Command, Runtime, line
+from gateway.schema import CertificateState
+from gateway.tls import pem, schedule
+from gateway.tls.authority import Authority
+
+log = logging.getLogger(__name__)
+
+FOLDER = "tls/acme"
+MEMORY = "orders.json"
+MOST_AT_ONCE = 2
+# At least one look in this time, should a clock jump.
+LONGEST_REST_SECONDS = 300.0
+
+T = TypeVar("T")
+
+
+class Failure(BaseModel):
+    count: int
+    again_at: float
+    error: str
+
+
+class Memory(BaseModel):
+    """What must outlive a restart."""
+
+    failures: dict[str, Failure] = {}
+    starts: list[float] = []
+
+
+@dataclass(frozen=True)
+class Issued:
+    text: str
+    lifetime: pem.Lifetime
+
+
+class Orders:
+    """`on_change` is called when a certificate came or an order failed."""
+
+    def __init__(
+        self,
+        *,
+        home: Path,
+        authority: Authority,
+        runtime: Runtime,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._folder = home / FOLDER
+        self._authority = authority
+        self._runtime = runtime
+        self.on_change = on_change
+        self._hosts: list[str] = []
+        self._issued: dict[str, Issued] = {}
+        self._memory = Memory()
+        self._busy: set[str] = set()
+        self._news = asyncio.Event()
+
+    def prepare(self) -> None:
+        """This function will read what earlier sidecars left. Raises OSError."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError, ValidationError):
+            self._memory = Memory.model_validate_json((self._folder / MEMORY).read_bytes())
+        for file in self._folder.glob("*.pem"):
+            try:
+                text = file.read_text()
+                pem.check(pem.payload(text))
+                self._issued[file.stem] = Issued(text, pem.lifetime(text))
+            except BadCertificate as error:
+                log.warning("%s is not used: %s", file, error)
+
+    def want(self, hosts: list[str]) -> None:
+        """This function will take the names that certificates are ordered for from now on."""
+        if hosts != self._hosts:
+            self._hosts = hosts
+            self._news.set()
+
+    def text(self, host: str) -> str:
+        """This function will return chain and key of a host, "" while there are none."""
+        found = self._issued.get(host)
+        return found.text if found else ""
+
+    def states(self) -> list[CertificateState]:
+        return [self._state(host) for host in self._hosts]
+
+    def _state(self, host: str) -> CertificateState:
+        issued, failure = self._issued.get(host), self._memory.failures.get(host)
+        error = failure.error[:500] if failure else ""
+        if issued is not None and issued.lifetime.not_after > time.time():
+            until = issued.lifetime.not_after
+            return CertificateState(host=host, state="valid", expires_at=until, error=error)
+        return CertificateState(host=host, state="failed" if failure else "pending", error=error)
+
+    async def run(self) -> None:
+        """This function will order and renew until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._news.clear()
+                for host in self._due():
+                    self._busy.add(host)
+                    group.create_task(self._order(host))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._rest_seconds()):
+                        await self._news.wait()
+
+    def _due(self) -> list[str]:
+        now = time.time()
+        places = MOST_AT_ONCE - len(self._busy)
+        due = sorted((self._due_at(host), host) for host in self._hosts if host not in self._busy)
+        found: list[str] = []
+        for at, host in due[: max(places, 0)]:
+            if at <= now and schedule.may_start_at(self._memory.starts, now=now) <= now:
+                self._memory.starts = [*schedule.recent(self._memory.starts, now=now), now]
+                found.append(host)
+        if found:
+            self._remember()
+        return found
+
+    def _due_at(self, host: str) -> float:
+        failure, issued = self._memory.failures.get(host), self._issued.get(host)
+        if failure is not None:
+            return failure.again_at
+        if issued is None:
+            return 0.0
+        life = issued.lifetime
+        return schedule.renew_at(host=host, not_before=life.not_before, not_after=life.not_after)
+
+    def _rest_seconds(self) -> float:
+        now = time.time()
+        if len(self._busy) >= MOST_AT_ONCE:
+            return LONGEST_REST_SECONDS
+        times = [self._due_at(host) for host in self._hosts if host not in self._busy]
+        free_at = schedule.may_start_at(self._memory.starts, now=now)
+        rest = max(min(times, default=now + LONGEST_REST_SECONDS), free_at) - now
+        return min(max(rest, 0.05), LONGEST_REST_SECONDS)
+
+    async def _order(self, host: str) -> None:
+        try:
+            text = await self._ask(host)
+            self._issued[host] = Issued(text, pem.lifetime(text))
+            write_whole(self._folder / f"{host}.pem", text)
+            self._memory.failures.pop(host, None)
+            log.info("%s has a certificate", host)
+        except (GatewayError, OSError) as error:
+            self._note_failure(host, str(error))
+        finally:
+            self._busy.discard(host)
+        self._remember()
+        self._news.set()
+        self.on_change()
+
+    async def _ask(self, host: str) -> str:
+        loop = asyncio.get_running_loop()
+        tokens: list[str] = []
+
+        def present(token: str, answer: str) -> None:
+            tokens.append(token)
+            asyncio.run_coroutine_threadsafe(self._present(token, answer), loop).result(10)
+
+        try:
+            text = await in_thread(lambda: self._authority.order(host, present=present))
+        finally:
+            for token in tokens:
+                with contextlib.suppress(GatewayError):
+                    await self._runtime.ask(line("del map {} {}", map_file(CHALLENGES), token))
+        pem.check(pem.payload(text))
+        return text
+
+    async def _present(self, token: str, answer: str) -> None:
+        words = (map_file(CHALLENGES), token, answer)
+        await self._runtime.do(Command(line("add map {} {} {}", *words)))
+
+    def _note_failure(self, host: str, error: str) -> None:
+        before = self._memory.failures.get(host)
+        count = before.count + 1 if before else 1
+        pause = schedule.pause_seconds(failures=count, luck=random.random())
+        log.warning("no certificate for %s, again in %d s: %s", host, pause, error)
+        self._memory.failures[host] = Failure(
+            count=count, again_at=time.time() + pause, error=error[:500]
+        )
+
+    def _remember(self) -> None:
+        wanted = {**dict.fromkeys(self._hosts), **dict.fromkeys(self._busy)}
+        self._memory.failures = {
+            host: failure
+            for host, failure in self._memory.failures.items()
+            # A run that comes back within the pause has not failed less.
+            if host in wanted or failure.again_at > time.time()
+        }
+        with contextlib.suppress(OSError):
+            write_whole(self._folder / MEMORY, json.dumps(self._memory.model_dump()))
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """This function will run blocking work in a thread that does not keep the process alive."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def tell(call: Callable[[Any], None], value: Any) -> None:
+        # The one who asked may be gone, and the loop with it.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: None if done.done() else call(value))
+
+    def run() -> None:
+        try:
+            result = work()
+        except (GatewayError, OSError) as error:
+            tell(done.set_exception, error)
+        except BaseException as error:
+            tell(done.set_exception, OrderFailed(f"the order broke: {error!r}"[:300]))
+            raise
+        else:
+            tell(done.set_result, result)
+
+    threading.Thread(target=run, name="acme", daemon=True).start()
+    return await done

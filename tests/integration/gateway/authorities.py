@@ -1,0 +1,148 @@
+"""A real ACME server (pebble) and a certificate authority of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.integration.gateway.harness import free_port, until
+
+
+@dataclass
+class Made:
+    chain: str
+    key: str
+
+
+class Ca:
+    """Signs what a test wants: names, lifetimes."""
+
+    def __init__(self, name: str = "Test CA") -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self._cert = self._sign(self._name, self._key.public_key(), days=30, is_ca=True)
+
+    @property
+    def text(self) -> str:
+        return self._cert.public_bytes(serialization.Encoding.PEM).decode()
+
+    def sign(self, *hosts: str, days: float = 30, since_days: float = 1) -> Made:
+        key = ec.generate_private_key(ec.SECP256R1())
+        named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
+        leaf = self._sign(named, key.public_key(), days=days, hosts=hosts, since_days=since_days)
+        text = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        chain = leaf.public_bytes(serialization.Encoding.PEM).decode() + self.text
+        return Made(chain, text.decode())
+
+    def _sign(
+        self,
+        named: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        *,
+        days: float,
+        hosts: tuple[str, ...] = (),
+        is_ca: bool = False,
+        since_days: float = 1,
+    ) -> x509.Certificate:
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(named)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=since_days))
+            .not_valid_after(now + timedelta(days=days))
+            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+        )
+        if hosts:
+            names = [general_name(host) for host in hosts]
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(self._key, hashes.SHA256())
+
+
+def general_name(host: str) -> x509.GeneralName:
+    with contextlib.suppress(ValueError):
+        return x509.IPAddress(ip_address(host))
+    return x509.DNSName(host)
+
+
+@dataclass
+class Pebble:
+    """`url` is its directory; `ca_file` is what to trust to speak to it."""
+
+    url: str
+    ca_file: Path
+    log: Path
+
+
+@contextlib.asynccontextmanager
+async def pebble(folder: Path, *, http_port: int) -> AsyncIterator[Pebble]:
+    """An ACME server that looks for each name at 127.0.0.1, on `http_port`."""
+    programs = [shutil.which(name) for name in ("pebble", "pebble-challtestsrv")]
+    if None in programs:
+        assert not os.environ.get("CI"), "pebble is not installed"
+        pytest.skip("pebble is not installed")
+    folder.mkdir()
+    ca = Ca("Pebble's own")
+    own = ca.sign("127.0.0.1")
+    for name, text in (("ca.pem", ca.text), ("own.pem", own.chain), ("own.key", own.key)):
+        (folder / name).write_text(text)
+    port, manager, dns, tools = (free_port() for _ in range(4))
+    settings = {
+        "listenAddress": f"127.0.0.1:{port}",
+        "managementListenAddress": f"127.0.0.1:{manager}",
+        "certificate": str(folder / "own.pem"),
+        "privateKey": str(folder / "own.key"),
+        "httpPort": http_port,
+        "tlsPort": http_port,
+        "ocspResponderURL": "",
+        "externalAccountBindingRequired": False,
+        "domainBlocklist": ["blocked-domain.example"],
+    }
+    (folder / "pebble.json").write_text(json.dumps({"pebble": settings}))
+    names = [str(programs[1]), "-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""]
+    names += ["-dns01", f"127.0.0.1:{dns}", "-management", f"127.0.0.1:{tools}"]
+    names += ["-http01", "", "-https01", "", "-tlsalpn01", ""]
+    server = [str(programs[0]), "-config", str(folder / "pebble.json")]
+    server += ["-dnsserver", f"127.0.0.1:{dns}"]
+    environ = {"PATH": os.environ["PATH"], "PEBBLE_VA_NOSLEEP": "1"}
+    log = folder / "log"
+    with log.open("wb") as output:
+        children = [
+            subprocess.Popen(argv, env=environ, stdout=output, stderr=output, cwd=folder)
+            for argv in (names, server)
+        ]
+    try:
+        await until(lambda: listens(port))
+        yield Pebble(f"https://127.0.0.1:{port}/dir", folder / "ca.pem", log)
+    finally:
+        for child in children:
+            child.terminate()
+            await asyncio.to_thread(child.wait, 10)
+
+
+def listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
