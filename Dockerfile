@@ -10,7 +10,7 @@ ARG REPLICA_IMAGE=python:3.12-bookworm
 FROM ${PYTHON_IMAGE} AS installed
 ENV PATH=/opt/dstack/bin:$PATH PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python3 -m venv /opt/dstack && useradd --create-home --uid 1000 dstack \
-    && install -d -o dstack -g dstack -m 0700 /data
+    && install -d -o dstack -g dstack -m 0700 /data /data/server /data/server/agent /agent
 COPY requirements.lock build/wheels* /build/wheels/
 RUN cd /build/wheels && if ls ./*.whl >/dev/null 2>&1; then set -- --no-index --find-links .; fi \
     && pip install "$@" --require-hashes -r requirements.lock && rm -rf /build

@@ -67,10 +67,7 @@ def _first_user(project: Project, password: str | None, token: str | None) -> An
 
 
 def _local() -> dict[str, str]:
-    return {
-        "boot_path": str(BOOT_FILE),
-        "url": f"http://127.0.0.1:{settings.DSTACK_PORT}",
-    }
+    return {"boot_path": str(BOOT_FILE), "url": settings.DSTACK_AGENT_URL}
 
 
 def _preset() -> gateways.Preset:

@@ -62,5 +62,5 @@ def test_compose_has_every_component() -> None:
 
     assert services == {
         *("postgres", "valkey", "bootstrap", "web", "beat", "gateway"),
-        *("worker-control", "worker-outside"),
+        *("worker-control", "worker-outside", "agent"),
     }
