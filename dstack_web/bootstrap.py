@@ -71,11 +71,16 @@ def _local() -> dict[str, str]:
 
 
 def _preset() -> gateways.Preset:
+    domain = settings.DSTACK_GATEWAY_DOMAIN
+    # No authority gives certificates for `localhost`, so there all stays as it is.
+    secure = bool(settings.DSTACK_GATEWAY_TLS_PORT) and domain.rpartition(".")[2] != "localhost"
+    scheme = "https" if secure else settings.DSTACK_GATEWAY_SCHEME
     return gateways.Preset(
         name="local",
         domain=settings.DSTACK_GATEWAY_DOMAIN,
-        scheme=settings.DSTACK_GATEWAY_SCHEME,
-        port=settings.DSTACK_GATEWAY_PORT,
+        scheme=scheme,
+        port=settings.DSTACK_GATEWAY_TLS_PORT if secure else settings.DSTACK_GATEWAY_PORT,
+        plain_port=settings.DSTACK_GATEWAY_PORT,
         address="127.0.0.1",
         own_hosts=("127.0.0.1", "localhost", "::1", settings.DSTACK_GATEWAY_DOMAIN),
     )

@@ -47,6 +47,7 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("instance", "terminating"): (instances.advance,),
     ("endpoint", "held"): (autoscaling.wake,),
     ("grants", "changed"): (routing.publish_keys,),
+    ("certificate", "changed"): (routing.publish_certificates,),
 }
 
 

@@ -43,6 +43,7 @@ DSTACK_PUBLIC_URL = os.environ.get("DSTACK_PUBLIC_URL", f"http://127.0.0.1:{DSTA
 # Where the agent of this host reaches the server.
 DSTACK_AGENT_URL = os.environ.get("DSTACK_AGENT_URL", f"http://127.0.0.1:{DSTACK_PORT}")
 DSTACK_GATEWAY_DOMAIN = os.environ.get("DSTACK_GATEWAY_DOMAIN", "localhost")
+DSTACK_GATEWAY_TLS_PORT = int(os.environ.get("DSTACK_GATEWAY_TLS_PORT") or "0")
 DSTACK_GATEWAY_SCHEME = os.environ.get("DSTACK_GATEWAY_SCHEME", "http")
 DSTACK_HUB_URL = os.environ.get("DSTACK_HUB_URL", "https://huggingface.co").rstrip("/")
 DSTACK_BASE_IMAGE = os.environ.get("DSTACK_BASE_IMAGE", "dstack-web/base")

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+
+from django.utils import timezone
 
 from apps.accounts.models import Member, Project, Role, Token, User
 from apps.backends.models import Account
 from apps.core import crypto
 from apps.core.ids import new_id, new_token, token_hash
-from apps.gateways.models import Gateway, Publication
+from apps.gateways.models import Certificate, Gateway, Publication
 from apps.instances.models import Instance, Workload
 from apps.runs.models import Replica, Run
 from apps.specs.parse import parse
@@ -100,6 +102,23 @@ def gateway(*publishing: Project, name: str = "", **fields: Any) -> Gateway:
     for each in publishing:
         Publication.objects.create(project=each, gateway=made, is_default=True)
     return made
+
+
+def certificate(of: Gateway, **fields: Any) -> Certificate:
+    """A certificate that was brought, as the database holds it: no real one."""
+    at = timezone.now()
+    values = {
+        "hosts": [f"*.{of.domain}"],
+        "issuer": "Test CA",
+        "fingerprint": f"{next(_numbers):064x}",
+        "not_before": at - timedelta(days=1),
+        "not_after": at + timedelta(days=30),
+        "chain": "a chain",
+        "key": crypto.encrypt("a private key"),
+        "brought_by": "alice",
+        **fields,
+    }
+    return Certificate.objects.create(gateway=of, **values)
 
 
 def account(of: Project, *, kind: str = "local", config: dict[str, Any] | None = None) -> Account:

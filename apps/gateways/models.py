@@ -14,12 +14,15 @@ class Gateway(models.Model):
 
     `revision` is the version of the newest entry of its table, `applied` the version that the
     gateway says is in force; `draining` counts the requests on replicas that left the table.
+    `plain_port` is where it serves without TLS when `scheme` is https; `secured` says of each host
+    how it stands with its certificate (see `CertificateState` of the gateway's schema).
     """
 
     name = models.CharField(max_length=50, unique=True)
     domain = models.CharField(max_length=253)
     scheme = models.CharField(max_length=5, default="http")
     port = models.PositiveIntegerField(null=True)
+    plain_port = models.PositiveIntegerField(null=True)
     address = models.CharField(max_length=253, blank=True)
     backend = models.CharField(max_length=32, default="local")
     region = models.CharField(max_length=64, default="local")
@@ -30,6 +33,7 @@ class Gateway(models.Model):
     revision = models.PositiveBigIntegerField(default=0)
     applied = models.PositiveBigIntegerField(default=0)
     draining = models.JSONField(default=dict)
+    secured = models.JSONField(default=list)
     error = models.TextField(blank=True)
     reported_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -39,10 +43,57 @@ class Gateway(models.Model):
 
     @property
     def origin_suffix(self) -> str:
-        """`.localhost:8080` of `http://hello.localhost:8080`."""
-        standard = {"http": 80, "https": 443}[self.scheme]
-        port = "" if self.port in (None, standard) else f":{self.port}"
-        return f"{self.domain}{port}"
+        """`localhost:8080` of `http://hello.localhost:8080`."""
+        return f"{self.domain}{port_suffix(self.scheme, self.port)}"
+
+    def origin(self, host: str, *, https: bool | str) -> str:
+        """This function will return where a host is served; `https` is the key of the spec."""
+        if self.scheme == "http" or https is True or (https and self.is_secured(host)):
+            return f"{self.scheme}://{host}{port_suffix(self.scheme, self.port)}"
+        return f"http://{host}{port_suffix('http', self.plain_port)}"
+
+    def is_secured(self, host: str) -> bool:
+        """This function will tell whether the gateway has a good certificate for a host."""
+        return any(each["host"] == host and each["state"] == "valid" for each in self.secured)
+
+    @property
+    def failed_hosts(self) -> int:
+        return sum(each["state"] == "failed" for each in self.secured)
+
+    @property
+    def pending_hosts(self) -> int:
+        return sum(each["state"] == "pending" for each in self.secured)
+
+
+def port_suffix(scheme: str, port: int | None) -> str:
+    standard = {"http": 80, "https": 443}[scheme]
+    return "" if port in (None, standard) else f":{port}"
+
+
+class Certificate(models.Model):
+    """A certificate that somebody brought: `chain` is PEM, `key` PEM and encrypted.
+
+    `hosts` are the names below the gateway's domain that it is good for.
+    """
+
+    gateway = models.ForeignKey(Gateway, models.CASCADE, related_name="certificates")
+    hosts = ArrayField(models.CharField(max_length=253))
+    issuer = models.CharField(max_length=200)
+    fingerprint = models.CharField(max_length=64)
+    not_before = models.DateTimeField()
+    not_after = models.DateTimeField()
+    chain = models.TextField()
+    key = models.TextField()
+    brought_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["gateway", "fingerprint"], name="one_certificate")
+        ]
+
+    def __str__(self) -> str:
+        return ", ".join(self.hosts)
 
 
 class Publication(models.Model):

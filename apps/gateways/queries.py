@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.db.models import QuerySet
 
+from apps.accounts.access import Access
 from apps.accounts.models import Project
-from apps.core.errors import Invalid
-from apps.gateways.models import Gateway, Publication
+from apps.core.errors import Forbidden, Invalid, NotFound
+from apps.gateways.models import Certificate, Gateway, Publication
 
 
 def gateways_of(project: Project) -> QuerySet[Publication]:
@@ -29,3 +30,31 @@ def gateway_for(project: Project, *, name: str | None = None) -> Gateway | None:
             return publication.gateway
     names = ", ".join(publication.gateway.name for publication in published) or "none"
     raise Invalid(f"gateway: project {project.name} has no gateway {name!r} (it has {names}).")
+
+
+def named(project: Project, name: str) -> Gateway:
+    """This function will return the project's gateway of that name. Raises NotFound."""
+    names = gateways_of(project).filter(gateway__name=name) if name.isprintable() else None
+    found = names.first() if names is not None else None
+    if found is None:
+        raise NotFound(f"Project {project.name} has no gateway {name[:50]!r}.")
+    return found.gateway
+
+
+def certificates_of(gateway: Gateway) -> QuerySet[Certificate]:
+    return gateway.certificates.order_by("-not_after", "pk")
+
+
+def may_manage(access: Access, project: Project, gateway: Gateway) -> bool:
+    """This function will tell whether one may change a gateway: an admin of the project, and of
+    the whole server where the gateway serves other projects too."""
+    if gateway.preset or gateway.projects.exclude(pk=project.pk).exists():
+        return access.is_global_admin
+    return access.is_admin(project)
+
+
+def require_manage(access: Access, project: Project, gateway: Gateway) -> None:
+    """This function will raise Forbidden unless one may change the gateway."""
+    if not may_manage(access, project, gateway):
+        who = "this server" if access.is_admin(project) else f"project {project.name}"
+        raise Forbidden(f"Only an admin of {who} may change gateway {gateway.name}.")

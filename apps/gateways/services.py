@@ -19,6 +19,7 @@ class Preset:
     domain: str
     scheme: str
     port: int
+    plain_port: int
     address: str
     own_hosts: tuple[str, ...]
 
@@ -31,6 +32,7 @@ def ensure_preset(*, preset: Preset, token: str) -> Gateway:
             "domain": preset.domain,
             "scheme": preset.scheme,
             "port": preset.port,
+            "plain_port": preset.plain_port,
             "address": preset.address,
             "own_hosts": list(preset.own_hosts),
             "preset": True,

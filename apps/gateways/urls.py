@@ -8,4 +8,11 @@ from apps.gateways import views
 
 app_name = "gateways"
 
-urlpatterns = [path("projects/<str:project>/gateways/", views.gateway_list, name="list")]
+ALL = "projects/<str:project>/gateways/"
+ONE = ALL + "<str:name>/certificates/"
+
+urlpatterns = [
+    path(ALL, views.gateway_list, name="list"),
+    path(ONE, views.certificate_list, name="certificates"),
+    path(ONE + "<int:pk>/remove", views.certificate_remove, name="certificate_remove"),
+]

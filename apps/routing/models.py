@@ -8,15 +8,18 @@ from apps.accounts.models import Project
 from apps.gateways.models import Gateway
 from apps.runs.models import Run
 
+KINDS = [("endpoint", "Endpoint"), ("key", "Key"), ("cert", "Certificate")]
+
 
 class Entry(models.Model):
-    """One endpoint or key as the gateway knows it; `version` is when it last changed.
+    """One endpoint, key or certificate as the gateway knows it, without private keys; `version` is
+    when it last changed.
 
     A `deleted` entry is a tombstone, so that a gateway that was away learns of it.
     """
 
     gateway = models.ForeignKey(Gateway, models.CASCADE, related_name="entries")
-    kind = models.CharField(max_length=8, choices=[("endpoint", "Endpoint"), ("key", "Key")])
+    kind = models.CharField(max_length=8, choices=KINDS)
     ref = models.CharField(max_length=64)
     version = models.PositiveBigIntegerField()
     deleted = models.BooleanField(default=False)

@@ -16,7 +16,7 @@ from django.db import transaction
 from apps.accounts import queries as accounts
 from apps.core import wake
 from apps.gateways.models import Gateway
-from apps.routing import queries
+from apps.routing import certificates, queries
 from apps.routing.models import Entry
 from apps.runs import states, urls_of
 from apps.runs.advance import drained as note_drained
@@ -51,11 +51,17 @@ def publish_all(*, gateway_ids: Iterable[int]) -> None:
         ids = list(active.values_list("pk", flat=True))
         _publish(gateway_id, ENDPOINT, lambda ids=ids: endpoints(ids))
         publish_keys(gateway_ids=[gateway_id])
+        publish_certificates(gateway_ids=[gateway_id])
 
 
 def publish_keys(*, gateway_ids: Iterable[int]) -> None:
     for gateway_id in gateway_ids:
         _publish(gateway_id, KEY, lambda gateway_id=gateway_id: keys(gateway_id))
+
+
+def publish_certificates(*, gateway_ids: Iterable[int]) -> None:
+    for pk in gateway_ids:
+        _publish(pk, certificates.KIND, lambda pk=pk: certificates.wanted(pk))
 
 
 def endpoints(run_ids: Iterable[UUID]) -> dict[str, dict[str, Any]]:
@@ -86,6 +92,7 @@ def _endpoint(run: Run, upstreams: list[dict[str, str]]) -> dict[str, Any]:
         else [],
         "strip_prefix": run.spec.get("strip_prefix", True),
         "auth": run.spec.get("auth", True),
+        "https": bool(run.spec.get("https", True)),
         # Nothing is held for a service that a person has set to no replicas at all.
         "awake": run.spec["replicas"]["max"] != 0,
         "replicas": upstreams,
@@ -231,6 +238,7 @@ def table(*, gateway: Gateway, since: int) -> schema.Table:
             for e in found
             if e.kind == KEY
         ],
+        certificates=certificates.entries_of(gateway=gateway, entries=found),
     )
 
 
@@ -243,6 +251,7 @@ def take_status(*, gateway: Gateway, status: schema.Status, at: datetime) -> lis
         applied=status.applied,
         draining=status.draining,
         error=status.error[:2000],
+        secured=[each.model_dump() for each in status.certificates],
         reported_at=at,
     )
     leaving = Replica.objects.filter(

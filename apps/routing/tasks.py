@@ -28,6 +28,11 @@ def publish_keys(**_: Any) -> None:
 
 
 @shared_task
+def publish_certificates(**_: Any) -> None:
+    services.publish_certificates(gateway_ids=list(Gateway.objects.values_list("pk", flat=True)))
+
+
+@shared_task
 def publish_all(**_: Any) -> None:
     services.publish_all(gateway_ids=list(Gateway.objects.values_list("pk", flat=True)))
 

@@ -69,7 +69,9 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
         raise _nothing_fits(found)
     current = queries.active_run(project, name)
     fitting = found.matches.offers
-    url = urls_of.url_on(gateway, name, project.name, host=spec.gateway is not False)
+    url = urls_of.url_on(
+        gateway, name, project.name, host=spec.gateway is not False, https=spec.https
+    )
     return Plan(
         plan_id=signing.dumps([name, str(current.pk) if current else None], salt=PLAN_SALT),
         name=name,

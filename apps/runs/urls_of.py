@@ -9,7 +9,8 @@ from apps.runs.models import Run
 
 
 def service_url(run: Run) -> str:
-    return url_on(run.gateway, run.name, run.project.name, host=has_host(run))
+    project, https = run.project.name, run.spec.get("https", True)
+    return url_on(run.gateway, run.name, project, host=has_host(run), https=https)
 
 
 def has_host(run: Run) -> bool:
@@ -17,12 +18,19 @@ def has_host(run: Run) -> bool:
     return run.spec.get("gateway") is not False
 
 
-def url_on(gateway: Gateway | None, name: str, project: str, *, host: bool = True) -> str:
+def url_on(
+    gateway: Gateway | None,
+    name: str,
+    project: str,
+    *,
+    host: bool = True,
+    https: bool | str = True,
+) -> str:
     """This function will return the public URL of a run on a gateway, "" without one."""
     if gateway is None:
         return ""
     if host:
-        return f"{gateway.scheme}://{name}.{gateway.origin_suffix}"
+        return gateway.origin(f"{name}.{gateway.domain}", https=https)
     return f"{gateway.scheme}://{gateway.origin_suffix}{path_of(project, name)}/"
 
 

@@ -14,8 +14,10 @@ Files first, then HAProxy, in one task; what HAProxy holds is read each time ins
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ from gateway.errors import BadCertificate, HaproxyFailed, RuntimeRefused
 from gateway.haproxy.config import CHALLENGES, SECURE, map_file
 from gateway.haproxy.process import write_whole
 from gateway.haproxy.runtime import Runtime
-from gateway.picture import Map
+from gateway.picture import Map, is_past
 from gateway.schema import CertificateState, Table
 from gateway.store import map_text
 from gateway.tls import names, pem, socket
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 
 FOLDER = "tls"
 RETRY_SECONDS = 1.0
+LONGEST_REST_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,10 @@ class Keeper:
     async def run(self, runtime: Runtime) -> None:
         """This function will keep HAProxy in step until it is cancelled."""
         while True:
-            await self._poked.wait()
+            # Time alone makes a certificate expire.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LONGEST_REST_SECONDS):
+                    await self._poked.wait()
             self._poked.clear()
             try:
                 await self._step(runtime)
@@ -157,6 +163,9 @@ class Keeper:
             each.id: Bundle(tuple(each.hosts), f"{each.chain.strip()}\n{each.key.strip()}\n")
             for each in sorted(table.certificates, key=lambda each: each.version)
         }
+        for each in table.certificates:
+            if is_past(each.expires_at, time.time()):
+                self._refused[brought[each.id].file] = "the certificate expired"
         good = [each for each in table.certificates if self._is_usable(brought[each.id])]
         bundles = {brought[each.id].file: brought[each.id] for each in good}
         hosts = names.wanted(table)

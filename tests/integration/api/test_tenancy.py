@@ -98,6 +98,12 @@ CASES = {
     "GET /api/projects/{project}/uploads/{digest}": members(),
     "HEAD /api/projects/{project}/uploads/{digest}": members(),
     "GET /api/projects/{project}/gateways": members(),
+    "GET /api/projects/{project}/gateways/{gateway}/certificates": members(),
+    # Refused as no certificate, but only to those who may bring one.
+    "POST /api/projects/{project}/gateways/{gateway}/certificates": admins(
+        422, chain="none", key="none"
+    ),
+    "DELETE /api/projects/{project}/gateways/{gateway}/certificates/{certificate_id}": admins(204),
 }
 PUBLIC = {"GET /api/specs/schema.json"}
 
@@ -135,7 +141,8 @@ def world(tmp_path: Any, settings: Any) -> World:
     factories.member(main, disabled)
     config = {"boot_path": str(tmp_path / "agent.json"), "url": "http://127.0.0.1:1"}
     backends.connect(project=main, kind="local", config=config)
-    factories.gateway(main)
+    gateway = factories.gateway(main, name="edge")
+    certificate = factories.certificate(gateway)
     factories.run(main, name="hello", user=member)
     Upload.objects.create(project=main, hash=DIGEST, size_bytes=1, blob="x")
     past = timezone.now() - timedelta(seconds=1)
@@ -156,6 +163,7 @@ def world(tmp_path: Any, settings: Any) -> World:
     headers |= {"anonymous": {}, "unknown": {"Authorization": "Bearer dsk_u_" + "0" * 39}}
     victim = factories.token(member)
     path = {"project": "main", "name": "hello", "username": "member", "digest": DIGEST}
+    path |= {"gateway": gateway.name, "certificate_id": str(certificate.pk)}
     return World(headers, {**path, "token_id": victim.row.pk})
 
 

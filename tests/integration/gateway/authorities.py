@@ -18,10 +18,13 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import NameOID
 
 from tests.integration.gateway.harness import free_port, until
+
+Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
 @dataclass
@@ -42,10 +45,10 @@ class Ca:
     def text(self) -> str:
         return self._cert.public_bytes(serialization.Encoding.PEM).decode()
 
-    def sign(self, *hosts: str, days: float = 30, since_days: float = 1) -> Made:
-        key = ec.generate_private_key(ec.SECP256R1())
+    def sign(self, *hosts: str, days: float = 30, key: Key | None = None) -> Made:
+        key = key or ec.generate_private_key(ec.SECP256R1())
         named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
-        leaf = self._sign(named, key.public_key(), days=days, hosts=hosts, since_days=since_days)
+        leaf = self._sign(named, key.public_key(), days=days, hosts=hosts)
         text = key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
@@ -57,12 +60,11 @@ class Ca:
     def _sign(
         self,
         named: x509.Name,
-        key: ec.EllipticCurvePublicKey,
+        key: CertificatePublicKeyTypes,
         *,
         days: float,
         hosts: tuple[str, ...] = (),
         is_ca: bool = False,
-        since_days: float = 1,
     ) -> x509.Certificate:
         now = datetime.now(UTC)
         builder = (
@@ -71,7 +73,7 @@ class Ca:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=since_days))
+            .not_valid_before(now - timedelta(days=1))
             .not_valid_after(now + timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         )

@@ -20,6 +20,7 @@ PROJECT_PAGES = [
     ("runs:service_configuration", ["hello"]),
     ("telemetry:logs", ["hello"]),
     ("gateways:list", []),
+    ("gateways:certificates", ["edge"]),
     ("instances:list", []),
     ("offers:list", []),
     ("accounts:tokens", []),
@@ -32,10 +33,11 @@ ACTIONS = [
     ("runs:service_scale", ["hello"]),
     ("runs:service_delete", ["hello"]),
     ("accounts:token_revoke", [1]),
+    ("gateways:certificate_remove", ["edge", 1]),
     ("accounts:member_remove", ["bob"]),
 ]
 # These take a POST too.
-FORMS = {"runs:deploy", "accounts:tokens", "accounts:members"}
+FORMS = {"runs:deploy", "accounts:tokens", "accounts:members", "gateways:certificates"}
 
 
 def address(name: str, words: list[object], project: str = "main") -> str:
@@ -45,6 +47,7 @@ def address(name: str, words: list[object], project: str = "main") -> str:
 @pytest.fixture(autouse=True)
 def hello(people: People) -> None:
     factories.run(people.project, name="hello")
+    factories.gateway(people.project, name="edge")
 
 
 @pytest.mark.parametrize(("name", "words"), PROJECT_PAGES)
