@@ -4,8 +4,9 @@ GCRA: each counter remembers the moment at which it would be idle again. A reque
 on by one interval; one that comes while it lies further ahead than the tolerance is refused. With
 `rps` 10 and `burst` 5 six requests may come at once, then one each 100 ms.
 
-A limit of a service is `INTERVAL_US:TOLERANCE_US:COUNTER:HEADER`, COUNTER being made of the prefix,
-so that what a caller has used up stays used up when other limits change. A key's has two fields.
+A limit of a service is `INTERVAL_US:TOLERANCE_US:COUNTER:HEADER`, COUNTER being made of prefix and
+pace, so that what a caller has used up stays used up when other limits change. A key's has two
+fields. A limit that changes counts anew.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ def of_endpoints(endpoints: Iterable[Endpoint]) -> Iterator[tuple[str, str]]:
     """This function will write `ENDPOINT:PREFIX` and value of each limit."""
     for endpoint in endpoints:
         for limit in endpoint.rate_limits:
-            counter = hashlib.sha256(limit.prefix.encode()).hexdigest()[:12]
             pace = interval_and_tolerance(limit.rps, limit.burst)
+            counter = hashlib.sha256(f"{pace} {limit.prefix}".encode()).hexdigest()[:12]
             yield f"{endpoint.id}:{limit.prefix}", f"{pace}:{counter}:{limit.header}"
 
 

@@ -25,9 +25,16 @@ HOLD = (
     "  server hold unix@hold.sock backup pool-max-conn 0 send-proxy-v2 proxy-v2-options unique-id\n"
 )
 HOLD_NAME = "hold"
-LIMITS_LUA = Path(__file__).with_name("limits.lua").read_text()
-STATIC = Path(__file__).with_name("static.cfg").read_text()
-TLS = Path(__file__).with_name("tls.cfg").read_text()
+FOLDER = Path(__file__).parent
+LIMITS_LUA = (FOLDER / "limits.lua").read_text()
+# Rules that more than one frontend has stand in files of their own.
+STATIC = (
+    (FOLDER / "static.cfg")
+    .read_text()
+    .replace("@LIMITS@\n", (FOLDER / "limits.cfg").read_text())
+    .replace("@ANSWERS@\n", (FOLDER / "answers.cfg").read_text())
+)
+TLS = (FOLDER / "tls.cfg").read_text()
 # Maps of TLS, which `gateway.tls` writes: see there.
 SECURE, CHALLENGES = "secure", "challenges"
 

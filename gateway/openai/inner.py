@@ -6,6 +6,7 @@ Balancing, retries, the hold and HAProxy's time-outs are then the same as for al
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
 
 import aiohttp
 from multidict import CIMultiDict
@@ -29,6 +30,14 @@ HOP_BY_HOP = frozenset(
 NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=5)
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Whose request it is, of one that HAProxy has neither counted nor limited yet."""
+
+    endpoint: str
+    key: str
+
+
 class Inner:
     """Requests to slots; `close` ends its connections."""
 
@@ -48,10 +57,13 @@ class Inner:
         *,
         headers: Iterable[tuple[str, str]],
         data: bytes | AsyncIterator[bytes] | None = None,
+        caller: Caller | None = None,
     ) -> aiohttp.ClientResponse:
         """This function will send a request to the slot's service. Raises aiohttp.ClientError."""
         sent = CIMultiDict(headers)
         sent["X-Dstack-Slot"] = f"s{slot}"
+        if caller is not None:
+            sent["X-Dstack-Endpoint"], sent["X-Dstack-Key"] = caller.endpoint, caller.key
         return await self._session.request(
             method, f"http://inner{path}", headers=sent, data=data, allow_redirects=False
         )
@@ -63,16 +75,19 @@ class Inner:
 class SlotUpstream:
     """What translators ask: the service in one slot, with the headers of their caller."""
 
-    def __init__(self, inner: Inner, slot: int) -> None:
+    def __init__(self, inner: Inner, slot: int, *, caller: Caller | None = None) -> None:
         self._inner = inner
         self._slot = slot
+        self._caller = caller
 
     async def post(
         self, path: str, *, json: bytes, headers: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
         """This function will POST a JSON body. Raises aiohttp.ClientError."""
         sent = [*headers.items(), ("Content-Type", "application/json")]
-        return await self._inner.ask(self._slot, "POST", path, headers=sent, data=json)
+        return await self._inner.ask(
+            self._slot, "POST", path, headers=sent, data=json, caller=self._caller
+        )
 
 
 def passed_on(headers: Mapping[str, str]) -> list[tuple[str, str]]:

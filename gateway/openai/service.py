@@ -20,7 +20,7 @@ from gateway.directory import Directory
 from gateway.openai import names
 from gateway.openai.bodies import MOST_BYTES, Bodies, Taken, TooLarge
 from gateway.openai.errors import error
-from gateway.openai.inner import Inner, SlotUpstream, passed_on
+from gateway.openai.inner import Caller, Inner, SlotUpstream, passed_on
 from gateway.schema import Endpoint
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,12 @@ class OpenAi:
         query = f"?{request.query_string}" if request.query_string else ""
         path = f"{endpoint.model.prefix}{bare(request.path)}{query}"
         answer = await self._inner.ask(
-            slot, request.method, path, headers=headers, data=body.pieces()
+            slot,
+            request.method,
+            path,
+            headers=headers,
+            data=body.pieces(),
+            caller=caller_of(request, endpoint),
         )
         async with answer:
             return await copy(request, answer)
@@ -137,7 +142,9 @@ class OpenAi:
         slot = self._directory.slot_of(endpoint)
         if slot is None or endpoint.model is None:
             return unknown(endpoint.model.name if endpoint.model else "")
-        upstream = SlotUpstream(self._inner, slot)
+        # Where HAProxy named the endpoint it has counted the request.
+        caller = caller_of(request, endpoint) if body else None
+        upstream = SlotUpstream(self._inner, slot, caller=caller)
         whole = b"".join([piece async for piece in body.pieces()]) if body else None
         return await self._translator.handle(
             request, endpoint=endpoint, upstream=upstream, body=whole
@@ -154,6 +161,10 @@ async def copy(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.
         await copied.write(piece)
     await copied.write_eof()
     return copied
+
+
+def caller_of(request: web.BaseRequest, endpoint: Endpoint) -> Caller:
+    return Caller(endpoint=endpoint.id, key=request.headers.get(KEY, ""))
 
 
 def bare(path: str) -> str:

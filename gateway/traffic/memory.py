@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -29,7 +30,9 @@ class Memory(BaseModel):
     times: list[tuple[str, int, list[int], int, list[int]]] = []
 
 
-def write(home: Path, *, boot_id: str, carried: dict[Key, Values], times: dict[str, Times]) -> None:
+def write(
+    home: Path, *, boot_id: str, carried: Mapping[Key, Values], times: Mapping[str, Times]
+) -> None:
     """This function will keep both for the next start. Raises OSError."""
     rows = [
         (

@@ -140,4 +140,5 @@ def lines(name: str, kind: str, text: str, series: Series) -> Iterator[str]:
     for ending, labels, value in series:
         # Ids and names are of few characters (see gateway.schema), so nothing needs escaping.
         written = ",".join(f'{label}="{each}"' for label, each in labels)
-        yield f"{full}{ending}{{{written}}} {value:.15g}\n"
+        number = str(value) if isinstance(value, int) else f"{value:.15g}"
+        yield f"{full}{ending}{{{written}}} {number}\n"

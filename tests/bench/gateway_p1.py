@@ -1,10 +1,11 @@
 """P1 and P4: an authenticated request through the gateway, against plain HAProxy and direct.
 
-    python -m tests.bench.gateway_p1 [--rounds 5] [--seconds 3]
+    python -m tests.bench.gateway_p1 [--rounds 5] [--seconds 3] [--unlimited]
 
 One core for the gateway (or plain HAProxy), one for wrk and the upstream; the rounds of all three
 are interleaved, so that a neighbour on the machine disturbs them alike. The table holds 5,000
-services and 20,000 keys. Prints rows of a table and the ratios of the medians.
+services and 20,000 keys; the service and the caller's key have rate limits, and all is counted.
+Prints rows of a table and the ratios of the medians.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+from gateway.schema import RateLimit
 from tests.bench import gateway_stage as stage
 from tests.bench.gateway_stage import Figures
 from tests.integration.gateway.harness import ALICE, free_port
@@ -26,23 +28,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--unlimited", action="store_true", help="leave the rate limits out")
     options = parser.parse_args()
     stage.need_wrk()
     with tempfile.TemporaryDirectory(prefix="gateway-p1-") as folder:
-        asyncio.run(measure(Path(folder), rounds=options.rounds, seconds=options.seconds))
+        asyncio.run(
+            measure(
+                Path(folder),
+                rounds=options.rounds,
+                seconds=options.seconds,
+                limited=not options.unlimited,
+            )
+        )
 
 
-async def measure(folder: Path, *, rounds: int, seconds: float) -> None:
+async def measure(folder: Path, *, rounds: int, seconds: float, limited: bool) -> None:
     upstream, plain = free_port(), free_port()
     upstream_config = stage.UPSTREAM.format(port=upstream, body=stage.BODY)
     plain_config = stage.PLAIN.format(port=plain, upstream=upstream)
-    endpoints = stage.full_endpoints(SERVICES, f"127.0.0.1:{upstream}")
+    *others, hello = stage.full_endpoints(SERVICES, f"127.0.0.1:{upstream}")
+    *strangers, alice = stage.full_keys(KEYS)
+    if limited:
+        limit = RateLimit(rps=1e6, burst=1_000_000)
+        hello = hello.model_copy(update={"rate_limits": [limit]})
+        alice = alice.model_copy(update={"rps": 1e6, "burst": 1_000_000})
     with (
         stage.haproxy(folder, "upstream", upstream_config, stage.LOAD_CORE) as upstream_pid,
         stage.haproxy(folder, "plain", plain_config, stage.MEASURED_CORE) as plain_pid,
     ):
         async with stage.gateway(
-            folder / "gateway", endpoints=endpoints, keys=stage.full_keys(KEYS)
+            folder / "gateway", endpoints=[*others, hello], keys=[*strangers, alice]
         ) as gateway:
             process = gateway.haproxy()
             if process is None:

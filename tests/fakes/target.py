@@ -37,6 +37,7 @@ class Target:
         ):
             app.router.add_get(path, handler)
         app.router.add_post("/stream", self.wait)
+        app.router.add_post("/usage/{path:.*}", self.usage)
         app.router.add_route("*", "/{path:.*}", self.echo)
         self.runner = web.AppRunner(
             app, shutdown_timeout=0.1, access_log=None, handler_cancellation=True
@@ -75,6 +76,12 @@ class Target:
             name, _, value = header.partition(":")
             answer.headers.add(name, value)
         return answer
+
+    async def usage(self, request: web.Request) -> web.Response:
+        """Answer as a model server does: 7 tokens in, 3 out."""
+        await request.read()
+        used = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+        return web.json_response({"object": "chat.completion", "choices": [], "usage": used})
 
     async def send_bytes(self, request: web.Request) -> web.StreamResponse:
         """Send `count` bytes, chunked."""

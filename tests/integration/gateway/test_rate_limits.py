@@ -174,8 +174,10 @@ async def test_limits_nobody_who_may_not_call(gateway: Gateway) -> None:
 async def test_stays_near_the_rate_when_many_ask_at_once(gateway: Gateway) -> None:
     await limited(gateway, "many", RateLimit(rps=20, burst=10))
 
+    began = time.monotonic()
     floods = (flood(gateway, "many.localhost", seconds=1.98) for _ in range(8))
     answers = await asyncio.gather(*floods)
+    most = 11 + 20 * (time.monotonic() - began)
 
     # Of two threads in the same microsecond both may pass.
-    assert 50 <= sum(passed(each) for each in answers) <= 54
+    assert 50 <= sum(passed(each) for each in answers) <= most + 1

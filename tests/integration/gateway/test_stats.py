@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -11,10 +12,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from gateway.schema import Load, RateLimit, Stats
+from gateway.schema import Load, Model, RateLimit, Stats
 from tests.fakes.control_plane_gateway import ControlPlane, key, service
 from tests.fakes.target import Target
-from tests.integration.gateway.harness import ALICE, BOB, Gateway, hello, until
+from tests.integration.gateway.harness import ALICE, BOB, Answer, Gateway, hello, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -43,6 +44,31 @@ async def same_target(gateway: Gateway, name: str, *limits: RateLimit) -> None:
     made = service(name, *(each.address for each in hello.replicas))
     made = made.model_copy(update={"rate_limits": list(limits)})
     await gateway.control.applied(await gateway.control.put(made))
+
+
+async def model(gateway: Gateway, name: str, *limits: RateLimit) -> None:
+    """A service of the model NAME, with the replicas of `hello`."""
+    hello = gateway.control.endpoints["e-hello"]
+    made = service(
+        name,
+        *(each.address for each in hello.replicas),
+        model=Model(name=name, prefix="/usage"),
+        rate_limits=list(limits),
+    )
+    await gateway.control.applied(await gateway.control.put(made))
+
+
+async def ask(gateway: Gateway, name: str, *, filler: int = 0) -> Answer:
+    """A chat with a model that the body names last."""
+    body = json.dumps({"messages": "x" * filler, "model": name}).encode()
+    return await gateway.call(
+        "/v1/chat/completions",
+        host="gateway.localhost",
+        token=ALICE,
+        method="POST",
+        data=body,
+        headers={"Content-Type": "application/json"},
+    )
 
 
 def classes(control: ControlPlane, endpoint: str, token: str = "") -> tuple[int, ...]:
@@ -131,6 +157,30 @@ async def test_measures_times_to_the_last_and_first_byte(gateway: Gateway) -> No
     # 240 ms lie between 200 and 500, and the first event comes at once.
     assert found.total[8:10] == [5, 0] or sum(found.total[8:10]) == 5
     assert sum(found.first_byte[:7]) == 5
+
+
+async def test_counts_the_tokens_that_a_model_used(gateway: Gateway) -> None:
+    await model(gateway, "talks")
+    for _ in range(2):
+        await ask(gateway, "talks")
+
+    await until(lambda: classes(gateway.control, "e-talks", ALICE) == (0, 2, 0, 0, 0))
+    found = gateway.control.counts("e-talks", ALICE)
+
+    assert (found.tokens_in, found.tokens_out) == (14, 6)
+
+
+async def test_counts_and_limits_what_the_sidecar_routes(gateway: Gateway) -> None:
+    await model(gateway, "long", RateLimit(rps=0.1, burst=1))
+    answers = [await ask(gateway, "long", filler=50_000) for _ in range(2)]
+    short = await ask(gateway, "long")
+    last = await ask(gateway, "long", filler=50_000)
+
+    assert [answer.status for answer in (*answers, short, last)] == [200, 200, 429, 429]
+    assert int(last.headers["retry-after"]) in {9, 10}
+    assert last.json["error"]["type"] == "rate_limit_error"
+    await until(lambda: classes(gateway.control, "e-long", ALICE) == (0, 2, 0, 2, 0))
+    assert gateway.control.counts("e-long", ALICE).bytes_in > 100_000
 
 
 async def test_sends_only_what_changed(gateway: Gateway) -> None:

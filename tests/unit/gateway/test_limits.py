@@ -44,10 +44,13 @@ def test_counts_by_address_where_no_header_is_named() -> None:
     assert values(RateLimit(rps=1))["e-a:/"].endswith(":")
 
 
-def test_keeps_the_counter_when_only_the_pace_changes() -> None:
-    before, after = values(RateLimit(rps=1)), values(RateLimit(rps=2))
+def test_keeps_the_counter_while_only_other_limits_change() -> None:
+    before = values(RateLimit(rps=1))
+    after = values(RateLimit(rps=1), RateLimit(prefix="/v1", rps=1))
+    faster = values(RateLimit(rps=2))
 
-    assert before["e-a:/"].split(":")[2] == after["e-a:/"].split(":")[2]
+    assert before["e-a:/"] == after["e-a:/"] != after["e-a:/v1"]
+    assert before["e-a:/"].split(":")[2] != faster["e-a:/"].split(":")[2]
 
 
 @pytest.mark.parametrize(
