@@ -7,7 +7,8 @@ JSON over HTTP with `Authorization: Bearer dsk_g_...` (one token per gateway):
   Answers at once when there is something newer, else when there is, or after `wait` seconds.
 - `POST /api/gateway/status` Status -> {}: what the gateway has applied, which replicas that left
   the table still carry requests, which services hold some; sent at each change and every 5 s.
-- `POST /api/gateway/stats` Stats -> {}: what was asked and answered, each second.
+- `POST /api/gateway/stats` Stats -> {}: what was asked and answered, each second; every 2 s while
+  nothing is.
 
 An entry has the version at which it last changed. One that is gone is sent once more as a
 tombstone (`deleted`). Identifiers, names and addresses are of few characters only, since they enter

@@ -22,6 +22,9 @@ from gateway.traffic.latency import Sample, Times
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
+# That nothing is asked is worth knowing too: a gateway that says nothing might as well be away, and
+# then nobody may scale a service down.
+QUIET_SECONDS = 2.0
 
 
 def nothing_held() -> dict[str, int]:
@@ -55,6 +58,7 @@ class Traffic:
         self._load: list[Load] = []
         self._backlog = backlog.Backlog()
         self._news = asyncio.Event()
+        self._noted_at = 0.0
 
     async def run(self) -> None:
         """This function will count until it is cancelled. Raises OSError."""
@@ -106,8 +110,10 @@ class Traffic:
 
     def _note(self, changed: dict[Key, Values]) -> None:
         load = loads(self._counters.in_flight, self._held())
-        if not (changed or self._changed_times or load or self._load):
+        is_quiet = not (changed or self._changed_times or load or self._load)
+        if is_quiet and time.monotonic() - self._noted_at < QUIET_SECONDS:
             return
+        self._noted_at = time.monotonic()
         self._backlog.add(
             Stats(
                 boot_id=self._boot_id,

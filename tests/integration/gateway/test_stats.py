@@ -191,10 +191,22 @@ async def test_sends_only_what_changed(gateway: Gateway) -> None:
 
     seen = len(gateway.control.stats)
     await gateway.call(token=ALICE)
-    await until(lambda: len(gateway.control.stats) > seen)
+    await until(lambda: any(look.counts for look in gateway.control.stats[seen:]))
     found = {each.endpoint for look in gateway.control.stats[seen:] for each in look.counts}
 
     assert found == {"e-hello"}
+
+
+async def test_says_that_nothing_is_asked(gateway: Gateway) -> None:
+    """Who scales a service down must be able to tell a quiet gateway from one that is away."""
+    await until(lambda: not gateway.control.stats[-1].counts)
+    seen = len(gateway.control.stats)
+
+    await until(lambda: len(gateway.control.stats) >= seen + 3, seconds=10)
+
+    assert not [
+        each for look in gateway.control.stats[seen:] for each in (*look.counts, *look.load)
+    ]
 
 
 async def test_shows_numbers_to_prometheus_on_this_machine(gateway: Gateway) -> None:
