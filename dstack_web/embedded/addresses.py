@@ -14,13 +14,19 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what to call where all add
 
 @dataclass(frozen=True)
 class Addresses:
-    """`bind` is the address of the dashboard and of the gateway."""
+    """`bind` is the address of the dashboard and of the gateway; without TLS its port is 0."""
 
     bind: str
     port: int
     gateway_port: int
     public_url: str
     gateway_domain: str
+    gateway_tls_port: int = 0
+
+    @property
+    def has_tls(self) -> bool:
+        """No authority gives certificates for `localhost`: there services stay on plain HTTP."""
+        return bool(self.gateway_tls_port) and not f".{self.gateway_domain}".endswith(".localhost")
 
     @property
     def local_host(self) -> str:
@@ -40,9 +46,14 @@ def from_environment(environ: Mapping[str, str]) -> Addresses:
     gateway_port = port_number(environ, "DSTACK_GATEWAY_PORT", 8080)
     if port == gateway_port:
         raise StartFailed(f"DSTACK_PORT and DSTACK_GATEWAY_PORT are both {port}; change one")
+    tls_port = 0
+    if environ.get("DSTACK_GATEWAY_TLS_PORT"):
+        tls_port = port_number(environ, "DSTACK_GATEWAY_TLS_PORT", 443)
+    if tls_port in (port, gateway_port):
+        raise StartFailed(f"DSTACK_GATEWAY_TLS_PORT is {tls_port} like another port; change one")
     public_url = environ.get("DSTACK_PUBLIC_URL") or f"http://127.0.0.1:{port}"
     domain = environ.get("DSTACK_GATEWAY_DOMAIN") or "localhost"
-    return Addresses(bind, port, gateway_port, public_url.rstrip("/"), domain)
+    return Addresses(bind, port, gateway_port, public_url.rstrip("/"), domain, tls_port)
 
 
 def port_number(environ: Mapping[str, str], name: str, default: int) -> int:
@@ -53,11 +64,13 @@ def port_number(environ: Mapping[str, str], name: str, default: int) -> int:
 
 
 def require_free(addresses: Addresses) -> None:
-    """This function will raise StartFailed when something listens on one of the two ports."""
+    """This function will raise StartFailed when something listens on one of the ports."""
     for name, port in (
         ("DSTACK_PORT", addresses.port),
         ("DSTACK_GATEWAY_PORT", addresses.gateway_port),
+        ("DSTACK_GATEWAY_TLS_PORT", addresses.gateway_tls_port),
     ):
+        # Port 0, the one that is off, is always free.
         require_free_port(host=addresses.bind, port=port, variable=name)
 
 

@@ -126,19 +126,33 @@ def static_root(environ: Mapping[str, str]) -> Path:
 
 def banner(plan: Plan, account: first_start.Account) -> str:
     """This function will say where everything is; a secret only at the start that made it."""
-    domain, port = plan.addresses.gateway_domain, plan.addresses.gateway_port
     password = account.password or "the password shown at the first start"
     token = account.token or f"the one shown at the first start, or in {plan.home.root}/config.yml"
-    by_path = f"http://{domain}:{port}/services/main/<run name>/"
     return "\n".join(
         (
             "dstack-web is ready",
             f"  Dashboard   {plan.addresses.public_url}",
             f"  Sign in     admin / {password}",
             f"  API token   {token}",
-            f"  Services    http://<run name>.{domain}:{port}   (or {by_path})",
-            f"  OpenAI API  http://{domain}:{port}/v1",
+            *where_services_are(plan.addresses),
         )
+    )
+
+
+def where_services_are(listen: addresses.Addresses) -> tuple[str, str]:
+    """This function will say where services and their models are called."""
+    domain, port = listen.gateway_domain, listen.gateway_port
+    if listen.has_tls:
+        port = listen.gateway_tls_port
+        suffix = domain if port == 443 else f"{domain}:{port}"
+        return (
+            f"  Services    https://<run name>.{suffix}",
+            f"  OpenAI API  https://gateway.{suffix}",
+        )
+    by_path = f"http://{domain}:{port}/services/main/<run name>/"
+    return (
+        f"  Services    http://<run name>.{domain}:{port}   (or {by_path})",
+        f"  OpenAI API  http://{domain}:{port}/v1",
     )
 
 

@@ -81,7 +81,8 @@ class Orders:
 
     def prepare(self) -> None:
         """This function will read what earlier sidecars left. Raises OSError."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self._folder.parent, self._folder):
+            folder.mkdir(mode=0o700, exist_ok=True)
         with contextlib.suppress(FileNotFoundError, ValidationError):
             self._memory = Memory.model_validate_json((self._folder / MEMORY).read_bytes())
         for file in self._folder.glob("*.pem"):

@@ -29,6 +29,29 @@ def test_refuses_one_port_for_both() -> None:
 
 
 @pytest.mark.parametrize(
+    ("domain", "port", "has_tls"),
+    [
+        ("example.org", "443", True),
+        ("example.org", "", False),
+        ("localhost", "443", False),
+        ("dev.localhost", "443", False),
+        ("notlocalhost", "443", True),
+    ],
+)
+def test_speaks_tls_where_there_is_a_port_and_a_public_name(
+    domain: str, port: str, has_tls: bool
+) -> None:
+    environ = {"DSTACK_GATEWAY_DOMAIN": domain, "DSTACK_GATEWAY_TLS_PORT": port}
+
+    assert addresses.from_environment(environ).has_tls is has_tls
+
+
+def test_refuses_the_port_of_another_for_tls() -> None:
+    with pytest.raises(StartFailed, match="DSTACK_GATEWAY_TLS_PORT is 8080 like another port"):
+        addresses.from_environment({"DSTACK_GATEWAY_TLS_PORT": "8080"})
+
+
+@pytest.mark.parametrize(
     ("bind", "url"),
     [
         ("127.0.0.1", "http://127.0.0.1:3000"),
