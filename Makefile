@@ -58,12 +58,14 @@ wheel: $(VENV)/.dev-stamp staticfiles/.stamp
 	$(BIN)/uv build --wheel --no-build-isolation --python $(BIN)/python -o dist .
 
 # For image builds without an index: packages for the Python of the images (`3.12`, or as named).
+# pip judges markers by the Python that runs it, so every package of the lock is taken.
 IMAGE_PYTHON ?= 3.12
 wheelhouse: $(VENV)/.run-stamp
-	@rm -rf build/wheels
-	$(BIN)/python -m pip download -qq --require-hashes --only-binary=:all: --python-version $(IMAGE_PYTHON) \
+	@rm -rf build/wheels && mkdir -p build
+	@sed -E 's/ ; .*\\$$/ \\/' requirements.lock >build/every.lock
+	$(BIN)/python -m pip download -qq --require-hashes --no-deps --only-binary=:all: --python-version $(IMAGE_PYTHON) \
 	    --platform manylinux_2_28_$$(uname -m) --platform manylinux_2_17_$$(uname -m) \
-	    --platform manylinux2014_$$(uname -m) -d build/wheels -r requirements.lock
+	    --platform manylinux2014_$$(uname -m) -d build/wheels -r build/every.lock
 
 DOCKER_BUILD ?= docker build --network host
 images: wheel
