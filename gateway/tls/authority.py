@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -36,6 +37,8 @@ class Authority:
         self._email = email
         self._ca = ca
         self._folder = folder
+        # Orders run at once, and the first of them make the account.
+        self._signing_in = threading.Lock()
 
     def order(self, host: str, *, present: Present) -> str:
         """This function will return a chain and its key for a host. Raises OrderFailed.
@@ -56,12 +59,14 @@ class Authority:
             raise OrderFailed(f"the ACME server gave no certificate: {short(error)}") from None
 
     def _order(self, host: str, present: Present) -> str:
-        account_key = self._account_key()
+        with self._signing_in:
+            account_key = self._account_key()
         # Handed on to `requests`, which also takes the path of a file.
         verify = cast(bool, str(self._ca)) if self._ca else True
         net = Network(account_key, verify_ssl=verify, user_agent=USER_AGENT, timeout=ANSWER_SECONDS)
         server = client.ClientV2(client.ClientV2.get_directory(self._url, net), net)
-        self._sign_in(server)
+        with self._signing_in:
+            self._sign_in(server)
         _, key = pem.key_text()
         order = server.new_order(crypto_util.make_csr(key.encode(), [host]))
         for authorization in order.authorizations:

@@ -191,19 +191,25 @@ class Keeper:
         return {each.file: each for each in found if self._is_usable(each)}
 
     def _forget(self, bundles: dict[str, Bundle]) -> None:
+        kept = {*bundles, socket.FALLBACK}
         for path in (self._home / FOLDER).glob("*.pem"):
-            if f"{FOLDER}/{path.name}" not in {*bundles, socket.FALLBACK}:
+            if f"{FOLDER}/{path.name}" not in kept:
                 path.unlink(missing_ok=True)
 
     def _is_usable(self, bundle: Bundle) -> bool:
         if bundle.file not in self._checked:
             self._checked.add(bundle.file)
-            try:
-                pem.check(pem.payload(bundle.text))
-                socket.list_row(bundle.file, bundle.hosts)
-            except (BadCertificate, RuntimeRefused) as error:
-                self._refused[bundle.file] = str(error)
+            # The name says what is in it: one that was written once has been checked.
+            if not (self._home / bundle.file).exists():
+                self._check(bundle)
         return bundle.file not in self._refused
+
+    def _check(self, bundle: Bundle) -> None:
+        try:
+            pem.check(pem.payload(bundle.text))
+            socket.list_row(bundle.file, bundle.hosts)
+        except (BadCertificate, RuntimeRefused) as error:
+            self._refused[bundle.file] = str(error)
 
     def _write(self, bundles: dict[str, Bundle]) -> None:
         for file, bundle in bundles.items():

@@ -88,10 +88,15 @@ class Orders:
         for file in self._folder.glob("*.pem"):
             try:
                 text = file.read_text()
-                pem.check(pem.payload(text))
-                self._issued[file.stem] = Issued(text, pem.lifetime(text))
+                found = Issued(text, pem.lifetime(text))
             except BadCertificate as error:
                 log.warning("%s is not used: %s", file, error)
+                continue
+            if found.lifetime.not_after > time.time():
+                self._issued[file.stem] = found
+            else:
+                # Of a service that is long gone, or it would have been renewed.
+                file.unlink(missing_ok=True)
 
     def want(self, hosts: list[str]) -> None:
         """This function will take the names that certificates are ordered for from now on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,6 +178,17 @@ async def test_what_cannot_be_used_is_said_and_harms_nobody(secured: Secured) ->
     assert "not PEM" in errors["evil.example.test"]
     url = f"https://one.example.test:{secured.port}/"
     assert await serves(secured, url, "subject: CN=one.example.test")
+
+
+async def test_an_expired_one_gives_way(secured: Secured) -> None:
+    url = f"https://old.example.test:{secured.port}/"
+    old = secured.brought("old", secured.ca.sign("old.example.test"), "old.example.test")
+    await secured.gateway.control.put(secured.open_service("old"), old)
+    await until(lambda: serves(secured, url, "subject: CN=old.example.test"))
+    await secured.gateway.control.put(old.model_copy(update={"expires_at": time.time() - 1}))
+    status = await secured.has("old.example.test", "failed")
+    assert "the certificate expired" in {each.error for each in status.certificates}
+    assert await serves(secured, url, "subject: CN=*.example.test")
 
 
 async def serves(secured: Secured, url: str, text: str) -> bool:
