@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from uuid import UUID
 
@@ -89,5 +90,16 @@ def _written(point: Point) -> str:
 
 
 def _read(lines: Sequence[str], at: float) -> dict[float, Point]:
-    points = [Point(*json.loads(line)) for line in lines]
-    return {point.at: point for point in points if at - KEPT_SECONDS < point.at <= at}
+    """Parts of one look have the same time: what one names, another may leave out."""
+    points: dict[float, Point] = {}
+    for line in lines:
+        point = Point(*json.loads(line))
+        if other := points.get(point.at):
+            point = replace(
+                point,
+                answered=point.answered + other.answered,
+                in_flight=max(point.in_flight, other.in_flight),
+                held=max(point.held, other.held),
+            )
+        points[point.at] = point
+    return {when: point for when, point in points.items() if at - KEPT_SECONDS < when <= at}

@@ -75,12 +75,14 @@ class LogChunk(models.Model):
 
 class GatewayFeed(models.Model):
     """How far a gateway's statistics have come. Whoever takes a look locks this row first, so a
-    look that comes twice or late is known. `looked_at` is by the gateway's clock."""
+    look that comes twice or late is known. `looked_at` is by the gateway's clock, `span_seconds`
+    the time between the last look and the one before."""
 
     gateway = models.OneToOneField(Gateway, models.CASCADE, primary_key=True, related_name="feed")
     boot_id = models.CharField(max_length=64, blank=True)
     sequence = models.BigIntegerField(default=-1)
     looked_at = models.DateTimeField(null=True)
+    span_seconds = models.FloatField(null=True)
 
     def __str__(self) -> str:
         return f"look {self.sequence} of {self.gateway_id}"

@@ -79,7 +79,8 @@ def take(*, gateway: Gateway, stats: schema.Stats, at: datetime) -> bool:
         news = _news(gateway, stats, fresh=is_new_boot, at=at)
         _add_to_buckets(news, looked_at)
         _add_to_keys(news, looked_at)
-        feed.boot_id, feed.sequence, feed.looked_at = stats.boot_id, stats.sequence, looked_at
+        feed.boot_id, feed.sequence = stats.boot_id, stats.sequence
+        feed.looked_at, feed.span_seconds = looked_at, seconds
         feed.save()
     tokens.note_uses(ids={pk for each in news.values() for pk in each.counts if pk}, at=looked_at)
     _tell(gateway, news, looked_at, seconds)
@@ -93,9 +94,12 @@ def _looked_at(stats: schema.Stats, at: datetime) -> datetime:
 
 
 def _seconds_since(feed: GatewayFeed, looked_at: datetime) -> float | None:
-    """None for a gateway's first look ever: what it counted before is no rate."""
-    if feed.looked_at is None:
-        return None
+    """None for a gateway's first look ever: what it counted before is no rate.
+
+    A large look comes in parts, which have one time.
+    """
+    if feed.looked_at is None or feed.looked_at == looked_at:
+        return feed.span_seconds
     return max((looked_at - feed.looked_at).total_seconds(), 0.05)
 
 

@@ -122,6 +122,17 @@ def test_live_points_follow_each_look(gateway: Gateway, run: Run) -> None:
     assert seen == [(1, 0, 0, 0), (2, 10, 3, 2), (1, 0, 0, 0)]
 
 
+def test_parts_of_one_look_are_one_point(gateway: Gateway, run: Run) -> None:
+    load = schema.Load(endpoint=str(run.pk), in_flight=3)
+    take(gateway, look(1))
+    take(gateway, look(2, after=2, load=[load]))
+    take(gateway, look(3, counts(run, 10), after=2, load=[load]))
+
+    last = live_points.of({run.pk: gateway.pk}, at=AT.timestamp() + 2)[run.pk][-1]
+
+    assert (last.seconds, last.answered, last.in_flight) == (2, 10, 3)
+
+
 def test_old_looks_are_no_live_points(gateway: Gateway, run: Run) -> None:
     take(gateway, look(1))
     take(gateway, look(2, counts(run, 10), after=1), late=600)
