@@ -154,8 +154,9 @@ def _demand(policy: Policy, points: Sequence[Point], seconds: float, *, at: floa
     else:
         # Without a look from before the window, what is outstanding may be old.
         begin = before[-1].outstanding if before else inside[0].outstanding
-        grown = max(inside[-1].outstanding - begin, 0)
-        value = (sum(point.answered for point in inside) + grown) / covered
+        arrived = sum(point.answered for point in inside) + inside[-1].outstanding - begin
+        # Callers that left unanswered make it too few, at worst.
+        value = max(arrived, 0) / covered
     # A hair above the target is no reason for one more: figures are averages of whole requests.
     needed = math.ceil(value / policy.target - 1e-6)
     if inside[-1].outstanding:
@@ -259,5 +260,5 @@ def _steady(policy: Policy, wanted: int, demand: _Demand) -> str:
 
 def _words(policy: Policy, demand: _Demand) -> str:
     unit = "rps" if policy.metric == "rps" else "requests at once"
-    value = f"{demand.value:,.0f}" if demand.value >= 10 else f"{demand.value:.3g}"
+    value = f"{demand.value:,.0f}" if demand.value >= 100 else f"{demand.value:.3g}"
     return f"{value} {unit} over {demand.seconds:.0f} s, target {policy.target:g}"

@@ -1,0 +1,110 @@
+"""A simulation as text for a terminal and as a page with a picture. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+
+from apps.autoscaling.simulation import Moment
+
+ROWS = 60
+BAR = 24
+WIDTH, HEIGHT, LEFT = 960, 150, 60
+STYLE = (
+    "body{font:14px system-ui;margin:24px auto;max-width:1040px;color:#1f2937}"
+    "svg{display:block;width:100%;height:auto}text{font:12px system-ui;fill:#6b7280}"
+    "polyline{fill:none;stroke-width:1.5}.grid{stroke:#e5e7eb}li{margin:2px 0}"
+)
+LINES: Sequence[tuple[str, Sequence[tuple[str, str, Callable[[Moment], float]]]]] = (
+    ("Requests per second", (("asked", "#2563eb", lambda m: m.rps),)),
+    (
+        "Replicas",
+        (
+            ("wanted", "#2563eb", lambda m: m.wanted),
+            ("ready", "#16a34a", lambda m: m.ready),
+        ),
+    ),
+    (
+        "Requests that wait",
+        (
+            ("waiting", "#6b7280", lambda m: m.waiting),
+            ("held", "#d97706", lambda m: m.held),
+        ),
+    ),
+    ("Failed per second", (("failed", "#dc2626", lambda m: m.failed),)),
+)
+
+
+def summary(moments: Sequence[Moment]) -> str:
+    """This function will say in one line what became of the requests and what it took."""
+    answered = sum(m.answered for m in moments)
+    failed = sum(m.failed for m in moments)
+    hours = sum(m.ready for m in moments) / 3600
+    longest = max((m.longest_wait for m in moments), default=0)
+    return (
+        f"{answered:,} answered, {failed:,} failed, longest wait {longest} s, "
+        f"most held {max((m.held for m in moments), default=0):,}, "
+        f"{hours:.2f} replica hours, at most {max((m.wanted for m in moments), default=0)} wanted"
+    )
+
+
+def decisions(moments: Sequence[Moment]) -> list[str]:
+    return [f"{m.second:>6} s  {m.reason}" for m in moments if m.reason]
+
+
+def text(moments: Sequence[Moment]) -> str:
+    """This function will draw about sixty lines, each the last second of its part of the trace."""
+    part = max(len(moments) // ROWS, 1)
+    most = max([m.wanted for m in moments] + [1])
+    lines = ["  second     rps  wanted ready    held  failed  ready # and wanted -"]
+    for start in range(0, len(moments), part):
+        group = moments[start : start + part]
+        last = group[-1]
+        ready, wanted = (round(n / most * BAR) for n in (last.ready, last.wanted))
+        bar = "#" * ready + "-" * (wanted - ready)
+        held, failed = max(m.held for m in group), sum(m.failed for m in group)
+        numbers = f"{last.second:>8}{last.rps:>8.1f}{last.wanted:>8}{last.ready:>6}"
+        lines.append(f"{numbers}{held:>8}{failed:>8}  {bar}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def page(title: str, moments: Sequence[Moment]) -> str:
+    """This function will return an HTML page with the curves as SVG; it needs nothing else."""
+    charts = "".join(_chart(name, series, moments) for name, series in LINES)
+    told = "".join(f"<li>{escape(line)}</li>" for line in decisions(moments))
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
+        f"<style>{STYLE}</style><h1>{escape(title)}</h1><p>{escape(summary(moments))}</p>"
+        f"{charts}<h2>Decisions</h2><ol>{told}</ol></html>\n"
+    )
+
+
+def _chart(
+    name: str,
+    series: Sequence[tuple[str, str, Callable[[Moment], float]]],
+    moments: Sequence[Moment],
+) -> str:
+    most = max([value(m) for _, _, value in series for m in moments] + [1])
+    keys = " · ".join(f'<tspan fill="{colour}">{key}</tspan>' for key, colour, _ in series)
+    drawn = "".join(
+        f'<polyline stroke="{colour}" points="{_points(moments, value, most)}"/>'
+        for _, colour, value in series
+    )
+    base = HEIGHT - 20
+    return (
+        f'<h2>{name}</h2><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{name}">'
+        f'<line class="grid" x1="{LEFT}" x2="{WIDTH}" y1="{base}" y2="{base}"/>'
+        f'<text x="{LEFT - 6}" y="{base}" text-anchor="end">0</text>'
+        f'<text x="{LEFT - 6}" y="16" text-anchor="end">{most:,.0f}</text>'
+        f'<text x="{LEFT}" y="{HEIGHT - 4}">{keys}</text>'
+        f'<text x="{WIDTH}" y="{HEIGHT - 4}" text-anchor="end">{len(moments)} s</text>{drawn}</svg>'
+    )
+
+
+def _points(moments: Sequence[Moment], value: Callable[[Moment], float], most: float) -> str:
+    width = (WIDTH - LEFT) / max(len(moments), 1)
+    points = []
+    for m in moments:
+        y = HEIGHT - 20 - value(m) / most * (HEIGHT - 32)
+        points += [f"{LEFT + m.second * width:.1f},{y:.1f}"]
+    return " ".join(points)
