@@ -16,11 +16,13 @@ from ninja.parser import Parser
 
 from apps.accounts.access import TokenAuth
 from apps.accounts.api import router as accounts
+from apps.autoscaling.api import router as autoscaling
 from apps.core.errors import AppError
 from apps.gateways.api import router as gateways
 from apps.offers.api import router as offers
 from apps.runs.api import router as runs
 from apps.telemetry.api import router as telemetry
+from apps.telemetry.metrics_api import router as metrics
 from dstack_web.api_errors import add_handlers
 from dstack_web.specs_api import router as specs
 
@@ -84,4 +86,6 @@ api.add_router("", specs, tags=["specs"])
 api.add_router("", offers, tags=["offers"])
 api.add_router("", runs, tags=["runs"])
 api.add_router("", telemetry, tags=["runs"])
+api.add_router("", metrics, tags=["runs"])
+api.add_router("", autoscaling, tags=["runs"])
 api.add_router("", gateways, tags=["gateways"])

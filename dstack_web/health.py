@@ -18,6 +18,7 @@ from apps.core.errors import AppError
 from apps.core.models import Stateful
 from apps.instances.models import Instance
 from apps.runs.models import Replica, Run
+from apps.telemetry.metrics_api import prometheus
 from dstack_web.api_errors import answer
 
 TIMEOUT_SECONDS = 1.0
@@ -96,3 +97,4 @@ def _lines() -> Iterator[str]:
         due = model._default_manager.aggregate(at=Min("next_check_at"))["at"]
         lag = max((now - due).total_seconds(), 0.0) if due else 0.0
         yield f'dstack_sweep_lag_seconds{{machine="{model.machine.name}"}} {lag:.3f}'
+    yield from prometheus(at=now)

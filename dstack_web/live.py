@@ -71,7 +71,8 @@ def _scope(request: HttpRequest) -> Scope:
     found = Run.objects.filter(project=project, pk=pk).only("pk").first() if pk else None
     if found is None:
         raise NotFound("There is no such run in this project.")
-    channels = [f"run:{found.pk}", *([f"logs:{found.pk}"] if asked.get("logs") else [])]
+    channels = [f"run:{found.pk}", f"metrics:{found.pk}"]
+    channels += [f"logs:{found.pk}"] if asked.get("logs") else []
     return Scope(access, project.name, str(found.pk), tuple(channels))
 
 
@@ -119,8 +120,9 @@ async def _next(queue: asyncio.Queue[live.Hint]) -> list[str]:
     channels = {first[0]}
     while not queue.empty():
         channels.add(queue.get_nowait()[0])
-    logs = {channel.startswith("logs:") for channel in channels}
-    return [name for is_log, name in ((False, "changed"), (True, "logs")) if is_log in logs]
+    kinds = {channel.partition(":")[0] for channel in channels}
+    own: list[str] = [kind for kind in ("metrics", "logs") if kind in kinds]
+    return ["changed", *own] if kinds - {"metrics", "logs"} else own
 
 
 async def _may_stay(scope: Scope) -> bool:

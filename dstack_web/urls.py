@@ -26,6 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.accounts.urls")),
     path("", include("apps.runs.urls")),
     path("", include("apps.telemetry.urls")),
+    path("", include("apps.autoscaling.urls")),
     path("", include("apps.gateways.urls")),
     path("", include("apps.instances.urls")),
     path("", include("apps.offers.urls")),

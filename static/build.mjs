@@ -13,6 +13,8 @@ const templates = join(here, "..", "templates");
 const COPIES = {
   "htmx.min.js": "htmx.org/dist/htmx.min.js",
   "idiomorph.min.js": "idiomorph/dist/idiomorph-ext.min.js",
+  "uplot.js": "uplot/dist/uPlot.esm.js",
+  "uplot.css": "uplot/dist/uPlot.min.css",
   "tabler.min.css": "@tabler/core/dist/css/tabler.min.css",
   "inter.woff2": "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
   "inter-ext.woff2": "@fontsource-variable/inter/files/inter-latin-ext-wght-normal.woff2",

@@ -31,6 +31,7 @@ COMMANDS = {
     "stop": "Stop a run and give back its machines.",
     "delete": "Delete a run that has ended.",
     "scale": "Set the number of replicas of a run, or its range.",
+    "metrics": "Show what is asked of a run, and what scaling did.",
     "events": "List what happened to a run, or in the project.",
     "offer": "List offers without running anything.",
     "gateway": "List gateways.",

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.telemetry import views
+from apps.telemetry import metrics_views, views
 
 app_name = "telemetry"
 
+SERVICE = "projects/<str:project>/services/<str:name>/"
+
 urlpatterns = [
-    path("projects/<str:project>/services/<str:name>/log-lines/", views.logs, name="logs"),
+    path(f"{SERVICE}log-lines/", views.logs, name="logs"),
+    path(f"{SERVICE}charts/", metrics_views.metrics, name="metrics"),
+    path(f"{SERVICE}chart-data/", metrics_views.metrics_data, name="metrics_data"),
+    path(f"{SERVICE}figures/", metrics_views.figures, name="figures"),
+    path("projects/<str:project>/figures/", metrics_views.list_figures, name="list_figures"),
 ]

@@ -1,5 +1,5 @@
 // body[data-live-url]: the page's one stream. Each hint fires "live" on the body (and "live:logs"
-// for new log lines); what listens fetches itself again. Closed while nobody looks at the tab.
+// for new log lines, "live:metrics" for new figures); what listens fetches itself again. Closed while nobody looks at the tab.
 const GATHER_MS = 400;
 const RETRY_MS = 3000;
 const POLL_MS = 5000;
@@ -54,6 +54,10 @@ function open() {
   source.addEventListener("logs", (event) => {
     heard(event);
     fire("live:logs");
+  });
+  source.addEventListener("metrics", (event) => {
+    heard(event);
+    fire("live:metrics");
   });
   source.addEventListener("gone", () => location.reload());
   source.addEventListener("error", () => {

@@ -237,6 +237,16 @@ def _events(fake: FakeApi, seen: Seen, name: str | None = None) -> tuple[int, An
     return _page(fake, seen, [e for e in fake.events if name in (None, e["run"])])
 
 
+def _metrics(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
+    fake.run(name)
+    return 200, fake.metrics
+
+
+def _decisions(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
+    fake.run(name)
+    return _page(fake, seen, fake.decisions)
+
+
 def _offers(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
     shown = fake.offers[: int(seen.query["limit"][0])]
     return 200, {
@@ -318,6 +328,8 @@ _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", f"{_MAIN}/gateways", _gateways),
     ("GET", f"{_MAIN}/runs/([^/]+)/logs", _logs),
     ("GET", f"{_MAIN}/runs/([^/]+)/events", _events),
+    ("GET", f"{_MAIN}/runs/([^/]+)/metrics", _metrics),
+    ("GET", f"{_MAIN}/runs/([^/]+)/decisions", _decisions),
     ("POST", f"{_MAIN}/runs/([^/]+)/stop", _stop),
     ("POST", f"{_MAIN}/runs/([^/]+)/scale", _scale),
     ("GET", f"{_MAIN}/runs/([^/]+)", _run),

@@ -69,6 +69,8 @@ class FakeApi:
     uploads: dict[str, bytes] = field(default_factory=dict)
     tokens: list[Json] = field(default_factory=list)
     events: list[Json] = field(default_factory=list)
+    metrics: Json = field(default_factory=dict)
+    decisions: list[Json] = field(default_factory=list)
     gateways: list[Json] = field(default_factory=list)
     silent: dict[str, str] = field(default_factory=dict)
     offers: list[Json] = field(default_factory=lambda: [local_offer()])

@@ -17,6 +17,7 @@ from apps.runs.models import Replica, Run
 
 TABS = (
     ("overview", "Overview"),
+    ("metrics", "Metrics"),
     ("logs", "Logs"),
     ("replicas", "Replicas"),
     ("events", "Events"),

@@ -92,6 +92,8 @@ CASES = {
     "POST /api/projects/{project}/runs/{name}/scale": members(replicas="2"),
     "GET /api/projects/{project}/runs/{name}/events": members(),
     "GET /api/projects/{project}/runs/{name}/logs": members(),
+    "GET /api/projects/{project}/runs/{name}/metrics": members(),
+    "GET /api/projects/{project}/runs/{name}/decisions": members(),
     "GET /api/projects/{project}/events": members(),
     # Refused as no archive, but only to those who may send one.
     "POST /api/projects/{project}/uploads": members(422),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -121,6 +122,38 @@ def test_says_what_replicas_may_be(cli: Cli, api: FakeApi, replicas: str) -> Non
     assert "replicas" in done.err
 
 
+def measured(**more: Any) -> dict[str, Any]:
+    quiet = {"requests": {"2xx": 0, "3xx": 0, "4xx": 0, "5xx": 0}, "rps": 0.0}
+    others = ("p50_ms", "p95_ms", "p99_ms", "in_flight", "held", "tokens_in", "tokens_out")
+    return {"at": "2030-01-01T10:00:00Z", **quiet, **dict.fromkeys(others, 0), **more}
+
+
+def test_shows_what_is_asked_and_what_scaling_did(cli: Cli, api: FakeApi) -> None:
+    api.add_run("hello")
+    asked = {"2xx": 1234, "3xx": 0, "4xx": 0, "5xx": 2}
+    point = measured(requests=asked, rps=20.6, p50_ms=84.4, p95_ms=1250.0, p99_ms=None, held=7)
+    levels = [{"at": "2030-01-01T10:00:00Z", "wanted": 4, "ready": 2}]
+    api.metrics = {"step_seconds": 60, "points": [point], "replicas": levels}
+    api.decisions = [{"at": "2030-01-01T10:00:00Z", "reason": "2 -> 4: 38 rps over 6 s, target 10"}]
+
+    out = cli("metrics", "hello").out.splitlines()
+
+    assert out[0].split()[:4] == ["TIME", "RPS", "2XX", "3XX"]
+    assert out[1].split()[1:] == [
+        *("20.6", "1,234", "0", "0", "2", "84", "ms", "1.25", "s", "-", "-", "7", "-", "-")
+    ]
+    assert out[3] == " Replicas: 2 of 4 ready."
+    assert out[-1].endswith("2 -> 4: 38 rps over 6 s, target 10")
+    assert json.loads(cli("metrics", "hello", "--json").out)["decisions"] == api.decisions
+
+
+def test_says_that_nothing_was_asked(cli: Cli, api: FakeApi) -> None:
+    api.add_run("hello")
+    api.metrics = {"step_seconds": 60, "points": [measured()], "replicas": []}
+
+    assert cli("metrics", "hello").out == " No requests in this time.\n"
+
+
 def test_lists_events_oldest_first(cli: Cli, api: FakeApi) -> None:
     one = {"at": "2030-01-01T10:00:00Z", "kind": "run", "run": "hello", "replica": None,
            "subject": "hello",
@@ -227,7 +260,7 @@ HOSTILE = ["../x", "..", "a/b", "a b", "$(id)", "a;b", "é", "a\n", "%2e", "x" *
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.parametrize("command", ["logs", "stop", "delete", "events"])
+@pytest.mark.parametrize("command", ["logs", "stop", "delete", "events", "metrics"])
 def test_never_sends_a_name_that_is_none(cli: Cli, api: FakeApi, command: str, name: str) -> None:
     done = cli(command, "--", name)
 

@@ -1,0 +1,91 @@
+"""`dstack metrics`: one section after the other, of requests and of scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from apps.cli import flags
+from apps.cli.console import say
+from apps.cli.session import opened, print_json
+from apps.cli.table import table
+from apps.cli.words import age
+
+app = typer.Typer(rich_markup_mode=None)
+
+SHOWN_DECISIONS = 10
+# So many lines fit on a screen with the rest; each sums up several points.
+SHOWN_LINES = 12
+COLUMNS = (
+    *("TIME", "RPS", "2XX", "3XX", "4XX", "5XX", "P50", "P95", "P99", "IN FLIGHT", "HELD"),
+    *("TOKENS IN", "TOKENS OUT"),
+)
+
+
+@app.command()
+def metrics(
+    run: flags.RunName,
+    range_: Annotated[
+        str, typer.Option("--range", metavar="TIME", help="How far back: 15m, 1h, 6h, 7d.")
+    ] = "1h",
+    project: flags.Project = None,
+    as_json: flags.AsJson = False,
+) -> None:
+    """Show what is asked of a run, and what scaling did."""
+    with opened(project) as client:
+        found = client.get(client.within("runs", run, "metrics"), range=range_)
+        decided = client.get(client.within("runs", run, "decisions"), limit=SHOWN_DECISIONS)
+    if as_json:
+        print_json({**found, "decisions": decided["items"]})
+        return
+    sections = [_requests(found), _replicas(found), _decisions(decided["items"])]
+    say("\n\n".join(section for section in sections if section))
+
+
+def _requests(found: Mapping[str, Any]) -> str:
+    points: Sequence[Mapping[str, Any]] = found["points"]
+    if not any(sum(point["requests"].values()) for point in points):
+        return " No requests in this time."
+    size = max(len(points) // SHOWN_LINES, 1)
+    groups = [points[start : start + size] for start in range(0, len(points), size)]
+    return table(COLUMNS, [_row(group, found["step_seconds"]) for group in groups])
+
+
+def _row(points: Sequence[Mapping[str, Any]], step_seconds: int) -> list[str]:
+    begin = datetime.fromisoformat(points[0]["at"]).astimezone()
+    classes = [sum(p["requests"][name] for p in points) for name in ("2xx", "3xx", "4xx", "5xx")]
+    rps = sum(p["rps"] for p in points) / len(points)
+    # Percentiles do not add up: the worst step stands for the line.
+    slow = [max((p[name] or 0 for p in points), default=0) for name in LATENCIES]
+    most = [max(p[name] for p in points) for name in ("in_flight", "held")]
+    tokens = [sum(p[name] for p in points) for name in ("tokens_in", "tokens_out")]
+    span = len(points) * step_seconds
+    clock = f"{begin:%m-%d %H:%M}" if span > 3600 else f"{begin:%H:%M:%S}"
+    numbers = [f"{n:,}" if n else "-" for n in (*most, *tokens)]
+    return [clock, f"{rps:.1f}", *(f"{n:,}" for n in classes), *map(_time, slow), *numbers]
+
+
+LATENCIES = ("p50_ms", "p95_ms", "p99_ms")
+
+
+def _time(ms: float) -> str:
+    if not ms:
+        return "-"
+    return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms"
+
+
+def _replicas(found: Mapping[str, Any]) -> str:
+    if not found["replicas"]:
+        return ""
+    now = found["replicas"][-1]
+    return f" Replicas: {now['ready']} of {now['wanted']} ready."
+
+
+def _decisions(items: Sequence[Mapping[str, Any]]) -> str:
+    if not items:
+        return ""
+    now = datetime.now(UTC)
+    return table(("DECIDED", "WHY"), [[age(one["at"], now=now), one["reason"]] for one in items])

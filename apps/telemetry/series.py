@@ -1,0 +1,182 @@
+"""Every read of what was asked of services: series for charts, and the figures of now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from apps.core.errors import Detail, Invalid
+from apps.runs.models import Run
+from apps.specs import durations
+from apps.specs.errors import Misfit
+from apps.telemetry.histograms import percentile
+from apps.telemetry.models import Level, Traffic
+from apps.telemetry.traffic import bucket_of, summed
+
+CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+# A chart has so many points at most; a step is never finer than what is kept of that age.
+MOST_POINTS = 180
+STEPS_SECONDS = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
+FINEST = ((timedelta(days=2), 600), (timedelta(hours=6), 60))
+LONGEST = timedelta(days=31)
+RECENT_SECONDS = 60
+SPARK_MINUTES = 30
+
+Series = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a service is doing now; None is "nothing to tell". `spark` is rps by the minute."""
+
+    rps: float = 0.0
+    p95_ms: float | None = None
+    errors_percent: float | None = None
+    spark: tuple[float, ...] = ()
+
+    @property
+    def p95(self) -> str:
+        """`84 ms`, `8.53 s`, or nothing."""
+        if self.p95_ms is None:
+            return ""
+        return f"{self.p95_ms:.0f} ms" if self.p95_ms < 1000 else f"{self.p95_ms / 1000:.3g} s"
+
+    @property
+    def is_quiet(self) -> bool:
+        return not self.rps and not any(self.spark)
+
+
+def read_range(text: str) -> timedelta:
+    """This function will read "15m", "1h", "7d". Raises Invalid."""
+    try:
+        length = timedelta(seconds=durations.seconds(text))
+    except Misfit as error:
+        raise _bad_range(text) from error
+    if not timedelta(minutes=1) <= length <= LONGEST:
+        raise _bad_range(text)
+    return length
+
+
+def _bad_range(text: str) -> Invalid:
+    problem = f"must be a time between 1m and {LONGEST.days}d, such as 1h, found {text[:40]!r}"
+    return Invalid(f"range {problem}.", details=[Detail("range", problem)])
+
+
+def step_of(length: timedelta) -> int:
+    """This function will return the seconds of one point of a chart over `length`."""
+    finest = next((seconds for age, seconds in FINEST if length > age), STEPS_SECONDS[0])
+    fitting = [s for s in STEPS_SECONDS if length.total_seconds() / s <= MOST_POINTS]
+    return max(finest, fitting[0] if fitting else 21_600)
+
+
+def requests_of(*, run: Run, length: timedelta, at: datetime) -> Series:
+    """This function will return a run's requests over the last `length`, and its replicas.
+
+    Points are evenly spaced; where nothing was asked they are zero. The newest is whole.
+    """
+    step = step_of(length)
+    end = bucket_of(at, step)
+    begin = bucket_of(at - length, step)
+    rows: dict[datetime, list[Traffic]] = {}
+    for row in Traffic.objects.filter(run_id=run.pk, at__gte=begin, at__lt=end):
+        rows.setdefault(bucket_of(row.at, step), []).append(row)
+    count = int((end - begin).total_seconds()) // step
+    times = [begin + timedelta(seconds=step * n) for n in range(count)]
+    return {
+        "begin": begin,
+        "end": end,
+        "step_seconds": step,
+        "points": [_point(when, rows.get(when, []), step) for when in times],
+        "replicas": levels_of(run=run, begin=begin, end=at),
+    }
+
+
+def _point(when: datetime, rows: Sequence[Traffic], seconds: int) -> Series:
+    by_class = summed(*(row.by_class for row in rows)) or [0] * len(CLASSES)
+    latency = summed(*(row.latency for row in rows))
+    first_byte = summed(*(row.first_byte for row in rows))
+    return {
+        "at": when,
+        "requests": dict(zip(CLASSES, by_class, strict=True)),
+        "rps": round(sum(by_class[1:]) / seconds, 3),
+        "in_flight": max((row.in_flight_max for row in rows), default=0),
+        "held": max((row.held_max for row in rows), default=0),
+        "p50_ms": percentile(latency, 0.5),
+        "p95_ms": percentile(latency, 0.95),
+        "p99_ms": percentile(latency, 0.99),
+        "first_byte_p50_ms": percentile(first_byte, 0.5),
+        "first_byte_p95_ms": percentile(first_byte, 0.95),
+        "tokens_in": sum(row.tokens_in for row in rows),
+        "tokens_out": sum(row.tokens_out for row in rows),
+        "bytes_in": sum(row.bytes_in for row in rows),
+        "bytes_out": sum(row.bytes_out for row in rows),
+    }
+
+
+def levels_of(*, run: Run, begin: datetime, end: datetime) -> list[Series]:
+    """This function will return when a run's wanted and ready replicas changed, and how they stood
+    at the begin and at the end."""
+    levels = Level.objects.filter(run_id=run.pk, at__lte=end).order_by("at", "id")
+    before = levels.filter(at__lte=begin).last()
+    steps: list[Series] = []
+    steps += [{"at": begin, "wanted": before.wanted, "ready": before.ready}] if before else []
+    inside = levels.filter(at__gt=begin)
+    steps += [{"at": each.at, "wanted": each.wanted, "ready": each.ready} for each in inside]
+    if run.finished_at is not None and run.finished_at <= end:
+        steps = [step for step in steps if step["at"] < run.finished_at]
+        steps.append({"at": max(run.finished_at, begin), "wanted": 0, "ready": 0})
+    return [*steps, {**steps[-1], "at": end}] if steps else []
+
+
+def figures(*, run_ids: Iterable[UUID], at: datetime) -> dict[UUID, Figures]:
+    """This function will return the figures of the last minute, and half an hour of rps."""
+    ids = list(run_ids)
+    begin = bucket_of(at, 60) - timedelta(minutes=SPARK_MINUTES - 1)
+    rows: dict[UUID, list[Traffic]] = {pk: [] for pk in ids}
+    for row in Traffic.objects.filter(run_id__in=ids, at__gte=begin, at__lte=at):
+        rows[row.run_id].append(row)
+    return {pk: _figures(its, begin, at) for pk, its in rows.items()}
+
+
+def _figures(rows: Sequence[Traffic], begin: datetime, at: datetime) -> Figures:
+    end = bucket_of(at, 10)
+    since = end - timedelta(seconds=RECENT_SECONDS)
+    recent = [row for row in rows if since <= row.at < end]
+    by_class = summed(*(row.by_class for row in recent)) or [0] * len(CLASSES)
+    asked = sum(by_class[1:])
+    minutes = [0.0] * SPARK_MINUTES
+    for row in rows:
+        minutes[int((row.at - begin).total_seconds() // 60)] += sum(row.by_class[1:]) / 60
+    return Figures(
+        rps=asked / RECENT_SECONDS,
+        p95_ms=percentile(summed(*(row.latency for row in recent)), 0.95),
+        errors_percent=by_class[-1] / asked * 100 if asked else None,
+        spark=tuple(minutes),
+    )
+
+
+def as_numbers(found: Mapping[str, Any]) -> Series:
+    """This function will make a series small for a chart: lists by name, times in seconds."""
+    points = found["points"]
+    names = ("in_flight", "held", "p50_ms", "p95_ms", "p99_ms", "tokens_in", "tokens_out")
+    per_second = found["step_seconds"]
+    return {
+        "step": per_second,
+        "at": [_seconds(point["at"]) for point in points],
+        "by_class": {
+            name: [point["requests"][name] / per_second for point in points] for name in CLASSES[1:]
+        },
+        **{name: [point[name] for point in points] for name in names},
+        "replicas": {
+            "at": [_seconds(level["at"]) for level in found["replicas"]],
+            "wanted": [level["wanted"] for level in found["replicas"]],
+            "ready": [level["ready"] for level in found["replicas"]],
+        },
+    }
+
+
+def _seconds(at: datetime) -> float:
+    return at.astimezone(UTC).timestamp()

@@ -1,0 +1,107 @@
+// What each chart of a service shows: series and values for uPlot out of the figures of the server.
+// Colours come from the page's custom properties, so the charts follow the theme.
+import uPlot from "../vendor/uplot.js";
+
+const HEIGHT = 190;
+const STATUS = [["5xx", "--red"], ["4xx", "--amber"], ["3xx", "--grey"], ["2xx", "--green"]];
+
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const short = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
+const number = (value) => (value == null ? "—" : short.format(value));
+const time = (ms) => (ms == null ? "—" : ms >= 1000 ? `${short.format(ms / 1000)} s` : `${short.format(ms)} ms`);
+
+function line(label, name, more = {}) {
+  const stroke = colour(name);
+  return { label, stroke, width: 1.5, points: { show: false }, value: (_, value) => number(value), ...more };
+}
+
+// Areas lie upon each other: each is drawn as the sum of those below it and itself.
+function stacked(data) {
+  const sums = [];
+  let below = data.at.map(() => 0);
+  for (const [name] of STATUS) {
+    below = below.map((value, index) => value + data.by_class[name][index]);
+    sums.unshift(below);
+  }
+  const series = [...STATUS].reverse().map(([label, name]) =>
+    line(label, name, {
+      width: data.by_class[label].some(Boolean) ? 1.5 : 0,
+      fill: `color-mix(in srgb, ${colour(name)} 40%, ${colour("--surface")})`,
+      value: (_, __, ___, index) => number(index == null ? null : data.by_class[label][index]),
+    }),
+  );
+  return { series, values: [data.at, ...sums] };
+}
+
+function decisions() {
+  return [...document.querySelectorAll("[data-decision]")].map((row) => ({
+    at: Number(row.dataset.decision),
+    wanted: Number(row.dataset.wanted),
+    isMute: ["limit", "blind"].includes(row.dataset.kind),
+  }));
+}
+
+function dots(plot) {
+  const { ctx } = plot;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(plot.bbox.left, plot.bbox.top, plot.bbox.width, plot.bbox.height);
+  ctx.clip();
+  for (const { at, wanted, isMute } of decisions()) {
+    ctx.beginPath();
+    ctx.arc(plot.valToPos(at, "x", true), plot.valToPos(wanted, "y", true), 3.5 * devicePixelRatio, 0, 7);
+    ctx.fillStyle = colour(isMute ? "--amber" : "--accent");
+    ctx.fill();
+  }
+  ctx.restore();
+}
+
+export const CHARTS = {
+  requests: (data) => stacked(data),
+  latency: (data) => ({
+    series: [["p50", "--green"], ["p95", "--accent"], ["p99", "--amber"]].map(([label, name]) =>
+      line(label, name, { value: (_, ms) => time(ms), spanGaps: false, points: { show: true, size: 4 } }),
+    ),
+    values: [data.at, data.p50_ms, data.p95_ms, data.p99_ms],
+    axis: (ms) => time(ms),
+  }),
+  load: (data) => ({
+    series: [line("in flight", "--accent"), line("held", "--amber")],
+    values: [data.at, data.in_flight, data.held],
+  }),
+  replicas: (data) => {
+    const paths = uPlot.paths.stepped({ align: 1 });
+    return {
+      series: [
+        line("ready", "--green", { paths, fill: `color-mix(in srgb, ${colour("--green")} 25%, transparent)` }),
+        line("wanted", "--accent", { paths, dash: [4, 3] }),
+      ],
+      values: [data.replicas.at, data.replicas.ready, data.replicas.wanted],
+      whole: true,
+      draw: dots,
+    };
+  },
+  tokens: (data) => ({
+    series: [line("in", "--accent"), line("out", "--green")],
+    values: [data.at, data.tokens_in.map((n) => n / data.step), data.tokens_out.map((n) => n / data.step)],
+  }),
+};
+
+export function options(box, chart, range) {
+  const axis = { stroke: colour("--text-soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px sans-serif" };
+  const marks = (_, values) => values.map((value) => (chart.whole && value % 1 ? "" : (chart.axis ?? number)(value)));
+  const isLong = range[1] - range[0] > 2 * 86400;
+  const clock = new Intl.DateTimeFormat(undefined, isLong ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hour12: false });
+  const times = (_, values) => values.map((at) => clock.format(new Date(at * 1000)));
+  return {
+    width: box.clientWidth - 16,
+    height: HEIGHT,
+    cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+    legend: { live: true },
+    // The newest times stand at the right edge of every chart, so that they can be compared.
+    scales: { x: { range: () => range }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, chart.whole ? 1.2 : 0.001)] } },
+    axes: [{ ...axis, values: times, space: 70, size: 32 }, { ...axis, size: 58, values: marks }],
+    series: [{ value: (_, at) => (at == null ? "—" : new Date(at * 1000).toLocaleTimeString()) }, ...chart.series],
+    hooks: { draw: chart.draw ? [chart.draw] : [] },
+  };
+}

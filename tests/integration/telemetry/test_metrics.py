@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from apps.autoscaling.models import Decision
+from apps.runs.models import Run
+from apps.telemetry import series
+from apps.telemetry.models import Level, Traffic
+from apps.telemetry.traffic import bucket_of
+from tests import factories
+from tests.people import People, signed_in
+
+pytestmark = pytest.mark.django_db
+
+AT = datetime(2030, 1, 1, 12, 0, 7, tzinfo=UTC)
+
+
+@pytest.fixture
+def run(people: People) -> Run:
+    return factories.run(people.project, user=people.bob, name="hello")
+
+
+def bucket(run: Run, *, age: float, at: datetime = AT, **more: Any) -> None:
+    begin = bucket_of(at - timedelta(seconds=age), 10)
+    values = {"by_class": [0, 100, 0, 0, 0], "latency": [0, 0, 0, 100], **more}
+    Traffic.objects.create(run_id=run.pk, seconds=10, at=begin, **values)
+
+
+def test_a_series_is_whole_and_has_zeros_where_nothing_was_asked(run: Run) -> None:
+    bucket(run, age=25, tokens_out=30, held_max=2)
+    bucket(run, age=0)
+
+    found = series.requests_of(run=run, length=timedelta(minutes=1), at=AT)
+
+    # The bucket that is being filled is left out.
+    assert [point["rps"] for point in found["points"]] == [0, 0, 0, 0, 10, 0]
+    point = found["points"][4]
+    assert (point["p50_ms"], point["tokens_out"], point["held"]) == (7.5, 30, 2)
+    assert found["points"][0]["p95_ms"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [("1m", 10), ("15m", 10), ("1h", 30), ("6h", 120), ("24h", 600), ("7d", 3600), ("30d", 21600)],
+)
+def test_a_chart_has_a_bounded_number_of_points(text: str, step: int) -> None:
+    assert series.step_of(series.read_range(text)) == step
+
+
+def test_replicas_are_steps_from_begin_to_end(run: Run) -> None:
+    for age, wanted, ready in ((600, 1, 1), (30, 3, 1), (20, 3, 3)):
+        Level.objects.create(
+            run_id=run.pk, at=AT - timedelta(seconds=age), wanted=wanted, ready=ready
+        )
+
+    found = series.levels_of(run=run, begin=AT - timedelta(minutes=1), end=AT)
+
+    assert [(step["wanted"], step["ready"]) for step in found] == [(1, 1), (3, 1), (3, 3), (3, 3)]
+
+
+def test_a_run_that_is_over_has_none(run: Run) -> None:
+    Level.objects.create(run_id=run.pk, at=AT - timedelta(seconds=600), wanted=1, ready=1)
+    run.finished_at = AT - timedelta(seconds=30)
+
+    found = series.levels_of(run=run, begin=AT - timedelta(minutes=1), end=AT)
+
+    assert [step["ready"] for step in found] == [1, 0, 0]
+
+
+def test_figures_are_those_of_the_last_minute(run: Run) -> None:
+    for age in range(10, 70, 10):
+        bucket(run, age=age, by_class=[0, 45, 0, 0, 5])
+
+    found = series.figures(run_ids=[run.pk], at=AT)[run.pk]
+
+    assert (found.rps, found.errors_percent, found.p95_ms) == (5, 10, 9.75)
+    assert len(found.spark) == series.SPARK_MINUTES
+
+
+def client(people: People) -> Client:
+    return Client(headers=factories.token(people.bob).headers)
+
+
+def test_the_api_gives_series_and_decisions(people: People, run: Run) -> None:
+    bucket(run, age=300, at=timezone.now())
+    Decision.objects.create(
+        run=run, at=AT, before=2, wanted=4, ready=2, kind="panic", reason="2 -> 4: because"
+    )
+
+    metrics = client(people).get("/api/projects/main/runs/hello/metrics?range=15m").json()
+    decisions = client(people).get("/api/projects/main/runs/hello/decisions").json()
+
+    assert sum(point["requests"]["2xx"] for point in metrics["points"]) == 100
+    assert [(one["wanted"], one["reason"]) for one in decisions["items"]] == [
+        (4, "2 -> 4: because")
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1h", "1s", "400d", "9" * 500, "\u0661h"])
+def test_a_range_that_is_none_is_refused(people: People, run: Run, text: str) -> None:
+    answer = client(people).get("/api/projects/main/runs/hello/metrics", {"range": text})
+
+    assert answer.status_code == 422
+    assert answer.json()["error"]["message"].startswith("range must be a time")
+
+
+def test_the_page_says_what_goes_on(people: People, run: Run) -> None:
+    browser = signed_in(people.bob)
+    figures = "/projects/main/services/hello/figures/"
+    assert "no requests" in browser.get(figures).content.decode()
+
+    for age in range(10, 70, 10):
+        bucket(run, age=age, at=timezone.now(), by_class=[0, 45, 0, 0, 5])
+
+    assert "10.0 % errors" in browser.get(figures).content.decode()
+    assert "polyline" in browser.get("/projects/main/figures/").content.decode()
+
+
+def test_decisions_are_told_in_words(people: People, run: Run) -> None:
+    browser = signed_in(people.bob)
+    address = "/projects/main/services/hello/decisions/"
+    assert "fixed number of replicas" in browser.get(address).content.decode()
+
+    Decision.objects.create(
+        run=run, at=AT, before=2, wanted=4, ready=2, kind="panic", reason="2 -> 4: <38 rps>"
+    )
+
+    assert "2 -&gt; 4: &lt;38 rps&gt;" in browser.get(address).content.decode()
+
+
+def test_prometheus_gets_what_is_asked_of_services(
+    people: People, run: Run, redis_url: str
+) -> None:
+    page = Client().get("/metrics").content.decode()
+
+    assert 'dstack_service_wanted{project="main",run="hello"} 1' in page
