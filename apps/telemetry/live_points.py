@@ -19,6 +19,7 @@ from uuid import UUID
 import redis
 from django.conf import settings
 
+from apps.core.live import PREFIX
 from apps.telemetry.points import Point
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ def _of_gateway(gateway_id: int) -> str:
 
 
 def add(*, gateway_id: int, look: Point, points: Mapping[UUID, Point]) -> None:
-    """This function will keep a gateway's look and the points of the services it names."""
+    """This function will keep a gateway's look and the points of the services it names, and tell
+    the pages that show them."""
     kept = {_of_run(pk): point for pk, point in points.items()}
     try:
         with _redis().pipeline(transaction=False) as pipeline:
@@ -55,6 +57,8 @@ def add(*, gateway_id: int, look: Point, points: Mapping[UUID, Point]) -> None:
                 pipeline.lpush(key, _written(point))
                 pipeline.ltrim(key, 0, KEPT_POINTS - 1)
                 pipeline.expire(key, KEPT_SECONDS)
+            for pk in points:
+                pipeline.publish(f"{PREFIX}metrics:{pk}", "{}")
             pipeline.execute()
     except (redis.RedisError, OSError) as error:
         logger.warning("live figures are not kept: %s", error)

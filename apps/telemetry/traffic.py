@@ -12,11 +12,10 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 
 from apps.accounts import tokens
 from apps.accounts.models import Token
-from apps.core import wake
 from apps.gateways.models import Gateway
 from apps.runs.models import Run
 from apps.telemetry import live_points
@@ -198,17 +197,23 @@ def _fresh(gateway: Gateway, said: dict[Key, Numbers]) -> dict[Key, Numbers]:
 
 
 def _add_to_buckets(news: dict[UUID, News], looked_at: datetime) -> None:
+    # Read, added up and written whole, in two statements for all runs: the feed is locked, and a
+    # run is on one gateway.
     begin = bucket_of(looked_at, BUCKET_SECONDS)
-    rows = Traffic.objects.select_for_update().filter(seconds=BUCKET_SECONDS, at=begin)
-    known = {row.run_id: row for row in rows.filter(run_id__in=news)}
-    made: list[Traffic] = []
+    rows = Traffic.objects.filter(seconds=BUCKET_SECONDS, at=begin, run_id__in=news)
+    known = {row.run_id: row for row in rows}
+    added = []
     for pk, each in news.items():
         row = known.get(pk) or Traffic(run_id=pk, seconds=BUCKET_SECONDS, at=begin)
         _add(row, each)
-        if row.pk is None:
-            made.append(row)
-    Traffic.objects.bulk_create(made)
-    Traffic.objects.bulk_update(known.values(), list(ADDED))
+        row.pk = None
+        added.append(row)
+    Traffic.objects.bulk_create(
+        added,
+        update_conflicts=True,
+        unique_fields=["run_id", "seconds", "at"],
+        update_fields=ADDED,
+    )
 
 
 ADDED = (
@@ -237,20 +242,26 @@ def bucket_of(at: datetime, seconds: int) -> datetime:
 
 def _add_to_keys(news: dict[UUID, News], looked_at: datetime) -> None:
     hour = bucket_of(looked_at, 3600)
-    used = {(pk, key): values for pk, each in news.items() for key, values in each.counts.items()}
-    if not used:
-        return
+    known = {
+        (row.run_id, row.token_id): row for row in KeyUse.objects.filter(hour=hour, run_id__in=news)
+    }
+    added = []
+    for pk, each in news.items():
+        for key, values in each.counts.items():
+            row = known.get((pk, key)) or KeyUse(run_id=pk, token_id=key, hour=hour)
+            row.requests += sum(values[1:CLASSES])
+            row.errors += values[CLASSES - 1]
+            row.bytes_out += values[CLASSES + 1]
+            row.tokens_in += values[CLASSES + 2]
+            row.tokens_out += values[CLASSES + 3]
+            row.pk = None
+            added.append(row)
     KeyUse.objects.bulk_create(
-        [KeyUse(run_id=pk, token_id=key, hour=hour) for pk, key in used], ignore_conflicts=True
+        added,
+        update_conflicts=True,
+        unique_fields=["run_id", "token_id", "hour"],
+        update_fields=["requests", "errors", "bytes_out", "tokens_in", "tokens_out"],
     )
-    for (pk, key), values in used.items():
-        KeyUse.objects.filter(run_id=pk, token_id=key, hour=hour).update(
-            requests=F("requests") + sum(values[1:CLASSES]),
-            errors=F("errors") + values[CLASSES - 1],
-            bytes_out=F("bytes_out") + values[CLASSES + 1],
-            tokens_in=F("tokens_in") + values[CLASSES + 2],
-            tokens_out=F("tokens_out") + values[CLASSES + 3],
-        )
 
 
 def _tell(
@@ -268,5 +279,3 @@ def _tell(
         for pk, each in news.items()
     }
     live_points.add(gateway_id=gateway.pk, look=Point(at, seconds or 1.0), points=points)
-    for pk in points:
-        wake.publish(f"metrics:{pk}")

@@ -10,12 +10,14 @@ from apps.accounts.models import Project
 from apps.agent import wire
 from apps.core import wake
 from apps.core.models import Event
+from apps.core.transition import transition
 from apps.gateways.models import Gateway
 from apps.instances.models import Instance, Workload
 from apps.routing import services as routing
-from apps.runs import advance, life, services, states
+from apps.runs import advance, decide, life, services, states
 from apps.runs.models import Replica, Run
 from apps.runs.requests import PlanRequest
+from apps.runs.wanted import set_wanted
 from gateway import schema
 from tests.fakes.agent import FakeAgent
 
@@ -207,3 +209,31 @@ def test_catches_up_with_a_workload_whose_hint_was_lost(submitted: Run, agent: F
     submitted.refresh_from_db()
     assert submitted.state == states.RUNNING
     assert advance.overtaken() == []
+
+
+def test_what_may_sleep_is_tried_again_when_it_cannot_start(
+    alice: Access, project: Project
+) -> None:
+    """A request wakes it, its replica fails at once: the next one waits, the run goes on."""
+    scaling = "replicas: 0..2\nscaling: {metric: rps, target: 10}\n"
+    run = services.submit(access=alice, project=project, request=PlanRequest(YAML + scaling))
+    for attempt in range(2):
+        at = timezone.now()
+        set_wanted(run_id=run.pk, seen=0 if attempt == 0 else 1, wanted=1)
+        replica = Replica.objects.exclude(state=states.FAILED).get()
+        transition(
+            replica,
+            states.FAILED,
+            at=at,
+            next_check_at=None,
+            finished_at=at,
+            exit_reason="error",
+            message="exit 1",
+        )
+
+    run.refresh_from_db()
+    (waiting,) = Replica.objects.exclude(state=states.FAILED)
+    assert run.state == states.PROVISIONING
+    assert waiting.attempt == 2
+    assert waiting.not_before is not None
+    assert waiting.not_before - at >= decide.BACKOFF_FIRST
