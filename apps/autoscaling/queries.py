@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 
 from apps.autoscaling.decide import Memory, Policy
 from apps.autoscaling.models import Decision
@@ -78,9 +78,3 @@ def ready_replicas(run_ids: Iterable[UUID]) -> dict[UUID, int]:
 def decisions_of(run: Run) -> QuerySet[Decision]:
     """This function will return a run's decisions, newest first."""
     return run.decisions.order_by("-id")
-
-
-def decisions_between(run: Run, begin: datetime, end: datetime) -> QuerySet[Decision]:
-    """This function will return decisions that changed the number, oldest first."""
-    changed = run.decisions.filter(~Q(kind__in=["limit", "blind"]), at__gte=begin, at__lte=end)
-    return changed.order_by("id")
