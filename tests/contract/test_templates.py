@@ -41,6 +41,14 @@ def test_protects_each_form_that_changes_something(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=named)
+def test_what_loads_itself_names_its_place(path: Path) -> None:
+    """Without a target of its own it takes that of the element around it, which may be the page."""
+    loading = re.findall(r"<[a-z][^>]*hx-trigger=\"load[^>]*>", path.read_text())
+
+    assert [tag for tag in loading if "hx-target=" not in tag and 'hx-swap="none"' not in tag] == []
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=named)
 def test_trusts_no_text(path: Path) -> None:
     assert not re.search(r"\|safe\b|autoescape off", path.read_text())
 
