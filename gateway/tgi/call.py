@@ -19,6 +19,9 @@ from gateway.tgi.stream import ChoiceStream, Events
 PASSED_BACK = ("X-Cold-Start",)
 MOST_ANSWER_BYTES = 64 * 2**20
 
+# One encoder for all: `json.dumps` makes a new one for each call with separators of one's own.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 Choices = list[dict[str, Any]]
 Parts = AsyncGenerator[Choices, None]
 
@@ -230,7 +233,7 @@ class Call:
 
 
 def packed(said: dict[str, Any]) -> bytes:
-    return json.dumps(said, separators=(",", ":")).encode()
+    return _encode(said).encode()
 
 
 def event(said: dict[str, Any]) -> bytes:

@@ -75,7 +75,7 @@ class Renderer:
         self._refuse_quarantined(key)
         asked = {"variables": variables, "continues": continues}
         try:
-            rest = json.dumps(asked, separators=(",", ":")).encode()[1:]
+            rest = json.dumps(asked).encode()[1:]
         except RecursionError:
             raise Refused("The messages are nested too deeply.", param="messages") from None
         if len(rest) > MOST_JOB_BYTES:

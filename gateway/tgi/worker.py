@@ -77,6 +77,7 @@ class Child(asyncio.Protocol):
         self.process: asyncio.subprocess.Process | None = None
         self._transport: asyncio.Transport | None = None
         self._waiting = bytearray()
+        self._unsent: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -101,17 +102,24 @@ class Child(asyncio.Protocol):
         self._transport = transport
 
     def send(self, job: Job) -> None:
-        assert self._transport is not None
         forget = len(self.known) >= MOST_TEMPLATES and job.key not in self.known
         if forget:
             self.known.clear()
-        self._transport.write(job.frame(with_source=job.key not in self.known, forget=forget))
+        # What is sent in one turn of the loop goes in one system call, which also wakes the child.
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(job.frame(with_source=job.key not in self.known, forget=forget))
         self.known.add(job.key)
         self.jobs.append(job)
         if len(self.jobs) == 1:
             self.head_since = self._loop.time()
             if self._timer is None:
                 self._arm(DEADLINE_SECONDS)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.writelines(unsent)
 
     def data_received(self, data: bytes) -> None:
         waiting = self._waiting

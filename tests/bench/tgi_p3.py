@@ -1,0 +1,143 @@
+"""P3: chats with a model of format tgi, not streamed, short template, through the whole gateway.
+
+    python -m tests.bench.tgi_p3 [--rounds 5] [--seconds 3]
+
+HAProxy, the sidecar and its two rendering processes share one core; wrk and the server that speaks
+TGI (a HAProxy that always gives the same answer) have the other one. Prints a row of a table, with
+the processor time of each part for a request.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import tempfile
+from pathlib import Path
+
+import psutil
+
+from gateway.schema import Model
+from tests.bench import gateway_stage as stage
+from tests.fakes.control_plane_gateway import service
+from tests.integration.gateway.harness import ALICE, Gateway, free_port
+
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+MODEL = Model(name="m", format="tgi", chat_template=TEMPLATE, eos_token="<|im_end|>")
+ASKED = {
+    "model": "m",
+    "messages": [
+        {"role": "system", "content": "You are brief."},
+        {"role": "user", "content": "What is the capital of France?"},
+    ],
+    "max_tokens": 16,
+}
+DETAILS = {
+    "finish_reason": "eos_token",
+    "generated_tokens": 8,
+    "seed": None,
+    "prefill": [],
+    "tokens": [
+        {"id": num, "text": " word", "logprob": -0.25, "special": False} for num in range(8)
+    ],
+}
+ANSWER = {"generated_text": "The capital of France is Paris.", "details": DETAILS}
+SCRIPT = """\
+wrk.method = "POST"
+wrk.headers["Host"] = "gateway.localhost"
+wrk.headers["Authorization"] = "Bearer {token}"
+wrk.headers["Content-Type"] = "application/json"
+wrk.body = [==[{body}]==]
+"""
+PARTS = ("haproxy", "sidecar", "templates")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3)
+    options = parser.parse_args()
+    stage.need_wrk()
+    with tempfile.TemporaryDirectory(prefix="tgi-p3-") as folder:
+        asyncio.run(measure(Path(folder), rounds=options.rounds, seconds=options.seconds))
+
+
+async def measure(folder: Path, *, rounds: int, seconds: float) -> None:
+    upstream = free_port()
+    config = stage.UPSTREAM.format(port=upstream, body=json.dumps(ANSWER))
+    script = folder / "chat.lua"
+    script.write_text(SCRIPT.format(token=ALICE, body=json.dumps(ASKED)))
+    endpoint = service("chat", f"127.0.0.1:{upstream}", model=MODEL)
+    with stage.haproxy(folder, "upstream", config, stage.LOAD_CORE):
+        async with stage.gateway(
+            folder / "gateway", endpoints=[endpoint], keys=stage.full_keys(1000), slots=100
+        ) as gateway:
+            parts = await processes(gateway)
+            for connections in (16, 1):
+                found = [
+                    await one_round(gateway, script, parts, connections, seconds)
+                    for _ in range(rounds + 1)
+                ]
+                # The first round only warms up.
+                show(connections, found[1:])
+
+
+async def processes(gateway: Gateway) -> dict[str, list[int]]:
+    """The pids of each part, all on the measured core."""
+    haproxy = gateway.haproxy()
+    if haproxy is None or gateway.sidecar is None:
+        raise RuntimeError("the gateway ended")
+    sidecar = psutil.Process(gateway.sidecar.pid)
+    templates = [p.pid for p in sidecar.children() if "gateway.tgi.child" in p.cmdline()]
+    parts = {"haproxy": [haproxy.pid], "sidecar": [sidecar.pid], "templates": templates}
+    for pids in parts.values():
+        for pid in pids:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(task.name), {stage.MEASURED_CORE})
+    return parts
+
+
+async def one_round(
+    gateway: Gateway, script: Path, parts: dict[str, list[int]], connections: int, seconds: float
+) -> dict[str, float]:
+    before = {name: sum(map(stage.cpu_us, pids)) for name, pids in parts.items()}
+    argv = [stage.need_wrk(), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency"]
+    child = await asyncio.create_subprocess_exec(
+        *(*argv, "-s", str(script), f"{gateway.url}/v1/chat/completions"),
+        stdout=asyncio.subprocess.PIPE,
+        preexec_fn=lambda: os.sched_setaffinity(0, {stage.LOAD_CORE}),
+    )
+    text = (await child.communicate())[0].decode()
+    if "Non-2xx" in text or "Socket errors" in text:
+        raise RuntimeError(text)
+    count = int(stage.found(r"(\d+) requests in", text))
+    return {
+        "per_second": float(stage.found(r"Requests/sec:\s+([\d.]+)", text)),
+        "p50_ms": stage.milliseconds(stage.found(r"^\s+50%\s+(\S+)$", text)),
+        "p99_ms": stage.milliseconds(stage.found(r"^\s+99%\s+(\S+)$", text)),
+        **{
+            name: (sum(map(stage.cpu_us, pids)) - before[name]) / count
+            for name, pids in parts.items()
+        },
+    }
+
+
+def show(connections: int, rounds: list[dict[str, float]]) -> None:
+    each = {name: statistics.median(found[name] for found in rounds) for name in rounds[0]}
+    print(f"\n{connections} connections, medians of {len(rounds)} rounds\n")
+    print("| requests/s | p50 ms | p99 ms | HAProxy CPU µs | sidecar CPU µs | templates CPU µs |")
+    print("|---|---|---|---|---|---|")
+    print(
+        f"| {each['per_second']:,.0f} | {each['p50_ms']:.2f} | {each['p99_ms']:.2f} "
+        + "".join(f"| {each[name]:.0f} " for name in PARTS)
+        + "|"
+    )
+
+
+if __name__ == "__main__":
+    main()
