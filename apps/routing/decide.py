@@ -85,8 +85,9 @@ def pause(tries: int) -> timedelta:
 
 def notice(model: Mapping[str, Any], missing: list[str], why: str) -> str:
     """This function will tell a person what is missing, why, and what to do."""
+    what = "chat template" if "chat_template" in missing else " and no ".join(missing)
     keys = " and ".join(f"model.{name}" for name in missing)
-    return f"Chats with {model['name']} lack a chat template or its tokens: {why}. Set {keys}."
+    return f"No {what} is known for {model['name']}: {why}. Set {keys}."
 
 
 def read_files(files: Mapping[str, str]) -> Said:

@@ -98,7 +98,11 @@ class Reader:
 
     def _check(self, answer: httpx.Response) -> None:
         if answer.status_code in (401, 403):
-            mine = "the run's token may not read it" if self._token else "it needs HF_TOKEN in env"
+            mine = (
+                "HF_TOKEN of the service may not read it"
+                if self._token
+                else "it needs HF_TOKEN in env"
+            )
             raise Unreadable(
                 f"{self.host} answered {answer.status_code} for {self.where.split()[0]}: "
                 f"it does not exist, or {mine}"

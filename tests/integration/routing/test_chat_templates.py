@@ -124,7 +124,7 @@ def test_asks_nobody_where_the_spec_says_all(hub: Hub, project: Any, gateway: Ga
     ("token", "said"),
     [
         ("", "answered 401 for org/m: it does not exist, or it needs HF_TOKEN in env"),
-        ("hf_wrong", "it does not exist, or the run's token may not read it"),
+        ("hf_wrong", "it does not exist, or HF_TOKEN of the service may not read it"),
     ],
 )
 def test_shows_why_there_is_no_template(
@@ -251,7 +251,7 @@ def test_goes_not_everywhere(hub: Hub, project: Any, gateway: Gateway, location:
     read(run)
 
     run.refresh_from_db()
-    assert "lack a chat template" in run.notice
+    assert run.notice.startswith("No chat template is known for org/m: ")
 
 
 def test_reads_no_more_than_it_should(hub: Hub, project: Any, gateway: Gateway) -> None:

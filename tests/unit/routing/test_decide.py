@@ -136,3 +136,21 @@ def test_waits_longer_with_each_failure() -> None:
     pauses = [decide.pause(tries) for tries in (1, 2, 3, 50)]
 
     assert pauses == [timedelta(seconds=5 * each) for each in (1, 2, 4)] + [timedelta(minutes=10)]
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (
+            ["chat_template"],
+            "No chat template is known for org/m: the hub is away. Set model.chat_template.",
+        ),
+        (
+            ["bos_token", "eos_token"],
+            "No bos_token and no eos_token is known for org/m: the hub is away. "
+            "Set model.bos_token and model.eos_token.",
+        ),
+    ],
+)
+def test_says_what_is_missing_and_what_to_do(missing: list[str], said: str) -> None:
+    assert decide.notice(model(), missing, "the hub is away") == said
