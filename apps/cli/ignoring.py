@@ -89,9 +89,12 @@ def is_ignored(levels: list[Level], parts: tuple[str, ...], *, is_folder: bool) 
 
 def _rule(line: str) -> Rule | None:
     """A line as git reads it; None for comments, blanks and what is no pattern, such as `[z-a]`."""
+    # What lies in a folder, not the folder itself, which a later `!x/y` must be able to reach; with
+    # a slash at the end only the folders in it.
     if line.rstrip().endswith("/**"):
-        # What lies in a folder, not the folder itself, which a later `!x/y` must be able to reach.
         line = line.rstrip() + "/*"
+    elif line.rstrip().endswith("/**/"):
+        line = line.rstrip() + "*/"
     try:
         pattern, leaves_out = GitIgnoreBasicPattern.pattern_to_regex(line)
         if pattern is None or leaves_out is None:

@@ -36,6 +36,7 @@ def kept(root: Path) -> list[str]:
         ({".gitignore": "*\n!keep", "keep": "", "x": ""}, ["keep"]),
         ({".gitignore": "data/*\n!data/keep", "data/keep": "", "data/x": ""}, ["data/keep"]),
         ({".gitignore": "data/**\n!data/keep", "data/keep": "", "data/x": ""}, ["data/keep"]),
+        ({".gitignore": "data/**/", "data/x": "", "data/y/z": ""}, ["data/x"]),
         ({".gitignore": "data/\n!data/keep", "data/keep": "", "b": ""}, ["b"]),
         ({".gitignore": "**/tmp/*.o", "tmp/a.o": "", "x/tmp/b.o": "", "c.o": ""}, ["c.o"]),
         ({".gitignore": "# no\n\n\\#yes", "# no": "", "#yes": ""}, ["# no"]),
