@@ -40,6 +40,8 @@ async def serve(settings: config.Config) -> None:
     """This function will serve until a signal asks for the end; raises GatewayError, OSError."""
     token_file = settings.token_file.absolute()
     config.read_token(token_file)
+    if settings.haproxy is not None:
+        settings = settings.model_copy(update={"haproxy": settings.haproxy.absolute()})
     # In its home a socket's path is short and plain, whatever the home is called.
     os.chdir(settings.home)
     taken = store.lock(Path())
