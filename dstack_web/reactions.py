@@ -23,15 +23,16 @@ from apps.runs.models import Replica, Run
 
 logger = logging.getLogger(__name__)
 
-# States that are no machine's: "scaled" (a run's wanted number changed), "drained" (a replica's
-# last request ended), "held" (requests wait for a service without replicas), "changed" (a
-# workload's readiness or address did, or who may call what).
+# States that are no machine's: "scaled" (a run's wanted number changed), "updated" (it has another
+# version), "drained" (a replica's last request ended), "held" (requests wait for a service without
+# replicas), "changed" (a workload's readiness or address did, or who may call what).
 REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("run", "submitted"): (runs.reconcile, routing.publish_runs, routing.read_templates),
     ("run", "stopping"): (runs.reconcile, routing.publish_runs),
     ("run", "stopped"): (routing.publish_runs,),
     ("run", "failed"): (routing.publish_runs,),
     ("run", "scaled"): (runs.reconcile,),
+    ("run", "updated"): (runs.reconcile, routing.publish_runs, routing.read_templates),
     ("replica", "pending"): (runs.advance,),
     ("replica", "running"): (runs.reconcile_of_replicas, routing.publish_of_replicas),
     ("replica", "unhealthy"): (runs.reconcile_of_replicas, routing.publish_of_replicas),

@@ -46,6 +46,9 @@ class Run:
     price_usd_per_hour: float | None = None
     cost_usd: float | None = None
     error: str = ""
+    notice: str = ""
+    version: int = 1
+    fallback_version: int | None = None
     last_lines: tuple[str, ...] = ()
     created_at: str | None = None
 
@@ -74,14 +77,26 @@ class Offer:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """A key that changes, with both values in words."""
+
+    path: str = ""
+    old: str = ""
+    new: str = ""
+    in_place: bool = False
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What a run would be; `current` is the unfinished run that it would replace."""
+    """What a run would be; `current` is the unfinished run that it would update or replace."""
 
     plan_id: str
     name: str
     project: str = ""
     user: str = ""
     action: str = "create"
+    rollout: bool = False
+    differences: tuple[Difference, ...] = ()
     current: Run | None = None
     spec: Mapping[str, Any] | None = None
     offers: tuple[Offer, ...] = ()
@@ -110,6 +125,7 @@ def plan(data: Any) -> Plan:
         data,
         current=run(current) if current else None,
         offers=tuple(offer(one) for one in _list(data, "offers")),
+        differences=tuple(_read(Difference, one) for one in _list(data, "differences")),
         warnings=tuple(_list(data, "warnings")),
     )
 

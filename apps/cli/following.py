@@ -38,6 +38,23 @@ def until_published(client: Client, name: str) -> Run:
     raise AssertionError("states() ends only by an exception")
 
 
+def until_updated(client: Client, submitted: Run) -> None:
+    """This function will wait until a new version serves instead of the one before.
+
+    Raises CliError when it was given up; the one before serves on then.
+    """
+    name = submitted.name
+    with _status(f"Updating {name} to version {submitted.version}...") as show:
+        for run in states(client, name):
+            if run.version < submitted.version:
+                raise CliError(clean(run.notice) or f"Version {submitted.version} was given up.")
+            if run.has_ended or run.state == "stopping":
+                raise failure(run)
+            if run.fallback_version is None or run.state == "idle":
+                return
+            show(_phases(run))
+
+
 def until_ended(client: Client, name: str) -> Run:
     """This function will wait for a stopping run to end."""
     started_at = time.monotonic()

@@ -32,6 +32,7 @@ COMMANDS = {
     "delete": "Delete a run that has ended.",
     "scale": "Set the number of replicas of a run, or its range.",
     "metrics": "Show what is asked of a run, and what scaling did.",
+    "rollback": "Return a run to an earlier version.",
     "events": "List what happened to a run, or in the project.",
     "offer": "List offers without running anything.",
     "gateway": "List gateways.",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.cli.answers import Plan
+from apps.cli.console import clean
 from apps.cli.offers_table import offers_table
 from apps.cli.table import block
 from apps.cli.words import price
@@ -23,6 +24,8 @@ def plan_text(plan: Plan, *, configuration: str, max_offers: int | None) -> str:
         parts.append(offers_table(shown, total=total, max_price=highest))
     else:
         parts.append(" No offer fits now.")
+    if plan.current is not None:
+        parts += ["", *_changes(plan)]
     return "\n".join([*parts, ""])
 
 
@@ -43,6 +46,26 @@ def _properties(plan: Plan, configuration: str) -> list[tuple[str, str]]:
         ("Authentication", "yes" if spec.get("auth", True) else "no"),
         *([("Model", str(spec["model"].get("name")))] if spec.get("model") else []),
     ]
+
+
+def _changes(plan: Plan) -> list[str]:
+    """What an update changes, and how it comes about."""
+    if plan.action == "none":
+        return [f" Nothing differs from version {_version(plan)}, which is there already."]
+    rows = [
+        f"   {clean(one.path)}: {clean(one.old)} -> {clean(one.new)}" for one in plan.differences
+    ]
+    if plan.action == "replace":
+        how = "the run is replaced: its address changes"
+    elif plan.rollout:
+        how = "new replicas get ready before old ones end"
+    else:
+        how = "in place, no replica restarts"
+    return [f" Changes to version {_version(plan)} ({how}):", *rows]
+
+
+def _version(plan: Plan) -> int:
+    return plan.current.version if plan.current else 0
 
 
 def resources_text(resources: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from apps.cli.configuration import (
 )
 from apps.cli.console import ask, clean, say, warn
 from apps.cli.errors import CliError, Problem, Refused
-from apps.cli.following import failure, until_ended, until_published
+from apps.cli.following import failure, until_ended, until_published, until_updated
 from apps.cli.plan_view import plan_text
 from apps.cli.requirements import Requirements
 from apps.cli.session import opened
@@ -112,17 +112,21 @@ def _submit(
     say(plan_text(plan, configuration=configuration.name, max_offers=order.max_offers))
     for warning in plan.warnings:
         warn(clean(warning))
-    if not order.yes and not ask(_question(plan)):
+    if plan.action != "none" and not order.yes and not ask(_question(plan)):
         raise CliError("Nothing was started.")
     accepted = {**body, "name": plan.name, "plan_id": plan.plan_id}
     run = answers.run(client.post(client.within("runs"), accepted))
     if order.detach and plan.current is not None:
         _announce(run)
         return None
+    if plan.action == "update" and plan.rollout:
+        until_updated(client, run)
     return run
 
 
 def _question(plan: Plan) -> str:
+    if plan.action == "update":
+        return f"Run {clean(plan.name)} already exists. Update the run?"
     if plan.current is not None:
         return f"Run {clean(plan.name)} already exists. Override the run?"
     return "Continue?"

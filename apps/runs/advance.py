@@ -140,6 +140,10 @@ def _fields(
 def _place(replica: Replica, *, at: datetime) -> None:
     """The first offer that takes the replica; without one it fails, and `retry` decides on."""
     run = replica.run
+    if replica.deployment != run.deployment:
+        # Of a version that should run no more: reconciling the run ends it.
+        Replica.objects.filter(pk=replica.pk).update(next_check_at=at + SOON)
+        return
     found = offers.find(project=run.project, spec=ServiceSpec.from_json(run.spec))
     refused = ""
     for offer in found.matches.offers:

@@ -1,8 +1,9 @@
-"""The API of runs: plan, submit, look, stop, scale, delete, upload."""
+"""The API of runs: plan, submit, update, roll back, look, stop, scale, delete, upload."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -11,21 +12,24 @@ from ninja import Router, Status
 from apps.accounts import access as accounts
 from apps.accounts.models import Project
 from apps.core import paging
+from apps.core.errors import Conflict
 from apps.instances.states import WORKLOAD
 from apps.offers import queries as offers
-from apps.runs import queries, services, states, uploads
+from apps.runs import history, queries, services, states, updates, uploads
 from apps.runs.models import Run
 from apps.runs.requests import PlanRequest
 from apps.runs.schemas import (
     EventList,
     PlanIn,
     PlanOut,
+    RollbackIn,
     RunList,
     RunOut,
     ScaleIn,
     StopIn,
     SubmitIn,
     UploadOut,
+    VersionList,
 )
 
 router = Router()
@@ -54,6 +58,8 @@ def plan(request: HttpRequest, project: str, body: PlanIn) -> dict[str, Any]:
         "project": project,
         "user": access.actor,
         "action": found.action,
+        "rollout": found.rollout,
+        "differences": [asdict(one) for one in found.differences],
         "current": queries.run_json(found.current) if found.current else None,
         "spec": services.without_secrets(found.spec),
         "offers": [offers.offer_json(offer) for offer in found.offers],
@@ -74,6 +80,32 @@ def submit(request: HttpRequest, project: str, body: SubmitIn) -> Status[dict[st
         plan_id=body.plan_id,
     )
     return Status(201, queries.run_json(run))
+
+
+@router.patch("/projects/{project}/runs/{name}", response=RunOut)
+def update(request: HttpRequest, project: str, name: str, body: SubmitIn) -> dict[str, Any]:
+    """The next version of a run: the same as submitting under its name, which must be active."""
+    found = _run(request, project, name)
+    if found.state not in queries.ACTIVE_RUNS:
+        raise Conflict(f"{name} is {found.state}: run it again instead.")
+    asked = replace(_asked(body), name=name)
+    run = services.submit(
+        access=accounts.of(request), project=found.project, request=asked, plan_id=body.plan_id
+    )
+    return queries.run_json(run)
+
+
+@router.get("/projects/{project}/runs/{name}/versions", response=VersionList)
+def versions(request: HttpRequest, project: str, name: str) -> dict[str, Any]:
+    """The run's versions, newest first, each with what it changed."""
+    return {"items": [asdict(one) for one in history.of(_run(request, project, name))]}
+
+
+@router.post("/projects/{project}/runs/{name}/rollback", response=RunOut)
+def rollback(request: HttpRequest, project: str, name: str, body: RollbackIn) -> dict[str, Any]:
+    found = _run(request, project, name)
+    run = updates.rollback(access=accounts.of(request), run=found, to=body.to)
+    return queries.run_json(run)
 
 
 @router.get("/projects/{project}/runs", response=RunList)

@@ -8,7 +8,7 @@ good, so leave it. Failures from before a person last asked for replicas no long
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -22,6 +22,8 @@ BACKOFF_FIRST = timedelta(seconds=15)
 BACKOFF_MOST = timedelta(minutes=10)
 # A replica that served this long has proved itself: its next failure is a first one again.
 PROVEN = timedelta(minutes=10)
+# A rollout starts so many replicas above the wanted number.
+SURGE = 1
 
 REPLICA: Machine = states.REPLICA
 
@@ -36,6 +38,7 @@ class ReplicaFacts:
     finished_at: datetime | None = None
     exit_reason: str = ""
     message: str = ""
+    deployment: int = 1
 
     @property
     def is_live(self) -> bool:
@@ -46,7 +49,9 @@ class ReplicaFacts:
 class RunFacts:
     """`asked_at` is when a person last asked for replicas; `retry_on` and `retry_for` the `retry`
     of the spec (no events: never). `elastic`: it scales and either served before or may sleep, so
-    a replica that does not start is tried again while it is wanted."""
+    a replica that does not start is tried again while it is wanted. `deployment` is the version
+    that should run, `fallback` the one that served before it, until it is proved; it is given
+    `start_within` to get ready, where `retry` lets it try again at all."""
 
     state: str
     wanted: int
@@ -57,6 +62,9 @@ class RunFacts:
     retry_on: frozenset[str] = frozenset()
     retry_for: timedelta | None = None
     elastic: bool = False
+    deployment: int = 1
+    fallback: int | None = None
+    start_within: timedelta = timedelta(minutes=20)
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,8 @@ class Verdict:
     reason: str = ""
     expired: bool = False
     look_at: datetime | None = None
+    give_up: bool = False
+    proved: bool = False
 
 
 @dataclass
@@ -93,21 +103,81 @@ def reconcile(run: RunFacts, replicas: Sequence[ReplicaFacts], *, at: datetime) 
     if run.stopping or _expired(run, at):
         state = states.STOPPING if unfinished else states.STOPPED
         return Verdict(state, retire=[r.id for r in live], expired=not run.stopping)
-    starts = _starts(run, replicas, missing=run.wanted - len(live), at=at)
-    retired = _excess(live, len(live) - run.wanted)
-    state = _state(run, [replica for replica in live if replica not in retired], starts)
+    bad = _unfit(run, replicas)
+    if bad is not None:
+        return Verdict(run.state, reason=bad.message, give_up=True)
+    retired = _retired(run, live)
+    kept = [replica for replica in live if replica not in retired]
+    starts = _starts(run, replicas, missing=_missing(run, kept), at=at)
+    state = _state(run, kept, starts)
     return Verdict(
         state,
         start=starts,
         retire=[replica.id for replica in retired],
         reason=_last_failure(replicas) if state == states.FAILED else "",
         look_at=run.created_at + run.max_duration if run.max_duration else None,
+        proved=run.fallback is not None and _is_proved(run, kept),
     )
+
+
+def _split(
+    run: RunFacts, live: Sequence[ReplicaFacts]
+) -> tuple[list[ReplicaFacts], list[ReplicaFacts]]:
+    """Those of the version that should run, and those of others."""
+    new = [replica for replica in live if replica.deployment == run.deployment]
+    return new, [replica for replica in live if replica.deployment != run.deployment]
+
+
+def _serving(live: Sequence[ReplicaFacts]) -> list[ReplicaFacts]:
+    return [replica for replica in live if replica.state == states.RUNNING]
+
+
+def _retired(run: RunFacts, live: Sequence[ReplicaFacts]) -> list[ReplicaFacts]:
+    """Old ones that do not serve, old ones whose place a ready new one takes, and too many."""
+    new, old = _split(run, live)
+    serving, ready = _serving(old), len(_serving(new))
+    retired = [replica for replica in old if replica not in serving]
+    retired += sorted(serving, key=lambda r: -r.num)[: max(0, ready + len(serving) - run.wanted)]
+    kept = len(old) - len(retired)
+    most = run.wanted + SURGE if kept else run.wanted
+    return retired + _excess(new, max(len(new) - run.wanted, len(new) + kept - most))
+
+
+def _missing(run: RunFacts, live: Sequence[ReplicaFacts]) -> int:
+    """How many of the version may start: as many as are wanted, with one above while old live."""
+    new, old = _split(run, live)
+    most = run.wanted + SURGE if old else run.wanted
+    return min(run.wanted - len(new), most - len(live))
+
+
+def _is_proved(run: RunFacts, live: Sequence[ReplicaFacts]) -> bool:
+    new, old = _split(run, live)
+    return bool(new) and not old and len(_serving(new)) >= run.wanted
+
+
+def _unfit(run: RunFacts, replicas: Sequence[ReplicaFacts]) -> ReplicaFacts | None:
+    """The replica by which the new version showed that it does not come up, if one did.
+
+    That scaling would try again for ever does not count here: there is a version that served.
+    """
+    if run.fallback is None:
+        return None
+    rigid = replace(run, elastic=False)
+    for replica in reversed(replicas):
+        if replica.deployment != run.deployment or replica.state != states.FAILED:
+            continue
+        if replica.ready_at is not None or replica.finished_at is None:
+            continue
+        late = replica.finished_at - run.asked_at >= run.start_within
+        counted = replica.finished_at >= run.asked_at and replica.exit_reason != HOST_STOPPED
+        if counted and (late or not may_follow(rigid, replica)):
+            return replica
+    return None
 
 
 def changes_nothing(state: str, verdict: Verdict) -> bool:
     """This function will tell whether a run in `state` is as the verdict wants it."""
-    asked = verdict.start or verdict.retire or verdict.expired
+    asked = verdict.start or verdict.retire or verdict.expired or verdict.give_up or verdict.proved
     return not asked and verdict.state == state
 
 
@@ -117,6 +187,8 @@ def _expired(run: RunFacts, at: datetime) -> bool:
 
 def _state(run: RunFacts, live: Sequence[ReplicaFacts], starts: Sequence[Start]) -> str:
     """A run's state is that of its replicas: one that serves is enough."""
+    if _serving(_split(run, live)[1]):
+        return states.UPDATING
     if any(replica.state == states.RUNNING for replica in live):
         return states.RUNNING
     if live or starts:
@@ -127,7 +199,7 @@ def _state(run: RunFacts, live: Sequence[ReplicaFacts], starts: Sequence[Start])
 def _starts(
     run: RunFacts, replicas: Sequence[ReplicaFacts], *, missing: int, at: datetime
 ) -> list[Start]:
-    slots = _slots(replicas)
+    slots = _slots(run, replicas)
     starts: list[Start] = []
     num = 0
     while missing > 0:
@@ -139,10 +211,11 @@ def _starts(
     return starts
 
 
-def _slots(replicas: Sequence[ReplicaFacts]) -> _Slots:
+def _slots(run: RunFacts, replicas: Sequence[ReplicaFacts]) -> _Slots:
     slots = _Slots()
     for replica in replicas:
-        slots.newest[replica.num] = replica
+        if replica.deployment == run.deployment:
+            slots.newest[replica.num] = replica
         if replica.state not in REPLICA.final:
             slots.unfinished.add(replica.num)
     return slots
@@ -257,7 +330,7 @@ def advance(state: str, workload: WorkloadFacts | None, timing: Timing, *, at: d
         return _draining(workload, timing, at)
     if state in (states.PROVISIONING, states.STARTING):
         return _starting(state, workload, timing, at)
-    return _serving(state, workload, at)
+    return _watched(state, workload, at)
 
 
 def _pending(timing: Timing, at: datetime) -> Step:
@@ -291,7 +364,7 @@ def _starting(state: str, workload: WorkloadFacts, timing: Timing, at: datetime)
     return Step(look_at=soon)
 
 
-def _serving(state: str, workload: WorkloadFacts, at: datetime) -> Step:
+def _watched(state: str, workload: WorkloadFacts, at: datetime) -> Step:
     if state == states.RUNNING and workload.ready is False:
         return Step(states.UNHEALTHY, workload.probe_message, look_at=at + CALM)
     if state == states.UNHEALTHY and workload.ready:

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from apps.core.transition import Change, created, transition, transition_all
-from apps.runs import decide, states
+from apps.runs import decide, states, updates
 from apps.runs.models import Replica, Run
 
 # A run at rest is looked at by the minute, only to catch what a lost hint would have told.
@@ -62,12 +62,21 @@ def _reconcile(run: Run, *, at: datetime) -> None:
     replicas = list(run.replicas.filter(counted).order_by("pk"))
     facts = [_replica_facts(replica) for replica in replicas]
     verdict = decide.reconcile(_run_facts(run), facts, at=at)
+    if verdict.give_up:
+        _give_up(run, replicas, verdict.reason, at=at)
+        return
     for start in verdict.start:
         _start(run, start, at=at)
     _retire([r for r in replicas if r.pk in set(verdict.retire)], at=at)
     if verdict.expired:
         Run.objects.filter(pk=run.pk).update(stop_requested_at=at)
     _settle(run, verdict, at=at)
+
+
+def _give_up(run: Run, replicas: Sequence[Replica], reason: str, *, at: datetime) -> None:
+    """Back to the version that served; the wake-up of the update brings it about."""
+    failed = [r for r in replicas if r.state == states.FAILED and r.deployment == run.deployment]
+    updates.give_up(run, reason=reason, last_lines=failed[-1].last_lines, at=at)
 
 
 def _run_facts(run: Run) -> decide.RunFacts:
@@ -82,6 +91,9 @@ def _run_facts(run: Run) -> decide.RunFacts:
         max_duration=_seconds(spec.get("max_duration_seconds")),
         retry_on=frozenset(retry.get("on_events") or ()),
         retry_for=_seconds(retry.get("duration_seconds")),
+        deployment=run.deployment,
+        fallback=run.fallback,
+        start_within=_start_within(run),
         elastic=bool(spec.get("scaling"))
         and (run.ready_at is not None or not spec["replicas"]["min"]),
     )
@@ -101,11 +113,16 @@ def _replica_facts(replica: Replica) -> decide.ReplicaFacts:
         finished_at=replica.finished_at,
         exit_reason=replica.exit_reason,
         message=replica.message,
+        deployment=replica.deployment,
     )
 
 
-def _start(run: Run, start: decide.Start, *, at: datetime) -> None:
+def _start_within(run: Run) -> timedelta:
     seconds = run.spec.get("start_duration_seconds") or settings.DSTACK_START_DEADLINE_SECONDS
+    return timedelta(seconds=seconds)
+
+
+def _start(run: Run, start: decide.Start, *, at: datetime) -> None:
     begins = max(start.not_before or at, at)
     replica = Replica(
         run=run,
@@ -113,7 +130,7 @@ def _start(run: Run, start: decide.Start, *, at: datetime) -> None:
         deployment=run.deployment,
         attempt=start.attempt,
         not_before=start.not_before,
-        deadline_at=begins + timedelta(seconds=seconds),
+        deadline_at=begins + _start_within(run),
         state=states.REPLICA.initial,
         state_at=at,
         next_check_at=begins,
@@ -140,6 +157,8 @@ def _retire(replicas: Sequence[Replica], *, at: datetime) -> None:
 
 def _settle(run: Run, verdict: decide.Verdict, *, at: datetime) -> None:
     calm = None if verdict.state in states.RUN.final else _look_at(verdict, at)
+    if verdict.proved:
+        Run.objects.filter(pk=run.pk).update(fallback=None)
     if verdict.state == run.state:
         Run.objects.filter(pk=run.pk).update(next_check_at=calm)
         return

@@ -18,7 +18,7 @@ from apps.runs.models import Replica, Run
 PAGE = 50
 FILTERS = {
     "active": Q(state__in=states.RUN.unfinished),
-    "running": Q(state=states.RUNNING),
+    "running": Q(state__in=[states.RUNNING, states.UPDATING]),
     "failed": Q(state=states.FAILED),
     "stopped": Q(state=states.STOPPED),
 }

@@ -37,10 +37,11 @@ class Run(Stateful):
 
     `spec` is the normalised configuration without any value of the environment; `secrets` holds
     those (encrypted: {"env": {...}, "registry_password": ...}), `configuration` the text it all
-    came from (encrypted too: people write keys into it). `deployment` counts the versions of the
-    service. `replicas_wanted` is what scaling decided; failures from before `asked_at`, when a
-    person last asked for replicas, no longer count. `notice` is what a person should know although
-    the run goes on. Only `life.reconcile`, under the row's lock, writes `state`.
+    came from (encrypted too: people write keys into it). `deployment` is the number of
+    the version that should run; `fallback`, while that one is not proved, the version to return to.
+    `replicas_wanted` is what scaling decided; failures from before `asked_at`, when a person last
+    asked for replicas, no longer count. `notice` is what a person should know although the run goes
+    on. Only `life.reconcile`, under the row's lock, writes `state`.
     """
 
     machine = states.RUN
@@ -54,6 +55,7 @@ class Run(Stateful):
     secrets = models.TextField()
     upload = models.ForeignKey(Upload, models.PROTECT, null=True, related_name="runs")
     deployment = models.PositiveIntegerField(default=1)
+    fallback = models.PositiveIntegerField(null=True)
     replicas_wanted = models.PositiveIntegerField(default=1)
     asked_at = models.DateTimeField(default=timezone.now)
     stop_requested_at = models.DateTimeField(null=True)
@@ -90,6 +92,31 @@ class Run(Stateful):
     @property
     def event_scope(self) -> tuple[int, UUID, str]:
         return self.project_id, self.pk, self.name
+
+
+class RunVersion(models.Model):
+    """What a run was made of at some time; `failed_at` when it was given up, and why."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    user = models.ForeignKey(User, models.PROTECT, related_name="+")
+    configuration = models.TextField()
+    spec = models.JSONField()
+    secrets = models.TextField()
+    upload = models.ForeignKey(Upload, models.PROTECT, null=True, related_name="versions")
+    created_at = models.DateTimeField(default=timezone.now)
+    note = models.CharField(max_length=200, blank=True)
+    failed_at = models.DateTimeField(null=True)
+    reason = models.TextField(blank=True)
+    last_lines = models.JSONField(default=list)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run", "number"], name="one_version_per_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"version {self.number}"
 
 
 class Replica(Stateful):

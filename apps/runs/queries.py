@@ -129,6 +129,7 @@ def runs_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "cost_usd": round(float(cost[run.pk].total_usd), 4),
             "error": run.error or None,
             "notice": run.notice or None,
+            "fallback_version": run.fallback,
             "last_lines": _last_words(replicas[run.pk]) if run.error else [],
             "created_at": run.created_at,
             "finished_at": run.finished_at,

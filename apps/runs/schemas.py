@@ -59,6 +59,7 @@ class RunOut(Schema):
     cost_usd: float
     error: str | None
     notice: str | None
+    fallback_version: int | None
     last_lines: list[str]
     created_at: datetime
     finished_at: datetime | None
@@ -69,12 +70,41 @@ class RunList(Schema):
     next_cursor: str | None
 
 
+class DifferenceOut(Schema):
+    path: str
+    old: str
+    new: str
+    in_place: bool
+
+
+class VersionOut(Schema):
+    version: int
+    is_current: bool
+    user: str
+    created_at: datetime
+    note: str
+    failed_at: datetime | None
+    reason: str | None
+    last_lines: list[str]
+    differences: list[DifferenceOut]
+
+
+class VersionList(Schema):
+    items: list[VersionOut]
+
+
+class RollbackIn(Schema):
+    to: int | None = Field(None, ge=1, le=2_000_000_000)
+
+
 class PlanOut(Schema):
     plan_id: str
     name: str
     project: str
     user: str
     action: str
+    rollout: bool
+    differences: list[DifferenceOut]
     current: RunOut | None
     spec: dict[str, Any]
     offers: list[OfferOut]

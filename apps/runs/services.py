@@ -20,9 +20,11 @@ from apps.gateways import queries as gateways
 from apps.gateways.models import Gateway
 from apps.instances import services as instances
 from apps.offers import queries as offers
-from apps.runs import names, queries, states, uploads, urls_of
+from apps.runs import names, queries, states, updates, uploads, urls_of
 from apps.runs.models import Run
+from apps.runs.plan import CREATE, NONE, REPLACE, UPDATE, Difference, needs_rollout
 from apps.runs.requests import PlanRequest, complete, invalid, spec_of
+from apps.runs.updates import Content, content_of
 from apps.specs.errors import SpecError
 from apps.specs.parse import parse_replicas
 from apps.specs.scaling import Replicas
@@ -37,7 +39,11 @@ PLAN_SECONDS = 3600
 
 @dataclass(frozen=True)
 class Plan:
-    """What would happen. `action` is "create" or "replace"; `current` the run it would replace."""
+    """What would happen to `current`, the active run of that name.
+
+    `action` is "create", "update" (`rollout`: by new replicas; else in place), "none" where nothing
+    differs, or "replace" where the address itself changes.
+    """
 
     plan_id: str
     name: str
@@ -51,6 +57,11 @@ class Plan:
     model_url: str | None
     warnings: Sequence[str] = ()
     gateway: Gateway | None = None
+    differences: Sequence[Difference] = ()
+
+    @property
+    def rollout(self) -> bool:
+        return self.action == UPDATE and needs_rollout(self.differences)
 
 
 def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
@@ -62,20 +73,19 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
     name = spec.name or names.random_name()
     gateway = _gateway(project, spec)
     _check_names(project, gateway, spec, name)
-    if request.upload:
-        uploads.find(project=project, digest=request.upload)
     found = offers.find(project=project, spec=spec)
     if not found.matches.offers and "no-capacity" not in _retry_events(spec):
         raise _nothing_fits(found)
     current = queries.active_run(project, name)
+    action, differences = _action(current, gateway, _content(project, request, spec))
     fitting = found.matches.offers
     url = urls_of.url_on(
         gateway, name, project.name, host=spec.gateway is not False, https=spec.https
     )
     return Plan(
-        plan_id=signing.dumps([name, str(current.pk) if current else None], salt=PLAN_SALT),
+        plan_id=signing.dumps([name, *_identity(current)], salt=PLAN_SALT),
         name=name,
-        action="replace" if current else "create",
+        action=action,
         current=current,
         spec=spec,
         offers=fitting[:SHOWN_OFFERS],
@@ -85,6 +95,34 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
         model_url=urls_of.openai_url(gateway) if spec.model and gateway else None,
         warnings=[*_warnings(gateway), *(f"{k}: {v}" for k, v in found.silent.items())],
         gateway=gateway,
+        differences=differences,
+    )
+
+
+def _identity(current: Run | None) -> tuple[str | None, int | None]:
+    return (str(current.pk), current.deployment) if current else (None, None)
+
+
+def _action(
+    current: Run | None, gateway: Gateway | None, new: Content
+) -> tuple[str, Sequence[Difference]]:
+    """An address belongs to a gateway, so on another one it is another run."""
+    if current is None:
+        return CREATE, ()
+    found = updates.differences(content_of(current), new)
+    if current.gateway_id != (gateway.pk if gateway else None):
+        return REPLACE, found
+    return (UPDATE if found else NONE), found
+
+
+def _content(project: Project, request: PlanRequest, spec: ServiceSpec) -> Content:
+    auth = spec.registry_auth
+    password = auth.password if auth else None
+    return Content(
+        configuration=crypto.encrypt(request.configuration),
+        spec=without_secrets(spec),
+        secrets=crypto.encrypt({"env": spec.env, "registry_password": password}),
+        upload=uploads.find(project=project, digest=request.upload) if request.upload else None,
     )
 
 
@@ -131,19 +169,22 @@ def _warnings(gateway: Gateway | None) -> list[str]:
 def submit(
     *, access: Access, project: Project, request: PlanRequest, plan_id: str | None = None
 ) -> Run:
-    """This function will start the service, in the place of an active run of the same name.
+    """This function will start the service, or make it the next version of an active run.
 
+    Where nothing differs, nothing happens. A run on another gateway is replaced.
     With a `plan_id`, raises Conflict when the run that the plan was about changed since.
     """
     seen = _seen(plan_id)
     if seen and spec_of(request).name is None:
         request = PlanRequest(**{**vars(request), "name": seen[0]})
     wanted = plan(access=access, project=project, request=request)
-    current = str(wanted.current.pk) if wanted.current else None
-    if seen and seen != [wanted.name, current]:
+    if seen and seen != [wanted.name, *_identity(wanted.current)]:
         raise Conflict(f"{wanted.name} changed since the plan was made: look at it again.")
     try:
         with transaction.atomic():
+            if wanted.current is not None and wanted.action != REPLACE:
+                new = _content(project, request, wanted.spec)
+                return _update(wanted.current, new, access=access, seen=seen is not None)
             if wanted.current is not None:
                 _request_stop(wanted.current, actor=access.actor, reason="replaced")
             return _create(access, project, request, wanted)
@@ -151,19 +192,25 @@ def submit(
         raise Conflict(f"{wanted.name} was just submitted by somebody else.") from error
 
 
-def _seen(plan_id: str | None) -> list[str | None] | None:
+def _update(current: Run, new: Content, *, access: Access, seen: bool) -> Run:
+    run = Run.objects.select_for_update(of=["self"]).get(pk=current.pk)
+    if seen and run.deployment != current.deployment:
+        raise Conflict(f"{run.name} changed since the plan was made: look at it again.")
+    return updates.update(run, new, access=access)
+
+
+def _seen(plan_id: str | None) -> list[str | int | None] | None:
     if plan_id is None:
         return None
     try:
-        seen: list[str | None] = signing.loads(plan_id, salt=PLAN_SALT, max_age=PLAN_SECONDS)
+        seen: list[str | int | None] = signing.loads(plan_id, salt=PLAN_SALT, max_age=PLAN_SECONDS)
     except signing.BadSignature as error:
         raise Conflict("This plan is too old or not ours: make a new one.") from error
     return seen
 
 
 def _create(access: Access, project: Project, request: PlanRequest, wanted: Plan) -> Run:
-    at, spec = timezone.now(), wanted.spec
-    auth = spec.registry_auth
+    at = timezone.now()
     run = Run(
         project=project,
         user=access.user,
@@ -174,15 +221,11 @@ def _create(access: Access, project: Project, request: PlanRequest, wanted: Plan
         next_check_at=at,
         created_at=at,
         asked_at=at,
-        configuration=crypto.encrypt(request.configuration),
-        spec=without_secrets(spec),
-        secrets=crypto.encrypt(
-            {"env": spec.env, "registry_password": auth.password if auth else None}
-        ),
-        upload=uploads.find(project=project, digest=request.upload) if request.upload else None,
-        replicas_wanted=spec.replicas.min or 0,
+        replicas_wanted=wanted.spec.replicas.min or 0,
+        **vars(_content(project, request, wanted.spec)),
     )
     run.save()
+    updates.keep(run)
     created(run, at=at, actor=access.actor, reason="submitted")
     return run
 

@@ -20,6 +20,7 @@ urlpatterns = [
     path(f"{SERVICE}key/", service.key, name="service_key"),
     path(f"{SERVICE}stop/", actions.stop, name="service_stop"),
     path(f"{SERVICE}scale/", actions.scale, name="service_scale"),
+    path(f"{SERVICE}rollback/", actions.rollback, name="service_rollback"),
     path(f"{SERVICE}delete/", actions.delete, name="service_delete"),
     *(
         path(f"{SERVICE}{tab}/", service.service, {"tab": tab}, name=f"service_{tab}")

@@ -229,6 +229,13 @@ def _scale(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
     return 200, fake.run(name).data
 
 
+def _rollback(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
+    run = fake.run(name)
+    now = run.data.get("version", 1)
+    run.data |= {"version": now + 1, "fallback_version": now, "state": "updating"}
+    return 200, run.data
+
+
 def _logs(fake: FakeApi, seen: Seen, name: str) -> _Log:
     return _Log(fake.run(name), seen.query)
 
@@ -332,6 +339,7 @@ _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", f"{_MAIN}/runs/([^/]+)/decisions", _decisions),
     ("POST", f"{_MAIN}/runs/([^/]+)/stop", _stop),
     ("POST", f"{_MAIN}/runs/([^/]+)/scale", _scale),
+    ("POST", f"{_MAIN}/runs/([^/]+)/rollback", _rollback),
     ("GET", f"{_MAIN}/runs/([^/]+)", _run),
     ("DELETE", f"{_MAIN}/runs/([^/]+)", _delete_run),
 ]

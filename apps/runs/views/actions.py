@@ -1,4 +1,4 @@
-"""What one does to a service: stop, scale, delete."""
+"""What one does to a service: stop, scale, roll back, delete."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from apps.accounts import access as who
+from apps.core.errors import Invalid
 from apps.core.htmx import page, redirect
-from apps.runs import queries, services
+from apps.runs import queries, services, updates
 
 
 @page("POST")
@@ -29,6 +30,19 @@ def scale(request: HttpRequest, project: str, name: str) -> HttpResponse:
     text = f"{run.name} goes to {run.replicas_wanted} replicas."
     messages.success(request, text, extra_tags="green")
     return redirect(request, reverse("runs:service", args=[project, name]))
+
+
+@page("POST")
+def rollback(request: HttpRequest, project: str, name: str) -> HttpResponse:
+    access = who.of(request)
+    run = queries.find_run(access.project(project), name)
+    to = request.POST.get("to", "")
+    if not (to.isascii() and to.isdecimal() and len(to) < 10):
+        raise Invalid("Choose a version to return to.")
+    run = updates.rollback(access=access, run=run, to=int(to))
+    text = f"{run.name} returns to version {to}, as version {run.deployment}."
+    messages.success(request, text, extra_tags="green")
+    return redirect(request, reverse("runs:service_versions", args=[project, name]))
 
 
 @page("POST")

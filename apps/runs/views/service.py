@@ -12,7 +12,7 @@ from apps.accounts import tokens
 from apps.accounts.models import Project
 from apps.core import crypto
 from apps.core.htmx import live_url, page, render_page
-from apps.runs import present, queries, snippets, states, urls_of
+from apps.runs import history, present, queries, snippets, states, urls_of
 from apps.runs.models import Replica, Run
 
 TABS = (
@@ -21,6 +21,7 @@ TABS = (
     ("logs", "Logs"),
     ("replicas", "Replicas"),
     ("events", "Events"),
+    ("versions", "Versions"),
     ("configuration", "Configuration"),
 )
 SHOWN_EVENTS = 300
@@ -91,6 +92,8 @@ def _snippets(run: Run, url: str, code_url: str, token: str | None) -> list[snip
 def _of_tab(run: Run, tab: str, replicas: list[Replica], now: Any) -> dict[str, Any]:
     if tab == "configuration":
         return {"configuration": crypto.decrypt(run.configuration)}
+    if tab == "versions":
+        return {"versions": history.of(run)}
     ended = [replica for replica in replicas if replica.state in states.REPLICA.final]
     ended.sort(key=lambda replica: replica.pk, reverse=True)
     events = list(queries.timeline(run)[:SHOWN_EVENTS]) if tab in ("overview", "events") else []

@@ -87,6 +87,10 @@ CASES = {
     "POST /api/projects/{project}/runs": members(201, **RUN),
     "GET /api/projects/{project}/runs": members(),
     "GET /api/projects/{project}/runs/{name}": members(),
+    "PATCH /api/projects/{project}/runs/{name}": members(configuration=factories.CONFIGURATION),
+    "GET /api/projects/{project}/runs/{name}/versions": members(),
+    # There is no earlier version.
+    "POST /api/projects/{project}/runs/{name}/rollback": members(422),
     "DELETE /api/projects/{project}/runs/{name}": members(409),
     "POST /api/projects/{project}/runs/{name}/stop": members(),
     "POST /api/projects/{project}/runs/{name}/scale": members(replicas="2"),

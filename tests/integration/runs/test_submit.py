@@ -63,8 +63,19 @@ def test_refuses_a_plan_that_is_out_of_date(alice: Access, project: Project) -> 
         submit(alice, project, plan_id=found.plan_id)
 
 
-def test_replaces_an_active_run_of_the_same_name(alice: Access, project: Project) -> None:
+def test_does_nothing_where_nothing_differs(alice: Access, project: Project) -> None:
     first = submit(alice, project)
+    assert plan(alice, project).action == "none"
+    second = submit(alice, project)
+
+    assert (second.pk, second.deployment) == (first.pk, 1)
+
+
+def test_replaces_an_active_run_on_another_gateway(
+    alice: Access, project: Project, gateway: Any
+) -> None:
+    first = submit(alice, project)
+    Run.objects.filter(pk=first.pk).update(gateway=None)
     assert plan(alice, project).action == "replace"
     second = submit(alice, project)
 

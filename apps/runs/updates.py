@@ -1,0 +1,149 @@
+"""Versions of a run: what each was made of, and how a run goes from one to another.
+
+Everything here runs under the lock of the run's row. What needs no new replica acts at once; the
+rest is brought by `life.reconcile`, replica by replica. `Run.fallback` is the version that served
+before: should the new one not come up, the run returns to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from apps.accounts.access import Access
+from apps.core import crypto, wake
+from apps.core.errors import Conflict, Invalid
+from apps.runs import plan, queries, states
+from apps.runs.models import Run, RunVersion, Upload
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a version is made of; `configuration` and `secrets` are encrypted."""
+
+    configuration: str
+    spec: dict[str, Any]
+    secrets: str
+    upload: Upload | None
+
+
+def content_of(made: Run | RunVersion) -> Content:
+    return Content(made.configuration, made.spec, made.secrets, made.upload)
+
+
+def differences(old: Content, new: Content) -> list[plan.Difference]:
+    """This function will list what changed between two contents, without a secret value."""
+    return plan.differences(
+        old.spec,
+        new.spec,
+        secrets=(crypto.decrypt(old.secrets), crypto.decrypt(new.secrets)),
+        uploads=(_hash(old.upload), _hash(new.upload)),
+    )
+
+
+def _hash(upload: Upload | None) -> str | None:
+    return upload.hash if upload else None
+
+
+def keep(run: Run) -> RunVersion:
+    """This function will write down what the run is made of now, as its current version."""
+    values = vars(content_of(run))
+    row, _ = RunVersion.objects.update_or_create(
+        run=run,
+        number=run.deployment,
+        defaults=values,
+        create_defaults={**values, "user": run.user, "created_at": run.created_at},
+    )
+    return row
+
+
+def update(run: Run, new: Content, *, access: Access, note: str = "") -> Run:
+    """This function will make `new` the run's next version; the caller holds the row's lock.
+
+    Raises Conflict when the run is ending. Nothing happens where nothing differs.
+    """
+    if run.state not in queries.ACTIVE_RUNS or run.stop_requested_at is not None:
+        raise Conflict(f"{run.name} is {run.state}: run it again instead.")
+    found = differences(content_of(run), new)
+    if not found:
+        return run
+    keep(run)
+    number = 1 + (run.versions.aggregate(most=Max("number"))["most"] or 0)
+    if plan.needs_rollout(found):
+        if run.fallback is None and _has_served(run):
+            run.fallback = run.deployment
+    else:
+        # Its replicas are as the new version wants them already.
+        same = run.replicas.exclude(state__in=states.REPLICA.final)
+        same.filter(deployment=run.deployment).update(deployment=number)
+    run.deployment = number
+    _take(run, new)
+    run.versions.create(number=number, user=access.user, note=note, **vars(new))
+    return run
+
+
+def _has_served(run: Run) -> bool:
+    """Only a version that served is one to go back to."""
+    ready = run.replicas.filter(deployment=run.deployment, ready_at__isnull=False)
+    return ready.exists()
+
+
+def _take(run: Run, new: Content) -> None:
+    at = timezone.now()
+    limits = new.spec["replicas"]
+    least, most = limits["min"] or 0, limits["max"] or 0
+    for name, value in vars(new).items():
+        setattr(run, name, value)
+    run.replicas_wanted = min(max(run.replicas_wanted, least), most)
+    run.asked_at = run.next_check_at = at
+    run.notice = ""
+    fields = ["deployment", "fallback", "replicas_wanted", "asked_at", "next_check_at", "notice"]
+    run.save(update_fields=[*fields, *vars(new)])
+    transaction.on_commit(
+        lambda: wake.transitioned(states.RUN.name, "updated", [run.pk]), robust=True
+    )
+
+
+def give_up(run: Run, *, reason: str, last_lines: list[str], at: datetime) -> None:
+    """This function will return the run to the version that served before this one."""
+    bad = run.versions.get(number=run.deployment)
+    good = run.versions.get(number=run.fallback or 0)
+    RunVersion.objects.filter(pk=bad.pk).update(
+        failed_at=at, reason=reason or "no replica became ready", last_lines=last_lines
+    )
+    spec = good.spec
+    scaled_since = run.spec["replicas"] != bad.spec["replicas"]
+    if scaled_since and bool(spec.get("scaling")) == bool(run.spec.get("scaling")):
+        spec = {**spec, "replicas": run.spec["replicas"]}
+    run.deployment, run.fallback = good.number, None
+    _take(run, Content(good.configuration, spec, good.secrets, good.upload))
+    run.notice = f"Version {bad.number} was given up: {reason or 'no replica became ready'}. "
+    run.notice += f"Version {good.number} goes on."
+    run.save(update_fields=["notice"])
+
+
+def rollback(*, access: Access, run: Run, to: int | None = None) -> Run:
+    """This function will make an earlier version's content the newest one.
+
+    Without a number: the version before the present one that did not fail. Raises Invalid when
+    there is no such version.
+    """
+    with transaction.atomic():
+        run = Run.objects.select_for_update(of=["self"]).get(pk=run.pk)
+        keep(run)
+        earlier = run.versions.exclude(number=run.deployment).select_related("upload")
+        if to is None:
+            earlier = earlier.filter(number__lt=run.deployment, failed_at__isnull=True)
+        else:
+            earlier = earlier.filter(number=to)
+        wanted = earlier.order_by("-number").first()
+        if wanted is None:
+            which = "earlier version" if to is None else f"other version {to}"
+            raise Invalid(f"{run.name} has no {which} to go back to.")
+        note = f"rollback to version {wanted.number}"
+        return update(run, content_of(wanted), access=access, note=note)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from tests.fakes.api_state import FakeApi
+from tests.integration.cli.conftest import Cli
+
+ROLLED = {"version": 2, "fallback_version": None, "state": "running"}
+GIVEN_UP = {"version": 1, "fallback_version": None, "notice": "Version 2 was given up: it died."}
+CHANGE = {"path": "commands", "old": '["a"]', "new": '["b"]', "in_place": False}
+
+
+def test_shows_what_an_update_changes_and_how(cli: Cli, api: FakeApi) -> None:
+    api.add_run("hello", version=4)
+    api.plan_changes = {"action": "update", "rollout": True, "differences": [CHANGE]}
+
+    done = cli("run", ".", "-f", "serve.dstack.yml", "-y", "-d", "-n", "hello")
+
+    assert done.code == 0
+    assert "Changes to version 4 (new replicas get ready before old ones end):" in done.out
+    assert '   commands: ["a"] -> ["b"]' in done.out
+
+
+def test_asks_nothing_where_nothing_differs(cli: Cli, api: FakeApi) -> None:
+    api.add_run("hello", version=4)
+    api.plan_changes = {"action": "none"}
+
+    done = cli("run", ".", "-f", "serve.dstack.yml", "-d", "-n", "hello")
+
+    assert done.code == 0
+    assert "Nothing differs from version 4" in done.out
+
+
+def test_waits_until_the_earlier_version_is_back(cli: Cli, api: FakeApi) -> None:
+    api.add_run("hello").steps = [{}, ROLLED]
+
+    done = cli("rollback", "hello", "--to", "1")
+
+    assert (done.code, done.last_line) == (0, "Run hello is back, as version 2.")
+    assert api.bodies("POST", "/rollback") == [{"to": 1}]
+
+
+def test_says_that_a_version_was_given_up(cli: Cli, api: FakeApi) -> None:
+    api.add_run("hello").steps = [{}, GIVEN_UP]
+
+    done = cli("rollback", "hello")
+
+    assert (done.code, done.err.strip()) == (1, "Error: Version 2 was given up: it died.")
+
+
+def test_does_not_wait_when_told_so(cli: Cli, api: FakeApi) -> None:
+    api.add_run("hello")
+
+    assert cli("rollback", "hello", "-d").last_line == "Run hello goes back, as version 2."

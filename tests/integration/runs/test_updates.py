@@ -1,0 +1,206 @@
+"""From one version of a run to another, with the real database and a fake agent."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.accounts.access import Access
+from apps.accounts.models import Project
+from apps.core.errors import Conflict, Invalid
+from apps.gateways.models import Gateway
+from apps.instances.models import Instance
+from apps.routing import services as routing
+from apps.runs import history, queries, services, states, updates
+from apps.runs.models import Replica, Run, RunVersion
+from apps.runs.requests import PlanRequest
+from tests.fakes.agent import FakeAgent
+from tests.integration.runs.test_life import applied
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager", "gateway")]
+
+YAML = "type: service\nname: hello\ncommands: [serve]\nport: 8000\n"
+SECOND = YAML.replace("serve", "serve2")
+
+
+@pytest.fixture
+def agent(alice: Access, project: Project) -> FakeAgent:
+    """An agent on which version 1 serves."""
+    submit(alice, project, YAML)
+    found = FakeAgent(Instance.objects.get())
+    found.sync()
+    found.serve()
+    return found
+
+
+def submit(alice: Access, project: Project, text: str) -> Run:
+    return services.submit(access=alice, project=project, request=PlanRequest(text))
+
+
+def run() -> Run:
+    return Run.objects.get()
+
+
+def live() -> list[tuple[int, str]]:
+    """Version and state of each replica that is not over."""
+    found = Replica.objects.exclude(state__in=states.REPLICA.final).order_by("pk")
+    return list(found.values_list("deployment", "state"))
+
+
+def commands(agent: FakeAgent) -> list[list[str]]:
+    return sorted(spec.commands for spec in agent.specs.values() if spec.desired == "run")
+
+
+def fail_newest(agent: FakeAgent) -> None:
+    newest = Replica.objects.order_by("-pk")[0]
+    pk = str(newest.workload_id)
+    agent._set(pk, state="exited", ready=False, exit_code=1, reason="exited", last_lines=["boom"])
+    agent._set(pk, message="exited with code 1")
+    agent.report()
+
+
+def test_changes_in_place_what_needs_no_new_replica(
+    alice: Access, project: Project, agent: FakeAgent, gateway: Gateway
+) -> None:
+    before = Replica.objects.get()
+    text = YAML + "auth: false\nreplicas: 2\nmax_concurrency: 7\n"
+    found = services.plan(access=alice, project=project, request=PlanRequest(text))
+    assert (found.action, found.rollout) == ("update", False)
+    assert [one.path for one in found.differences] == [
+        "auth",
+        "max_concurrency",
+        "replicas.max",
+        "replicas.min",
+    ]
+    submit(alice, project, text)
+
+    before.refresh_from_db()
+    assert (before.state, before.deployment, run().deployment) == (states.RUNNING, 2, 2)
+    assert live() == [(2, states.RUNNING), (2, states.PROVISIONING)]
+    (endpoint,) = routing.table(gateway=gateway, since=0).endpoints
+    assert (endpoint.auth, endpoint.max_concurrency) == (False, 7)
+    assert run().fallback is None
+
+
+def test_rolls_out_one_above_and_drains_the_old_when_the_new_is_ready(
+    alice: Access, project: Project, agent: FakeAgent, gateway: Gateway
+) -> None:
+    first = run()
+    submit(alice, project, SECOND)
+    assert live() == [(1, states.RUNNING), (2, states.PROVISIONING)]
+    assert (run().pk, run().state) == (first.pk, states.UPDATING)
+
+    agent.sync()
+    assert commands(agent) == [["serve"], ["serve2"]]
+    agent.serve()
+    assert live() == [(1, states.DRAINING), (2, states.RUNNING)]
+    assert (run().state, run().fallback) == (states.RUNNING, None)
+
+    applied(gateway)
+    agent.sync()
+    assert live() == [(2, states.RUNNING)]
+
+
+def test_gives_up_a_version_that_fails_and_keeps_the_old_one_serving(
+    alice: Access, project: Project, agent: FakeAgent
+) -> None:
+    submit(alice, project, SECOND)
+    agent.sync()
+    fail_newest(agent)
+
+    found = run()
+    assert live() == [(1, states.RUNNING)]
+    assert (found.state, found.deployment, found.fallback) == (states.RUNNING, 1, None)
+    assert found.notice.startswith("Version 2 was given up: exited with code 1.")
+    bad, good = history.of(found)
+    assert (bad.version, bad.reason, bad.last_lines) == (2, "exited with code 1", ["boom"])
+    assert bad.failed_at is not None
+    assert good.is_current
+
+    # Nothing tries the bad one again by itself; a person may.
+    assert Replica.objects.filter(deployment=2).count() == 1
+    submit(alice, project, SECOND)
+    assert (run().deployment, run().notice) == (3, "")
+
+
+def test_gives_up_a_version_of_a_sleeping_service_when_it_is_woken(
+    alice: Access, project: Project, agent: FakeAgent, gateway: Gateway
+) -> None:
+    services.scale(access=alice, run=run(), replicas="0")
+    applied(gateway)
+    agent.sync()
+    assert (live(), run().state) == ([], states.IDLE)
+    submit(alice, project, SECOND.replace("port", "replicas: 0\nport"))
+    assert (live(), run().state) == ([], states.IDLE)
+
+    services.scale(access=alice, run=run(), replicas="1")
+    agent.sync()
+    fail_newest(agent)
+    assert live() == [(1, states.PROVISIONING)]
+
+
+def test_replaces_at_once_a_version_that_never_served(alice: Access, project: Project) -> None:
+    submit(alice, project, YAML)
+    submit(alice, project, SECOND)
+
+    found = run()
+    assert (found.deployment, found.fallback, found.state) == (2, None, states.PROVISIONING)
+    assert (2, states.PROVISIONING) in live()
+    assert all(state == states.DRAINING for version, state in live() if version == 1)
+
+
+def test_rolls_back_as_a_new_version(alice: Access, project: Project, agent: FakeAgent) -> None:
+    submit(alice, project, SECOND)
+    agent.sync()
+    agent.serve()
+    updates.rollback(access=alice, run=run())
+    agent.sync()
+    agent.serve()
+
+    found = run()
+    assert (found.deployment, found.spec["commands"], found.state) == (3, ["serve"], "running")
+    assert [one.note for one in history.of(found)] == ["rollback to version 1", "", ""]
+
+
+def test_refuses_to_roll_back_to_what_never_was(
+    alice: Access, project: Project, agent: FakeAgent
+) -> None:
+    with pytest.raises(Invalid, match="no earlier version"):
+        updates.rollback(access=alice, run=run())
+    with pytest.raises(Invalid, match="no other version 9"):
+        updates.rollback(access=alice, run=run(), to=9)
+
+
+def test_scales_while_it_rolls_out(alice: Access, project: Project, agent: FakeAgent) -> None:
+    submit(alice, project, SECOND)
+    services.scale(access=alice, run=run(), replicas="3")
+
+    assert live() == [(1, states.RUNNING), *[(2, states.PROVISIONING)] * 3]
+
+
+def test_a_stale_plan_is_refused(alice: Access, project: Project, agent: FakeAgent) -> None:
+    asked = PlanRequest(SECOND)
+    found = services.plan(access=alice, project=project, request=asked)
+    submit(alice, project, YAML + "auth: false\n")
+
+    with pytest.raises(Conflict, match="changed since"):
+        services.submit(access=alice, project=project, request=asked, plan_id=found.plan_id)
+
+
+def test_shows_no_value_of_a_variable(alice: Access, project: Project, agent: FakeAgent) -> None:
+    submit(alice, project, YAML + "env: [KEY=sesame-1]\n")
+    submit(alice, project, YAML + "env: [KEY=sesame-2]\n")
+
+    shown = str([one.differences for one in history.of(run())])
+    assert "env.KEY" in shown
+    assert "sesame" not in shown
+    assert "sesame" not in str(list(RunVersion.objects.values()))
+
+
+def test_updates_a_run_from_before_there_were_versions(
+    alice: Access, project: Project, agent: FakeAgent
+) -> None:
+    RunVersion.objects.all().delete()
+    submit(alice, project, SECOND)
+
+    assert [one.version for one in history.of(run())] == [2, 1]
+    assert queries.run_json(run())["version"] == 2
