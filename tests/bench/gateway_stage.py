@@ -90,18 +90,26 @@ def haproxy(folder: Path, name: str, config: str, core: int) -> Iterator[int]:
 
 
 async def wrk(
-    *, port: int, pid: int, headers: dict[str, str], connections: int, seconds: float
+    *,
+    port: int,
+    pid: int,
+    headers: dict[str, str],
+    connections: int,
+    seconds: float,
+    path: str = "/",
+    script: Path | None = None,
 ) -> Figures:
     """This function will load a port, which process `pid` serves, with wrk.
 
-    Raises RuntimeError unless all answers are 2xx.
+    `script` is Lua that says what is sent. Raises RuntimeError unless all answers are 2xx.
     """
     sent = [text for name, value in headers.items() for text in ("-H", f"{name}: {value}")]
+    sent += ["-s", str(script)] if script else []
     argv = [need_wrk(), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", *sent]
     before = cpu_us(pid)
     child = await asyncio.create_subprocess_exec(
         *argv,
-        f"http://127.0.0.1:{port}/",
+        f"http://127.0.0.1:{port}{path}",
         stdout=asyncio.subprocess.PIPE,
         preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}),
     )
@@ -112,7 +120,7 @@ async def wrk(
         per_second=float(found(r"Requests/sec:\s+([\d.]+)", text)),
         p50_ms=milliseconds(found(r"^\s+50%\s+(\S+)$", text)),
         p99_ms=milliseconds(found(r"^\s+99%\s+(\S+)$", text)),
-        cpu_us=(cpu_us(pid) - before) / int(found(r"(\d+) requests in", text)),
+        cpu_us=(cpu_us(pid) - before) / max(int(found(r"(\d+) requests in", text)), 1),
     )
 
 

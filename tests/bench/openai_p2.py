@@ -1,0 +1,195 @@
+"""P2: a chat routed by its body's model, against plain HAProxy, direct, and LiteLLM's proxy.
+
+    python -m tests.bench.openai_p2 [--rounds 5] [--seconds 3] [--without-litellm]
+
+The same POST to all; one core for what is measured, one for wrk and the upstream, rounds
+interleaved. The gateway has 5,000 services, 1,000 models and 20,000 keys, and counts and logs as it
+always does. LiteLLM is installed into an environment of its own, outside the checkout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+from gateway.schema import Endpoint, Model
+from tests.bench import gateway_stage as stage
+from tests.bench.gateway_p1 import show
+from tests.bench.gateway_stage import Figures
+from tests.e2e.model.tools import cache_folder
+from tests.fakes.control_plane_gateway import service
+from tests.integration.gateway.harness import ALICE, free_port
+
+LITELLM = "litellm[proxy]==1.106.2"
+INSTALL_SECONDS, START_SECONDS = 400, 90
+SERVICES, MODELS, KEYS = 3_980, 1_000, 20_000
+PATH = "/v1/chat/completions"
+NAME = "meta-llama/Llama-3.1-8B-Instruct"
+ASKED = {"model": NAME, "messages": [{"role": "user", "content": "What is recursion? " * 8}]}
+ANSWER = {
+    "id": "x",
+    "object": "chat.completion",
+    "created": 1,
+    "model": NAME,
+    "choices": [
+        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "It is."}}
+    ],
+    "usage": {"prompt_tokens": 30, "completion_tokens": 3, "total_tokens": 33},
+}
+SCRIPT = """\
+wrk.method = "POST"
+wrk.headers["Host"] = "gateway.localhost"
+wrk.headers["Authorization"] = "Bearer {token}"
+wrk.headers["Content-Type"] = "application/json"
+wrk.body = [==[{body}]==]
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--without-litellm", action="store_true")
+    options = parser.parse_args()
+    stage.need_wrk()
+    with tempfile.TemporaryDirectory(prefix="openai-p2-") as folder:
+        asyncio.run(measure(Path(folder), options))
+
+
+async def measure(folder: Path, options: argparse.Namespace) -> None:
+    upstream, plain = free_port(), free_port()
+    config = stage.UPSTREAM.format(port=upstream, body=json.dumps(ANSWER))
+    plain_config = stage.PLAIN.format(port=plain, upstream=upstream)
+    with (
+        stage.haproxy(folder, "upstream", config, stage.LOAD_CORE) as upstream_pid,
+        stage.haproxy(folder, "plain", plain_config, stage.MEASURED_CORE) as plain_pid,
+        litellm(folder, upstream, is_wanted=not options.without_litellm) as peer,
+    ):
+        async with stage.gateway(
+            folder / "gateway", endpoints=endpoints(upstream), keys=stage.full_keys(KEYS)
+        ) as gateway:
+            process = gateway.haproxy()
+            if process is None:
+                raise RuntimeError("the gateway ended")
+            servers = {
+                "direct": (upstream, upstream_pid),
+                "plain HAProxy": (plain, plain_pid),
+                "gateway": (gateway.port, process.pid),
+                **({"LiteLLM": peer} if peer else {}),
+            }
+            for connections in (16, 1):
+                found = await compare(folder, servers, connections, options)
+                show(connections, found)
+
+
+def endpoints(upstream: int) -> list[Endpoint]:
+    others = [service(f"model{n}", model=Model(name=f"other/{n}")) for n in range(MODELS)]
+    asked = service("chat", f"127.0.0.1:{upstream}", model=Model(name=NAME))
+    return [*(service(f"other{n}") for n in range(SERVICES)), *others, asked]
+
+
+async def compare(
+    folder: Path,
+    servers: dict[str, tuple[int, int]],
+    connections: int,
+    options: argparse.Namespace,
+) -> dict[str, list[Figures]]:
+    script = folder / "chat.lua"
+    script.write_text(SCRIPT.format(token=ALICE, body=json.dumps(ASKED)))
+    figures: dict[str, list[Figures]] = {name: [] for name in servers}
+    for number in range(options.rounds + 1):
+        for name, (port, pid) in servers.items():
+            measured = await stage.wrk(
+                port=port,
+                pid=pid,
+                headers={},
+                connections=connections,
+                seconds=options.seconds,
+                path=PATH,
+                script=script,
+            )
+            # The first round only warms up.
+            if number:
+                figures[name].append(measured)
+    return figures
+
+
+@contextlib.contextmanager
+def litellm(folder: Path, upstream: int, *, is_wanted: bool) -> Iterator[tuple[int, int] | None]:
+    """LiteLLM's proxy with one worker on the measured core; None where it cannot be had."""
+    program = installed() if is_wanted else None
+    if program is None:
+        yield None
+        return
+    port, config = free_port(), folder / "litellm.yaml"
+    params = {
+        "model": f"openai/{NAME}",
+        "api_base": f"http://127.0.0.1:{upstream}/v1",
+        "api_key": "none",
+    }
+    # JSON is YAML; without a master key it asks for no database.
+    config.write_text(json.dumps({"model_list": [{"model_name": NAME, "litellm_params": params}]}))
+    child = subprocess.Popen(
+        [
+            *(str(program), "--config", str(config), "--host", "127.0.0.1"),
+            *("--port", str(port), "--num_workers", "1", "--telemetry", "False"),
+        ],
+        env={
+            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_MODE": "PRODUCTION",
+            # It then checks no token, which is to its advantage.
+            "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: os.sched_setaffinity(0, {stage.MEASURED_CORE}),
+    )
+    try:
+        wait_ready(port, child)
+        yield port, child.pid
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+
+
+def installed() -> Path | None:
+    folder = cache_folder() / "litellm"
+    uv = str(Path(sys.executable).with_name("uv"))
+    python = str(folder / "bin" / "python")
+    made = [
+        [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)],
+        [uv, "pip", "install", "--quiet", "--python", python, LITELLM],
+    ]
+    for argv in made:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+        if done.returncode:
+            print(f"without LiteLLM, which cannot be installed: {done.stderr.strip()[-300:]}")
+            return None
+    return folder / "bin" / "litellm"
+
+
+def wait_ready(port: int, child: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and child.poll() is None:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"http://127.0.0.1:{port}/health/liveliness", timeout=2).is_success:
+                return
+        time.sleep(0.2)
+    raise RuntimeError("LiteLLM did not start")
+
+
+if __name__ == "__main__":
+    main()
