@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        source = _source(arguments)
+        source = None if arguments.end else _source(arguments)
         home = homes.open_home(Path(arguments.home).expanduser())
     except (configuration.BadConfig, homes.InUse) as error:
         say(str(error))
@@ -42,7 +42,10 @@ def main(argv: list[str]) -> int:
         return 1
     if home.remark:
         say(home.remark)
-    serve(home=home, source=source, stop=stop)
+    if source is None:
+        _end(home)
+    else:
+        serve(home=home, source=source, stop=stop)
     return 0
 
 
@@ -59,6 +62,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--config", default=environ("DSTACK_AGENT_CONFIG"), help="a JSON file")
     parser.add_argument("--url", default=environ("DSTACK_URL"), help="the server's address")
     parser.add_argument("--token-file", help="instead of the variable DSTACK_AGENT_TOKEN")
+    parser.add_argument(
+        "--end", action="store_true", help="stop the replicas that a killed agent left, then end"
+    )
     return parser
 
 
@@ -80,17 +86,13 @@ def _source(arguments: argparse.Namespace) -> configuration.Source:
 
 def serve(*, home: homes.Home, source: configuration.Source, stop: threading.Event) -> None:
     """This function will serve one configuration after the other until `stop` is set."""
-    for left in homes.abandoned():
-        say(f"clearing {left.base}, whose home was deleted")
-        _clear(left)
-        homes.release(left)
-        if left.base != home.base:
-            trees.remove(left.base)
+    _clear_abandoned(home)
     homes.claim(home)
+    agent = None
     while not stop.is_set():
         config = _wait(home, source, stop)
         if config is None:
-            return
+            break
         if config.instance_id:
             if home.instance_id not in ("", config.instance_id):
                 _clear(home)
@@ -102,6 +104,17 @@ def serve(*, home: homes.Home, source: configuration.Source, stop: threading.Eve
         if agent.foreign:
             agent.wipe()
             home.belongs_to("")
+    if agent is None:
+        _end(home)  # told to stop before it took up what an earlier one left
+
+
+def _clear_abandoned(home: homes.Home) -> None:
+    for left in homes.abandoned():
+        say(f"clearing {left.base}, whose home was deleted")
+        _clear(left)
+        homes.release(left)
+        if left.base != home.base:
+            trees.remove(left.base)
 
 
 def _wait(
@@ -142,8 +155,13 @@ def _follow(agent: Agent, source: configuration.Source, stop: threading.Event) -
 
 def _clear(home: homes.Home) -> None:
     """Stop and remove the workloads of an instance that is not ours any more."""
+    _end(home).wipe()
+
+
+def _end(home: homes.Home) -> Agent:
+    """Stop what runs here and tell nobody; the next agent reports how it ended."""
     nobody = configuration.Config(url="", token="")
     agent = Agent(home=home, config=nobody)
     agent.load()
     agent.shut_down(tell=False)
-    agent.wipe()
+    return agent

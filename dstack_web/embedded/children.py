@@ -50,7 +50,8 @@ class Child:
     """One process to keep running.
 
     `death_signal` is what the kernel sends it when the supervisor is gone: programs that have
-    children of their own get one that they can handle.
+    children of their own get one that they can handle. `if_dead` runs at the stop in place of a
+    child that cannot do its last work itself, because it was killed.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Child:
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGKILL
     stop_seconds: float = 4.0
+    if_dead: list[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,11 +181,12 @@ def agent(plan: Plan) -> Child:
     # It must be able to die without its replicas: the next one takes them over. Asked to stop, it
     # stops them, which may take it most of the ten seconds that a stop may last.
     home = plan.home.folder("agent")
-    # The local backend writes the configuration when it makes the first instance.
-    where = ["--home", str(home), "--config", str(home / "config.json")]
+    argv = [*PYTHON, "apps.agent", "--home", str(home)]
     return Child(
         name="agent",
-        argv=[*PYTHON, "apps.agent", *where],
+        # The local backend writes the configuration when it makes the first instance.
+        argv=[*argv, "--config", str(home / "config.json")],
+        if_dead=[*argv, "--end"],
         env={**common_env(plan), **picked(plan.environ, HARDWARE)},
         stop_seconds=8.5,
     )

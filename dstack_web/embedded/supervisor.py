@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dstack_web.embedded import leftovers, processes
@@ -129,14 +129,25 @@ class Supervisor:
         for entry in entries:
             if entry.process.poll() is None:
                 entry.process.send_signal(entry.child.stop_signal)
+            else:
+                self._stand_in(entry)
         # The patient ones last: each waits for its own time, counted from the signal.
         for entry in sorted(entries, key=lambda entry: entry.child.stop_seconds):
-            left = started_at + entry.child.stop_seconds - time.monotonic()
-            with suppress(subprocess.TimeoutExpired):
-                entry.process.wait(max(left, 0))
+            give_up_at = started_at + entry.child.stop_seconds
+            wait_until(entry.process, give_up_at)
+            if (entry.process.poll() or 0) < 0:  # it did not live to hear, or did not listen yet
+                self._stand_in(entry)
+                wait_until(entry.process, give_up_at)
             processes.kill_session(entry.process.pid)
             entry.process.wait()
             del self.running[entry.child.name]
+
+    def _stand_in(self, entry: Running) -> None:
+        """Start what does the last work of a child that was killed."""
+        processes.kill_session(entry.process.pid)
+        if entry.child.if_dead is not None:
+            entry.process = self._spawn(replace(entry.child, argv=entry.child.if_dead))
+            self._note()
 
     def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
         return processes.spawn(
@@ -188,6 +199,12 @@ class Supervisor:
                 shutil.copyfile(log, older(log))
                 with log.open("r+b") as file:
                     file.truncate()
+
+
+def wait_until(process: subprocess.Popen[bytes], deadline: float) -> None:
+    """This function will return when the process has ended, or at `deadline` (monotonic)."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(max(deadline - time.monotonic(), 0))
 
 
 def older(log: Path) -> Path:

@@ -99,6 +99,22 @@ def test_the_next_start_takes_over_when_the_supervisor_is_killed(stack: Stack) -
     assert processes_running(stack, "who.py") == before
 
 
+def test_stops_the_replicas_of_an_agent_that_has_just_died(stack: Stack) -> None:
+    replica = who_answers(stack)
+    assert stack.process is not None
+    stack.process.send_signal(signal.SIGSTOP)  # so that it sees the end and the request at once
+    os.kill(stack.children()["agent"], signal.SIGKILL)
+    stack.process.send_signal(signal.SIGTERM)
+
+    assert stack.stop(with_signal=signal.SIGCONT) == 0
+
+    assert processes_of(stack.home) == []
+    stack.start()
+    eventually(lambda: who_answers(stack), seconds=BACK_SECONDS)
+    assert who_answers(stack) != replica
+    assert the_run(stack)[0] == "running"
+
+
 def test_stops_with_all_it_started_and_comes_back_with_its_state(stack: Stack) -> None:
     replica, token = who_answers(stack), stack.token
     assert processes_running(stack, "who.py")

@@ -73,6 +73,13 @@ class RunningAgent:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=12)
 
+    def end(self) -> int:
+        """This function will have what a killed agent left ended, as the server's stop does."""
+        argv = [*self.argv, "--home", str(self.home), "--end"]
+        env = {"PATH": os.environ["PATH"], **self.env}
+        with self.log.open("ab") as log:
+            return subprocess.run(argv, cwd=ROOT, env=env, stderr=log, timeout=12).returncode
+
     def folder(self, workload_id: str) -> Path:
         return self.home / "workloads" / workload_id
 

@@ -51,6 +51,35 @@ def test_never_doubles_a_replica_wherever_it_is_killed(
     assert plane.lines("w1").count("started") == 1
 
 
+def test_ends_what_a_killed_agent_left_when_asked_to(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(workload(SERVE))
+    before = plane.wait_for("w1", ready=True)
+    agent.kill()
+    assert procs.start_of(before.pid or 0) is not None
+
+    assert agent.end() == 0
+
+    assert procs.start_of(before.pid or 0) is None
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.15, 0.2, 0.3, 0.5])
+def test_ends_what_an_earlier_one_left_wherever_its_start_is_stopped(
+    plane: ControlPlane, agent: RunningAgent, seconds: float
+) -> None:
+    plane.assign(workload(SERVE))
+    before = plane.wait_for("w1", ready=True)
+    agent.kill()
+    agent.start()
+    time.sleep(seconds)  # where in the start it is stopped is what this test varies
+
+    code = agent.stop()
+
+    # Before it listens for signals it cannot: then the one that asked must know.
+    assert code == -signal.SIGTERM or procs.start_of(before.pid or 0) is None
+
+
 def test_reports_an_end_that_happened_while_it_was_away(
     plane: ControlPlane, agent: RunningAgent
 ) -> None:

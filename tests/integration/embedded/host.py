@@ -1,6 +1,7 @@
 """A program for the tests: a supervisor over small children, `host.py HOME CHILDREN_JSON`.
 
-CHILDREN_JSON is a list of {"name", "argv"}; the program says "ready" once all have started.
+CHILDREN_JSON is a list of {"name", "argv"}, perhaps with "if_dead"; the program says "ready" once
+all have started.
 """
 
 from __future__ import annotations

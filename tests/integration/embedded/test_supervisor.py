@@ -32,9 +32,11 @@ def wait_for(condition: Callable[[], bool]) -> None:
 class Host:
     """A running `host.py`: its home and its process."""
 
-    def __init__(self, home: Path, **children: list[str]) -> None:
+    def __init__(self, home: Path, if_dead: list[str] | None = None, **children: list[str]) -> None:
         self.home = home
-        table = [{"name": name, "argv": argv} for name, argv in children.items()]
+        table = [
+            {"name": name, "argv": argv, "if_dead": if_dead} for name, argv in children.items()
+        ]
         self.process = subprocess.Popen(
             [sys.executable, str(HOST), str(home), json.dumps(table)],
             stdout=subprocess.PIPE,
@@ -54,8 +56,8 @@ class Host:
 def start(tmp_path: Path) -> Iterator[Callable[..., Host]]:
     hosts: list[Host] = []
 
-    def start_one(**children: list[str]) -> Host:
-        host = Host(tmp_path / "a home", **children)
+    def start_one(if_dead: list[str] | None = None, **children: list[str]) -> Host:
+        host = Host(tmp_path / "a home", if_dead, **children)
         hosts.append(host)
         assert host.says() == "ready"
         return host
@@ -121,6 +123,33 @@ def test_ends_a_child_that_ignores_the_signal_with_all_it_started(
 
     assert host.process.wait(SECONDS) == 0
     wait_for(lambda: processes.session_members(leader.pid) == [])
+
+
+def test_has_the_last_work_of_a_dead_child_done_for_it(
+    start: Callable[..., Host], tmp_path: Path
+) -> None:
+    host = start(if_dead=["touch", str(tmp_path / "done")], one=["sleep", "300"])
+    host.process.send_signal(signal.SIGSTOP)  # so that it sees both at once
+    os.kill(host.pid("one").pid, signal.SIGKILL)
+
+    host.process.terminate()
+    host.process.send_signal(signal.SIGCONT)
+
+    assert host.process.wait(SECONDS) == 0
+    assert (tmp_path / "done").exists()
+
+
+def test_leaves_the_last_work_to_a_child_that_lives(
+    start: Callable[..., Host], tmp_path: Path
+) -> None:
+    tidy = ["sh", "-c", "trap 'exit 0' TERM; echo > \"$0\"; while :; do sleep 0.05; done"]
+    host = start(if_dead=["touch", str(tmp_path / "done")], one=[*tidy, str(tmp_path / "ready")])
+    wait_for((tmp_path / "ready").exists)
+
+    host.process.terminate()
+
+    assert host.process.wait(SECONDS) == 0
+    assert not (tmp_path / "done").exists()
 
 
 def test_children_die_with_a_killed_supervisor(start: Callable[..., Host]) -> None:
