@@ -1,4 +1,7 @@
-// [data-files]: sends a chosen folder (packed as a tar here) or archive, and shows what arrived.
+// [data-files]: sends a chosen or dropped folder (packed as a tar here) or archive, and shows what
+// arrived.
+import { onDrop } from "./drop.js";
+
 const SKIPPED = new Set([".git", "node_modules", ".venv", "venv", "__pycache__", ".mypy_cache"]);
 const BLOCK = 512;
 const encoder = new TextEncoder();
@@ -42,12 +45,15 @@ function tarEntry(path, file) {
   ];
 }
 
+const chosen = (files) =>
+  files.map((file) => [file.webkitRelativePath.split("/").slice(1).join("/"), file]);
+
+// `files` are pairs of a path inside the folder and a file.
 function packFolder(files) {
   const parts = [];
-  for (const file of files) {
-    const steps = file.webkitRelativePath.split("/").slice(1);
-    if (!steps.length || steps.some((step) => SKIPPED.has(step))) continue;
-    parts.push(...tarEntry(steps.join("/"), file));
+  for (const [path, file] of files) {
+    if (!path || path.split("/").some((step) => SKIPPED.has(step))) continue;
+    parts.push(...tarEntry(path, file));
   }
   if (!parts.length) throw new Error("There is no file in this folder.");
   return new File([...parts, new Uint8Array(2 * BLOCK)], "folder.tar");
@@ -93,7 +99,7 @@ function enhance(box) {
     progress.hidden = false;
     try {
       const done = (part) => (progress.value = part * 100);
-      show(await send(box.dataset.filesUrl, make(), headers, done));
+      show(await send(box.dataset.filesUrl, await make(), headers, done));
     } catch (error) {
       problem.textContent = error.message;
       problem.hidden = false;
@@ -107,9 +113,18 @@ function enhance(box) {
     const input = event.target;
     const files = [...input.files];
     if (!files.length) return;
-    upload(() => ("filesFolder" in input.dataset ? packFolder(files) : files[0]));
+    upload(() => ("filesFolder" in input.dataset ? packFolder(chosen(files)) : files[0]));
     input.value = "";
   });
+  onDrop(
+    box.closest(".card"),
+    (name) => SKIPPED.has(name),
+    (take) =>
+      upload(async () => {
+        const { archive, files } = await take();
+        return archive ?? packFolder(files);
+      }),
+  );
   box.addEventListener("input", (event) => event.stopPropagation());
   box.addEventListener("click", (event) => {
     if (!event.target.closest("[data-files-clear]")) return;

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
-from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from tests.e2e.stack import PASSWORD, Stack
 
@@ -60,3 +61,20 @@ def type_yaml(page: Page, text: str) -> None:
     editor.click()
     page.keyboard.press("Control+A")
     page.keyboard.insert_text(text)
+
+
+def drop(page: Page, place: Locator, path: Path) -> None:
+    """This function will drop a file or folder of the disk there, as from a file manager."""
+    box = place.bounding_box()
+    assert box is not None
+    session = page.context.new_cdp_session(page)
+    for step in ("dragEnter", "dragOver", "drop"):
+        session.send(
+            "Input.dispatchDragEvent",
+            {
+                "type": step,
+                "x": box["x"] + 10,
+                "y": box["y"] + 10,
+                "data": {"items": [], "files": [str(path)], "dragOperationsMask": 1},
+            },
+        )

@@ -142,6 +142,35 @@ def test_sends_a_folder_along(page: Page, stack: Stack, tmp_path: Path) -> None:
     assert answer.text == "from the folder"
 
 
+def test_takes_a_folder_that_is_dropped(page: Page, tmp_path: Path) -> None:
+    folder = tmp_path / "my app"
+    (folder / "lib" / "deep").mkdir(parents=True)
+    (folder / "lib" / "deep" / "hello é.txt").write_text("from the folder")
+    (folder / "main.py").write_text("")
+    (folder / "node_modules").mkdir()
+    (folder / "node_modules" / "big.js").write_text("not sent")
+    page.get_by_role("link", name="Deploy", exact=True).first.click()
+    expect(page.get_by_text("Choose a folder")).to_be_visible()  # its script listens
+    browser.type_yaml(page, SERVE.format(name="dropped"))
+
+    browser.drop(page, page.locator("[data-files]"), folder)
+
+    expect(page.locator("#files")).to_contain_text("2 files")
+    expect(page.locator("#files")).to_contain_text("lib/, main.py")
+    expect(page.locator("#plan .plan-name")).to_contain_text("dropped")
+
+
+def test_takes_an_archive_that_is_dropped(page: Page, tmp_path: Path) -> None:
+    archive = tmp_path / "app.zip"
+    archive.write_bytes(zip_of(**{"one.py": "1", "two.py": "2"}))
+    page.get_by_role("link", name="Deploy", exact=True).first.click()
+    expect(page.get_by_text("Choose a folder")).to_be_visible()  # its script listens
+
+    browser.drop(page, page.locator("[data-files]"), archive)
+
+    expect(page.locator("#files")).to_contain_text("one.py, two.py")
+
+
 def test_says_why_a_service_failed_with_its_last_words(page: Page) -> None:
     deploy(page, BROKEN)
     state(page, "failed")
@@ -200,6 +229,7 @@ def zip_of(**files: str) -> bytes:
 
 def test_says_what_is_wrong_with_an_archive(page: Page, tmp_path: Path) -> None:
     page.get_by_role("link", name="Deploy", exact=True).first.click()
+    expect(page.get_by_text("Choose a folder")).to_be_visible()  # its script listens
     archive = tmp_path / "a.zip"
     archive.write_bytes(zip_of(**{"../x": ""}))
     with page.expect_response(re.compile("/deploy/files/")):
