@@ -313,6 +313,8 @@ class Timing:
 # A replica at rest is looked at by the minute, one that is on its way somewhere every 5 s: that is
 # what a lost hint costs.
 CALM = timedelta(seconds=60)
+# Out of rotation this long, a replica is ended; having served once, it is replaced with backoff.
+UNHEALTHY_FOR = timedelta(minutes=2)
 BUSY = timedelta(seconds=5)
 
 
@@ -330,7 +332,7 @@ def advance(state: str, workload: WorkloadFacts | None, timing: Timing, *, at: d
         return _draining(workload, timing, at)
     if state in (states.PROVISIONING, states.STARTING):
         return _starting(state, workload, timing, at)
-    return _watched(state, workload, at)
+    return _watched(state, workload, timing, at)
 
 
 def _pending(timing: Timing, at: datetime) -> Step:
@@ -364,9 +366,19 @@ def _starting(state: str, workload: WorkloadFacts, timing: Timing, at: datetime)
     return Step(look_at=soon)
 
 
-def _watched(state: str, workload: WorkloadFacts, at: datetime) -> Step:
+def _watched(state: str, workload: WorkloadFacts, timing: Timing, at: datetime) -> Step:
     if state == states.RUNNING and workload.ready is False:
         return Step(states.UNHEALTHY, workload.probe_message, look_at=at + CALM)
     if state == states.UNHEALTHY and workload.ready:
         return Step(states.RUNNING, "its probe passes again", look_at=at + CALM)
+    if state == states.UNHEALTHY:
+        over = timing.state_at + UNHEALTHY_FOR
+        if at >= over:
+            return Step(states.FAILED, _sick(workload), "error", stop=True)
+        return Step(look_at=min(over, at + CALM))
     return Step(look_at=at + CALM)
+
+
+def _sick(workload: WorkloadFacts) -> str:
+    why = f": {workload.probe_message}" if workload.probe_message else ""
+    return f"unhealthy for {UNHEALTHY_FOR.seconds // 60} minutes{why}"

@@ -165,6 +165,23 @@ def test_is_out_of_rotation_while_unhealthy(
     assert routing.table(gateway=gateway, since=0).endpoints[0].replicas == []
 
 
+def test_restarts_what_stays_unhealthy(submitted: Run, agent: FakeAgent) -> None:
+    agent.sync()
+    agent.serve()
+    for pk in agent.workloads:
+        agent._set(pk, ready=False, probe_message="connection refused")
+    agent.report()
+    sick = Replica.objects.get()
+
+    advance.advance(ids=[sick.pk], at=timezone.now() + decide.UNHEALTHY_FOR)
+
+    sick.refresh_from_db()
+    assert sick.state == states.FAILED
+    assert sick.message == "unhealthy for 2 minutes: connection refused"
+    assert Workload.objects.get(pk=sick.workload_id).desired == "stop"
+    assert Replica.objects.exclude(pk=sick.pk).get().state == states.PROVISIONING
+
+
 def test_scales_up_down_and_to_zero(submitted: Run, agent: FakeAgent, alice: Access) -> None:
     services.scale(access=alice, run=submitted, replicas="3")
     agent.sync()

@@ -232,6 +232,17 @@ def test_is_unhealthy_while_its_probe_fails_and_comes_back() -> None:
     assert step(states.UNHEALTHY, replace(WORKLOAD, ready=True)).to == states.RUNNING
 
 
+def test_ends_what_stays_unhealthy_for_two_minutes() -> None:
+    failing = replace(WORKLOAD, ready=False, probe_message="503")
+    since = AT - decide.UNHEALTHY_FOR
+
+    early = step(states.UNHEALTHY, failing, state_at=since + SECOND)
+    assert (early.to, early.look_at) == (None, AT + SECOND)
+    late = step(states.UNHEALTHY, failing, state_at=since)
+    assert (late.to, late.stop, late.exit_reason) == (states.FAILED, True, "error")
+    assert late.reason == "unhealthy for 2 minutes: 503"
+
+
 @pytest.mark.parametrize("state", [states.PROVISIONING, states.STARTING, states.RUNNING])
 def test_fails_when_its_process_ends(state: str) -> None:
     ended = replace(WORKLOAD, state="exited", message="exited with code 3", exit_reason="exited")
