@@ -51,8 +51,11 @@ class Collection:
         return [f"{size(entry.size_bytes):>10}  {clean(entry.path)}" for entry in largest]
 
 
-def collect(folder: Path) -> Collection:
+def collect(folder: Path, *, without: Path | None = None) -> Collection:
     """This function will list what is packed of a folder, sorted by the bytes of the paths.
+
+    `without` is the service's own file, which is sent beside the archive: part of it, a change of
+    the number of replicas would look like a change of what they run.
 
     Raises CliError for links that leave the folder and for too many files.
     """
@@ -64,7 +67,10 @@ def collect(folder: Path) -> Collection:
         raise CliError(f"{clean(folder)} is not a folder.")
     collection = Collection(root)
     leaving: list[str] = []
+    own = without.resolve() if without else None
     for entry in _walk(collection, outer_levels(root), ()):
+        if entry.kind == "file" and root / entry.path == own:
+            continue
         if entry.kind == "link" and not entry.target:
             leaving.append(entry.path)
         collection.entries.append(entry)

@@ -24,10 +24,11 @@ STDIN = "-"
 
 @dataclass(frozen=True)
 class Configuration:
-    """A service's file: the name that messages use for it, and its text."""
+    """A service's file: the name that messages use for it, its text, and where it lies."""
 
     name: str
     text: str
+    path: Path | None = None
 
 
 def read_configuration(folder: Path, file: str | None) -> Configuration:
@@ -42,7 +43,7 @@ def read_configuration(folder: Path, file: str | None) -> Configuration:
         raise _unreadable(path, folder, error) from error
     if not path.name.endswith(_ENDINGS):
         warn(f"{clean(path.name)} does not end in .dstack.yml, which other tools look for.")
-    return Configuration(clean(path), _decoded(clean(path), data))
+    return Configuration(clean(path), _decoded(clean(path), data), path)
 
 
 def passed_values(text: str, given: Sequence[str], *, environ: Mapping[str, str]) -> dict[str, str]:

@@ -20,13 +20,14 @@ _CHUNK = 256 * 1024
 _MOST_WARNINGS = 10
 
 
-def upload(client: Client, folder: Path) -> str:
+def upload(client: Client, folder: Path, *, without: Path | None = None) -> str:
     """This function will bring a folder to the server and return the hash of its archive.
 
+    `without`, the service's own file, is no part of it.
     Raises CliError for what cannot be packed and for what is too large.
     """
     limit_bytes = limit_mb(os.environ) * 2**20
-    collection = collect(folder)
+    collection = collect(folder, without=without)
     with tempfile.TemporaryFile() as file:
         with bar("Packing", total_bytes=collection.total_bytes) as on_bytes:
             archive = pack(collection, file, on_bytes=on_bytes, limit_bytes=limit_bytes)

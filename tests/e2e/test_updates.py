@@ -65,6 +65,11 @@ def test_no_request_fails_through_updates_a_broken_version_and_a_rollback(
 
         said = stack.dstack("rollback", "who", "--to", "1", cwd=folder)
         assert "Run who is back, as version 4." in said
-        assert eventually(lambda: pid(stack) != second, what="version 4 answers alone")
+        fourth = eventually(lambda: (found := pid(stack)) != second and found)
+
+        configured(folder, more="max_concurrency: 500\n")
+        assert "(in place, no replica restarts)" in stack.dstack(*RUN, "-d", cwd=folder)
+        assert version(stack) == (5, "running", None)
+        assert pid(stack) == fourth
     assert len(load.answers) > 3 * PER_SECOND
     assert not load.failed

@@ -24,7 +24,7 @@ def test_publishes_a_folder(cli: Cli, api: FakeApi, folder: Path) -> None:
     assert done.last_line == PUBLISHED
     (archive,) = api.uploads.values()
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        assert tar.getnames() == ["app.py", "serve.dstack.yml"]
+        assert tar.getnames() == ["app.py"]
 
 
 def test_shows_the_plan_before_it_starts_anything(cli: Cli, api: FakeApi) -> None:
@@ -264,7 +264,7 @@ def test_ends_with_its_own_words_when_packing_stops(cli: Cli, folder: Path) -> N
 
     done = cli.process(*RUN, DSTACK_UPLOAD_LIMIT_MB="1")
 
-    assert [line.split()[0] for line in done.err.splitlines()] == ["Error:", "2.0", "66"]
+    assert [line.split()[0] for line in done.err.splitlines()] == ["Error:", "2.0"]
 
 
 @pytest.mark.parametrize("limit", ["x", "0", "-1", "1e9", "99999999999"])

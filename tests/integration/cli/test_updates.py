@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.fakes.api_state import FakeApi
 from tests.integration.cli.conftest import Cli
 
@@ -50,3 +52,17 @@ def test_does_not_wait_when_told_so(cli: Cli, api: FakeApi) -> None:
     api.add_run("hello")
 
     assert cli("rollback", "hello", "-d").last_line == "Run hello goes back, as version 2."
+
+
+def test_does_not_send_the_services_own_file_with_the_folder(
+    cli: Cli, api: FakeApi, folder: Path
+) -> None:
+    words = ("run", ".", "-f", "serve.dstack.yml", "-y", "-d")
+    cli(*words, "-n", "one")
+    with (folder / "serve.dstack.yml").open("a") as file:
+        file.write("replicas: 2\n")
+    cli(*words, "-n", "two")
+
+    first, second = api.bodies("POST", "/main/runs")
+    assert first["upload"] == second["upload"]
+    assert first["configuration"] != second["configuration"]

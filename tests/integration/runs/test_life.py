@@ -178,8 +178,8 @@ def test_restarts_what_stays_unhealthy(submitted: Run, agent: FakeAgent) -> None
     sick.refresh_from_db()
     assert sick.state == states.FAILED
     assert sick.message == "unhealthy for 2 minutes: connection refused"
-    assert Workload.objects.get(pk=sick.workload_id).desired == "stop"
-    assert Replica.objects.exclude(pk=sick.pk).get().state == states.PROVISIONING
+    assert Workload.objects.get(replica=sick).desired == "stop"
+    assert Replica.objects.exclude(pk=sick.pk).get().num == 0
 
 
 def test_scales_up_down_and_to_zero(submitted: Run, agent: FakeAgent, alice: Access) -> None:
