@@ -94,7 +94,7 @@ class Held(asyncio.Protocol):
         self._buffer += data
         if not self._is_known:
             self._introduce()
-        elif len(self._buffer) > MOST_BUFFERED_BYTES or not self._keeper.has_room(self, len(data)):
+        elif not self._keeper.has_room(self, len(data)) or len(self._buffer) > MOST_BUFFERED_BYTES:
             self.pause_reading()
 
     def _introduce(self) -> None:

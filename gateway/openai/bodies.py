@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import mmap
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import IO
@@ -16,34 +17,48 @@ from gateway.openai import names
 MOST_BYTES = 100 * 1024 * 1024
 IN_MEMORY_BYTES = 256 * 1024
 PIECE_BYTES = 256 * 1024
-# Each may take its whole limit of disk.
-MOST_AT_ONCE = 64
+# Of one key at a time, so that nobody fills the disk or takes the place of others.
+MOST_BYTES_OF_KEY = 1024 * 1024 * 1024
 
 
 class TooLarge(Exception):
     """The body is longer than `MOST_BYTES`."""
 
 
+class TooMany(Exception):
+    """The key has `MOST_BYTES_OF_KEY` under way already."""
+
+
 class Bodies:
-    """Takes bodies in, as many at a time as the disk bears."""
+    """Takes bodies in, and knows how much of whom is under way."""
 
     def __init__(self) -> None:
-        self._places = asyncio.Semaphore(MOST_AT_ONCE)
+        self._bytes: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def taken(self, request: web.BaseRequest) -> AsyncIterator[Taken]:
-        """This function will read a request's body to its end. Raises TooLarge."""
+    async def taken(self, request: web.BaseRequest, *, of: str) -> AsyncIterator[Taken]:
+        """This function will read a request's body, of the key `of`, to its end.
+
+        Raises TooLarge and TooMany.
+        """
         if (request.content_length or 0) > MOST_BYTES:
             raise TooLarge
-        async with self._places:
+        length = 0
+        try:
             with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=".") as file:
-                length = 0
                 async for piece in request.content.iter_any():
                     length += len(piece)
+                    self._bytes[of] += len(piece)
                     if length > MOST_BYTES:
                         raise TooLarge
+                    if self._bytes[of] > MOST_BYTES_OF_KEY:
+                        raise TooMany
                     file.write(piece)
                 yield Taken(file, length)
+        finally:
+            self._bytes[of] -= length
+            if not self._bytes[of]:
+                del self._bytes[of]
 
 
 class Taken:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import aiohttp
 from multidict import CIMultiDict
+from yarl import URL
 
 SOCKET = "inner.sock"
 # Of this connection only, so never passed on (RFC 9110, 7.6.1).
@@ -64,8 +65,9 @@ class Inner:
         sent["X-Dstack-Slot"] = f"s{slot}"
         if caller is not None:
             sent["X-Dstack-Endpoint"], sent["X-Dstack-Key"] = caller.endpoint, caller.key
+        url = URL(f"http://inner{path}", encoded=True)
         return await self._session.request(
-            method, f"http://inner{path}", headers=sent, data=data, allow_redirects=False
+            method, url, headers=sent, data=data, allow_redirects=False
         )
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from gateway.directory import Directory
 from gateway.openai import names
-from gateway.openai.bodies import MOST_BYTES, Bodies, Taken, TooLarge
+from gateway.openai.bodies import MOST_BYTES, Bodies, Taken, TooLarge, TooMany
 from gateway.openai.errors import error
 from gateway.openai.inner import Caller, Inner, SlotUpstream, passed_on
 from gateway.schema import Endpoint
@@ -72,10 +72,17 @@ class OpenAi:
         try:
             if chosen := self._directory.endpoint(request.headers.get(ENDPOINT, "")):
                 return await self._translate(request, chosen)
-            async with self._bodies.taken(request) as body:
+            key_id = request.headers.get(KEY, "")
+            async with self._bodies.taken(request, of=key_id) as body:
                 return await self._route(request, body)
         except TooLarge:
             return error(413, f"The body is longer than {MOST_BYTES // 2**20} MB.", "too_large")
+        except TooMany:
+            return error(
+                503,
+                "This token has too many large bodies under way here. Send it again later.",
+                "too_many_bodies",
+            )
         except (aiohttp.ClientError, OSError) as problem:
             log.warning("a request could not be passed on: %s", type(problem).__name__)
             return error(502, "The service gave no valid answer. See its logs.", "bad_gateway")
@@ -123,8 +130,8 @@ class OpenAi:
         assert endpoint.model is not None
         headers = [each for each in passed_on(request.headers) if each[0] != "Content-Length"]
         headers.append(("Content-Length", str(body.length)))
-        query = f"?{request.query_string}" if request.query_string else ""
-        path = f"{endpoint.model.prefix}{bare(request.path)}{query}"
+        # As the caller wrote it, as HAProxy passes it on: what is decoded may be another path.
+        path = f"{endpoint.model.prefix}{bare(request.rel_url.raw_path_qs)}"
         answer = await self._inner.ask(
             slot,
             request.method,
@@ -152,14 +159,21 @@ class OpenAi:
 
 
 async def copy(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-    """This function will send an answer on, each piece as it comes."""
+    """This function will send an answer on, each piece as it comes.
+
+    What has begun cannot become an error: one that breaks off is cut off here too.
+    """
     copied = web.StreamResponse(
         status=answer.status, reason=answer.reason, headers=passed_on(answer.headers)
     )
     await copied.prepare(request)
-    async for piece in answer.content.iter_any():
-        await copied.write(piece)
-    await copied.write_eof()
+    try:
+        async for piece in answer.content.iter_any():
+            await copied.write(piece)
+        await copied.write_eof()
+    except (aiohttp.ClientError, OSError):
+        if request.transport is not None:
+            request.transport.abort()
     return copied
 
 
@@ -168,8 +182,8 @@ def caller_of(request: web.BaseRequest, endpoint: Endpoint) -> Caller:
 
 
 def bare(path: str) -> str:
-    """This function will take the API's version off a path."""
-    return path.removeprefix("/v1") if path == "/v1" or path.startswith("/v1/") else path
+    """This function will take the API's version off a path, with its query or without."""
+    return path.removeprefix("/v1") if path == "/v1" or path.startswith(("/v1/", "/v1?")) else path
 
 
 def described(endpoint: Endpoint) -> dict[str, str | int]:

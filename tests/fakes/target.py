@@ -37,6 +37,7 @@ class Target:
         ):
             app.router.add_get(path, handler)
         app.router.add_post("/stream", self.wait)
+        app.router.add_post("/broken", self.break_off)
         app.router.add_post("/usage/{path:.*}", self.usage)
         app.router.add_route("*", "/{path:.*}", self.echo)
         self.runner = web.AppRunner(
@@ -114,6 +115,16 @@ class Target:
             self.left_early.set()
             raise
         await response.write(b"second\n")
+        return response
+
+    async def break_off(self, request: web.Request) -> web.StreamResponse:
+        """Promise more than is sent, and hang up."""
+        await request.read()
+        response = web.StreamResponse(headers={"Content-Length": "1000"})
+        await response.prepare(request)
+        await response.write(b"begun")
+        assert request.transport is not None
+        request.transport.close()
         return response
 
     async def websocket(self, request: web.Request) -> web.WebSocketResponse:

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from yarl import URL
 
 from gateway.schema import Model
 from tests.fakes.control_plane_gateway import key, service
@@ -246,3 +247,32 @@ async def test_streams_byte_for_byte(gateway: Gateway, target: Target) -> None:
             await reader.readuntil(b"second\n")
         writer.close()
         target.go_on.clear()
+
+
+@pytest.mark.parametrize("path", ["/v1/x%3Fy", "/v1/x%23y", "/v1/files%2Fa?b=%20", "/%2e%2e%2fx"])
+async def test_passes_the_path_on_as_it_was_written(gateway: Gateway, path: str) -> None:
+    url = URL(f"{gateway.url}{path}", encoded=True)
+    found = []
+    for body in ({"model": LLAMA}, {**LONG, "model": LLAMA}):
+        assert gateway.session is not None
+        headers = {"Host": OPENAI, "Authorization": f"Bearer {ALICE}"}
+        async with gateway.session.post(url, json=body, headers=headers) as answer:
+            found.append((await answer.json())["path"])
+
+    assert found == ["/v1" + path.removeprefix("/v1")] * 2
+
+
+async def test_cuts_an_answer_off_where_the_service_did(gateway: Gateway) -> None:
+    """An error that is written into an answer that has begun would be taken for its end."""
+    body = json.dumps({"x": "x" * 100_000, "model": "bare"}).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(
+        f"POST /broken HTTP/1.1\r\nHost: {OPENAI}\r\nAuthorization: Bearer {ALICE}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
+    got = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+
+    assert got.startswith(b"HTTP/1.1 200")
+    assert got.partition(b"\r\n\r\n")[2] == b"begun"
