@@ -56,7 +56,7 @@ class Hub:
                     del self._waiters[channel]
 
     async def _run(self) -> None:
-        while True:
+        while not _cancelled():
             try:
                 await self._read()
             except (RedisError, OSError) as error:
@@ -68,8 +68,9 @@ class Hub:
         client = redis.asyncio.Redis.from_url(url, socket_connect_timeout=5)
         async with client, client.pubsub() as subscription:
             await subscription.psubscribe(f"{PREFIX}*")
-            async for message in subscription.listen():
-                if message["type"] == "pmessage":
+            while not _cancelled():
+                message = await subscription.get_message(timeout=LOOK_SECONDS)
+                if message is not None and message["type"] == "pmessage":
                     self._hand_out(message["channel"].decode(), message["data"])
 
     def _hand_out(self, channel: str, data: bytes) -> None:
@@ -77,6 +78,13 @@ class Hub:
         for queue in self._waiters.get(name, ()):
             if not queue.full():
                 queue.put_nowait((name, json.loads(data)))
+
+
+def _cancelled() -> bool:
+    """Whether somebody has cancelled this task. Python 3.11's `wait_for`, which the client uses,
+    forgets a cancellation that arrives as its answer does."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
