@@ -47,6 +47,7 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("instance", "requested"): (instances.advance,),
     ("instance", "terminating"): (instances.advance,),
     ("endpoint", "held"): (autoscaling.wake,),
+    ("endpoint", "counted"): (autoscaling.look,),
     ("grants", "changed"): (routing.publish_keys,),
     ("certificate", "changed"): (routing.publish_certificates,),
 }

@@ -23,9 +23,13 @@ from apps.telemetry import live_points
 TOLD = (decide.LIMIT, decide.BLIND)
 
 
-def tick(*, at: datetime) -> int:
-    """This function will decide for every service that scales. Returns how many changed."""
-    runs = queries.scaled_runs()
+def tick(*, at: datetime, ids: Iterable[UUID] | None = None) -> int:
+    """This function will decide for every service that scales, or for those of `ids` among them.
+
+    Returns how many changed."""
+    runs = queries.scaled_runs(ids)
+    if not runs:
+        return 0
     points = live_points.of({run.id: run.gateway_id for run in runs}, at=at.timestamp())
     ready = queries.ready_replicas(run.id for run in runs)
     changed = 0

@@ -15,5 +15,10 @@ def tick(**_: Any) -> None:
 
 
 @shared_task
+def look(*, ids: list[str], **_: Any) -> None:
+    services.tick(ids=[UUID(pk) for pk in ids], at=timezone.now())
+
+
+@shared_task
 def wake(*, ids: list[str], **_: Any) -> None:
     services.wake(ids=[UUID(pk) for pk in ids], at=timezone.now())

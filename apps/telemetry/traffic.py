@@ -16,6 +16,7 @@ from django.db.models import Q
 
 from apps.accounts import tokens
 from apps.accounts.models import Token
+from apps.core import wake
 from apps.gateways.models import Gateway
 from apps.runs.models import Run
 from apps.telemetry import live_points
@@ -26,6 +27,7 @@ from gateway import schema
 BUCKET_SECONDS = 10
 # What a gateway kept while we were away still comes; older looks count as of then.
 OLDEST_LOOK = timedelta(hours=1)
+FRESH = timedelta(seconds=5)
 COUNTS, LATENCY, FIRST_BYTE = "counts", "latency", "first_byte"
 CLASSES = 5
 BUCKETS = len(schema.LATENCY_BOUNDS_MS) + 1
@@ -53,6 +55,10 @@ class News:
     def answered(self) -> int:
         # 1xx answers are followed by another one.
         return sum(self.total[1:CLASSES])
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.answered or self.in_flight or self.held)
 
 
 def summed(*many: Sequence[int]) -> Numbers:
@@ -83,6 +89,10 @@ def take(*, gateway: Gateway, stats: schema.Stats, at: datetime) -> bool:
         feed.save()
     tokens.note_uses(ids={pk for each in news.values() for pk in each.counts if pk}, at=looked_at)
     _tell(gateway, news, looked_at, seconds)
+    busy = [pk for pk, each in news.items() if each.is_busy]
+    if busy and at - looked_at < FRESH:
+        # Whoever scales need not wait for its next round.
+        wake.transitioned("endpoint", "counted", busy)
     return True
 
 

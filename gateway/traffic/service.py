@@ -18,13 +18,11 @@ from gateway.schema import Counts, Load, Stats, Table
 from gateway.traffic import backlog, memory, metrics, samples
 from gateway.traffic.counters import Counters, Key, Values
 from gateway.traffic.latency import Sample, Times
+from gateway.traffic.pace import Pace
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-# That nothing is asked is worth knowing too: a gateway that says nothing might as well be away, and
-# then nobody may scale a service down.
-QUIET_SECONDS = 2.0
 
 
 def nothing_held() -> dict[str, int]:
@@ -58,7 +56,7 @@ class Traffic:
         self._load: list[Load] = []
         self._backlog = backlog.Backlog()
         self._news = asyncio.Event()
-        self._noted_at = 0.0
+        self._pace = Pace()
 
     async def run(self) -> None:
         """This function will count until it is cancelled. Raises OSError."""
@@ -110,23 +108,20 @@ class Traffic:
 
     def _note(self, changed: dict[Key, Values]) -> None:
         load = loads(self._counters.in_flight, self._held())
-        is_quiet = not (changed or self._changed_times or load or self._load)
-        if is_quiet and time.monotonic() - self._noted_at < QUIET_SECONDS:
-            return
-        self._noted_at = time.monotonic()
-        self._backlog.add(
-            Stats(
-                boot_id=self._boot_id,
-                sequence=sequence(),
-                at=time.time(),
-                counts=[as_counts(key, values) for key, values in changed.items()],
-                load=load,
-                latency=[self._times[each].as_message(each) for each in self._changed_times],
-            )
+        look = Stats(
+            boot_id=self._boot_id,
+            sequence=sequence(),
+            at=time.time(),
+            counts=[as_counts(key, values) for key, values in changed.items()],
+            load=load,
+            latency=[self._times[each].as_message(each) for each in self._changed_times],
         )
+        is_quiet = not (changed or self._changed_times or load or self._load)
+        for each in self._pace.due(look, is_quiet=is_quiet, at=time.monotonic()):
+            self._backlog.add(each)
+            self._news.set()
         self._load = load
         self._changed_times = set()
-        self._news.set()
 
     async def _send(self) -> None:
         pauses = sync.Pauses()

@@ -30,7 +30,7 @@ class Answer:
 
 @dataclass
 class Load:
-    """Sends `PER_SECOND` requests a second, half of them on kept connections, until the end.
+    """Sends `per_second` requests a second, half of them on kept connections, until the end.
 
     A slow answer delays no other request. Nothing is tried again; every other request is a POST,
     which a proxy may not repeat either once it is sent.
@@ -38,6 +38,7 @@ class Load:
 
     url: str
     headers: dict[str, str]
+    per_second: float = PER_SECOND
     answers: list[Answer] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -80,7 +81,7 @@ class Load:
                 method = ("GET", "POST")[number % 2]
                 group.create_task(self._send(clients[number % 4], method))
                 number += 1
-                await asyncio.sleep(begin + number / PER_SECOND - time.monotonic())
+                await asyncio.sleep(begin + number / self.per_second - time.monotonic())
 
     async def _send(self, client: httpx.AsyncClient, method: str) -> None:
         at = time.monotonic()

@@ -54,6 +54,15 @@ def reasons() -> list[str]:
     return list(Decision.objects.order_by("id").values_list("reason", flat=True))
 
 
+def test_looks_at_those_that_it_is_told_of(gateway: Gateway) -> None:
+    run, other = scaled(gateway, wanted=1), scaled(gateway, wanted=1, name="other")
+    see(run, answered=38)
+    see(other, answered=38)
+
+    assert services.tick(at=AT, ids=[run.pk]) == 1
+    assert (wanted(run), wanted(other)) == (4, 1)
+
+
 def test_follows_the_load_and_says_why(gateway: Gateway) -> None:
     run = scaled(gateway, wanted=1)
     factories.replica(run)

@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 
 from apps.accounts.models import Token
+from apps.core import wake
 from apps.core.ids import new_token, token_hash
 from apps.gateways.models import Gateway
 from apps.runs.models import Run
@@ -120,6 +121,18 @@ def test_live_points_follow_each_look(gateway: Gateway, run: Run) -> None:
     # What was counted before the first look is no rate.
     seen = [(p.seconds, p.answered, p.in_flight, p.held) for p in points]
     assert seen == [(1, 0, 0, 0), (2, 10, 3, 2), (1, 0, 0, 0)]
+
+
+def test_tells_at_once_who_is_asked_for(
+    gateway: Gateway, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(wake, "_wakers", [lambda *args: told.append(args)])
+    take(gateway, look(1, counts(run, 5)))
+    take(gateway, look(2, counts(run, 5), after=1))
+    take(gateway, look(3, counts(run, 9), after=2), late=600)
+
+    assert told == [("endpoint", "counted", [run.pk])]
 
 
 def test_parts_of_one_look_are_one_point(gateway: Gateway, run: Run) -> None:

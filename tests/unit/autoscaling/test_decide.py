@@ -86,6 +86,13 @@ def follow(
         (RPS, steady(11), 1, 2, PANIC),
         (RPS, steady(21), 2, 3, UP),
         (RPS, lately(steady(38), seconds=6), 1, 4, PANIC),
+        # A step to three times the target, a second and two seconds old.
+        (RPS, lately(steady(30), seconds=1), 1, 2, PANIC),
+        (replace(RPS, target=2), lately(steady(6), seconds=2), 1, 2, PANIC),
+        # What chance does now and then is no step.
+        (RPS, lately(steady(15), seconds=1), 1, 1, "steady"),
+        (replace(RPS, target=2), lately(steady(4), seconds=1), 1, 1, "steady"),
+        (BUSY, lately(steady(in_flight=30), seconds=1), 1, 2, PANIC),
         # 15 rps for 6 s are 1.5 rps over 60 s, and 2 needed are not twice 2.
         (RPS, lately(steady(15), seconds=6), 2, 2, "steady"),
         (RPS, steady(200), 8, 8, LIMIT),
@@ -110,6 +117,12 @@ def test_says_why_in_words_and_numbers() -> None:
     verdict = once(RPS, lately(steady(38), seconds=6), wanted=2)
 
     assert verdict.reason == "2 -> 4: 38 rps over 6 s, target 10"
+
+
+def test_says_what_of_a_step_is_sure() -> None:
+    verdict = once(RPS, lately(steady(30), seconds=1), wanted=1)
+
+    assert verdict.reason == "1 -> 2: 30 rps over 1 s (19 for sure), target 10"
 
 
 def test_counts_what_arrives_and_not_only_what_is_answered() -> None:
