@@ -43,7 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="dstack-p6-") as name:
         stack = stacks.new(Path(name))
         try:
-            deploy(stack, Path(name))
+            deploy(stack, Path(name) / "folder")
             one_by_one(stack, rounds)
             at_once(stack)
         finally:
@@ -51,6 +51,7 @@ def main() -> None:
 
 
 def deploy(stack: Stack, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
     (folder / "who.py").write_text((run_p9.WHO / "who.py").read_text())
     (folder / "serve.dstack.yml").write_text(SPEC)
     stack.dstack("run", ".", "-f", "serve.dstack.yml", "-y", "-d", cwd=folder)

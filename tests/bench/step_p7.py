@@ -46,12 +46,13 @@ def main() -> None:
         stack = stacks.new(Path(name))
         try:
             for least in (1, 0):
-                report(stack, Path(name), least, rounds)
+                report(stack, Path(name) / "folder", least, rounds)
         finally:
             stack.stop()
 
 
 def report(stack: Stack, folder: Path, least: int, rounds: int) -> None:
+    folder.mkdir(exist_ok=True)
     (folder / "who.py").write_text((run_p9.WHO / "who.py").read_text())
     (folder / "serve.dstack.yml").write_text(SPEC.format(least=least))
     stack.dstack("run", ".", "-f", "serve.dstack.yml", "-y", "-d", cwd=folder)
