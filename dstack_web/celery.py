@@ -1,4 +1,4 @@
-"""The Celery application: two queues, and beat as the only clock.
+"""The Celery application of the workers: two queues. Beat is the only clock (clock.py).
 
 `control` decides and writes rows and never waits for the outside; `outside` calls providers and
 may wait for them. A worker each, so that a cloud that hangs never delays a decision.
@@ -15,51 +15,3 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dstack_web.settings")
 app = Celery("dstack_web")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.conf.beat_schedule = {
-    # One second: what a lost hint costs. Two of them at once are harmless, since rows are claimed.
-    "sweep": {
-        "task": "dstack_web.tasks.sweep_due",
-        "schedule": 1.0,
-        "options": {"expires": 5, "ignore_result": True},
-    },
-    # A workload cannot make its replica due, since that is a later stage's row.
-    "catch-up": {
-        "task": "apps.runs.tasks.catch_up",
-        "schedule": 3.0,
-        "options": {"expires": 5, "ignore_result": True},
-    },
-    # Catches what a lost hint left unpublished; it writes nothing when nothing differs.
-    "publish": {
-        "task": "apps.routing.tasks.publish_all",
-        "schedule": 10.0,
-        "options": {"expires": 20, "ignore_result": True},
-    },
-    # A machine that nobody owns costs money; five minutes of it are cents.
-    "orphans": {
-        "task": "apps.instances.tasks.hunt_orphans",
-        "schedule": 300.0,
-        "options": {"expires": 300, "ignore_result": True},
-    },
-    # Repositories that could not be read, and runs whose hint was lost.
-    "templates": {
-        "task": "apps.routing.tasks.read_due_templates",
-        "schedule": 15.0,
-        "options": {"expires": 30, "ignore_result": True},
-    },
-    # What the panic window of 6 s is worth is lost with a slower look.
-    "scale": {
-        "task": "apps.autoscaling.tasks.tick",
-        "schedule": 2.0,
-        "options": {"expires": 4, "ignore_result": True},
-    },
-    "levels": {
-        "task": "apps.telemetry.tasks.note_levels",
-        "schedule": 5.0,
-        "options": {"expires": 10, "ignore_result": True},
-    },
-    "prune": {
-        "task": "apps.telemetry.tasks.prune",
-        "schedule": 300.0,
-        "options": {"expires": 300, "ignore_result": True},
-    },
-}

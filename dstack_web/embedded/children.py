@@ -21,7 +21,7 @@ from dstack_web.embedded.postgres import Postgres
 from dstack_web.embedded.valkey import Valkey
 
 PYTHON = [sys.executable, "-P", "-m"]
-CELERY = [*PYTHON, "celery", "-A", "dstack_web.celery"]
+CELERY = [*PYTHON, "celery", "-A"]
 # Nobody asks the embedded workers anything by remote control, so they need not find each other.
 ALONE = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 CONTROL_THREADS, OUTSIDE_THREADS, WEB_CONNECTIONS = 2, 8, 10
@@ -146,8 +146,9 @@ def worker(plan: Plan, *, queue: str, threads: int) -> Child:
     pool = ["-P", "threads", "-c", str(threads), "-Q", queue, "-n", f"{queue}@%h"]
     return Child(
         name=name,
-        argv=[*CELERY, "worker", *pool, *ALONE, "-l", "INFO"],
-        env={**server_env(plan), "DSTACK_DB_POOL": str(threads)},
+        argv=[*CELERY, "dstack_web.celery", "worker", *pool, *ALONE, "-l", "INFO"],
+        # Checked already by `up`; checking loads every page and form, 11 MB a worker.
+        env={**server_env(plan), "DSTACK_DB_POOL": str(threads), "CELERY_SKIP_CHECKS": "1"},
         is_ready=lambda: ready.log_says(plan.home.log(name), f"{queue}@{gethostname()} ready."),
     )
 
@@ -155,7 +156,9 @@ def worker(plan: Plan, *, queue: str, threads: int) -> Child:
 def beat(plan: Plan) -> Child:
     # The schedule lies in the code and what was due is found in the database: nothing to keep.
     schedule = ["-S", "celery.beat:Scheduler", "--pidfile=", "-l", "WARNING"]
-    return Child(name="beat", argv=[*CELERY, "beat", *schedule], env=server_env(plan))
+    return Child(
+        name="beat", argv=[*CELERY, "dstack_web.clock", "beat", *schedule], env=server_env(plan)
+    )
 
 
 def gateway(plan: Plan) -> Child:
