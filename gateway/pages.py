@@ -99,6 +99,8 @@ PAGES = (
 WITHOUT_REQUEST = (BAD_REQUEST, REQUEST_TIMEOUT, INTERNAL)
 
 OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+# What programs written for OpenAI compare with.
+OPENAI_CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
 
 HTML = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -129,7 +131,8 @@ def as_json(page: Page) -> str:
 
 def as_openai(page: Page) -> str:
     """This function will write the page as one line in the form of OpenAI's API."""
-    return openai_error(page.message, code=page.code, status=page.status)
+    code = OPENAI_CODES.get(page.status, page.code)
+    return openai_error(page.message, code=code, status=page.status)
 
 
 def openai_error(message: str, *, code: str, status: int, param: str | None = None) -> str:

@@ -15,6 +15,7 @@ import pytest
 from tests.e2e import stack as stacks
 from tests.e2e.model import tools
 from tests.e2e.stack import Stack
+from tests.node import tools as node
 
 PROGRAMS = Path(__file__).parent / "model"
 MODEL = "tiny"
@@ -115,3 +116,15 @@ def test_the_client_sees_that_its_key_is_wrong(chat: Chat) -> None:
 
     assert "AuthenticationError" in done.stderr
     assert "401" in done.stderr
+
+
+def test_serves_openais_client_for_node(chat: Chat) -> None:
+    url = f"http://gateway.localhost:{chat.stack.gateway_port}/v1"
+
+    said = node.call(url, MODEL, key=chat.stack.token)
+
+    assert said["whole"][0].strip()
+    assert said["stream"][0].strip()
+    assert said["models"] == [MODEL]
+    assert said["wrongKey"][:2] == ["AuthenticationError", 401]
+    assert said["unknownModel"][:2] == ["NotFoundError", 404]

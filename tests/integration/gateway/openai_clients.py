@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import openai  # type: ignore[import-not-found]
@@ -30,6 +31,8 @@ def main(base_url: str, host: str, model: str) -> dict[str, Any]:
         "completion": client.completions.create(model=model, prompt="hi").choices[0].text,
         "models": [each.id for each in client.models.list()],
         "error": error(client, asked),
+        "wrong key": refusal(lambda: openai.OpenAI(**settings, api_key="no").models.list()),
+        "unknown model": refusal(lambda: client.chat.completions.create(**asked | {"model": "no"})),
         **asyncio.run(of_async(settings, asked)),
         **of_huggingface(base_url, host, model),
     }
@@ -60,6 +63,14 @@ def error(client: Any, asked: Any) -> list[Any]:
         client.chat.completions.create(**asked, logit_bias={"1": 5})
     except openai.BadRequestError as refused:
         return [refused.status_code, refused.param, refused.body["message"]]
+    return []
+
+
+def refusal(call: Callable[[], Any]) -> list[Any]:
+    try:
+        call()
+    except openai.APIStatusError as refused:
+        return [type(refused).__name__, refused.status_code, refused.code]
     return []
 
 

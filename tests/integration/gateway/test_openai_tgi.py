@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
 from gateway.schema import Model
 from tests.e2e.model import tools
@@ -18,6 +21,7 @@ from tests.fakes.control_plane_gateway import service
 from tests.fakes.tgi import BOS, EOS, Tgi
 from tests.fakes.tgi_host import CHATML
 from tests.integration.gateway.harness import ALICE, BOB, Answer, Gateway, hello
+from tests.node import tools as node
 
 OPENAI = "gateway.localhost"
 MODEL = Model(name="org/chat", format="tgi", chat_template=CHATML, bos_token=BOS, eos_token=EOS)
@@ -50,6 +54,34 @@ def gateway(served: tuple[Gateway, Tgi]) -> Gateway:
 @pytest.fixture
 def tgi(served: tuple[Gateway, Tgi]) -> Tgi:
     return served[1]
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def embedder(served: tuple[Gateway, Tgi]) -> AsyncIterator[str]:
+    """The name of a model of format openai that answers as the field's embedding servers do."""
+    app = web.Application()
+    app.router.add_post("/v1/embeddings", embed)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    address = "{}:{}".format(*runner.addresses[0])
+    model = Model(name="org/embed", format="openai", prefix="/v1")
+    control = served[0].control
+    await control.applied(await control.put(service("embed", address, model=model)))
+    yield model.name
+    await runner.cleanup()
+
+
+async def embed(request: web.Request) -> web.Response:
+    asked = await request.json()
+    numbers: Any = [0.5, -2.0]
+    if asked.get("encoding_format") == "base64":
+        numbers = base64.b64encode(struct.pack("<2f", *numbers)).decode()
+    data = [{"object": "embedding", "index": 0, "embedding": numbers}]
+    usage = {"prompt_tokens": 1, "total_tokens": 1}
+    return web.json_response(
+        {"object": "list", "model": asked["model"], "data": data, "usage": usage}
+    )
 
 
 async def ask(gateway: Gateway, path: str = "/v1/chat/completions", **fields: Any) -> Answer:
@@ -116,6 +148,21 @@ async def test_serves_the_clients_of_others(gateway: Gateway) -> None:
     assert said["completion"] == "Hello world"
     assert "org/chat" in said["models"]
     assert said["error"] == [400, "logit_bias", "TGI has no counterpart for bias on single tokens."]
+    assert said["wrong key"] == ["AuthenticationError", 401, "invalid_api_key"]
+    assert said["unknown model"] == ["NotFoundError", 404, "model_not_found"]
+
+
+@pytest.mark.parametrize("path", ["", "/v1"])
+async def test_serves_the_client_for_node(gateway: Gateway, embedder: str, path: str) -> None:
+    url = f"http://gateway.localhost:{gateway.port}{path}"
+
+    said = await asyncio.to_thread(node.call, url, "org/chat", embedder, key=ALICE)
+
+    assert said["whole"] == said["stream"] == ["Hello world", "stop"]
+    assert {"org/chat", embedder} <= set(said["models"])
+    assert said["wrongKey"] == ["AuthenticationError", 401, "invalid_api_key"]
+    assert said["unknownModel"] == ["NotFoundError", 404, "model_not_found"]
+    assert said["embedding"] == [0.5, -2.0]
 
 
 async def test_holds_a_chat_until_a_replica_is_ready(gateway: Gateway, tgi: Tgi) -> None:
