@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from apps.telemetry.agent_api import logs as agent_logs
+from apps.telemetry.agent_api import usage as agent_usage
 from apps.telemetry.gateway_api import stats as gateway_stats
 from dstack_web import health, live, views
 from dstack_web.api import api
@@ -12,6 +13,7 @@ from dstack_web.api import api
 urlpatterns: list[URLPattern | URLResolver] = [
     # Long polls hold neither thread nor connection, so these stand beside django-ninja.
     path("api/agent/logs", agent_logs),
+    path("api/agent/usage", agent_usage),
     path("api/agent/", include("apps.instances.agent_urls")),
     path("api/gateway/stats", gateway_stats),
     path("api/gateway/", include("apps.routing.gateway_urls")),

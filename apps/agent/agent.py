@@ -17,7 +17,7 @@ import traceback
 import typing
 from pathlib import Path
 
-from apps.agent import docker, files, interpreters, output, ports, trees, wire
+from apps.agent import docker, files, interpreters, output, ports, trees, usage, wire
 from apps.agent.client import Client, Pauses, Refused, ServerAway
 from apps.agent.config import Config
 from apps.agent.docker import Docker
@@ -76,7 +76,8 @@ class Agent:
     def begin(self) -> None:
         """This function will take up what runs already and start the loops."""
         self.load()
-        for loop in (self._poll, self._report, self._ship, self._listen, self._look_around):
+        loops = (self._poll, self._report, self._ship, self._listen, self._look_around)
+        for loop in (*loops, self._measure):
             name = loop.__name__
             threading.Thread(target=self._keep, args=(loop,), name=name, daemon=True).start()
 
@@ -295,6 +296,22 @@ class Agent:
             if log.id in receipt.next_seq:
                 taken |= shipments[log.id].acknowledged(receipt.next_seq[log.id])
         return taken
+
+    def _measure(self) -> None:
+        usage.measure(running=self._running, send=self._send_usage, is_over=self._closing.wait)
+
+    def _running(self) -> list[usage.Measured]:
+        with self._lock:
+            living = [each for each in self.workloads.values() if not each.has_ended]
+        return [usage.Measured(each.spec, each.folder, each.executor.usage) for each in living]
+
+    def _send_usage(self, batch: wire.UsageBatch) -> bool:
+        """A server of an older version refuses them, one that is away may come back."""
+        try:
+            self.client.usage(batch)
+        except (ServerAway, Refused):
+            return False
+        return True
 
     def _listen(self) -> None:
         """Hear from the shims that something happened, instead of looking all the time."""

@@ -69,6 +69,9 @@ class Client:
     def logs(self, batch: wire.LogBatch) -> wire.LogReceipt:
         return _parsed(wire.LogReceipt, self._call("POST", "/api/agent/logs", body=batch))
 
+    def usage(self, batch: wire.UsageBatch) -> None:
+        self._call("POST", "/api/agent/usage", body=batch)
+
     def fetch(self, *, blob: str, target: Path, check: typing.Callable[[], None]) -> None:
         """This function will download an upload and compare its SHA-256; it overwrites `target`.
 

@@ -13,7 +13,7 @@ import time
 import typing
 from pathlib import Path
 
-from apps.agent import docker_files, docker_images, files, procs, trees, wire
+from apps.agent import docker_files, docker_images, docker_stats, files, procs, trees, usage, wire
 from apps.agent.docker_container import (
     BASE_LABEL,
     HOME_LABEL,
@@ -245,6 +245,14 @@ class Docker:
             memory_limit_mib=self.spec.memory_limit_mib,
         )
         return End(code, reason, text, at)
+
+    def usage(self, table: procs.Table) -> typing.Optional[usage.Used]:
+        """The engine's own counters; `table` is not needed."""
+        path, once = f"/containers/{self.name}/stats", {"stream": "false", "one-shot": "true"}
+        try:
+            return docker_stats.used(self.engine.call("GET", path, query=once))
+        except (EngineAway, EngineRefused, ValueError):
+            return None
 
     def stop(self, *, seconds: float) -> None:
         if "stop_began_at" not in self.facts:

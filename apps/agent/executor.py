@@ -6,7 +6,7 @@ import typing
 from dataclasses import dataclass
 from pathlib import Path
 
-from apps.agent import wire
+from apps.agent import procs, usage, wire
 
 # Anything that reports to the person what is being done: "pulling image 1.2/3.4 GB".
 Say = typing.Callable[[str], None]
@@ -80,6 +80,10 @@ class Executor(typing.Protocol):
     def sight(self) -> Sighting: ...
 
     def place(self) -> Place: ...
+
+    def usage(self, table: procs.Table) -> typing.Optional[usage.Used]:
+        """This function will return what it uses, by a look at all processes; None if nothing."""
+        ...
 
     def stop(self, *, seconds: float) -> None:
         """This function will begin to stop it: kindly, then by force after `seconds`."""

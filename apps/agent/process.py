@@ -16,7 +16,7 @@ import time
 import typing
 from pathlib import Path
 
-from apps.agent import cgroups, files, ports, procs, shim, trees, users, venv, wire
+from apps.agent import cgroups, files, ports, procs, shim, trees, usage, users, venv, wire
 from apps.agent.executor import (
     Check,
     End,
@@ -227,6 +227,20 @@ class Process:
                 return Place(address=ports.address_of(listener))
         taken = any(one.port == wanted for one in listening)
         return Place(port=own, taken_port=wanted if taken else None)
+
+    def usage(self, table: procs.Table) -> typing.Optional[usage.Used]:
+        shim_pid = (self._state() or {}).get("shim_pid", -1)
+        family = procs.below(shim_pid, table)
+        if not family:
+            return None
+        # What the shim has waited for were processes of the replica, its own time is not.
+        ticks = table[shim_pid].ended_ticks + sum(p.cpu_ticks + p.ended_ticks for p in family)
+        limit = self.spec.memory_limit_mib if self.facts.get("cgroups") else None
+        return usage.Used(
+            cpu_seconds=ticks / procs.TICKS_PER_SECOND,
+            memory_bytes=sum(p.resident_pages for p in family) * procs.PAGE_BYTES,
+            memory_limit_bytes=None if limit is None else limit * usage.MIB,
+        )
 
     def stop(self, *, seconds: float) -> None:
         state = self._state()

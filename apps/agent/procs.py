@@ -18,6 +18,21 @@ class Stat(typing.NamedTuple):
     start: int  # clock ticks since boot
 
 
+class Process(typing.NamedTuple):
+    """`cpu_ticks` are its own, `ended_ticks` those of children that it has waited for."""
+
+    parent_pid: int
+    cpu_ticks: int
+    ended_ticks: int
+    resident_pages: int
+
+
+# pid -> process: one look at all of them.
+Table = typing.Mapping[int, Process]
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
 def boot_id() -> str:
     """This function will return the kernel's name of this boot."""
     try:
@@ -63,6 +78,37 @@ def descendants(pid: int) -> list[int]:
         below = children.get(waiting.pop(), [])
         wanted.extend(below)
         waiting.extend(below)
+    return wanted
+
+
+def table() -> dict[int, Process]:
+    """This function will look at every process of the host once."""
+    found = {}
+    for pid in all_pids():
+        with contextlib.suppress(OSError):
+            text = (PROC / str(pid) / "stat").read_text(errors="replace")
+            fields = [int(field) for field in text.rpartition(")")[2].split()[1:22]]
+            # proc(5), fields 4, 14 to 17 and 24.
+            found[pid] = Process(
+                parent_pid=fields[0],
+                cpu_ticks=fields[10] + fields[11],
+                ended_ticks=fields[12] + fields[13],
+                resident_pages=fields[20],
+            )
+    return found
+
+
+def below(pid: int, table: Table) -> list[Process]:
+    """This function will return the processes below one, in a look at all."""
+    children: dict[int, list[int]] = {}
+    for other, process in table.items():
+        children.setdefault(process.parent_pid, []).append(other)
+    wanted: list[Process] = []
+    waiting = [pid]
+    while waiting:
+        under = children.get(waiting.pop(), [])
+        wanted.extend(table[other] for other in under)
+        waiting.extend(under)
     return wanted
 
 

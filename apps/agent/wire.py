@@ -1,6 +1,6 @@
 """What the agent and the server say to each other; the only part of the agent that others import.
 
-Three calls, all JSON over HTTP with `Authorization: Bearer dsk_a_...` (one token per instance):
+Four calls, all JSON over HTTP with `Authorization: Bearer dsk_a_...` (one token per instance):
 
 - `GET  /api/agent/assignment?since=REVISION&wait=SECONDS` -> Assignment: everything that should be
   on the instance. Answers at once when the revision differs from `since`, else when it changes or
@@ -9,6 +9,7 @@ Three calls, all JSON over HTTP with `Authorization: Bearer dsk_a_...` (one toke
   change and at least every 10 seconds. A report is whole, so a lost one costs nothing.
 - `POST /api/agent/logs` LogBatch -> LogReceipt: output lines; a line is kept by the agent until it
   is acknowledged, and one that is sent twice is stored once.
+- `POST /api/agent/usage` UsageBatch -> {}: what workloads use of the host, every 10 seconds.
 
 Besides: `GET /api/agent/blobs/HASH` -> the uploaded archive (tar.gz) of one of its workloads.
 
@@ -168,6 +169,32 @@ class LogReceipt:
     """The next `seq` that the server wants, by workload; lines below it may be forgotten."""
 
     next_seq: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class UsageSample:
+    """What one workload used in the seconds before `at` (since 1970); None is not known.
+
+    `cpu_cores` is processor time by time. GPUs are those of the workload alone: their mean load in
+    percent, their memory together.
+    """
+
+    id: str
+    at: float
+    cpu_cores: float
+    memory_bytes: int
+    cpu_limit: typing.Optional[float] = None
+    memory_limit_bytes: typing.Optional[int] = None
+    disk_bytes: typing.Optional[int] = None
+    gpu_percent: typing.Optional[float] = None
+    gpu_memory_bytes: typing.Optional[int] = None
+    gpu_memory_total_bytes: typing.Optional[int] = None
+
+
+@dataclass(frozen=True)
+class UsageBatch:
+    samples: list[UsageSample] = field(default_factory=list)
+    wire: int = WIRE_VERSION
 
 
 T = typing.TypeVar("T")

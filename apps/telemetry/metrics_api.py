@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Sum
 from django.http import HttpRequest
@@ -15,7 +16,7 @@ from pydantic import Field
 from apps.accounts import access as accounts
 from apps.runs import queries as runs
 from apps.runs.models import Run
-from apps.telemetry import live_points, series
+from apps.telemetry import live_points, series, usage
 from apps.telemetry.models import KeyUse
 
 router = Router()
@@ -46,6 +47,28 @@ class Replicas(Schema):
     ready: int
 
 
+class ResourcePoint(Schema):
+    """What a replica used: mean and most processor cores, the most of the others; None is not
+    known, or that there is no limit."""
+
+    cpu_cores: float
+    cpu_cores_max: float
+    cpu_limit: float | None
+    memory_bytes: int
+    memory_limit_bytes: int | None
+    disk_bytes: int | None
+    gpu_percent: float | None
+    gpu_memory_bytes: int | None
+    gpu_memory_total_bytes: int | None
+
+
+class Resources(Schema):
+    """`points` has one for each of the run's points, None where the replica was not measured."""
+
+    replica: int
+    points: list[ResourcePoint | None]
+
+
 class MetricsOut(Schema):
     """`points` are evenly spaced and oldest first; `replicas` has a row at each change."""
 
@@ -54,10 +77,13 @@ class MetricsOut(Schema):
     step_seconds: int
     points: list[Point]
     replicas: list[Replicas] = Field(default_factory=list)
+    resources: list[Resources] = Field(default_factory=list)
 
 
 @router.get(
-    "/projects/{project}/runs/{name}/metrics", response=MetricsOut, summary="Requests of a run"
+    "/projects/{project}/runs/{name}/metrics",
+    response=MetricsOut,
+    summary="Requests and resources of a run",
 )
 def metrics(request: HttpRequest, project: str, name: str, range: str = "1h") -> dict[str, Any]:
     """The newest run of that name over the last `range`: 15m, 1h, 6h, 24h, 7d, or any time."""
@@ -82,8 +108,29 @@ def prometheus(*, at: datetime) -> Iterator[str]:
         yield f"# HELP dstack_service_{name} {help_text}"
         yield f"# TYPE dstack_service_{name} gauge"
         yield from (f"dstack_service_{name}{{{labels[pk]}}} {n}" for pk, n in values.items())
+    yield from _resources(found, at=at)
     yield "# HELP dstack_service_requests_total Answered requests, those of pruned hours left out."
     yield "# TYPE dstack_service_requests_total counter"
     totals = KeyUse.objects.filter(run_id__in=found).order_by().values_list("run_id")
     for pk, count in totals.annotate(Sum("requests")):
         yield f"dstack_service_requests_total{{{labels[pk]}}} {count}"
+
+
+def _resources(runs_by_id: Mapping[UUID, Run], *, at: datetime) -> Iterator[str]:
+    rows = usage.newest(run_ids=runs_by_id, at=at)
+    for name, column, help_text in (
+        ("cpu_cores", "cpu_cores_sum", "Processor cores in use."),
+        ("memory_bytes", "memory_bytes_max", "Memory in use."),
+        ("disk_bytes", "disk_bytes_max", "Disk in use."),
+        ("gpu_percent", "gpu_percent_sum", "Load of its GPUs."),
+        ("gpu_memory_bytes", "gpu_memory_bytes_max", "Memory in use on its GPUs."),
+    ):
+        yield f"# HELP dstack_replica_{name} {help_text}"
+        yield f"# TYPE dstack_replica_{name} gauge"
+        for row in rows:
+            run, value = runs_by_id[row.run_id], getattr(row, column)
+            if value is not None:
+                labels = (
+                    f'project="{run.project.name}",run="{run.name}",replica="{row.replica_num}"'
+                )
+                yield f"dstack_replica_{name}{{{labels}}} {value}"

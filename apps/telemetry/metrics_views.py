@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -17,6 +18,8 @@ from apps.telemetry import series
 
 RANGES = ("15m", "1h", "6h", "24h", "7d")
 DEFAULT_RANGE = "1h"
+# A service that is not an hour old would show mostly nothing.
+YOUNG, RANGE_OF_THE_YOUNG = timedelta(hours=1), "15m"
 SPARK_WIDTH, SPARK_HEIGHT = 72, 18
 # The table is refreshed for as many services as it shows on a page, and some.
 SHOWN_RUNS = 200
@@ -33,14 +36,19 @@ class Row:
 def metrics(request: HttpRequest, project: str, name: str) -> HttpResponse:
     """Show the charts of a service; what they draw comes from `metrics_data`."""
     where = who.of(request).project(project)
+    run = runs.find_run(where, name)
     asked = request.GET.get("range", "")
     context = {
         "project": where,
-        "run": runs.find_run(where, name),
-        "range": asked if asked in RANGES else DEFAULT_RANGE,
+        "run": run,
+        "range": asked if asked in RANGES else _usual_range(run),
         "ranges": RANGES,
     }
     return render_page(request, "telemetry/metrics.html", context)
+
+
+def _usual_range(run: Run) -> str:
+    return RANGE_OF_THE_YOUNG if timezone.now() - run.created_at < YOUNG else DEFAULT_RANGE
 
 
 @page("GET")

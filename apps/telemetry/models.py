@@ -177,3 +177,36 @@ class Level(models.Model):
 
     def __str__(self) -> str:
         return f"{self.ready} of {self.wanted} at {self.run_id}"
+
+
+class Usage(models.Model):
+    """What one replica used of its host in `seconds` from `at` on: 10 s, later rolled up.
+
+    `samples` is how many were added up: sums divided by it are means. Null is not known.
+    """
+
+    run_id = models.UUIDField()
+    replica_num = models.PositiveIntegerField()
+    seconds = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    samples = models.PositiveIntegerField(default=1)
+    cpu_cores_sum = models.FloatField()
+    cpu_cores_max = models.FloatField()
+    cpu_limit = models.FloatField(null=True)
+    memory_bytes_max = models.BigIntegerField()
+    memory_limit_bytes = models.BigIntegerField(null=True)
+    disk_bytes_max = models.BigIntegerField(null=True)
+    gpu_percent_sum = models.FloatField(null=True)
+    gpu_memory_bytes_max = models.BigIntegerField(null=True)
+    gpu_memory_total_bytes = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["run_id", "replica_num", "seconds", "at"], name="one_usage_per_bucket"
+            )
+        ]
+        indexes = [models.Index(fields=["seconds", "at"])]
+
+    def __str__(self) -> str:
+        return f"{self.seconds} s of {self.run_id}/{self.replica_num} from {self.at}"

@@ -16,7 +16,8 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from apps.runs import states
 from apps.runs.models import Run
-from apps.telemetry.models import Counter, KeyUse, Level, Traffic
+from apps.telemetry import usage
+from apps.telemetry.models import Counter, KeyUse, Level, Traffic, Usage
 from apps.telemetry.traffic import ADDED, bucket_of, summed
 
 BATCH = 2000
@@ -35,6 +36,7 @@ def roll_up(*, at: datetime) -> int:
         old = Traffic.objects.filter(seconds=fine, at__lt=bucket_of(at - age, coarse))
         while count := _fold(old, coarse):
             folded += count
+        folded += usage.fold(fine=fine, coarse=coarse, before=at - age)
     return folded
 
 
@@ -84,6 +86,7 @@ def prune(*, at: datetime) -> int:
     """This function will delete what is older than it is kept. Returns the number of rows."""
     before = at - timedelta(days=settings.DSTACK_METRIC_DAYS)
     gone = _delete(_overtaken_levels(before))
+    gone += _delete(Usage.objects.filter(at__lt=before))
     gone += _delete(Traffic.objects.filter(at__lt=before))
     gone += _delete(KeyUse.objects.filter(hour__lt=at - timedelta(days=KEY_DAYS)))
     # Long after the last look that could name them (see traffic.OLDEST_LOOK).

@@ -12,6 +12,7 @@ from apps.core.errors import Detail, Invalid
 from apps.runs.models import Run
 from apps.specs import durations
 from apps.specs.errors import Misfit
+from apps.telemetry import usage
 from apps.telemetry.histograms import percentile
 from apps.telemetry.models import Level, Traffic
 from apps.telemetry.traffic import bucket_of, summed
@@ -91,6 +92,7 @@ def requests_of(*, run: Run, length: timedelta, at: datetime) -> Series:
         "step_seconds": step,
         "points": [_point(when, rows.get(when, []), step) for when in times],
         "replicas": levels_of(run=run, begin=begin, end=at),
+        "resources": usage.of_replicas(run=run, begin=begin, end=end, step=step),
     }
 
 
@@ -175,7 +177,20 @@ def as_numbers(found: Mapping[str, Any]) -> Series:
             "wanted": [level["wanted"] for level in found["replicas"]],
             "ready": [level["ready"] for level in found["replicas"]],
         },
+        "resources": [
+            {"replica": each["replica"], **_columns(each["points"])} for each in found["resources"]
+        ],
     }
+
+
+RESOURCES = (
+    *("cpu_cores", "memory_bytes", "memory_limit_bytes", "disk_bytes"),
+    *("gpu_percent", "gpu_memory_bytes"),
+)
+
+
+def _columns(points: Sequence[Mapping[str, Any] | None]) -> Series:
+    return {name: [point and point[name] for point in points] for name in RESOURCES}
 
 
 def _seconds(at: datetime) -> float:

@@ -3,11 +3,20 @@
 import uPlot from "../vendor/uplot.js";
 
 const HEIGHT = 190;
+const HUES = 8;
 const STATUS = [["5xx", "--red"], ["4xx", "--amber"], ["3xx", "--grey"], ["2xx", "--green"]];
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const short = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
 const number = (value) => (value == null ? "—" : short.format(value));
+// Marks of an axis of bytes stand at round numbers of their units.
+const BINARY = Array.from({ length: 45 }, (_, power) => 2 ** power);
+const UNITS = ["bytes", "KB", "MB", "GB", "TB"];
+const bytes = (value) => {
+  if (value == null) return "—";
+  const unit = value < 1 ? 0 : Math.min(Math.floor(Math.log2(value) / 10), UNITS.length - 1);
+  return `${short.format(value / 1024 ** unit)} ${UNITS[unit]}`;
+};
 const time = (ms) => (ms == null ? "—" : ms >= 1000 ? `${short.format(ms / 1000)} s` : `${short.format(ms)} ms`);
 
 function line(label, name, more = {}) {
@@ -56,7 +65,35 @@ function dots(plot) {
   ctx.restore();
 }
 
+// One line a replica; where they are too many to tell apart, their mean and the most of them.
+function byReplica(data, name, { write = number, limit = "" } = {}) {
+  const told = data.resources.filter((each) => each[name].some((value) => value != null));
+  const more = { value: (_, value) => write(value), spanGaps: false };
+  const across = (sum) =>
+    data.at.map((_, index) => {
+      const values = told.map((each) => each[name][index]).filter((value) => value != null);
+      return values.length ? sum(values) : null;
+    });
+  const lines = told.length > HUES
+    ? [[line(`the most of ${told.length}`, "--amber", more), across((values) => Math.max(...values))],
+       [line("mean", "--accent", more), across((values) => values.reduce((a, b) => a + b) / values.length)]]
+    : told.map((each) => [line(`replica ${each.replica}`, `--hue-${each.replica % HUES}`, more), each[name]]);
+  const limits = limit ? data.at.map((_, index) => Math.max(...told.map((each) => each[limit][index] ?? 0)) || null) : [];
+  if (limits.some(Boolean)) lines.push([line("limit", "--red", { ...more, dash: [4, 3] }), limits]);
+  return {
+    series: lines.map(([series]) => series),
+    values: [data.at, ...lines.map(([, values]) => values)],
+    axis: write,
+    ...(write === bytes && { steps: BINARY }),
+  };
+}
+
 export const CHARTS = {
+  cpu: (data) => byReplica(data, "cpu_cores"),
+  memory: (data) => byReplica(data, "memory_bytes", { write: bytes, limit: "memory_limit_bytes" }),
+  disk: (data) => byReplica(data, "disk_bytes", { write: bytes }),
+  gpu: (data) => byReplica(data, "gpu_percent", { write: (value) => (value == null ? "—" : `${short.format(value)} %`) }),
+  gpuMemory: (data) => byReplica(data, "gpu_memory_bytes", { write: bytes }),
   requests: (data) => stacked(data),
   latency: (data) => ({
     series: [["p50", "--green"], ["p95", "--accent"], ["p99", "--amber"]].map(([label, name]) =>
@@ -100,7 +137,7 @@ export function options(box, chart, range) {
     legend: { live: true },
     // The newest times stand at the right edge of every chart, so that they can be compared.
     scales: { x: { range: () => range }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, chart.whole ? 1.2 : 0.001)] } },
-    axes: [{ ...axis, values: times, space: 70, size: 32 }, { ...axis, size: 58, values: marks }],
+    axes: [{ ...axis, values: times, space: 70, size: 32 }, { ...axis, size: 64, values: marks, ...(chart.steps && { incrs: chart.steps }) }],
     series: [{ value: (_, at) => (at == null ? "—" : new Date(at * 1000).toLocaleTimeString()) }, ...chart.series],
     hooks: { draw: chart.draw ? [chart.draw] : [] },
   };

@@ -26,8 +26,11 @@ class Charts {
     this.data = data;
     this.plots.splice(0).forEach((plot) => plot.destroy());
     const range = [data.at[0], data.at.at(-1) + data.step];
-    const hasTokens = [...data.tokens_in, ...data.tokens_out].some(Boolean);
-    this.card.querySelector('[data-chart-card="tokens"]').hidden = !hasTokens;
+    const shown = {
+      tokens: [...data.tokens_in, ...data.tokens_out].some(Boolean),
+      gpu: data.resources.some((each) => each.gpu_memory_bytes.some((value) => value != null)),
+    };
+    for (const card of this.card.querySelectorAll("[data-chart-card]")) card.hidden = !shown[card.dataset.chartCard];
     for (const box of this.card.querySelectorAll("[data-chart]")) {
       const chart = CHARTS[box.dataset.chart](data);
       const isEmpty = !chart.values.slice(1).some((values) => values.some((value) => value != null && value > 0));

@@ -34,6 +34,7 @@ class ControlPlane:
         self.logs: dict[str, list[wire.LogLine]] = {}
         self.gaps: list[str] = []
         self.blobs: dict[str, bytes] = {}
+        self.usage: list[wire.UsageSample] = []
         self.calls: list[str] = []
         self.refuse_with: int | None = None
         self.accept_lines = 10**9  # how many lines of a batch are stored before it "breaks off"
@@ -206,6 +207,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(self.control_plane.take_report(wire.from_json(wire.Report, body)))
         elif self.path == "/api/agent/logs":
             self._answer(self.control_plane.take_logs(wire.from_json(wire.LogBatch, body)))
+        elif self.path == "/api/agent/usage":
+            self.control_plane.usage += wire.from_json(wire.UsageBatch, body).samples
+            self._send(200, b"{}")
         else:
             self._send(404, b"{}")
 

@@ -1,4 +1,4 @@
-"""`dstack metrics`: one section after the other, of requests and of scaling."""
+"""`dstack metrics`: one section after the other, of requests, resources and scaling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from apps.cli import flags
 from apps.cli.console import say
 from apps.cli.session import opened, print_json
 from apps.cli.table import table
-from apps.cli.words import age
+from apps.cli.words import age, size
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -34,14 +34,14 @@ def metrics(
     project: flags.Project = None,
     as_json: flags.AsJson = False,
 ) -> None:
-    """Show what is asked of a run, and what scaling did."""
+    """Show what is asked of a run, what its replicas use, and what scaling did."""
     with opened(project) as client:
         found = client.get(client.within("runs", run, "metrics"), range=range_)
         decided = client.get(client.within("runs", run, "decisions"), limit=SHOWN_DECISIONS)
     if as_json:
         print_json({**found, "decisions": decided["items"]})
         return
-    sections = [_requests(found), _replicas(found), _decisions(decided["items"])]
+    sections = [_requests(found), _resources(found), _replicas(found), _decisions(decided["items"])]
     say("\n\n".join(section for section in sections if section))
 
 
@@ -75,6 +75,38 @@ def _time(ms: float) -> str:
     if not ms:
         return "-"
     return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms"
+
+
+def _resources(found: Mapping[str, Any]) -> str:
+    """The last sample of each replica that has one in the newest tenth of the time."""
+    rows = []
+    for each in found.get("resources", ()):  # a server of an older version has none
+        recent = each["points"][-max(len(each["points"]) // 10, 3) :]
+        last = next((point for point in reversed(recent) if point), None)
+        if last is not None:
+            rows.append([str(each["replica"]), *_used(last)])
+    return table(RESOURCE_COLUMNS, rows) if rows else ""
+
+
+RESOURCE_COLUMNS = ("REPLICA", "CPU", "MEMORY", "DISK", "GPU", "GPU MEMORY")
+
+
+def _used(point: Mapping[str, Any]) -> list[str]:
+    of_cores = f" of {point['cpu_limit']:g}" if point["cpu_limit"] else ""
+    gpu = "-" if point["gpu_percent"] is None else f"{point['gpu_percent']:.0f} %"
+    return [
+        f"{point['cpu_cores']:.2f}{of_cores} cores",
+        _share(point["memory_bytes"], point["memory_limit_bytes"]),
+        _share(point["disk_bytes"], None),
+        gpu,
+        _share(point["gpu_memory_bytes"], point["gpu_memory_total_bytes"]),
+    ]
+
+
+def _share(used: int | None, limit: int | None) -> str:
+    if used is None:
+        return "-"
+    return f"{size(used)} of {size(limit)}" if limit else size(used)
 
 
 def _replicas(found: Mapping[str, Any]) -> str:

@@ -229,3 +229,13 @@ def test_says_that_no_engine_answers(plane: ControlPlane, stopped_agent: Running
 
     report = plane.wait_for("w1", state=wire.EXITED)
     assert "no container engine answers at unix:///no/such/socket" in report.message
+
+
+def test_measures_what_a_container_uses(plane: ControlPlane, agent: RunningAgent) -> None:
+    plane.assign(workload("while true; do :; done", memory_limit_mib=128))
+
+    plane.wait(lambda: plane.usage, seconds=60)
+
+    (sample,) = plane.usage[:1]
+    assert 0.1 < sample.cpu_cores < 2
+    assert 0 <= sample.memory_bytes < 2**27

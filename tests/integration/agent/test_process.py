@@ -44,6 +44,23 @@ def test_serves_an_upload_at_the_reported_address(plane: ControlPlane, agent: Ru
     assert report.ready_at is not None
 
 
+def test_measures_what_a_replica_uses(plane: ControlPlane, agent: RunningAgent) -> None:
+    """A child that burns one core and holds 64 MB, and children that come and go."""
+    burn = "python3 -c 'x = b\"x\" * 2**26\nwhile True: pass' & "
+    come_and_go = "while true; do sh -c 'true'; done & "
+    plane.assign(workload(f"{burn}{come_and_go}dd if=/dev/zero of=file bs=1M count=8; sleep 600"))
+
+    plane.wait(lambda: plane.usage, seconds=60)
+
+    (sample,) = plane.usage[:1]
+    assert sample.id == "w1"
+    assert 0.2 < sample.cpu_cores < 4
+    assert 2**26 < sample.memory_bytes < 2**28
+    assert sample.disk_bytes is not None
+    assert 2**23 < sample.disk_bytes < 2**25
+    assert sample.gpu_percent is None
+
+
 def test_passes_nothing_of_its_own_environment(
     plane: ControlPlane, stopped_agent: RunningAgent
 ) -> None:

@@ -209,6 +209,7 @@ def test_answers_everybody_where_nothing_is_secret(route: str) -> None:
 
 
 AGENTS = ["GET /api/agent/assignment", "POST /api/agent/report", "POST /api/agent/logs"]
+AGENTS += ["POST /api/agent/usage"]
 GATEWAYS = ["GET /api/gateway/table", "POST /api/gateway/status"]
 
 

@@ -133,7 +133,15 @@ def test_shows_what_is_asked_and_what_scaling_did(cli: Cli, api: FakeApi) -> Non
     asked = {"2xx": 1234, "3xx": 0, "4xx": 0, "5xx": 2}
     point = measured(requests=asked, rps=20.6, p50_ms=84.4, p95_ms=1250.0, p99_ms=None, held=7)
     levels = [{"at": "2030-01-01T10:00:00Z", "wanted": 4, "ready": 2}]
-    api.metrics = {"step_seconds": 60, "points": [point], "replicas": levels}
+    used = {"cpu_cores": 0.5, "cpu_limit": 2.0, "memory_bytes": 3 * 2**29, "disk_bytes": 2048}
+    gpu = {"gpu_percent": 87.4, "gpu_memory_bytes": 2**30, "gpu_memory_total_bytes": 2**31}
+    resources = [{"replica": 0, "points": [{**used, **gpu, "memory_limit_bytes": None}, None]}]
+    api.metrics = {
+        "step_seconds": 60,
+        "points": [point],
+        "replicas": levels,
+        "resources": resources,
+    }
     api.decisions = [{"at": "2030-01-01T10:00:00Z", "reason": "2 -> 4: 38 rps over 6 s, target 10"}]
 
     out = cli("metrics", "hello").out.splitlines()
@@ -142,7 +150,9 @@ def test_shows_what_is_asked_and_what_scaling_did(cli: Cli, api: FakeApi) -> Non
     assert out[1].split()[1:] == [
         *("20.6", "1,234", "0", "0", "2", "84", "ms", "1.25", "s", "-", "-", "7", "-", "-")
     ]
-    assert out[3] == " Replicas: 2 of 4 ready."
+    assert out[3].split() == ["REPLICA", "CPU", "MEMORY", "DISK", "GPU", "GPU", "MEMORY"]
+    assert " ".join(out[4].split()) == ("0 0.50 of 2 cores 1.5 GB 2.0 KB 87 % 1.0 GB of 2.0 GB")
+    assert out[6] == " Replicas: 2 of 4 ready."
     assert out[-1].endswith("2 -> 4: 38 rps over 6 s, target 10")
     assert json.loads(cli("metrics", "hello", "--json").out)["decisions"] == api.decisions
 

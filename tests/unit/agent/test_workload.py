@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from apps.agent import output, wire, workload
+from apps.agent import output, procs, wire, workload
 from apps.agent.executor import Check, End, Place, PrepareFailed, Say, Sighting
+from apps.agent.usage import Used
 
 DEADLINE_SECONDS = 10.0
 
@@ -40,6 +41,9 @@ class FakeExecutor:
 
     def sight(self) -> Sighting:
         return self.seen
+
+    def usage(self, table: procs.Table) -> Used | None:
+        return None
 
     def place(self) -> Place:
         return self.where
