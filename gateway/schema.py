@@ -22,6 +22,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
+# Also the gateway's own, so that a service which keeps it costs nothing.
+IDLE_TIMEOUT_SECONDS = 3600
 # Without ":", so that the grant "KEY:p:PROJECT" can be read in one way only.
 ID = r"^[A-Za-z0-9._-]+$"
 Id = Annotated[str, Field(pattern=ID, max_length=64)]
@@ -98,6 +100,8 @@ class Endpoint(Message):
     stopping: then nothing is held for it. `https` is false where it shall be served without TLS.
     `max_concurrency` is how many requests a replica works
     on at once; more wait, within the same bounds as those for a sleeping service.
+    `idle_timeout_seconds` without a byte from the replica end a request; a WebSocket too, where
+    that is not the default.
     """
 
     id: Id
@@ -116,6 +120,7 @@ class Endpoint(Message):
     rate_limits: list[RateLimit] = Field(default_factory=list)
     hold: Hold = Hold()
     max_concurrency: int | None = Field(default=None, ge=1)
+    idle_timeout_seconds: int = Field(default=IDLE_TIMEOUT_SECONDS, ge=1, le=86400)
 
 
 class Key(Message):

@@ -99,6 +99,7 @@ def _endpoint(run: Run, upstreams: list[dict[str, str]]) -> dict[str, Any]:
         "model": _model(run),
         "hold": run.spec["hold"],
         "max_concurrency": run.spec["max_concurrency"],
+        "idle_timeout_seconds": run.spec["idle_timeout_seconds"],
         "rate_limits": [_rate_limit(limit) for limit in run.spec["rate_limits"]],
     }
 

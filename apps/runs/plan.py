@@ -18,6 +18,7 @@ IN_PLACE = frozenset(
         "auth",
         "hold",
         "https",
+        "idle_timeout_seconds",
         "max_concurrency",
         "max_duration_seconds",
         "model",

@@ -147,7 +147,9 @@ class ServiceKeys(ServiceContainer, Policy):
         default=Hold(), description="How many requests wait for a replica at most, and how long."
     )
     idle_timeout_seconds: Annotated[int, Form(_idle_timeout, DURATION)] = Field(
-        default=3600, alias="idle_timeout", description="A connection without a byte is closed."
+        default=3600,
+        alias="idle_timeout",
+        description="How long a replica may send nothing before its answer is cut off.",
     )
     volumes: list[Annotated[Mount, Form(read_mount, TEXT_OR_MAPPING)]] = []
     files: list[Annotated[FileMount, Form(read_file, TEXT_OR_MAPPING)]] = []

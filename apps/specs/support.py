@@ -20,7 +20,6 @@ NOT_YET: Mapping[str, str] = {
     "repos": "the uploaded folder is there already",
     "single_branch": "",
     "groups": "give one number or range of replicas",
-    "idle_timeout": "",
     "schedule": "",
     "utilization_policy": "",
     "priority": "",

@@ -21,8 +21,11 @@ HEALTH_PATH = "/-/healthz"
 # connections that fail: by answers, any caller could empty a service.
 SERVER_OPTIONS = "check inter 1s fall 3 rise 1 observe layer4 error-limit 1 on-error mark-down"
 # In every slot the server of last resort: where no replica is up, the request waits in the sidecar.
+# Its `maxconn` is never reached; more than half of it free tells a slot that has nothing else.
+HOLD_ROOM = 1_000_000_000
 HOLD = (
-    "  server hold unix@hold.sock backup pool-max-conn 0 send-proxy-v2 proxy-v2-options unique-id\n"
+    f"  server hold unix@hold.sock backup maxconn {2 * HOLD_ROOM} pool-max-conn 0 "
+    "send-proxy-v2 proxy-v2-options unique-id\n"
 )
 HOLD_NAME = "hold"
 FOLDER = Path(__file__).parent
@@ -81,6 +84,7 @@ def fixed_part(shape: Shape) -> str:
         "@TLS_BINDS@": tls_binds if shape.tls_port else "",
         "@TLS@": TLS if shape.tls_port else "",
         "@THREADS@": str(shape.threads),
+        "@HOLD_ROOM@": str(HOLD_ROOM),
         # Makes the configuration another one when the program beside it changes.
         "@LIMITS_LUA@": hashlib.sha256(LIMITS_LUA.encode()).hexdigest(),
     }

@@ -68,6 +68,15 @@ rate_limits:
     ]
 
 
+def test_publishes_how_long_a_replica_may_be_still(project: Any, gateway: Gateway) -> None:
+    spec = "type: service\ncommands: [serve]\nport: 8000\nidle_timeout: 2m\n"
+    factories.run(project, gateway=gateway, spec=parse(spec).to_json())
+
+    (endpoint,) = publish(gateway).endpoints
+
+    assert endpoint.idle_timeout_seconds == 120
+
+
 def test_publishes_the_bound_of_a_token(project: Any, gateway: Gateway) -> None:
     wanted = TokenRequest("key", rps=5, burst=10)
     tokens.create_token(user=project.members.get(), request=wanted)

@@ -38,6 +38,12 @@ def test_writes_what_is_open_and_what_keeps_its_prefix_into_the_route() -> None:
     assert maps["hosts"]["a.localhost"] == "s1:0:p1:e-a:0:0"
 
 
+def test_names_the_slots_whose_replicas_have_another_time() -> None:
+    patient, other = service("a"), service("b", idle_timeout_seconds=90)
+
+    assert draw(patient, other).maps["idle"] == {"s2": "90000"}
+
+
 def test_leaves_out_an_endpoint_without_slot() -> None:
     assert "c.localhost" not in draw(service("c")).maps["hosts"]
 
