@@ -156,6 +156,8 @@ def _follow(client: Client, run: Run, order: Order) -> None:
 
 
 def _announce(run: Run) -> None:
+    if run.notice:
+        warn(clean(run.notice))
     if run.model_url:
         say(f"The model is available at {clean(run.model_url)}")
     say(f"Service is published at {clean(run.url)}")

@@ -1,11 +1,12 @@
-"""The table of `dstack ps`."""
+"""The table of `dstack ps`, and what there is to say below it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from apps.cli.answers import Replica, Run
+from apps.cli.answers import FINAL, Replica, Run
+from apps.cli.console import clean
 from apps.cli.table import Cell, table
 from apps.cli.words import age, price
 
@@ -26,6 +27,20 @@ def runs_table(runs: Iterable[Run], *, now: datetime, verbose: bool = False) -> 
     """This function will lay out runs; one with several replicas has a row for each of them."""
     rows = [row for run in runs for row in _rows(run, now=now, verbose=verbose)]
     return table(VERBOSE if verbose else COLUMNS, rows)
+
+
+def notes(run: Run) -> Iterator[str]:
+    """This function will say what a person should know of a run that goes on, and what one that
+    does not answer yet waits for."""
+    if run.has_ended:
+        return
+    if run.notice:
+        yield clean(f"{run.name}: {run.notice}")
+    if run.is_published:
+        return
+    for replica in run.replicas:
+        if replica.phase and replica.state not in FINAL:
+            yield clean(f"{run.name}: replica {replica.num}: {replica.phase}")
 
 
 def state_cell(state: str) -> Cell:

@@ -14,7 +14,7 @@ from apps.cli import answers, flags
 from apps.cli.client import Client
 from apps.cli.console import is_live, say
 from apps.cli.errors import CliError
-from apps.cli.runs_table import runs_table
+from apps.cli.runs_table import notes, runs_table
 from apps.cli.session import opened, print_json
 
 app = typer.Typer(rich_markup_mode=None)
@@ -56,6 +56,9 @@ def _show(client: Client, options: Options) -> None:
     if options.watch and is_live():
         print(_TOP_AND_CLEAR, end="")
     say(runs_table(runs, now=datetime.now(UTC), verbose=options.verbose))
+    said = [note for run in runs for note in notes(run)]
+    if said:
+        say("\n" + "\n".join(f" {note}" for note in said))
 
 
 def _runs(client: Client, *, every: bool) -> list[dict[str, Any]]:

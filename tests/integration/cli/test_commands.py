@@ -28,6 +28,23 @@ def test_lists_the_last_run_when_all_have_ended(cli: Cli, api: FakeApi) -> None:
     assert lines[1].endswith("It died")
 
 
+def test_says_what_runs_wait_for_and_what_became_of_updates(cli: Cli, api: FakeApi) -> None:
+    api.add_run("old", "stopped", notice="Never mind.")
+    api.add_run("hello", notice="Version 2 was given up: it died. Version 1 goes on.")
+    api.add_run(
+        "new", "provisioning", replicas=[replica_json(state="pending", phase="no GPU free")]
+    )
+
+    lines = cli("ps", "-a").out.splitlines()
+
+    assert [line.split()[0] for line in lines[:4]] == ["NAME", "new", "hello", "old"]
+    assert lines[4:] == [
+        "",
+        " new: replica 0: no GPU free",
+        " hello: Version 2 was given up: it died. Version 1 goes on.",
+    ]
+
+
 def test_lists_all_runs_over_many_pages(cli: Cli, api: FakeApi) -> None:
     api.page = 3
     for number in range(10):

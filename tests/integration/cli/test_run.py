@@ -27,6 +27,15 @@ def test_publishes_a_folder(cli: Cli, api: FakeApi, folder: Path) -> None:
         assert tar.getnames() == ["app.py"]
 
 
+def test_says_what_a_person_should_know_of_a_service_that_runs(cli: Cli, api: FakeApi) -> None:
+    api.steps = [{**replica_step("running"), "notice": "No chat template was found."}]
+
+    done = cli(*RUN)
+
+    assert (done.code, done.err.strip()) == (0, "Warning: No chat template was found.")
+    assert done.last_line == PUBLISHED
+
+
 def test_shows_the_plan_before_it_starts_anything(cli: Cli, api: FakeApi) -> None:
     api.offers = [
         local_offer(),
