@@ -31,7 +31,7 @@ COMMANDS = {
     "stop": "Stop a run and give back its machines.",
     "delete": "Delete a run that has ended.",
     "scale": "Set the number of replicas of a run, or its range.",
-    "metrics": "Show what is asked of a run, and what scaling did.",
+    "metrics": "Show what is asked of a run, what its replicas use, and what scaling did.",
     "rollback": "Return a run to an earlier version.",
     "events": "List what happened to a run, or in the project.",
     "offer": "List offers without running anything.",
