@@ -72,13 +72,18 @@ class Sidecar:
             url = str(self._settings.control_url)
             control = ControlPlane(session=session, url=url, token_file=self._token_file)
             translator = Adapter()
-            openai = OpenAi(directory=self._directory, inner=inner, translator=translator)
             traffic = Traffic(
                 home=self._home,
                 runtime=self._runtime,
                 control=control,
                 table=lambda: self._plane.known,
                 held=self._holding.held,
+            )
+            openai = OpenAi(
+                directory=self._directory,
+                inner=inner,
+                translator=translator,
+                count_tokens=traffic.count_tokens,
             )
             parts: tuple[Coroutine[Any, Any, None], ...] = (
                 self._plane.run(),

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +23,7 @@ from gateway.openai import names
 from gateway.openai.bodies import MOST_BYTES, Bodies, Taken, TooLarge, TooMany
 from gateway.openai.errors import error
 from gateway.openai.inner import Caller, Inner, SlotUpstream, passed_on
+from gateway.openai.usage import Counted, Ending, of_json
 from gateway.schema import Endpoint
 
 log = logging.getLogger(__name__)
@@ -40,13 +43,26 @@ class Translator(Protocol):
         endpoint: Endpoint,
         upstream: SlotUpstream,
         body: bytes | None = None,
+        counted: Counted,
     ) -> web.StreamResponse: ...
 
 
 class OpenAi:
-    """Answers on `openai.sock`."""
+    """Answers on `openai.sock`.
 
-    def __init__(self, *, directory: Directory, inner: Inner, translator: Translator) -> None:
+    `count_tokens` takes endpoint and key, and the tokens in and out of an answer that HAProxy does
+    not look into.
+    """
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        inner: Inner,
+        translator: Translator,
+        count_tokens: Callable[[tuple[str, str], int, int], None],
+    ) -> None:
+        self._count_tokens = count_tokens
         self._directory = directory
         self._inner = inner
         self._translator = translator
@@ -141,7 +157,7 @@ class OpenAi:
             caller=caller_of(request, endpoint),
         )
         async with answer:
-            return await copy(request, answer)
+            return await copy(request, answer, counted=self._counted(request, endpoint))
 
     async def _translate(
         self, request: web.BaseRequest, endpoint: Endpoint, body: Taken | None = None
@@ -153,13 +169,23 @@ class OpenAi:
         caller = caller_of(request, endpoint) if body else None
         upstream = SlotUpstream(self._inner, slot, caller=caller)
         whole = b"".join([piece async for piece in body.pieces()]) if body else None
-        return await self._translator.handle(
-            request, endpoint=endpoint, upstream=upstream, body=whole
+        counted = self._counted(request, endpoint)
+        answer = await self._translator.handle(
+            request, endpoint=endpoint, upstream=upstream, body=whole, counted=counted
         )
+        # Where HAProxy named the endpoint it looks into the answer too.
+        if body and isinstance(answer, web.Response) and isinstance(answer.body, bytes):
+            counted(*(of_json(answer.body) or (0, 0)))
+        return answer
+
+    def _counted(self, request: web.BaseRequest, endpoint: Endpoint) -> Counted:
+        return partial(self._count_tokens, (endpoint.id, request.headers.get(KEY, "")))
 
 
-async def copy(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-    """This function will send an answer on, each piece as it comes.
+async def copy(
+    request: web.BaseRequest, answer: aiohttp.ClientResponse, *, counted: Counted
+) -> web.StreamResponse:
+    """This function will send an answer on, each piece as it comes, and count what it used.
 
     What has begun cannot become an error: one that breaks off is cut off here too.
     """
@@ -167,13 +193,17 @@ async def copy(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.
         status=answer.status, reason=answer.reason, headers=passed_on(answer.headers)
     )
     await copied.prepare(request)
+    ending = Ending(answer.content_type)
     try:
         async for piece in answer.content.iter_any():
+            ending.feed(piece)
             await copied.write(piece)
         await copied.write_eof()
     except (aiohttp.ClientError, OSError):
         if request.transport is not None:
             request.transport.abort()
+    finally:
+        counted(*(ending.tokens() or (0, 0)))
     return copied
 
 

@@ -73,6 +73,7 @@ class Call:
             for num, prompt in enumerate(prompts)
             for n in range(asked.n)
         ]
+        self.streams: list[ChoiceStream] = []
 
     async def whole(self) -> web.Response:
         """This function will answer once all is there."""
@@ -138,7 +139,8 @@ class Call:
     async def stream(self, asking: web.BaseRequest) -> web.StreamResponse:
         """This function will send chunks as they come. An error before the first one has its own
         status, a later one is an event."""
-        streams = [ChoiceStream(self.asked, index, prompt=p) for index, p in self.choices]
+        self.streams = [ChoiceStream(self.asked, index, prompt=p) for index, p in self.choices]
+        streams = self.streams
         async with contextlib.aclosing(self._merged(streams)) as parts:
             first = await anext(parts)
             headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", **self.upstream.back}
@@ -153,7 +155,7 @@ class Call:
             except Refused as refused:
                 await response.write(event(refused.body()))
             else:
-                await response.write(self._end(streams))
+                await response.write(self._end())
         await response.write_eof()
         return response
 
@@ -163,13 +165,18 @@ class Call:
             event({**self.envelope.around([each], chunk=True), **more}) for each in choices
         )
 
-    def _end(self, streams: list[ChoiceStream]) -> bytes:
+    @property
+    def streamed_tokens(self) -> tuple[int, int]:
+        """Tokens in and out of what was streamed so far."""
+        return (
+            sum(each.prompt_tokens for each in self.streams[:: self.asked.n]),
+            sum(each.completion_tokens for each in self.streams),
+        )
+
+    def _end(self) -> bytes:
         if not self.asked.include_usage:
             return b"data: [DONE]\n\n"
-        used = answer.usage(
-            sum(each.prompt_tokens for each in streams[:: self.asked.n]),
-            sum(each.completion_tokens for each in streams),
-        )
+        used = answer.usage(*self.streamed_tokens)
         return event({**self.envelope.around([], chunk=True), "usage": used}) + b"data: [DONE]\n\n"
 
     async def _merged(self, streams: list[ChoiceStream]) -> Parts:

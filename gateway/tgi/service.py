@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -26,6 +27,10 @@ MOST_BODY_BYTES = 32 * 2**20
 PASSED_ON = ("X-Request-Id", "traceparent", "tracestate")
 
 __all__ = ["Adapter", "Upstream"]
+
+
+def uncounted(tokens_in: int, tokens_out: int) -> None:
+    """This function will count nothing."""
 
 
 class Adapter:
@@ -56,23 +61,31 @@ class Adapter:
         endpoint: schema.Endpoint,
         upstream: Upstream,
         body: bytes | None = None,
+        counted: Callable[[int, int], None] = uncounted,
     ) -> web.StreamResponse:
         """This function will answer one request; `body` is its body where that was read already.
+        A streamed answer's tokens, in and out, are told to `counted` at its end, however it ends.
 
         Cancelling it closes what it asked of the replica.
         """
         try:
-            return await self._answered(request, endpoint, upstream, body)
+            called = await self._called(request, endpoint, upstream, body)
+            if not called.asked.stream:
+                return await called.whole()
+            try:
+                return await called.stream(request)
+            finally:
+                counted(*called.streamed_tokens)
         except Refused as refused:
             return error_response(refused)
 
-    async def _answered(
+    async def _called(
         self,
         asking: web.BaseRequest,
         endpoint: schema.Endpoint,
         upstream: Upstream,
         raw: bytes | None,
-    ) -> web.StreamResponse:
+    ) -> Call:
         model = endpoint.model
         if model is None:
             raise Refused("This service offers no model.", status=404)
@@ -89,14 +102,13 @@ class Adapter:
         noting = Noting(upstream)
         prompts = await self._prompts.of(asked, endpoint=endpoint, upstream=noting)
         headers = {name: asking.headers[name] for name in PASSED_ON if name in asking.headers}
-        call = Call(
+        return Call(
             asked=asked,
             prompts=prompts,
             envelope=answer.Envelope(model.name, asked.chat),
             upstream=noting,
             headers=headers,
         )
-        return await (call.stream(asking) if asked.stream else call.whole())
 
 
 async def read_body(asking: web.BaseRequest) -> bytes:

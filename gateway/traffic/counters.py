@@ -54,13 +54,15 @@ def parse(text: str) -> Iterator[Row]:
 class Counters:
     """What was counted since HAProxy started, by endpoint and key; requests in flight by both.
 
-    `carried` is what rows counted that HAProxy has no more.
+    `carried` is what rows counted that HAProxy has no more, and what HAProxy never knew.
     """
 
     carried: dict[Key, Values] = field(default_factory=dict)
     in_flight: dict[Key, int] = field(default_factory=dict)
     _rows: dict[Key, Values] = field(default_factory=dict)
     _looks: int = 0
+    # Added to since the last look.
+    _added: set[Key] = field(default_factory=set)
 
     async def look(self, runtime: Runtime) -> dict[Key, Values]:
         """This function will read the table and return the sums that changed since last time.
@@ -87,8 +89,15 @@ class Counters:
         if is_whole:
             for key in self._rows.keys() - found.keys():
                 self._carry(key, self._rows.pop(key))
+        changed |= {key: self._sum(key) for key in self._added}
+        self._added.clear()
         self.in_flight = {key: row.in_flight for key, row in found.items() if row.in_flight}
         return changed
+
+    def add_tokens(self, key: Key, *, tokens_in: int, tokens_out: int) -> None:
+        """This function will count tokens of which HAProxy does not know."""
+        self._carry(key, (0, 0, 0, 0, 0, tokens_in, tokens_out, 0, 0))
+        self._added.add(key)
 
     def sums(self) -> dict[Key, Values]:
         """This function will return all that was counted."""

@@ -51,6 +51,7 @@ class Traffic:
         self._held = held
         self._boot_id = ""
         self._counters = Counters()
+        self._stored: dict[Key, Values] = {}
         self._times: dict[str, Times] = {}
         self._changed_times: set[str] = set()
         self._load: list[Load] = []
@@ -65,6 +66,11 @@ class Traffic:
             group.create_task(metrics.serve(self._home, self._page))
             group.create_task(self._look_each_second())
             group.create_task(self._send())
+
+    def count_tokens(self, key: Key, tokens_in: int, tokens_out: int) -> None:
+        """This function will count what an answer used that HAProxy did not look into."""
+        if tokens_in or tokens_out:
+            self._counters.add_tokens(key, tokens_in=tokens_in, tokens_out=tokens_out)
 
     def _take_sample(self, sample: Sample) -> None:
         self._times.setdefault(sample.endpoint, Times()).add(sample)
@@ -87,21 +93,20 @@ class Traffic:
             return
         if boot_id != self._boot_id:
             self._begin(boot_id)
-        carried = dict(self._counters.carried)
         changed = await self._counters.look(self._runtime)
         if boot_of(self._home) != boot_id:
             # Of which HAProxy this was is not known: the next look begins anew.
             self._boot_id = ""
             return
-        if self._changed_times or carried != self._counters.carried:
-            memory.write(
-                self._home, boot_id=boot_id, carried=self._counters.carried, times=self._times
-            )
+        carried = dict(self._counters.carried)
+        if self._changed_times or carried != self._stored:
+            memory.write(self._home, boot_id=boot_id, carried=carried, times=self._times)
+            self._stored = carried
         self._note(changed)
 
     def _begin(self, boot_id: str) -> None:
         carried, times = memory.read(self._home, boot_id=boot_id)
-        self._counters = Counters(carried=carried)
+        self._counters, self._stored = Counters(carried=carried), dict(carried)
         self._boot_id = boot_id
         self._times = times
         self._changed_times = set(times)

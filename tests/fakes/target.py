@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from dataclasses import dataclass, field
 
 from aiohttp import WSMsgType, web
@@ -78,10 +79,14 @@ class Target:
             answer.headers.add(name, value)
         return answer
 
-    async def usage(self, request: web.Request) -> web.Response:
-        """Answer as a model server does: 7 tokens in, 3 out."""
-        await request.read()
+    async def usage(self, request: web.Request) -> web.StreamResponse:
+        """Answer as a model server does, streamed or whole: 7 tokens in, 3 out."""
+        asked = await request.json()
         used = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+        if asked.get("stream"):
+            events = [json.dumps({"choices": [], "usage": each}) for each in (None, used)]
+            text = "".join(f"data: {event}\n\n" for event in (*events, "[DONE]"))
+            return web.Response(text=text, content_type="text/event-stream")
         return web.json_response({"object": "chat.completion", "choices": [], "usage": used})
 
     async def send_bytes(self, request: web.Request) -> web.StreamResponse:

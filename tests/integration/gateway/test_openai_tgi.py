@@ -20,7 +20,7 @@ from tests.e2e.model import tools
 from tests.fakes.control_plane_gateway import service
 from tests.fakes.tgi import BOS, EOS, Tgi
 from tests.fakes.tgi_host import CHATML
-from tests.integration.gateway.harness import ALICE, BOB, Answer, Gateway, hello
+from tests.integration.gateway.harness import ALICE, BOB, Answer, Gateway, hello, until
 from tests.node import tools as node
 
 OPENAI = "gateway.localhost"
@@ -112,6 +112,22 @@ async def test_answers_a_long_chat(gateway: Gateway, tgi: Tgi, words: int) -> No
 
     assert answer.status == 200, answer.body
     assert tgi.inputs.count("word ") == words
+
+
+@pytest.mark.parametrize("name", ["brief", "lengthy"])
+async def test_counts_the_tokens_of_streams_and_whole_answers(
+    gateway: Gateway, tgi: Tgi, name: str
+) -> None:
+    address = tgi.url.removeprefix("http://")
+    counted = service(name, address, model=MODEL.model_copy(update={"name": name}))
+    await gateway.control.applied(await gateway.control.put(counted))
+    words = [{"role": "user", "content": "hi " * (1 if name == "brief" else 50_000)}]
+
+    for is_stream in (True, False):
+        answer = await ask(gateway, model=name, messages=words, stream=is_stream)
+        assert answer.status == 200, answer.body
+
+    await until(lambda: gateway.control.counts(f"e-{name}", ALICE).tokens_out == 8)
 
 
 async def test_shows_the_model_nothing_of_the_caller(gateway: Gateway, tgi: Tgi) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -58,9 +59,9 @@ async def model(gateway: Gateway, name: str, *limits: RateLimit) -> None:
     await gateway.control.applied(await gateway.control.put(made))
 
 
-async def ask(gateway: Gateway, name: str, *, filler: int = 0) -> Answer:
+async def ask(gateway: Gateway, name: str, *, filler: int = 0, **fields: Any) -> Answer:
     """A chat with a model that the body names last."""
-    body = json.dumps({"messages": "x" * filler, "model": name}).encode()
+    body = json.dumps({"messages": "x" * filler, **fields, "model": name}).encode()
     return await gateway.call(
         "/v1/chat/completions",
         host="gateway.localhost",
@@ -168,6 +169,20 @@ async def test_counts_the_tokens_that_a_model_used(gateway: Gateway) -> None:
     found = gateway.control.counts("e-talks", ALICE)
 
     assert (found.tokens_in, found.tokens_out) == (14, 6)
+
+
+async def test_counts_the_tokens_of_what_the_sidecar_routes(gateway: Gateway) -> None:
+    await model(gateway, "writes")
+    await ask(gateway, "writes", filler=50_000)
+    await ask(gateway, "writes", filler=50_000, stream=True)
+
+    await until(lambda: tokens(gateway.control, "e-writes") == (14, 6))
+    assert classes(gateway.control, "e-writes", ALICE) == (0, 2, 0, 0, 0)
+
+
+def tokens(control: ControlPlane, endpoint: str) -> tuple[int, int]:
+    found = control.counts(endpoint, ALICE)
+    return found.tokens_in, found.tokens_out
 
 
 async def test_counts_and_limits_what_the_sidecar_routes(gateway: Gateway) -> None:

@@ -54,6 +54,17 @@ def test_knows_what_is_in_flight_now() -> None:
     assert (busy, counters.in_flight) == ({HELLO: 2}, {})
 
 
+def test_adds_tokens_that_haproxy_does_not_know_of() -> None:
+    counters = Counters()
+    counters.take([row(values(ok=5, tokens=1))], is_whole=True)
+    counters.add_tokens(HELLO, tokens_in=7, tokens_out=0)
+
+    changed = counters.take([], is_whole=False)
+
+    assert (changed, counters.take([], is_whole=False)) == ({HELLO: values(ok=5, tokens=8)}, {})
+    assert counters.carried == {HELLO: values(tokens=7)}
+
+
 def test_carries_a_row_that_haproxy_dropped() -> None:
     counters = Counters()
     counters.take([row(values(ok=5, in_bytes=50))], is_whole=True)
