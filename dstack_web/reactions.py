@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 # replicas), "changed" (a workload's readiness or address did, or who may call what).
 REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("run", "submitted"): (runs.reconcile, routing.publish_runs, routing.read_templates),
+    # A schedule that switches a service decides whether requests are held for it.
+    ("run", "idle"): (routing.publish_runs,),
+    ("run", "provisioning"): (routing.publish_runs,),
     ("run", "stopping"): (runs.reconcile, routing.publish_runs),
     ("run", "stopped"): (routing.publish_runs,),
     ("run", "failed"): (routing.publish_runs,),

@@ -9,10 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, QuerySet
+from django.utils import timezone
 
 from apps.autoscaling.decide import Memory, Policy
 from apps.autoscaling.models import Decision
-from apps.runs import states
+from apps.runs import states, timetable
 from apps.runs.models import Replica, Run
 from apps.runs.queries import ACTIVE_RUNS
 
@@ -31,7 +32,8 @@ class Scaled:
 
 
 def scaled_runs(ids: Iterable[UUID] | None = None) -> list[Scaled]:
-    """This function will return the active runs with `scaling`, or those of `ids` among them."""
+    """This function will return the active runs with `scaling`, or those of `ids` among them; what
+    a schedule has switched off is left out."""
     runs = Run.objects.filter(state__in=ACTIVE_RUNS, spec__has_key="scaling")
     runs = runs.exclude(spec__scaling=None)
     if ids is not None:
@@ -39,10 +41,12 @@ def scaled_runs(ids: Iterable[UUID] | None = None) -> list[Scaled]:
     rows = runs.order_by("pk").values_list(
         *("pk", "gateway_id", "replicas_wanted", "asked_at"),
         *("spec__scaling", "spec__replicas", "scaler__memory", "scaler__kind"),
+        *("spec__schedule", "created_at"),
     )
     return [
         Scaled(pk, gateway, wanted, asked, policy(scaling, limits), memory(kept), kind or "")
-        for pk, gateway, wanted, asked, scaling, limits, kept, kind in rows
+        for pk, gateway, wanted, asked, scaling, limits, kept, kind, schedule, since in rows
+        if timetable.is_on(schedule, since=since, at=timezone.now())
     ]
 
 

@@ -47,6 +47,7 @@ class Run:
     cost_usd: float | None = None
     error: str = ""
     notice: str = ""
+    schedule: str = ""
     version: int = 1
     fallback_version: int | None = None
     last_lines: tuple[str, ...] = ()

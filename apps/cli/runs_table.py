@@ -36,6 +36,8 @@ def notes(run: Run) -> Iterator[str]:
         return
     if run.notice:
         yield clean(f"{run.name}: {run.notice}")
+    if run.schedule.startswith("off"):
+        yield clean(f"{run.name}: {run.schedule}")
     if run.is_published:
         return
     for replica in run.replicas:

@@ -93,8 +93,8 @@ def _endpoint(run: Run, upstreams: list[dict[str, str]]) -> dict[str, Any]:
         "strip_prefix": run.spec.get("strip_prefix", True),
         "auth": run.spec.get("auth", True),
         "https": bool(run.spec.get("https", True)),
-        # Nothing is held for a service that a person has set to no replicas at all.
-        "awake": run.spec["replicas"]["max"] != 0,
+        # Nothing is held for a service that a person or its schedule has set to no replicas at all.
+        "awake": run.spec["replicas"]["max"] != 0 and not run.is_off,
         "replicas": upstreams,
         "model": _model(run),
         "hold": run.spec["hold"],

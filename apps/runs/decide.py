@@ -51,7 +51,8 @@ class RunFacts:
     of the spec (no events: never). `elastic`: it scales and either served before or may sleep, so
     a replica that does not start is tried again while it is wanted. `deployment` is the version
     that should run, `fallback` the one that served before it, until it is proved; it is given
-    `start_within` to get ready, where `retry` lets it try again at all."""
+    `start_within` to get ready, where `retry` lets it try again at all. `changes_at` is when its
+    schedule switches it next."""
 
     state: str
     wanted: int
@@ -65,6 +66,7 @@ class RunFacts:
     deployment: int = 1
     fallback: int | None = None
     start_within: timedelta = timedelta(minutes=20)
+    changes_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,14 @@ def reconcile(run: RunFacts, replicas: Sequence[ReplicaFacts], *, at: datetime) 
         start=starts,
         retire=[replica.id for replica in retired],
         reason=_last_failure(replicas) if state == states.FAILED else "",
-        look_at=run.created_at + run.max_duration if run.max_duration else None,
+        look_at=_look_at(run),
         proved=run.fallback is not None and _is_proved(run, kept),
     )
+
+
+def _look_at(run: RunFacts) -> datetime | None:
+    ends_at = run.created_at + run.max_duration if run.max_duration else None
+    return min((at for at in (ends_at, run.changes_at) if at is not None), default=None)
 
 
 def _split(

@@ -48,7 +48,7 @@ def _at_rest(ids: Sequence[UUID], *, at: datetime) -> set[UUID]:
         facts[replica.run_id].append(_replica_facts(replica))
     alike: dict[datetime, list[UUID]] = defaultdict(list)
     for run in runs:
-        verdict = decide.reconcile(_run_facts(run), facts[run.pk], at=at)
+        verdict = decide.reconcile(_run_facts(run, at=at), facts[run.pk], at=at)
         if decide.changes_nothing(run.state, verdict):
             alike[_look_at(verdict, at)].append(run.pk)
     for look_at, group in alike.items():
@@ -61,7 +61,7 @@ def _reconcile(run: Run, *, at: datetime) -> None:
     counted = Q(finished_at__gte=run.asked_at) | ~Q(state__in=states.REPLICA.final)
     replicas = list(run.replicas.filter(counted).order_by("pk"))
     facts = [_replica_facts(replica) for replica in replicas]
-    verdict = decide.reconcile(_run_facts(run), facts, at=at)
+    verdict = decide.reconcile(_run_facts(run, at=at), facts, at=at)
     if verdict.give_up:
         _give_up(run, replicas, verdict.reason, at=at)
         return
@@ -79,14 +79,19 @@ def _give_up(run: Run, replicas: Sequence[Replica], reason: str, *, at: datetime
     updates.give_up(run, reason=reason, last_lines=failed[-1].last_lines, at=at)
 
 
-def _run_facts(run: Run) -> decide.RunFacts:
+def _run_facts(run: Run, *, at: datetime) -> decide.RunFacts:
     spec = run.spec
     retry = spec.get("retry") or {}
+    table = run.timetable
+    is_on = table is None or table.is_on(at)
+    # What failed yesterday is no reason to leave it off today.
+    started_at = (table and table.started_at(at)) or run.asked_at
     return decide.RunFacts(
         state=run.state,
-        wanted=run.replicas_wanted,
+        wanted=run.replicas_wanted if is_on else 0,
         stopping=run.stop_requested_at is not None,
-        asked_at=run.asked_at,
+        asked_at=max(run.asked_at, started_at),
+        changes_at=table.changes_at(at) if table else None,
         created_at=run.created_at,
         max_duration=_seconds(spec.get("max_duration_seconds")),
         retry_on=frozenset(retry.get("on_events") or ()),

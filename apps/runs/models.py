@@ -11,7 +11,7 @@ from apps.accounts.models import Project, User
 from apps.core.models import Stateful
 from apps.gateways.models import Gateway
 from apps.instances.models import Instance, Workload
-from apps.runs import states
+from apps.runs import states, timetable
 
 
 class Upload(models.Model):
@@ -92,6 +92,25 @@ class Run(Stateful):
     @property
     def event_scope(self) -> tuple[int, UUID, str]:
         return self.project_id, self.pk, self.name
+
+    @property
+    def timetable(self) -> timetable.Timetable | None:
+        """When it runs, where it has a schedule and is not over."""
+        return None if self.is_final else timetable.of(self.spec, since=self.created_at)
+
+    @property
+    def is_off(self) -> bool:
+        """Whether its schedule leaves it without replicas now."""
+        return self.timetable is not None and not self.timetable.is_on(timezone.now())
+
+    @property
+    def wanted_now(self) -> int:
+        """How many replicas it should have, by its schedule too."""
+        return 0 if self.is_off else self.replicas_wanted
+
+    @property
+    def schedule_words(self) -> str:
+        return timetable.words(self.timetable, at=timezone.now())
 
 
 class RunVersion(models.Model):

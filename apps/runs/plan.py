@@ -26,6 +26,7 @@ IN_PLACE = frozenset(
         "replicas",
         "retry",
         "scaling",
+        "schedule",
         "start_duration_seconds",
         "stop_duration_seconds",
         "strip_prefix",

@@ -59,6 +59,7 @@ class RunOut(Schema):
     cost_usd: float
     error: str | None
     notice: str | None
+    schedule: str | None
     fallback_version: int | None
     last_lines: list[str]
     created_at: datetime

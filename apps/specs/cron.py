@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from zoneinfo import available_timezones
 
 from apps.specs.errors import Misfit
 from apps.specs.words import found, line, list_of, shown
@@ -54,3 +55,11 @@ def _fits(item: str, least: int, most: int, names: dict[str, int]) -> bool:
 
 def _number(word: str, names: dict[str, int]) -> int:
     return int(word) if word.isdigit() else names.get(word, -1)
+
+
+def read_timezone(value: Any) -> str:
+    """This function will read the name of a time zone, such as Europe/Berlin."""
+    name = line(value, limit=64)
+    if name not in available_timezones():
+        raise Misfit(f"expected a time zone such as UTC or Europe/Berlin, {found(value)}")
+    return name

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue
 
-from apps.specs.cron import read_cron
+from apps.specs.cron import read_cron, read_timezone
 from apps.specs.durations import DURATION, ENDLESS, seconds, seconds_or_off
 from apps.specs.errors import Misfit
 from apps.specs.forms import OWN, Form, JsonSchema, Section
@@ -114,9 +114,13 @@ class UtilizationPolicy(Section):
 
 
 class Schedule(Section):
-    """When a service runs: cron expressions of five fields, in UTC."""
+    """When a service runs: cron expressions of five fields (weekdays as in cron: 0 and 7 are
+    Sunday). It starts at `cron`; with `stop`, it is off from each of those times to the next start.
+    """
 
     cron: Annotated[list[str], Form(read_cron, {"anyOf": [_TEXT, _WORDS]})]
+    stop: Annotated[list[str], Form(read_cron, {"anyOf": [_TEXT, _WORDS]})] = []
+    timezone: Annotated[str, Form(read_timezone, _TEXT)] = "UTC"
 
 
 class InstanceRef(Section):
@@ -247,7 +251,9 @@ class Policy(Section):
         Literal["all-done", "master-done"] | None,
         Form(choice("all-done", "master-done"), _enum("all-done", "master-done")),
     ] = None
-    schedule: Schedule | None = None
+    schedule: Schedule | None = Field(
+        default=None, description="When it runs: cron starts it, stop stops it; else always."
+    )
     fleets: Annotated[list[str], Form(read_words, _WORDS)] = []
     instances: list[Annotated[InstanceRef, Form(_instance, {"anyOf": [_TEXT, OWN]})]] = []
     pool_name: Annotated[str | None, Form(line, _TEXT)] = None

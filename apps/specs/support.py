@@ -20,7 +20,6 @@ NOT_YET: Mapping[str, str] = {
     "repos": "the uploaded folder is there already",
     "single_branch": "",
     "groups": "give one number or range of replicas",
-    "schedule": "",
     "utilization_policy": "",
     "priority": "",
     "docker": "use an image that holds Docker, with `privileged: true`",

@@ -7,14 +7,14 @@ from uuid import UUID
 
 from django.db.models import Count, Q
 
-from apps.runs import states
+from apps.runs import states, timetable
 from apps.runs.models import Run
 from apps.telemetry.models import Level
 
 
 def note(*, at: datetime) -> int:
     """This function will write what changed since the last look. Returns the number of rows."""
-    now = _now()
+    now = _now(at)
     last = Level.objects.filter(run_id__in=now).order_by("run_id", "-at", "-id").distinct("run_id")
     known = {level.run_id: (level.wanted, level.ready) for level in last}
     changed = {pk: level for pk, level in now.items() if known.get(pk, (0, 0)) != level}
@@ -24,8 +24,12 @@ def note(*, at: datetime) -> int:
     return len(changed)
 
 
-def _now() -> dict[UUID, tuple[int, int]]:
+def _now(at: datetime) -> dict[UUID, tuple[int, int]]:
     ready = Count("replicas", filter=Q(replicas__state=states.RUNNING))
     runs = Run.objects.filter(state__in=states.RUN.unfinished).order_by()
-    rows = runs.values_list("pk", "replicas_wanted").annotate(ready=ready)
-    return {pk: (wanted, count) for pk, wanted, count in rows}
+    columns = ("pk", "replicas_wanted", "spec__schedule", "created_at")
+    rows = runs.values_list(*columns).annotate(ready=ready)
+    return {
+        pk: (wanted if timetable.is_on(schedule, since=since, at=at) else 0, count)
+        for pk, wanted, schedule, since, count in rows
+    }

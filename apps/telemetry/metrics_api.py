@@ -103,7 +103,7 @@ def prometheus(*, at: datetime) -> Iterator[str]:
     for name, help_text, values in (
         ("in_flight", "Requests in flight.", {pk: p.in_flight for pk, p in newest.items()}),
         ("held", "Requests waiting for a replica.", {pk: p.held for pk, p in newest.items()}),
-        ("wanted", "Wanted replicas.", {pk: r.replicas_wanted for pk, r in found.items()}),
+        ("wanted", "Wanted replicas.", {pk: r.wanted_now for pk, r in found.items()}),
     ):
         yield f"# HELP dstack_service_{name} {help_text}"
         yield f"# TYPE dstack_service_{name} gauge"

@@ -33,7 +33,6 @@ _SAMPLES = {
     "single_branch": "true",
     "groups": "[{commands: [a]}]",
     "rate_limits": "[{rps: 1}]",
-    "schedule": "{cron: '* * * * *'}",
     "utilization_policy": "{min_gpu_utilization: 1, time_window: 5m}",
     "priority": "1",
     "docker": "true",
