@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.access import Access
@@ -72,6 +73,16 @@ def test_waits_outside_of_them(alice: Access, project: Project) -> None:
     told = queries.run_json(run)
     assert told["replicas_wanted"] == 0
     assert told["schedule"].startswith("off until ")
+
+
+def test_its_page_says_until_when(alice: Access, project: Project, client: Client) -> None:
+    submit(alice, project, start=2, stop=-2)
+    client.force_login(alice.user)
+
+    page = client.get("/projects/main/services/hello/").content.decode()
+
+    assert "Off until " in page
+    assert "its schedule decides" in page
 
 
 def test_is_looked_at_when_its_hours_begin(alice: Access, project: Project) -> None:
