@@ -41,6 +41,8 @@ class Host:
             [sys.executable, str(HOST), str(home), json.dumps(table)],
             stdout=subprocess.PIPE,
             text=True,
+            # The tests may run below nohup, which the supervisor would take as its own wish.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
 
     def says(self) -> str:
