@@ -46,6 +46,8 @@ class Inner:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(path, limit=0, force_close=False),
             auto_decompress=False,
+            # Every service is the same host here: a cookie kept would be told to all of them.
+            cookie_jar=aiohttp.DummyCookieJar(),
             timeout=NO_LIMIT,
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
         )

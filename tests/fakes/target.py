@@ -37,6 +37,7 @@ class Target:
             ("/bytes", self.send_bytes),
         ):
             app.router.add_get(path, handler)
+        app.router.add_post("/answer", self.answer)
         app.router.add_post("/stream", self.wait)
         app.router.add_post("/broken", self.break_off)
         app.router.add_post("/usage/{path:.*}", self.usage)

@@ -231,6 +231,14 @@ async def test_believes_no_header_that_is_only_ours(gateway: Gateway) -> None:
     assert asked.status == 404
 
 
+async def test_gives_nobody_the_cookies_of_another_caller(gateway: Gateway) -> None:
+    given = await ask(gateway, {**LONG, "model": "bare"}, "/answer?header=Set-Cookie:of=alice")
+    after = [await ask(gateway, {**LONG, "model": name}) for name in ("bare", LLAMA)]
+
+    assert given.headers["set-cookie"] == "of=alice"
+    assert [each.header_of_request("cookie") for each in after] == [[], []]
+
+
 async def test_streams_byte_for_byte(gateway: Gateway, target: Target) -> None:
     target.go_on.clear()
     for padding in ("", "x" * 100_000):
