@@ -42,17 +42,17 @@ class Probe:
     def run(self, *, address: str, age_seconds: float) -> None:
         """This function will ask once, note the result and when to ask next."""
         try:
-            ask(self.spec, address=address, forwarded=self.forwarded)
+            remark = ask(self.spec, address=address, forwarded=self.forwarded)
         except Failed as error:
             self._failed(str(error))
         else:
-            self._succeeded()
+            self._succeeded(remark)
         self.due_at = time.monotonic() + self._pause(age_seconds)
 
-    def _succeeded(self) -> None:
+    def _succeeded(self, remark: str) -> None:
         self.successes, self.failures = self.successes + 1, 0
         if self.ready or self.successes >= self.spec.ready_after:
-            self.ready, self.message = True, ""
+            self.ready, self.message = True, remark
             self.done = self.spec.until_ready
         elif self.ready is None:
             self.ready = False
@@ -92,7 +92,9 @@ class Probes:
 
     @property
     def message(self) -> str:
-        return next((probe.message for probe in self.probes if probe.message), "")
+        """What the first that fails says; where none does, what there is to remark."""
+        ordered = sorted(self.probes, key=lambda probe: bool(probe.ready))
+        return next((probe.message for probe in ordered if probe.message), "")
 
     def run(self, *, address: str, age_seconds: float) -> None:
         """This function will run those probes that are due."""
@@ -110,14 +112,17 @@ def starting_pause(age_seconds: float) -> float:
     return next(pause for until, pause in STARTING if age_seconds < until)
 
 
-def ask(spec: wire.ProbeSpec, *, address: str, forwarded: bool) -> None:
-    """This function will run one probe against "host:port". Raises Failed."""
+def ask(spec: wire.ProbeSpec, *, address: str, forwarded: bool) -> str:
+    """This function will run one probe against "host:port".
+
+    Returns what is worth a remark although it passed. Raises Failed.
+    """
     host, _, port = address.rpartition(":")
     try:
-        if spec.kind == "tcp":
-            _open(host, int(port), spec.timeout_seconds, forwarded)
-        else:
-            _request(spec, host, int(port))
+        if spec.kind == "http":
+            return _request(spec, host, int(port))
+        _open(host, int(port), spec.timeout_seconds, forwarded)
+        return ""
     except TimeoutError as error:
         text = f"no answer within {spec.timeout_seconds:g} s"
         raise Failed(f"{_what(spec, port)}: {text}") from error
@@ -140,7 +145,7 @@ def _open(host: str, port: int, timeout: float, forwarded: bool) -> None:
                 raise ConnectionError("nothing listens in the container yet")
 
 
-def _request(spec: wire.ProbeSpec, host: str, port: int) -> None:
+def _request(spec: wire.ProbeSpec, host: str, port: int) -> str:
     connection = http.client.HTTPConnection(host, port, timeout=spec.timeout_seconds)
     try:
         body = None if spec.body is None else spec.body.encode()
@@ -149,5 +154,9 @@ def _request(spec: wire.ProbeSpec, host: str, port: int) -> None:
         answer.read(ANSWER_BYTES)
     finally:
         connection.close()
-    if not 200 <= answer.status < 300:
-        raise Failed(f"{spec.method} {spec.url}: answered {answer.status} {answer.reason}")
+    if 200 <= answer.status < 300:
+        return ""
+    said = f"{spec.method} {spec.url}: answered {answer.status} {answer.reason}"
+    if spec.accepts_refusal and answer.status < 500:
+        return f"{said}; a server that answers counts as ready"
+    raise Failed(said)

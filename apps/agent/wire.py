@@ -44,7 +44,11 @@ REASON_OUT_OF_MEMORY = "out_of_memory"
 
 @dataclass(frozen=True)
 class ProbeSpec:
-    """One probe. `kind` "tcp" opens the port; "http" sends a request and wants a 2xx answer."""
+    """One probe. `kind` "tcp" opens the port; "http" sends a request and wants a 2xx answer.
+
+    With `accepts_refusal` any answer below 500 is good enough: the server is there, and it is only
+    the request that it does not like. An older agent does not know it and wants 2xx.
+    """
 
     kind: str = "tcp"
     method: str = "GET"
@@ -55,6 +59,7 @@ class ProbeSpec:
     interval_seconds: float = 15.0
     ready_after: int = 1
     until_ready: bool = False
+    accepts_refusal: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,9 +110,9 @@ class WorkloadReport:
     """What one workload is. `address` is "host:port" where the gateway reaches it.
 
     `ready` is True while its probes pass (None before the first result), `probe_message` the last
-    failure in words. `last_lines` are the last 20 output lines, sent with the exit only. `phase`
-    names what a workload that is not ready does ("fetching files", "pulling image 1.2/3.4 GB",
-    "starting"). Times are RFC 3339 in UTC.
+    failure in words, or the refusal that was accepted. `last_lines` are the last 20 output lines,
+    sent with the exit only. `phase` names what a workload that is not ready does ("fetching files",
+    "pulling image 1.2/3.4 GB", "starting"). Times are RFC 3339 in UTC.
     """
 
     id: str

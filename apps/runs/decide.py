@@ -363,7 +363,7 @@ def _draining(workload: WorkloadFacts, timing: Timing, at: datetime) -> Step:
 
 def _starting(state: str, workload: WorkloadFacts, timing: Timing, at: datetime) -> Step:
     if workload.ready:
-        return Step(states.RUNNING, look_at=at + CALM)
+        return Step(states.RUNNING, workload.probe_message, look_at=at + CALM)
     if timing.deadline_at is not None and at >= timing.deadline_at:
         why = f": {workload.probe_message}" if workload.probe_message else ""
         return Step(states.FAILED, f"not ready within its deadline{why}", "error", stop=True)

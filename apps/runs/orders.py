@@ -87,7 +87,19 @@ def environment(run: Run, replica: Replica, gpus: int) -> dict[str, str]:
 
 
 def probes(spec: ServiceSpec) -> list[wire.ProbeSpec]:
-    """This function will return the spec's probes; without any, whether the port opens."""
+    """This function will return the spec's probes; without any, whether the port opens.
+
+    The probe that a model has by default asks for one token until it is answered, then no more: a
+    busy GPU has better to do. A refusal will do, or a model that does not chat never got traffic.
+    """
+    asked = _asked(spec)
+    if spec.model is None or spec.wrote("probes") or not asked:
+        return asked or [wire.ProbeSpec()]
+    chats = [dataclasses.replace(each, until_ready=True, accepts_refusal=True) for each in asked]
+    return [*chats, wire.ProbeSpec()]
+
+
+def _asked(spec: ServiceSpec) -> list[wire.ProbeSpec]:
     return [
         wire.ProbeSpec(
             kind="http",
@@ -101,4 +113,4 @@ def probes(spec: ServiceSpec) -> list[wire.ProbeSpec]:
             until_ready=probe.until_ready,
         )
         for probe in spec.probes
-    ] or [wire.ProbeSpec()]
+    ]

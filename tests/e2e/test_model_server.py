@@ -28,9 +28,6 @@ model: {model}
 env:
   - HF_HUB_OFFLINE=1
   - OMP_NUM_THREADS=1
-probes:
-  - type: http
-    url: /health
 """
 
 # The first session of a machine installs the model server.

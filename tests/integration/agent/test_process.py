@@ -283,6 +283,45 @@ def test_waits_for_an_http_probe(plane: ControlPlane, agent: RunningAgent) -> No
     assert plane.wait_for("w1", ready=True).probe_message == ""
 
 
+CHAT = """python3 -u -c '
+import http.server, os, pathlib
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        status = pathlib.Path("status").read_text().strip()
+        print("answered", status)
+        self.send_response(int(status))
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+'"""
+CHAT_PROBES = [
+    wire.ProbeSpec(kind="http", method="POST", body="{}", until_ready=True, accepts_refusal=True),
+    wire.ProbeSpec(interval_seconds=0.05),
+]
+
+
+def test_waits_for_a_model_that_loads_and_asks_it_no_more_once_it_answers(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    server = f"echo 503 > status; {CHAT} & echo $!; sleep 60"
+    plane.assign(workload(server, probes=CHAT_PROBES))
+    plane.wait(lambda: (r := plane.seen("w1")) and "answered 503" in r.probe_message)
+
+    (agent.folder("w1") / "work" / "status").write_text("200")
+    plane.wait_for("w1", ready=True)
+    os.kill(int(plane.wait(lambda: plane.lines("w1"))[0]), signal.SIGKILL)
+
+    assert "Connection refused" in plane.wait_for("w1", ready=False).probe_message
+    assert plane.lines("w1").count("answered 200") == 1
+
+
+def test_lets_a_model_that_does_not_chat_get_traffic(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(workload(f"echo 404 > status && {CHAT}", probes=CHAT_PROBES))
+
+    assert "answered 404 Not Found" in plane.wait_for("w1", ready=True).probe_message
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as trial:
         port: int = trial.getsockname()[1]

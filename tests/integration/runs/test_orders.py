@@ -21,6 +21,38 @@ def ordered(alice: Access, project: Project, resources: str) -> Any:
     return Workload.objects.get().spec
 
 
+def probes(alice: Access, project: Project, more: str) -> list[tuple[str, str, bool, bool]]:
+    text = YAML.removesuffix("resources:\n") + more
+    services.submit(access=alice, project=project, request=PlanRequest(text))
+    asked = Workload.objects.get().spec["probes"]
+    return [(p["kind"], p["url"], p["until_ready"], p["accepts_refusal"]) for p in asked]
+
+
+def test_a_model_is_asked_to_chat_until_it_answers_then_for_its_port(
+    alice: Access, project: Project
+) -> None:
+    found = probes(alice, project, "model:\n  name: org/m\n  prefix: /api/v3\n")
+
+    assert found == [("http", "/api/v3/chat/completions", True, True), ("tcp", "/", False, False)]
+
+
+def test_a_model_with_a_probe_of_its_own_is_asked_as_it_says(
+    alice: Access, project: Project
+) -> None:
+    found = probes(alice, project, "model: org/m\nprobes:\n  - type: http\n    url: /health\n")
+
+    assert found == [("http", "/health", False, False)]
+
+
+@pytest.mark.parametrize(
+    "more", ["model: org/m\nprobes: []\n", "model:\n  name: org/m\n  format: tgi\n", ""]
+)
+def test_other_services_are_asked_for_their_port(
+    alice: Access, project: Project, more: str
+) -> None:
+    assert probes(alice, project, more) == [("tcp", "/", False, False)]
+
+
 def test_a_shared_host_gives_a_replica_no_more_than_it_asked_for(
     alice: Access, project: Project
 ) -> None:

@@ -69,6 +69,22 @@ def test_wants_a_2xx_answer(target: HTTPServer, status: int) -> None:
         probe.ask(http(f"/{status}"), address=address(target), forwarded=False)
 
 
+@pytest.mark.parametrize("status", [308, 400, 404, 405, 422])
+def test_may_take_a_refusal_for_an_answer(target: HTTPServer, status: int) -> None:
+    one = probe.Probe(http(f"/{status}", accepts_refusal=True))
+
+    one.run(address=address(target), age_seconds=0)
+
+    assert one.ready
+    assert one.message.startswith(f"GET /{status}: answered {status} ")
+    assert one.message.endswith("; a server that answers counts as ready")
+
+
+def test_takes_no_server_error_for_a_refusal(target: HTTPServer) -> None:
+    with pytest.raises(probe.Failed, match="answered 503"):
+        probe.ask(http("/503", accepts_refusal=True), address=address(target), forwarded=False)
+
+
 @pytest.mark.parametrize(
     "spec",
     [
@@ -145,6 +161,15 @@ def test_is_ready_when_all_probes_are(target: HTTPServer) -> None:
     probes.run(address=address(target), age_seconds=0)
 
     assert probes.ready is False
+    assert probes.message == "GET /500: answered 500 Internal Server Error"
+
+
+def test_says_what_fails_before_what_was_accepted(target: HTTPServer) -> None:
+    chat = http("/404", accepts_refusal=True, until_ready=True)
+    probes = probe.Probes([chat, http("/500")])
+
+    probes.run(address=address(target), age_seconds=0)
+
     assert probes.message == "GET /500: answered 500 Internal Server Error"
 
 

@@ -212,6 +212,12 @@ def test_runs_when_its_probe_passes() -> None:
     assert step(states.STARTING, replace(WORKLOAD, ready=True)).to == states.RUNNING
 
 
+def test_tells_what_its_probe_remarked() -> None:
+    refused = replace(WORKLOAD, ready=True, probe_message="POST /v1/chat/completions: answered 404")
+
+    assert step(states.STARTING, refused).reason == "POST /v1/chat/completions: answered 404"
+
+
 def test_skips_starting_when_the_first_report_says_ready() -> None:
     assert step(states.PROVISIONING, replace(WORKLOAD, ready=True)).to == states.RUNNING
 
