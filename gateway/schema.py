@@ -218,11 +218,16 @@ class Counts(Message):
 
 class Load(Message):
     """What is so at one endpoint now: requests in flight (streams until their last byte, requests
-    in HAProxy's queue too) and requests held for want of a replica (not among `in_flight`)."""
+    in HAProxy's queue too) and requests held for want of a replica (not among `in_flight`).
+
+    `replicas` says on which of several replicas the requests in flight are, by id; one that is not
+    named has none.
+    """
 
     endpoint: Id
     in_flight: int = 0
     held: int = 0
+    replicas: dict[Id, int] = Field(default_factory=dict)
 
 
 class Latency(Message):

@@ -77,6 +77,7 @@ class Sidecar:
                 runtime=self._runtime,
                 control=control,
                 table=lambda: self._plane.known,
+                layout=lambda: self._plane.layout,
                 held=self._holding.held,
             )
             openai = OpenAi(

@@ -39,6 +39,7 @@ class ReplicaFacts:
     exit_reason: str = ""
     message: str = ""
     deployment: int = 1
+    in_flight: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -144,7 +145,7 @@ def _retired(run: RunFacts, live: Sequence[ReplicaFacts]) -> list[ReplicaFacts]:
     new, old = _split(run, live)
     serving, ready = _serving(old), len(_serving(new))
     retired = [replica for replica in old if replica not in serving]
-    retired += sorted(serving, key=lambda r: -r.num)[: max(0, ready + len(serving) - run.wanted)]
+    retired += _excess(serving, ready + len(serving) - run.wanted)
     kept = len(old) - len(retired)
     most = run.wanted + SURGE if kept else run.wanted
     return retired + _excess(new, max(len(new) - run.wanted, len(new) + kept - most))
@@ -270,12 +271,15 @@ def backoff(attempt: int) -> timedelta:
 
 
 def _excess(live: Sequence[ReplicaFacts], count: int) -> list[ReplicaFacts]:
-    """Replicas to retire first: those that do not serve, newest first; then the highest number."""
-    if count <= 0:
-        return []
-    serving = states.RUNNING
-    ordered = sorted(live, key=lambda r: (r.state == serving, -r.num))
-    return ordered[:count]
+    """Replicas to retire first: those that do not serve, newest first; then those with the fewest
+    requests, again the newest first. `live` are oldest first."""
+
+    def rank(replica: ReplicaFacts) -> tuple[bool, int]:
+        serves = replica.state == states.RUNNING
+        return serves, replica.in_flight if serves else 0
+
+    newest_first = list(reversed(live))
+    return sorted(newest_first, key=rank)[: max(count, 0)]
 
 
 def _last_failure(replicas: Sequence[ReplicaFacts]) -> str:

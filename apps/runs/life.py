@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,21 +17,25 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from apps.core.transition import Change, created, transition, transition_all
-from apps.runs import decide, states, updates
+from apps.runs import decide, loads, states, updates
 from apps.runs.models import Replica, Run
 
 # A run at rest is looked at by the minute, only to catch what a lost hint would have told.
 CALM = timedelta(seconds=60)
-FACTS = ("run_id", *(each.name for each in dataclasses.fields(decide.ReplicaFacts)))
+LIVE = "in_flight"
+STORED = (each.name for each in dataclasses.fields(decide.ReplicaFacts) if each.name != LIVE)
+FACTS = ("run_id", *STORED)
 
 
 def reconcile(*, ids: Sequence[UUID], at: datetime) -> None:
     """This function will bring each named run one step towards what it should be."""
-    for pk in sorted(set(ids) - _at_rest(ids, at=at)):
+    restless = sorted(set(ids) - _at_rest(ids, at=at))
+    in_flight = loads.of(restless)
+    for pk in restless:
         with transaction.atomic():
             run = Run.objects.select_for_update().filter(pk=pk, next_check_at__isnull=False).first()
             if run is not None:
-                _reconcile(run, at=at)
+                _reconcile(run, in_flight, at=at)
 
 
 def _at_rest(ids: Sequence[UUID], *, at: datetime) -> set[UUID]:
@@ -57,10 +61,10 @@ def _at_rest(ids: Sequence[UUID], *, at: datetime) -> set[UUID]:
     return {pk for group in alike.values() for pk in group}
 
 
-def _reconcile(run: Run, *, at: datetime) -> None:
+def _reconcile(run: Run, in_flight: Mapping[str, int], *, at: datetime) -> None:
     counted = Q(finished_at__gte=run.asked_at) | ~Q(state__in=states.REPLICA.final)
     replicas = list(run.replicas.filter(counted).order_by("pk"))
-    facts = [_replica_facts(replica) for replica in replicas]
+    facts = [_replica_facts(r, in_flight.get(str(r.pk), 0)) for r in replicas]
     verdict = decide.reconcile(_run_facts(run, at=at), facts, at=at)
     if verdict.give_up:
         _give_up(run, replicas, verdict.reason, at=at)
@@ -108,7 +112,7 @@ def _seconds(value: float | None) -> timedelta | None:
     return None if value is None else timedelta(seconds=value)
 
 
-def _replica_facts(replica: Replica) -> decide.ReplicaFacts:
+def _replica_facts(replica: Replica, in_flight: int = 0) -> decide.ReplicaFacts:
     return decide.ReplicaFacts(
         id=replica.pk,
         num=replica.num,
@@ -119,6 +123,7 @@ def _replica_facts(replica: Replica) -> decide.ReplicaFacts:
         exit_reason=replica.exit_reason,
         message=replica.message,
         deployment=replica.deployment,
+        in_flight=in_flight,
     )
 
 

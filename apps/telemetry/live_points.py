@@ -13,12 +13,11 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from uuid import UUID
 
 import redis
-from django.conf import settings
 
+from apps.core import valkey
 from apps.core.live import PREFIX
 from apps.telemetry.points import Point
 
@@ -26,17 +25,6 @@ logger = logging.getLogger(__name__)
 
 KEPT_POINTS = 130
 KEPT_SECONDS = 150
-TIMEOUT_SECONDS = 0.5
-
-
-@cache
-def _redis() -> redis.Redis:
-    return redis.Redis.from_url(
-        settings.REDIS_URL.replace("redis+socket://", "unix://"),
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        decode_responses=True,
-    )
 
 
 def _of_run(run_id: UUID) -> str:
@@ -52,7 +40,7 @@ def add(*, gateway_id: int, look: Point, points: Mapping[UUID, Point]) -> None:
     the pages that show them."""
     kept = {_of_run(pk): point for pk, point in points.items()}
     try:
-        with _redis().pipeline(transaction=False) as pipeline:
+        with valkey.client().pipeline(transaction=False) as pipeline:
             for key, point in {_of_gateway(gateway_id): look, **kept}.items():
                 pipeline.lpush(key, _written(point))
                 pipeline.ltrim(key, 0, KEPT_POINTS - 1)
@@ -73,7 +61,7 @@ def of(gateways: Mapping[UUID, int | None], *, at: float) -> dict[UUID, list[Poi
     looked = sorted({gateway for gateway in gateways.values() if gateway is not None})
     keys = [*map(_of_gateway, looked), *map(_of_run, runs)]
     try:
-        with _redis().pipeline(transaction=False) as pipeline:
+        with valkey.client().pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.lrange(key, 0, KEPT_POINTS - 1)
             answers = [_read(lines, at) for lines in pipeline.execute()] if keys else []

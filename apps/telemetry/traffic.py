@@ -18,6 +18,7 @@ from apps.accounts import tokens
 from apps.accounts.models import Token
 from apps.core import wake
 from apps.gateways.models import Gateway
+from apps.runs import loads
 from apps.runs.models import Run
 from apps.telemetry import live_points
 from apps.telemetry.models import Counter, GatewayFeed, KeyUse, Traffic
@@ -46,6 +47,7 @@ class News:
     first_byte: Numbers = field(default_factory=list)
     in_flight: int = 0
     held: int = 0
+    replicas: dict[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> Numbers:
@@ -122,6 +124,7 @@ def _news(gateway: Gateway, stats: schema.Stats, *, fresh: bool, at: datetime) -
         if load.endpoint in news:
             news[load.endpoint].in_flight = _count(load.in_flight)
             news[load.endpoint].held = _count(load.held)
+            news[load.endpoint].replicas = load.replicas
     said = _said(stats, projects)
     if fresh:
         Counter.objects.filter(gateway=gateway).delete()
@@ -277,6 +280,7 @@ def _add_to_keys(news: dict[UUID, News], looked_at: datetime) -> None:
 def _tell(
     gateway: Gateway, news: dict[UUID, News], looked_at: datetime, seconds: float | None
 ) -> None:
+    loads.note({pk: each.replicas for pk, each in news.items() if each.replicas})
     at = looked_at.timestamp()
     points = {
         pk: Point(

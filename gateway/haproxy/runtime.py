@@ -133,15 +133,22 @@ class Runtime:
         servers = await self._stat(slot)
         return {each["svname"]: int(each["scur"]) + int(each["qcur"]) for each in servers}
 
+    async def in_flight_on(self, slots: Iterable[int]) -> dict[str, int]:
+        """This function will count the same for several slots, by the servers' names, which are
+        never used twice."""
+        commands = (Command(line("show stat {} 4 -1", f"s{slot}")) for slot in slots)
+        found: dict[str, int] = {}
+        for batch in batches(commands):
+            for each in servers_in(await self.ask(";".join(each.text for each in batch))):
+                found[each["svname"]] = int(each["scur"]) + int(each["qcur"])
+        return found
+
     async def usable(self, slot: int) -> int:
         """This function will count the replicas of a slot that take requests now."""
         return sum(each["status"].startswith(("UP", "no check")) for each in await self._stat(slot))
 
     async def _stat(self, slot: int) -> list[dict[str, str]]:
-        rows = (await self.ask(line("show stat {} 4 -1", f"s{slot}"))).splitlines()
-        fields = rows[0].removeprefix("# ").split(",") if rows else []
-        servers = [dict(zip(fields, row.split(","), strict=False)) for row in rows[1:] if row]
-        return [each for each in servers if each["svname"] != HOLD_NAME]
+        return servers_in(await self.ask(line("show stat {} 4 -1", f"s{slot}")))
 
     async def remove(self, *, name: str, slot: int) -> bool:
         """This function will delete a server; False while connections to it still live."""
@@ -164,6 +171,15 @@ class Runtime:
             _, key, value = row.split(" ", 2)
             entries.setdefault(key, value)
         return entries
+
+
+def servers_in(answer: str) -> list[dict[str, str]]:
+    """This function will read what `show stat` says of replicas' servers, once or several times."""
+    rows = [row for row in answer.splitlines() if row]
+    fields = rows[0].removeprefix("# ").split(",") if rows else []
+    named = [row for row in rows if not row.startswith("#")]
+    servers = [dict(zip(fields, row.split(","), strict=False)) for row in named]
+    return [each for each in servers if each["svname"] != HOLD_NAME]
 
 
 def commands_of(step: Change) -> list[Command]:

@@ -14,11 +14,13 @@ from gateway.control import ControlPlane
 from gateway.errors import BadConfig, ControlPlaneError, HaproxyFailed
 from gateway.haproxy import process
 from gateway.haproxy.runtime import Runtime
+from gateway.layout import Layout
 from gateway.schema import Counts, Load, Stats, Table
 from gateway.traffic import backlog, memory, metrics, samples
 from gateway.traffic.counters import Counters, Key, Values
 from gateway.traffic.latency import Sample, Times
 from gateway.traffic.pace import Pace
+from gateway.traffic.spread import spread
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,8 @@ def nothing_held() -> dict[str, int]:
 class Traffic:
     """What the gateway's services were asked and answered.
 
-    `table` gives the one in force; `held` counts by endpoint the requests that wait in the sidecar.
+    `table` and `layout` give those in force; `held` counts by endpoint the requests that wait in
+    the sidecar.
     """
 
     def __init__(
@@ -42,12 +45,14 @@ class Traffic:
         runtime: Runtime,
         control: ControlPlane,
         table: Callable[[], Table],
+        layout: Callable[[], Layout],
         held: Callable[[], dict[str, int]] = nothing_held,
     ) -> None:
         self._home = home
         self._runtime = runtime
         self._control = control
         self._table = table
+        self._layout = layout
         self._held = held
         self._boot_id = ""
         self._counters = Counters()
@@ -102,7 +107,8 @@ class Traffic:
         if self._changed_times or carried != self._stored:
             memory.write(self._home, boot_id=boot_id, carried=carried, times=self._times)
             self._stored = carried
-        self._note(changed)
+        load = loads(self._counters.in_flight, self._held())
+        self._note(changed, await spread(runtime=self._runtime, layout=self._layout(), load=load))
 
     def _begin(self, boot_id: str) -> None:
         carried, times = memory.read(self._home, boot_id=boot_id)
@@ -111,8 +117,7 @@ class Traffic:
         self._times = times
         self._changed_times = set(times)
 
-    def _note(self, changed: dict[Key, Values]) -> None:
-        load = loads(self._counters.in_flight, self._held())
+    def _note(self, changed: dict[Key, Values], load: list[Load]) -> None:
         look = Stats(
             boot_id=self._boot_id,
             sequence=sequence(),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import httpx
 import pytest
 
 from tests.e2e import stack as stacks
@@ -73,3 +76,50 @@ def test_no_request_fails_through_updates_a_broken_version_and_a_rollback(
         assert pid(stack) == fourth
     assert len(load.answers) > 3 * PER_SECOND
     assert not load.failed
+
+
+def test_scaling_down_leaves_the_replica_that_has_streams(stack: Stack) -> None:
+    """Without a look at who is busy the newest would go."""
+    stack.dstack("run", ".", "-f", "serve.dstack.yml", "-n", "busy", "-y", "-d", cwd=WHO)
+    stack.dstack("scale", "busy", "2")
+    eventually(lambda: serving(stack) == [0, 1], what="both serve")
+    eventually(lambda: {who(stack), who(stack)} == {"0", "1"}, what="both take requests")
+    with ExitStack() as idle, ExitStack() as busy:
+        for _ in range(4):
+            stream(stack, {"0": idle, "1": busy})
+        eventually(lambda: in_flight(stack) == 4, what="four streams are seen")
+        idle.close()
+        eventually(lambda: in_flight(stack) == 2, what="the newest alone is seen to be busy")
+
+        stack.dstack("scale", "busy", "1")
+
+        assert eventually(lambda: len(found := serving(stack)) == 1 and found) == [1]
+
+
+def stream(stack: Stack, by_replica: dict[str, ExitStack]) -> None:
+    """Open a stream that ends with the others of the replica that sends it."""
+    headers = {"Host": f"busy.localhost:{stack.gateway_port}", **stack.bearer()}
+    url = f"http://127.0.0.1:{stack.gateway_port}/stream"
+    opened = ExitStack()
+    answer = opened.enter_context(httpx.stream("GET", url, headers=headers, timeout=20))
+    # httpx ends a response whose iterator is let go of.
+    lines = opened.enter_context(closing(cast(Generator[str], answer.iter_lines())))
+    by_replica[next(lines)].push(opened.pop_all())
+
+
+def who(stack: Stack) -> str:
+    number: str = stack.call("busy", **stack.bearer()).json()["DSTACK_REPLICA_NUM"]
+    return number
+
+
+def serving(stack: Stack) -> list[int]:
+    run = stack.api("GET", "/projects/main/runs/busy")
+    return sorted(each["num"] for each in run["replicas"] if each["state"] == "running")
+
+
+def in_flight(stack: Stack) -> int:
+    """As the newest look of the gateway has it."""
+    answer = httpx.get(f"{stack.url}/metrics", headers=stack.bearer(), timeout=30)
+    row = r'^dstack_service_in_flight\{[^}]*run="busy"[^}]*\} (\d+)$'
+    found = re.search(row, answer.text, re.MULTILINE)
+    return int(found[1]) if found else 0

@@ -7,7 +7,7 @@ import pytest
 
 from apps.autoscaling import services
 from apps.autoscaling.models import Decision, Scaler
-from apps.core import wake
+from apps.core import valkey, wake
 from apps.gateways.models import Gateway
 from apps.routing import services as routing
 from apps.runs.models import Run
@@ -100,7 +100,7 @@ def test_a_lost_valkey_means_hold_and_the_next_look_goes_on(
 ) -> None:
     run = scaled(gateway, wanted=2)
     see(run, answered=38)
-    live_points._redis().flushall()
+    valkey.client().flushall()
     services.tick(at=AT)
     assert wanted(run) == 2
 

@@ -125,6 +125,32 @@ async def test_counts_a_stream_as_in_flight_until_its_last_byte(
     await until(lambda: gateway.control.counts("e-stream", ALICE).bytes_out > early)
 
 
+async def test_says_on_which_of_several_replicas_requests_are(gateway: Gateway) -> None:
+    targets = [await Target().start(), await Target().start()]
+    made = service("several", *(each.address for each in targets))
+    await gateway.control.applied(await gateway.control.put(made))
+
+    async def takes_requests() -> bool:
+        await gateway.call(host="several.localhost", token=ALICE)
+        return all(each.seen for each in targets)
+
+    await until(takes_requests)
+    calls = [
+        asyncio.create_task(gateway.call("/wait", host="several.localhost", token=ALICE))
+        for _ in range(3)
+    ]
+    await until(lambda: load_of(gateway.control, "e-several").in_flight == 3)
+    found = load_of(gateway.control, "e-several").replicas
+    for each in targets:
+        each.go_on.set()
+    await asyncio.gather(*calls)
+    for each in targets:
+        await each.stop()
+
+    assert found.keys() == {each.id for each in made.replicas}
+    assert sorted(found.values()) == [1, 2]
+
+
 async def test_counts_what_is_held_once(gateway: Gateway) -> None:
     asleep = service("asleep")
     await gateway.control.applied(await gateway.control.put(asleep))

@@ -8,9 +8,10 @@ import pytest
 from django.test import Client
 
 from apps.accounts.models import Token
-from apps.core import wake
+from apps.core import valkey, wake
 from apps.core.ids import new_token, token_hash
 from apps.gateways.models import Gateway
+from apps.runs import loads
 from apps.runs.models import Run
 from apps.telemetry import levels, live_points, traffic
 from apps.telemetry.models import KeyUse, Level, Traffic
@@ -123,6 +124,16 @@ def test_live_points_follow_each_look(gateway: Gateway, run: Run) -> None:
     assert seen == [(1, 0, 0, 0), (2, 10, 3, 2), (1, 0, 0, 0)]
 
 
+def test_replicas_have_the_load_that_the_newest_look_says(gateway: Gateway, run: Run) -> None:
+    load = schema.Load(endpoint=str(run.pk), in_flight=3, replicas={"r1": 2, "r2": 1})
+    stranger = load.model_copy(update={"endpoint": "0" * 32, "replicas": {"r3": 9}})
+    take(gateway, look(1, load=[load, stranger]))
+    assert loads.of([run.pk]) == {"r1": 2, "r2": 1}
+
+    take(gateway, look(2, load=[load.model_copy(update={"replicas": {"r2": 5}})], after=1))
+    assert loads.of([run.pk]) == {"r2": 5}
+
+
 def test_tells_at_once_who_is_asked_for(
     gateway: Gateway, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,13 +166,14 @@ def test_old_looks_are_no_live_points(gateway: Gateway, run: Run) -> None:
 
 
 def test_without_valkey_nothing_is_lost(gateway: Gateway, run: Run, settings: Any) -> None:
-    live_points._redis.cache_clear()
+    valkey.client.cache_clear()
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     take(gateway, look(1, counts(run, 5)))
 
     assert answered(run) == [0, 5, 0, 0, 0]
     assert live_points.of({run.pk: gateway.pk}, at=AT.timestamp()) == {run.pk: []}
-    live_points._redis.cache_clear()
+    assert loads.of([run.pk]) == {}
+    valkey.client.cache_clear()
 
 
 def test_a_gateway_speaks_only_for_what_is_published_on_it(people: People, run: Run) -> None:

@@ -142,12 +142,30 @@ def test_is_idle_with_no_replica_by_intent() -> None:
     assert decide.reconcile(replace(RUN, wanted=0), [], at=AT).state == states.IDLE
 
 
-def test_retires_first_what_does_not_serve_then_the_highest_number() -> None:
-    zero, one, two = replica(0), replica(1, states.STARTING), replica(2)
+STARTING = states.STARTING
 
-    verdict = decide.reconcile(RUN, [zero, one, two], at=AT)
 
-    assert list(verdict.retire) == [one.id, two.id]
+@pytest.mark.parametrize(
+    ("oldest_first", "first", "second"),
+    [
+        pytest.param([("running", 0), (STARTING, 0), ("running", 0)], 1, 2, id="not ready"),
+        pytest.param([(STARTING, 0), (STARTING, 0), ("running", 0)], 1, 0, id="the newest of them"),
+        pytest.param([("unhealthy", 9), ("running", 0), ("running", 1)], 0, 1, id="even if busy"),
+        pytest.param([("running", 2), ("running", 0), ("running", 1)], 1, 2, id="the least loaded"),
+        pytest.param([("running", 1), ("running", 1), ("running", 1)], 2, 1, id="then the newest"),
+    ],
+)
+def test_retires_what_does_not_serve_then_the_least_loaded(
+    oldest_first: list[tuple[str, int]], first: int, second: int
+) -> None:
+    # Numbers are given again: they tell nothing about age.
+    replicas = [
+        replica(5 - at, state, in_flight=load) for at, (state, load) in enumerate(oldest_first)
+    ]
+
+    verdict = decide.reconcile(RUN, replicas, at=AT)
+
+    assert list(verdict.retire) == [replicas[first].id, replicas[second].id]
 
 
 def test_stops_in_two_steps() -> None:

@@ -34,6 +34,15 @@ def test_drains_an_old_one_for_each_new_one_that_is_ready() -> None:
     assert (list(verdict.retire), verdict.start) == ([old[1].id], [Start(3)])
 
 
+def test_drains_the_old_one_with_the_fewest_requests() -> None:
+    old = [replica(0, in_flight=1), replica(1, in_flight=4)]
+    new = replica(2, deployment=2)
+
+    verdict = decide.reconcile(replace(ROLLING, wanted=2), [*old, new], at=AT)
+
+    assert list(verdict.retire) == [old[0].id]
+
+
 @pytest.mark.parametrize("elastic", [False, True])
 def test_gives_up_a_version_whose_replica_never_got_ready(elastic: bool) -> None:
     run = replace(ROLLING, elastic=elastic)
