@@ -13,7 +13,15 @@ from django.utils import timezone
 
 from apps.agent import wire
 from apps.backends import services as backends
-from apps.backends.base import BackendError, BackendUnreachable, Boot, Gpu, Hardware, Offer
+from apps.backends.base import (
+    BackendError,
+    BackendUnreachable,
+    BadCredentials,
+    Boot,
+    Gpu,
+    Hardware,
+    Offer,
+)
 from apps.core import crypto, sweep
 from apps.core.transition import Change, Stale, transition, transition_all
 from apps.instances import decide, orphans, states
@@ -23,7 +31,7 @@ from apps.instances.models import Instance
 STARTED_AT = timezone.now()
 CALL_LEASE = timedelta(minutes=5)
 IDLE_AFTER = timedelta(minutes=5)
-NO_CAPACITY = "no-capacity"
+NO_CAPACITY, NO_BACKEND = "no-capacity", "no-backend"
 
 
 def advance(*, ids: Sequence[UUID], at: datetime) -> None:
@@ -81,8 +89,10 @@ def _create(instance: Instance, *, at: datetime) -> None:
         ref = backends.open_account(instance.account).create(_offer(instance.offer), boot)
     except BackendUnreachable as error:
         _retry(instance, str(error), at=timezone.now())
+    except BadCredentials as error:
+        _fail(instance, NO_BACKEND, str(error), at=timezone.now())
     except BackendError as error:
-        _fail(instance, str(error), at=timezone.now())
+        _fail(instance, NO_CAPACITY, str(error), at=timezone.now())
     else:
         _booted(instance, ref)
 
@@ -99,17 +109,17 @@ def _booted(instance: Instance, ref: str) -> None:
 def _retry(instance: Instance, error: str, *, at: datetime) -> None:
     attempts = instance.attempts + 1
     if attempts >= decide.MAX_ATTEMPTS and instance.state == states.CREATING:
-        _fail(instance, error, at=at)
+        _fail(instance, NO_BACKEND, error, at=at)
         return
     Instance.objects.filter(pk=instance.pk).update(
         attempts=attempts, error=error, next_check_at=at + decide.RETRY * 2 ** min(attempts, 6)
     )
 
 
-def _fail(instance: Instance, error: str, *, at: datetime) -> None:
+def _fail(instance: Instance, exit_reason: str, error: str, *, at: datetime) -> None:
     with transaction.atomic():
         transition(instance, states.FAILED, at=at, reason=error, next_check_at=None, error=error)
-        transition_all(_lose_workloads(instance, at, NO_CAPACITY, error), at=at)
+        transition_all(_lose_workloads(instance, at, exit_reason, error), at=at)
 
 
 def _terminate(instance: Instance, *, at: datetime) -> None:

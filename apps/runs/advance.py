@@ -8,26 +8,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Q
 
-from apps.backends.base import Offer
 from apps.core import sweep
-from apps.core.transition import Change, Stale, transition, transition_all
+from apps.core.transition import Change, transition_all
 from apps.instances import services as instances
 from apps.instances import states as machines
 from apps.instances.models import Workload
-from apps.offers import queries as offers
-from apps.runs import decide, orders, states
+from apps.runs import decide, placing, states, tries
 from apps.runs.models import Replica, Run
-from apps.specs.service import ServiceSpec
 
-SOON = timedelta(seconds=5)
 LARGE = ("run__configuration", "run__secrets")
 
 
@@ -44,7 +39,7 @@ def advance(*, ids: Sequence[UUID], at: datetime) -> None:
         _write(replicas, workloads, steps, at=at)
         for replica in replicas:
             if steps[replica.pk].place:
-                _place(replica, at=at)
+                placing.place(replica, at=at)
 
 
 def _of(replica: Replica, workloads: dict[UUID, Workload]) -> Workload | None:
@@ -84,7 +79,7 @@ def _write(
     changes = [
         Change(r, step.to, step.reason, _fields(r, _of(r, workloads), step, at))
         for r in replicas
-        if (step := steps[r.pk]).to is not None
+        if (step := _told(r, _of(r, workloads), steps[r.pk])).to is not None
     ]
     changed = [row.run_id for row in transition_all(changes, at=at) if isinstance(row, Replica)]
     # Should the hint to the run be lost, the sweep finds it.
@@ -121,6 +116,18 @@ def _stop(
         instances.stop_workloads(workloads=named, stop_seconds=0.0 if abort else None)
 
 
+def _told(replica: Replica, workload: Workload | None, step: decide.Step) -> decide.Step:
+    """The step, with what was tried where there was no place."""
+    if workload is None or workload.exit_reason not in decide.NEVER_MADE:
+        return step
+    tried = placing.failed_try(replica, workload)
+    if step.to == states.PENDING:
+        return replace(step, reason=str(tried))
+    if step.to == states.FAILED:
+        return replace(step, reason=tries.told([*tries.read(replica.tried), tried], {}))
+    return step
+
+
 def _fields(
     replica: Replica, workload: Workload | None, step: decide.Step, at: datetime
 ) -> dict[str, Any]:
@@ -129,70 +136,14 @@ def _fields(
         fields |= {"phase": workload.phase, "address": workload.address}
     if step.to == states.RUNNING and replica.ready_at is None:
         fields["ready_at"] = (workload.ready_at if workload else None) or at
+    if step.to == states.PENDING and workload is not None:
+        fields |= placing.without_place(replica, workload)
     if step.to in states.REPLICA.final:
         fields |= {"finished_at": at, "next_check_at": None, "exit_reason": step.exit_reason}
         fields["message"] = step.reason
         if workload is not None:
             fields |= {"exit_code": workload.exit_code, "last_lines": workload.last_lines}
     return fields
-
-
-def _place(replica: Replica, *, at: datetime) -> None:
-    """The first offer that takes the replica; without one it fails, and `retry` decides on."""
-    run = replica.run
-    if replica.deployment != run.deployment:
-        # Of a version that should run no more: reconciling the run ends it.
-        Replica.objects.filter(pk=replica.pk).update(next_check_at=at + SOON)
-        return
-    found = offers.find(project=run.project, spec=ServiceSpec.from_json(run.spec))
-    refused = ""
-    for offer in found.matches.offers:
-        try:
-            _place_on(replica, found, offer, at=at)
-        except instances.NoRoom as error:
-            refused = f"{offer.backend}: {error}"
-        except Stale:
-            return
-        else:
-            return
-    transition(
-        replica,
-        states.FAILED,
-        at=at,
-        reason=refused or offers.why_none(found),
-        exit_reason=decide.NO_CAPACITY,
-        message=refused or offers.why_none(found),
-        finished_at=at,
-        next_check_at=None,
-    )
-
-
-def _place_on(replica: Replica, found: offers.Found, offer: Offer, *, at: datetime) -> None:
-    # One transaction for both: a replica that another worker placed meanwhile leaves no workload.
-    with transaction.atomic():
-        workload = instances.place(
-            project=replica.run.project,
-            account=found.accounts[offer.backend],
-            offer=offer,
-            order=orders.order(run=replica.run, replica=replica, offer=offer),
-            at=at,
-        )
-        transition(
-            replica,
-            states.PROVISIONING,
-            at=at,
-            reason=f"{offer.backend} {offer.region} {offer.instance}",
-            workload=workload,
-            instance=workload.instance,
-            backend=offer.backend,
-            region=offer.region,
-            instance_type=offer.instance,
-            resources=str(offer.hardware),
-            spot=offer.spot,
-            price_usd_per_hour=Decimal(str(offer.price_usd_per_hour)),
-            started_at=at,
-            next_check_at=at + SOON,
-        )
 
 
 def overtaken() -> list[UUID]:

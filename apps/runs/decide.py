@@ -17,6 +17,9 @@ from apps.runs import states
 
 HOST_STOPPED = "host_stopped"
 NO_CAPACITY = "no-capacity"
+# Its machine never came to be; with the second, no other of that backend would either.
+NO_BACKEND = "no-backend"
+NEVER_MADE = (NO_CAPACITY, NO_BACKEND)
 # First replacement at once; then 15 s, doubling to 10 minutes.
 BACKOFF_FIRST = timedelta(seconds=15)
 BACKOFF_MOST = timedelta(minutes=10)
@@ -273,13 +276,9 @@ def backoff(attempt: int) -> timedelta:
 def _excess(live: Sequence[ReplicaFacts], count: int) -> list[ReplicaFacts]:
     """Replicas to retire first: those that do not serve, newest first; then those with the fewest
     requests, again the newest first. `live` are oldest first."""
-
-    def rank(replica: ReplicaFacts) -> tuple[bool, int]:
-        serves = replica.state == states.RUNNING
-        return serves, replica.in_flight if serves else 0
-
     newest_first = list(reversed(live))
-    return sorted(newest_first, key=rank)[: max(count, 0)]
+    newest_first.sort(key=lambda r: 1 + r.in_flight if r.state == states.RUNNING else 0)
+    return newest_first[: max(count, 0)]
 
 
 def _last_failure(replicas: Sequence[ReplicaFacts]) -> str:
@@ -338,7 +337,7 @@ def advance(state: str, workload: WorkloadFacts | None, timing: Timing, *, at: d
             return Step(states.STOPPED)
         return Step(states.FAILED, "its machine is gone", HOST_STOPPED)
     if workload.state == "exited":
-        return _exited(state, workload)
+        return _exited(state, workload, timing, at)
     if state == states.DRAINING:
         return _draining(workload, timing, at)
     if state in (states.PROVISIONING, states.STARTING):
@@ -352,9 +351,14 @@ def _pending(timing: Timing, at: datetime) -> Step:
     return Step(place=True)
 
 
-def _exited(state: str, workload: WorkloadFacts) -> Step:
+def _exited(state: str, workload: WorkloadFacts, timing: Timing, at: datetime) -> Step:
     if state == states.DRAINING:
         return Step(states.STOPPED, workload.message)
+    if workload.exit_reason in NEVER_MADE:
+        late = timing.deadline_at is not None and at >= timing.deadline_at
+        if state == states.PROVISIONING and not late:
+            return Step(states.PENDING, workload.message, look_at=at)
+        return Step(states.FAILED, workload.message, NO_CAPACITY)
     return Step(states.FAILED, workload.message, workload.exit_reason)
 
 

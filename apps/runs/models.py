@@ -143,7 +143,7 @@ class Replica(Stateful):
 
     `attempt` counts earlier replicas of this number that ended badly; `not_before` is the end of
     the backoff. `instance` and `workload` are where it runs; what must outlive them (address,
-    price, last lines) is kept here.
+    price, last lines) is kept here. `tried` are the offers that it could not get (`tries.Try`).
     """
 
     machine = states.REPLICA
@@ -172,6 +172,7 @@ class Replica(Stateful):
     exit_reason = models.CharField(max_length=32, blank=True)
     message = models.TextField(blank=True)
     last_lines = models.JSONField(default=list)
+    tried = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
 
     class Meta:
         constraints = [

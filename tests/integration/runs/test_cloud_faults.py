@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -14,6 +15,7 @@ from apps.backends import base
 from apps.backends import services as backends
 from apps.backends.registry import PROVIDERS
 from apps.core import wake
+from apps.core.models import Event
 from apps.instances import decide as machines
 from apps.instances import life as instances
 from apps.instances import orphans
@@ -166,7 +168,98 @@ def test_no_capacity_is_a_failure_in_words_and_is_retried_where_that_is_asked_fo
     pass_time(120)
 
     failed.refresh_from_db()
-    assert (failed.state, failed.error) == ("failed", "no machine is free in north")
+    said = "No offer could be had. cloud north big: no machine is free in north."
+    assert (failed.state, failed.error) == ("failed", said)
     assert first == "provisioning"
     assert len(world.machines) == 1
     assert set(world.made.values()) == {1}
+
+
+def refusing(world: World, refused: dict[str, base.BackendError]) -> list[str]:
+    """Let the cloud refuse machines in these regions; returns where it is asked for some."""
+    asked: list[str] = []
+
+    def answer(offer: base.Offer) -> None:
+        asked.append(offer.region)
+        if offer.region in refused:
+            raise refused[offer.region]
+
+    world.regions, world.on_create = ("north", "south", "west"), answer
+    return asked
+
+
+FULL, QUOTA = base.NoCapacity("no machine is free"), base.QuotaExceeded("0 of 8 GPUs are left.")
+
+
+def test_the_next_offer_is_taken_at_once(world: World, owner: Access, cloudy: Project) -> None:
+    asked = refusing(world, {"north": FULL, "south": QUOTA})
+    run = submit(owner, cloudy)
+    FakeAgent(Instance.objects.get(region="west")).sync()
+
+    replica = Replica.objects.get()
+    events = Event.objects.filter(object_id=replica.pk).order_by("version")
+    assert asked == ["north", "south", "west"]
+    assert (replica.state, replica.region, replica.attempt) == ("starting", "west", 0)
+    assert len(world.machines) == 1
+    assert list(events.values_list("new", "reason"))[1:5] == [
+        ("provisioning", "cloud north big"),
+        ("pending", "cloud north big: no machine is free"),
+        ("provisioning", "cloud south big"),
+        ("pending", "cloud south big: 0 of 8 GPUs are left"),
+    ]
+    assert Run.objects.get(pk=run.pk).state == "provisioning"
+
+
+def test_when_no_offer_is_left_each_is_told_with_its_reason(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    asked = refusing(world, {"north": FULL, "south": QUOTA, "west": FULL})
+    run = submit(owner, cloudy)
+
+    run.refresh_from_db()
+    assert asked == ["north", "south", "west"]
+    assert (run.state, run.error) == (
+        "failed",
+        "No offer could be had. cloud north big: no machine is free. "
+        "cloud south big: 0 of 8 GPUs are left. cloud west big: no machine is free.",
+    )
+
+
+def test_retry_begins_with_the_first_offer_again(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    asked = refusing(world, {"north": FULL, "south": FULL, "west": FULL})
+    submit(owner, cloudy, RETRY)
+    # The first try and the replacement that follows at once.
+    tried = list(asked)
+    asked.clear()
+    world.on_create = lambda offer: asked.append(offer.region)
+    pass_time(60)
+
+    assert tried == ["north", "south", "west"] * 2
+    assert asked == ["north"]
+    assert Replica.objects.exclude(state="failed").get().attempt == 2
+
+
+def test_an_account_that_does_not_work_is_asked_once(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    wrong = base.BadCredentials("the key was revoked")
+    asked = refusing(world, dict.fromkeys(("north", "south"), wrong))
+    run = submit(owner, cloudy)
+
+    run.refresh_from_db()
+    assert asked == ["north"]
+    assert run.error == "No offer could be had. cloud north big: the key was revoked."
+
+
+def test_a_replica_whose_time_to_start_is_over_tries_no_other_offer(
+    world: World, owner: Access, cloudy: Project, settings: Any
+) -> None:
+    settings.DSTACK_START_DEADLINE_SECONDS = 0
+    asked = refusing(world, {"north": FULL})
+    run = submit(owner, cloudy)
+
+    run.refresh_from_db()
+    assert (asked, run.state) == (["north"], "failed")
+    assert run.error.endswith("cloud north big: no machine is free.")

@@ -230,6 +230,19 @@ def test_runs_when_its_probe_passes() -> None:
     assert step(states.STARTING, replace(WORKLOAD, ready=True)).to == states.RUNNING
 
 
+@pytest.mark.parametrize("reason", ["no-capacity", "no-backend"])
+def test_waits_for_another_place_when_its_machine_never_came(reason: str) -> None:
+    never = replace(WORKLOAD, state="exited", exit_reason=reason, message="nothing is free")
+
+    again = step(states.PROVISIONING, never)
+    late = step(states.PROVISIONING, never, deadline_at=AT)
+    leaving = step(states.DRAINING, never)
+
+    assert (again.to, again.look_at) == (states.PENDING, AT)
+    assert (late.to, late.exit_reason) == (states.FAILED, "no-capacity")
+    assert leaving.to == states.STOPPED
+
+
 def test_tells_what_its_probe_remarked() -> None:
     refused = replace(WORKLOAD, ready=True, probe_message="POST /v1/chat/completions: answered 404")
 
