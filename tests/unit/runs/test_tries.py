@@ -35,13 +35,14 @@ def test_leaves_what_was_not_tried_in_its_order(tried: list[Try], left: list[Off
 def test_says_a_sentence_for_each() -> None:
     spot = replace(FULL, spot=True, why="Your quota is 0.")
 
-    assert tries.told([FULL, spot]) == (
-        "No offer could be had. aws us big: no machine is free. aws us big (spot): Your quota is 0."
+    assert tries.told([FULL, spot], {"gcp": "no answer"}) == (
+        "No offer could be had. aws us big: no machine is free. "
+        "aws us big (spot): Your quota is 0. gcp: no answer."
     )
 
 
 def test_says_no_more_than_anybody_reads() -> None:
-    assert tries.told([FULL] * 12).endswith("aws us big: no machine is free. And 2 more.")
+    assert tries.told([FULL] * 12, {}).endswith("aws us big: no machine is free. And 2 more.")
 
 
 def test_keeps_what_it_was() -> None:
