@@ -12,6 +12,7 @@ import httpx
 
 PER_SECOND = 50
 TIMEOUT_SECONDS = 10.0
+BUSY_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,15 @@ class Answer:
 class Load:
     """Sends `per_second` requests a second, half of them on kept connections, until the end.
 
-    A slow answer delays no other request. Nothing is tried again; every other request is a POST,
+    A slow answer delays no other request, unless `most_open` are not answered yet: a machine that
+    cannot do so many a second gets fewer. Nothing is tried again; every other request is a POST,
     which a proxy may not repeat either once it is sent.
     """
 
     url: str
     headers: dict[str, str]
     per_second: float = PER_SECOND
+    most_open: int | None = None
     answers: list[Answer] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -75,13 +78,18 @@ class Load:
             asyncio.TaskGroup() as group,
         ):
             clients = (kept, kept, fresh, fresh)
-            begin = time.monotonic()
+            due = time.monotonic()
             number = 0
             while not self._stop.is_set():
+                if self.most_open is not None and number - len(self.answers) >= self.most_open:
+                    await asyncio.sleep(BUSY_SECONDS)
+                    due = time.monotonic()
+                    continue
                 method = ("GET", "POST")[number % 2]
                 group.create_task(self._send(clients[number % 4], method))
                 number += 1
-                await asyncio.sleep(begin + number / self.per_second - time.monotonic())
+                due += 1 / self.per_second
+                await asyncio.sleep(due - time.monotonic())
 
     async def _send(self, client: httpx.AsyncClient, method: str) -> None:
         at = time.monotonic()
