@@ -20,7 +20,8 @@ from apps.core.transition import Change, transition_all
 from apps.instances import services as instances
 from apps.instances import states as machines
 from apps.instances.models import Workload
-from apps.runs import decide, placing, states, tries
+from apps.runs import placing, states, tries
+from apps.runs import steps as rules
 from apps.runs.models import Replica, Run
 
 LARGE = ("run__configuration", "run__secrets")
@@ -46,10 +47,10 @@ def _of(replica: Replica, workloads: dict[UUID, Workload]) -> Workload | None:
     return workloads.get(replica.workload_id) if replica.workload_id else None
 
 
-def _step(replica: Replica, workload: Workload | None, at: datetime) -> decide.Step:
+def _step(replica: Replica, workload: Workload | None, at: datetime) -> rules.Step:
     facts = None
     if workload is not None:
-        facts = decide.WorkloadFacts(
+        facts = rules.WorkloadFacts(
             state=workload.state,
             ready=workload.ready,
             asked_to_stop=workload.desired == "stop",
@@ -58,20 +59,20 @@ def _step(replica: Replica, workload: Workload | None, at: datetime) -> decide.S
             message=workload.message,
             probe_message=workload.probe_message,
         )
-    timing = decide.Timing(
+    timing = rules.Timing(
         state_at=replica.state_at,
         not_before=replica.not_before,
         deadline_at=replica.deadline_at,
         drained_at=replica.drained_at,
         stop_duration=timedelta(seconds=replica.run.spec["stop_duration_seconds"]),
     )
-    return decide.advance(replica.state, facts, timing, at=at)
+    return rules.advance(replica.state, facts, timing, at=at)
 
 
 def _write(
     replicas: Sequence[Replica],
     workloads: dict[UUID, Workload],
-    steps: dict[UUID, decide.Step],
+    steps: dict[UUID, rules.Step],
     *,
     at: datetime,
 ) -> None:
@@ -91,7 +92,7 @@ def _write(
 def _look_again(
     waiting: Sequence[Replica],
     workloads: dict[UUID, Workload],
-    steps: dict[UUID, decide.Step],
+    steps: dict[UUID, rules.Step],
     *,
     at: datetime,
 ) -> None:
@@ -101,13 +102,13 @@ def _look_again(
     for replica in waiting:
         known = _of(replica, workloads)
         phase = known.phase if known else replica.phase
-        alike[steps[replica.pk].look_at or at + decide.CALM, phase].append(replica.pk)
+        alike[steps[replica.pk].look_at or at + rules.CALM, phase].append(replica.pk)
     for (look_at, phase), ids in alike.items():
         Replica.objects.filter(pk__in=ids).update(next_check_at=look_at, phase=phase)
 
 
 def _stop(
-    replicas: Sequence[Replica], workloads: dict[UUID, Workload], steps: dict[UUID, decide.Step]
+    replicas: Sequence[Replica], workloads: dict[UUID, Workload], steps: dict[UUID, rules.Step]
 ) -> None:
     for abort in (False, True):
         ending = [r for r in replicas if steps[r.pk].stop and r.run.abort == abort]
@@ -116,9 +117,9 @@ def _stop(
         instances.stop_workloads(workloads=named, stop_seconds=0.0 if abort else None)
 
 
-def _told(replica: Replica, workload: Workload | None, step: decide.Step) -> decide.Step:
+def _told(replica: Replica, workload: Workload | None, step: rules.Step) -> rules.Step:
     """The step, with what was tried where there was no place."""
-    if workload is None or workload.exit_reason not in decide.NEVER_MADE:
+    if workload is None or workload.exit_reason not in rules.NEVER_MADE:
         return step
     tried = placing.failed_try(replica, workload)
     if step.to == states.PENDING:
@@ -129,9 +130,9 @@ def _told(replica: Replica, workload: Workload | None, step: decide.Step) -> dec
 
 
 def _fields(
-    replica: Replica, workload: Workload | None, step: decide.Step, at: datetime
+    replica: Replica, workload: Workload | None, step: rules.Step, at: datetime
 ) -> dict[str, Any]:
-    fields: dict[str, Any] = {"next_check_at": step.look_at or at + decide.CALM}
+    fields: dict[str, Any] = {"next_check_at": step.look_at or at + rules.CALM}
     if workload is not None:
         fields |= {"phase": workload.phase, "address": workload.address}
     if step.to == states.RUNNING and replica.ready_at is None:

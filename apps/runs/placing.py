@@ -17,7 +17,7 @@ from apps.core.transition import Stale, transition
 from apps.instances import services as instances
 from apps.instances.models import Workload
 from apps.offers import queries as offers
-from apps.runs import decide, orders, states, tries
+from apps.runs import decide, orders, states, steps, tries
 from apps.runs.models import Replica
 from apps.specs.service import ServiceSpec
 
@@ -94,7 +94,7 @@ def failed_try(replica: Replica, workload: Workload) -> tries.Try:
         replica.instance_type,
         replica.spot,
         why=workload.message,
-        whole=workload.exit_reason == decide.NO_BACKEND,
+        whole=workload.exit_reason == steps.NO_BACKEND,
     )
 
 

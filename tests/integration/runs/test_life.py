@@ -14,7 +14,7 @@ from apps.core.transition import transition
 from apps.gateways.models import Gateway
 from apps.instances.models import Instance, Workload
 from apps.routing import services as routing
-from apps.runs import advance, decide, life, services, states
+from apps.runs import advance, decide, life, services, states, steps
 from apps.runs.models import Replica, Run
 from apps.runs.requests import PlanRequest
 from apps.runs.wanted import set_wanted
@@ -173,7 +173,7 @@ def test_restarts_what_stays_unhealthy(submitted: Run, agent: FakeAgent) -> None
     agent.report()
     sick = Replica.objects.get()
 
-    advance.advance(ids=[sick.pk], at=timezone.now() + decide.UNHEALTHY_FOR)
+    advance.advance(ids=[sick.pk], at=timezone.now() + steps.UNHEALTHY_FOR)
 
     sick.refresh_from_db()
     assert sick.state == states.FAILED

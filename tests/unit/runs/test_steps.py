@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apps.runs import decide, states, steps
+from apps.runs.steps import Timing, WorkloadFacts
+from tests.unit.runs.test_decide import AT, SECOND, STATES
+
+WORKLOAD = WorkloadFacts(state="running", ready=None, asked_to_stop=False)
+TIMING = Timing(
+    state_at=AT - 10 * SECOND,
+    not_before=None,
+    deadline_at=AT + 60 * SECOND,
+    drained_at=None,
+    stop_duration=300 * SECOND,
+)
+
+
+def step(state: str, workload: WorkloadFacts | None = WORKLOAD, **timing: Any) -> steps.Step:
+    return steps.advance(state, workload, replace(TIMING, **timing), at=AT)
+
+
+def test_waits_for_the_end_of_its_backoff() -> None:
+    later = AT + 5 * SECOND
+
+    assert step(states.PENDING, None, not_before=later).look_at == later
+    assert step(states.PENDING, None, not_before=AT).place
+
+
+def test_runs_when_its_probe_passes() -> None:
+    assert step(states.STARTING, replace(WORKLOAD, ready=True)).to == states.RUNNING
+
+
+@pytest.mark.parametrize("reason", ["no-capacity", "no-backend"])
+def test_waits_for_another_place_when_its_machine_never_came(reason: str) -> None:
+    never = replace(WORKLOAD, state="exited", exit_reason=reason, message="nothing is free")
+
+    again = step(states.PROVISIONING, never)
+    late = step(states.PROVISIONING, never, deadline_at=AT)
+    leaving = step(states.DRAINING, never)
+
+    assert (again.to, again.look_at) == (states.PENDING, AT)
+    assert (late.to, late.exit_reason) == (states.FAILED, "no-capacity")
+    assert leaving.to == states.STOPPED
+
+
+def test_tells_what_its_probe_remarked() -> None:
+    refused = replace(WORKLOAD, ready=True, probe_message="POST /v1/chat/completions: answered 404")
+
+    assert step(states.STARTING, refused).reason == "POST /v1/chat/completions: answered 404"
+
+
+def test_skips_starting_when_the_first_report_says_ready() -> None:
+    assert step(states.PROVISIONING, replace(WORKLOAD, ready=True)).to == states.RUNNING
+
+
+def test_fails_at_its_deadline_with_the_last_probe_failure() -> None:
+    refused = replace(WORKLOAD, probe_message="connection refused on port 8000")
+
+    found = step(states.STARTING, refused, deadline_at=AT)
+
+    assert (found.to, found.stop) == (states.FAILED, True)
+    assert found.reason == "not ready within its deadline: connection refused on port 8000"
+
+
+def test_is_unhealthy_while_its_probe_fails_and_comes_back() -> None:
+    failing = replace(WORKLOAD, ready=False, probe_message="503")
+
+    assert step(states.RUNNING, failing).to == states.UNHEALTHY
+    assert step(states.UNHEALTHY, replace(WORKLOAD, ready=True)).to == states.RUNNING
+
+
+def test_ends_what_stays_unhealthy_for_two_minutes() -> None:
+    failing = replace(WORKLOAD, ready=False, probe_message="503")
+    since = AT - steps.UNHEALTHY_FOR
+
+    early = step(states.UNHEALTHY, failing, state_at=since + SECOND)
+    assert (early.to, early.look_at) == (None, AT + SECOND)
+    late = step(states.UNHEALTHY, failing, state_at=since)
+    assert (late.to, late.stop, late.exit_reason) == (states.FAILED, True, "error")
+    assert late.reason == "unhealthy for 2 minutes: 503"
+
+
+@pytest.mark.parametrize("state", [states.PROVISIONING, states.STARTING, states.RUNNING])
+def test_fails_when_its_process_ends(state: str) -> None:
+    ended = replace(WORKLOAD, state="exited", message="exited with code 3", exit_reason="exited")
+
+    assert step(state, ended) == steps.Step(states.FAILED, "exited with code 3", "exited")
+
+
+def test_drains_until_the_last_request_ends_or_its_time_is_over() -> None:
+    assert not step(states.DRAINING).stop
+    assert step(states.DRAINING, drained_at=AT).stop
+    assert step(states.DRAINING, state_at=AT - 300 * SECOND).stop
+
+
+def test_stops_when_what_it_drained_has_ended() -> None:
+    ended = replace(WORKLOAD, state="exited", exit_code=143)
+
+    assert step(states.DRAINING, ended).to == states.STOPPED
+
+
+def test_is_lost_with_its_machine() -> None:
+    assert step(states.RUNNING, None).exit_reason == decide.HOST_STOPPED
+
+
+@given(
+    state=STATES.filter(lambda s: s not in states.REPLICA.final),
+    workload=st.none()
+    | st.builds(
+        WorkloadFacts,
+        state=st.sampled_from(["assigned", "pulling", "running", "exited"]),
+        ready=st.none() | st.booleans(),
+        asked_to_stop=st.booleans(),
+    ),
+    drained=st.none() | st.just(AT),
+)
+def test_only_takes_edges_of_the_table(state: str, workload: Any, drained: Any) -> None:
+    found = step(state, workload, drained_at=drained)
+
+    assert found.to is None or found.to in states.REPLICA.edges[state]
