@@ -93,9 +93,10 @@ class Verdict:
 
 @dataclass
 class _Slots:
-    """The newest replica of each number, and the live and draining ones."""
+    """The newest replica of each number, the newest that was ready, and those that are not over."""
 
     newest: dict[int, ReplicaFacts] = field(default_factory=dict)
+    served: dict[int, ReplicaFacts] = field(default_factory=dict)
     unfinished: set[int] = field(default_factory=set)
 
 
@@ -212,7 +213,7 @@ def _starts(
     num = 0
     while missing > 0:
         if num not in slots.unfinished:
-            start = _start(run, num, slots.newest.get(num), at=at)
+            start = _start(run, num, slots, at=at)
             starts += [start] if start else []
             missing -= 1
         num += 1
@@ -224,17 +225,20 @@ def _slots(run: RunFacts, replicas: Sequence[ReplicaFacts]) -> _Slots:
     for replica in replicas:
         if replica.deployment == run.deployment:
             slots.newest[replica.num] = replica
+            if replica.ready_at is not None:
+                slots.served[replica.num] = replica
         if replica.state not in REPLICA.final:
             slots.unfinished.add(replica.num)
     return slots
 
 
-def _start(run: RunFacts, num: int, last: ReplicaFacts | None, *, at: datetime) -> Start | None:
+def _start(run: RunFacts, num: int, slots: _Slots, *, at: datetime) -> Start | None:
+    last = slots.newest.get(num)
     if last is None or last.state != states.FAILED or not last.finished_at:
         return Start(num)
     if last.finished_at < run.asked_at:
         return Start(num)
-    if not may_follow(run, last):
+    if not may_follow(run, last, served=slots.served.get(num)):
         return None
     if last.exit_reason == HOST_STOPPED:
         return Start(num, attempt=last.attempt)
@@ -242,18 +246,22 @@ def _start(run: RunFacts, num: int, last: ReplicaFacts | None, *, at: datetime) 
     return Start(num, attempt=attempt + 1, not_before=last.finished_at + backoff(attempt))
 
 
-def may_follow(run: RunFacts, failed: ReplicaFacts) -> bool:
+def may_follow(run: RunFacts, failed: ReplicaFacts, *, served: ReplicaFacts | None = None) -> bool:
     """This function will tell whether a failed replica is replaced.
 
     What went down with its host is, whatever `retry` says; one that was ready once is too; one that
-    never got ready only where `retry` covers it, or where scaling wants it.
+    never got ready only where `retry` covers it, or where scaling wants it. The time of `retry`
+    begins when the replica of its number that `served` last was gone, else when replicas were asked
+    for: what ran for days is no less worth a retry.
     """
     if run.elastic or failed.exit_reason == HOST_STOPPED or failed.ready_at is not None:
         return True
     event = NO_CAPACITY if failed.exit_reason == NO_CAPACITY else "error"
     if event not in run.retry_on or failed.finished_at is None:
         return False
-    return run.retry_for is None or failed.finished_at - run.asked_at <= run.retry_for
+    gone_at = served.finished_at if served is not None else None
+    since = max(run.asked_at, gone_at or run.asked_at)
+    return run.retry_for is None or failed.finished_at - since <= run.retry_for
 
 
 def _proven(replica: ReplicaFacts) -> bool:

@@ -41,17 +41,23 @@ class FakeAgent:
 
     def exit_all(self, *, code: int = 1, reason: str = wire.REASON_EXITED, line: str = "") -> None:
         for pk in self.workloads:
-            message = f"exited with code {code}"
-            self._set(
-                pk,
-                state=wire.EXITED,
-                ready=False,
-                exit_code=code,
-                reason=reason,
-                message=message,
-                last_lines=[line] if line else [],
-            )
+            self._exit(pk, code, reason, line)
         self.report()
+
+    def exit_one(self, pk: str, *, code: int = 1) -> None:
+        self._exit(pk, code, wire.REASON_EXITED, "")
+        self.report()
+
+    def _exit(self, pk: str, code: int, reason: str, line: str) -> None:
+        self._set(
+            pk,
+            state=wire.EXITED,
+            ready=False,
+            exit_code=code,
+            reason=reason,
+            message=f"exited with code {code}",
+            last_lines=[line] if line else [],
+        )
 
     def report(self) -> None:
         said = wire.Report(boot_id="boot-1", hostname="host", workloads=[*self.workloads.values()])

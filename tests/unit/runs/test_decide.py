@@ -113,6 +113,31 @@ def test_gives_up_when_the_time_for_retries_is_over() -> None:
     assert not decide.may_follow(run, failed())
 
 
+def test_the_time_for_retries_begins_when_the_number_served_last() -> None:
+    run = replace(RUN, retry_on=frozenset({"error"}), retry_for=30 * SECOND)
+    served = failed(ready=True, finished_at=AT - 20 * SECOND)
+
+    verdict = decide.reconcile(run, [served, failed(attempt=1)], at=AT)
+    late = decide.reconcile(
+        run, [replace(served, finished_at=AT - 40 * SECOND), failed(attempt=1)], at=AT
+    )
+
+    assert verdict.start == [Start(0, attempt=2, not_before=AT + 14 * SECOND)]
+    assert (late.start, late.state) == ([], states.FAILED)
+
+
+def test_each_replica_has_a_backoff_of_its_own() -> None:
+    run = replace(RUN, wanted=2, retry_on=frozenset({"error"}))
+
+    verdict = decide.reconcile(run, [failed(0, attempt=3), failed(1)], at=AT)
+
+    ended = AT - SECOND
+    assert verdict.start == [
+        Start(0, attempt=4, not_before=ended + 60 * SECOND),
+        Start(1, attempt=1, not_before=ended),
+    ]
+
+
 def test_what_scales_is_tried_again_after_a_growing_pause_and_does_not_end_the_run() -> None:
     """A replica that scaling wants may not start today: no capacity, a host that is away."""
     run = replace(RUN, elastic=True)
