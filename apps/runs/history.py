@@ -40,6 +40,12 @@ def of(run: Run) -> list[Version]:
     return [_version(run, row, before) for row, before in pairwise(found) if row is not None]
 
 
+def given_up(run: Run) -> RunVersion | None:
+    """This function will return the newest version where it was given up and says something."""
+    newest = run.versions.order_by("-number").first() if run.notice else None
+    return newest if newest and newest.failed_at and newest.last_lines else None
+
+
 def _version(run: Run, row: RunVersion, before: RunVersion | None) -> Version:
     changed: list[Difference] = []
     if before is not None:

@@ -76,13 +76,28 @@ def needs_rollout(found: Sequence[Difference]) -> bool:
 def _of_specs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
     for key in sorted({*old, *new} - IGNORED):
         before, after = old.get(key), new.get(key)
-        if before == after:
+        if before == after or key == "probes" and not _wrote(key, old, new):
+            # The probe that a model has by default is as new as the model's name is.
+            continue
+        if key == "replicas":
+            yield Difference(key, _span(before), _span(after), in_place=True)
             continue
         if key in HIDDEN:
             yield Difference(key, BEFORE, AFTER)
             continue
         for path, one, other in _changes(key, before, after):
             yield Difference(path, _words(one), _words(other), key in IN_PLACE)
+
+
+def _wrote(key: str, *specs: Mapping[str, Any]) -> bool:
+    return any(key in (spec.get("written") or ()) for spec in specs)
+
+
+def _span(replicas: Mapping[str, Any] | None) -> str:
+    if not replicas:
+        return NOTHING
+    least, most = replicas["min"] or 0, replicas["max"]
+    return str(least) if least == most else f"{least}..{most}"
 
 
 def _changes(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:

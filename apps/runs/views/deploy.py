@@ -23,6 +23,7 @@ from apps.core.htmx import page, redirect, render_page
 from apps.runs import packing, queries, services, uploads
 from apps.runs.forms import DeployForm, passed_env
 from apps.runs.models import Upload
+from apps.runs.plan import NONE, UPDATE
 from apps.runs.requests import PlanRequest, spec_of
 from apps.runs.services import Plan
 from apps.runs.starters import EMPTY, STARTERS, find
@@ -202,6 +203,7 @@ def _context(project: Project, form: DeployForm, preview: Preview) -> dict[str, 
     return {
         "project": project,
         "form": form,
+        "service": plan.name if plan and plan.action in (UPDATE, NONE) else "",
         "starters": STARTERS,
         "preview": preview,
         "marks": json.dumps(preview.marks),

@@ -62,6 +62,7 @@ def _context(project: Project, run: Run, tab: str, *, token: str | None = None) 
         "price": cost.now_usd_per_hour,
         "cost": cost.total_usd,
         "why": present.why(run, replicas),
+        "given_up": history.given_up(run),
         "is_active": run.state in queries.ACTIVE_RUNS,
         "live_url": live_url(project=project.name, run=str(run.pk), logs=tab == "logs"),
         **_endpoint(run, token),

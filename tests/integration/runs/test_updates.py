@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.test import Client
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
@@ -68,8 +69,7 @@ def test_changes_in_place_what_needs_no_new_replica(
     assert [one.path for one in found.differences] == [
         "auth",
         "max_concurrency",
-        "replicas.max",
-        "replicas.min",
+        "replicas",
     ]
     submit(alice, project, text)
 
@@ -79,6 +79,24 @@ def test_changes_in_place_what_needs_no_new_replica(
     (endpoint,) = routing.table(gateway=gateway, since=0).endpoints
     assert (endpoint.auth, endpoint.max_concurrency) == (False, 7)
     assert run().fallback is None
+
+
+def test_a_model_gets_another_name_in_place_and_the_probe_it_has_by_default(
+    alice: Access, project: Project, agent: FakeAgent
+) -> None:
+    submit(alice, project, YAML + "model: org/old\n")
+    agent.sync()
+    agent.serve()
+    renamed = YAML + "model: org/new\n"
+
+    found = services.plan(access=alice, project=project, request=PlanRequest(renamed))
+    own = renamed + "probes: [{type: http, url: /health}]\n"
+    other = services.plan(access=alice, project=project, request=PlanRequest(own))
+
+    assert [(one.path, one.old, one.new) for one in found.differences] == [
+        ("model.name", "org/old", "org/new")
+    ]
+    assert (found.rollout, other.rollout) == (False, True)
 
 
 def test_rolls_out_one_above_and_drains_the_old_when_the_new_is_ready(
@@ -204,3 +222,35 @@ def test_updates_a_run_from_before_there_were_versions(
 
     assert [one.version for one in history.of(run())] == [2, 1]
     assert queries.run_json(run())["version"] == 2
+
+
+def test_the_page_of_a_service_leads_to_the_last_lines_of_what_was_given_up(
+    alice: Access, project: Project, agent: FakeAgent
+) -> None:
+    submit(alice, project, SECOND)
+    agent.sync()
+    agent.exit_all(line="no such model")
+    browser = Client()
+    browser.force_login(alice.user)
+
+    page = browser.get("/projects/main/services/hello/").content.decode()
+    versions = browser.get("/projects/main/services/hello/versions/").content.decode()
+
+    assert 'href="/projects/main/services/hello/versions/#version-2"' in page
+    assert "no such model" in versions
+    assert "Try version 2 again" in versions
+
+
+def test_the_deploy_page_of_a_service_updates_it(
+    alice: Access, project: Project, agent: FakeAgent
+) -> None:
+    browser = Client()
+    browser.force_login(alice.user)
+    where = "/projects/main/deploy/"
+
+    same = browser.get(f"{where}?service=hello").content.decode()
+    changed = browser.post(where, {"configuration": SECOND, "draft": "hello"}).content.decode()
+
+    assert "Version 1 is this already" in same
+    assert "data-deploy data-blocked" in same
+    assert "Update hello</button>" in changed
