@@ -65,6 +65,8 @@ def type_yaml(page: Page, text: str) -> None:
 
 def drop(page: Page, place: Locator, path: Path) -> None:
     """This function will drop a file or folder of the disk there, as from a file manager."""
+    # Until it lies still and nothing lies above it, such as the page before, that fades out.
+    place.click(trial=True, position={"x": 10, "y": 10})
     box = place.bounding_box()
     assert box is not None
     session = page.context.new_cdp_session(page)
