@@ -183,7 +183,8 @@ async def test_what_cannot_be_used_is_said_and_harms_nobody(secured: Secured) ->
 async def test_an_expired_one_gives_way(secured: Secured) -> None:
     url = f"https://old.example.test:{secured.port}/"
     old = secured.brought("old", secured.ca.sign("old.example.test"), "old.example.test")
-    await secured.gateway.control.put(secured.open_service("old"), old)
+    wild = secured.brought("wild", secured.ca.sign("*.example.test"), "*.example.test")
+    await secured.gateway.control.put(secured.open_service("old"), old, wild)
     await until(lambda: serves(secured, url, "subject: CN=old.example.test"))
     await secured.gateway.control.put(old.model_copy(update={"expires_at": time.time() - 1}))
     status = await secured.has("old.example.test", "failed")
