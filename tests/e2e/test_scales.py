@@ -59,7 +59,8 @@ def test_no_request_fails_from_zero_to_four_and_back(
     decided = stack.api("GET", "/projects/main/runs/who/decisions")["items"][::-1]
     numbers = [one["wanted"] for one in decided if one["wanted"] != one["before"]]
     assert (numbers[0], max(numbers), numbers[-1]) == (1, 4, 0)
-    assert decided[0]["reason"] == "0 -> 1: a request is held"
+    # The gateway's word of a held request and its next count race: either one wakes the service.
+    assert decided[0]["reason"] in ("0 -> 1: a request is held", "0 -> 1: 1 request is held")
     assert any("rps over" in one["reason"] and "target 13" in one["reason"] for one in decided)
     points = stack.api("GET", "/projects/main/runs/who/metrics?range=5m")["points"]
     assert sum(point["requests"]["2xx"] for point in points) == pytest.approx(
