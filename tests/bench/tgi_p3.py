@@ -1,10 +1,11 @@
 """P3: chats with a model of format tgi, not streamed, short template, through the whole gateway.
 
-    python -m tests.bench.tgi_p3 [--rounds 5] [--seconds 3]
+    python -m tests.bench.tgi_p3 [--rounds 5] [--seconds 3] [--without-litellm]
 
 HAProxy, the sidecar and its two rendering processes share one core; wrk and the server that speaks
 TGI (a HAProxy that always gives the same answer) have the other one. Prints a row of a table, with
-the processor time of each part for a request.
+the processor time of each part for a request. LiteLLM's proxy is asked the same in between, over a
+server that speaks OpenAI's protocol already: it is spared the translation.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import psutil
 
 from gateway.schema import Model
 from tests.bench import gateway_stage as stage
+from tests.bench import openai_p2
 from tests.fakes.control_plane_gateway import service
 from tests.integration.gateway.harness import ALICE, Gateway, free_port
 
@@ -61,30 +63,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--without-litellm", action="store_true")
     options = parser.parse_args()
     stage.need_wrk()
     with tempfile.TemporaryDirectory(prefix="tgi-p3-") as folder:
-        asyncio.run(measure(Path(folder), rounds=options.rounds, seconds=options.seconds))
+        asyncio.run(measure(Path(folder), options))
 
 
-async def measure(folder: Path, *, rounds: int, seconds: float) -> None:
-    upstream = free_port()
+async def measure(folder: Path, options: argparse.Namespace) -> None:
+    upstream, chats = free_port(), free_port()
     config = stage.UPSTREAM.format(port=upstream, body=json.dumps(ANSWER))
-    script = folder / "chat.lua"
+    chats_config = stage.UPSTREAM.format(port=chats, body=json.dumps(openai_p2.ANSWER))
+    script, peer_script = folder / "chat.lua", folder / "peer.lua"
     script.write_text(SCRIPT.format(token=ALICE, body=json.dumps(ASKED)))
+    peer_asked = {**ASKED, "model": openai_p2.NAME}
+    peer_script.write_text(SCRIPT.format(token=ALICE, body=json.dumps(peer_asked)))
     endpoint = service("chat", f"127.0.0.1:{upstream}", model=MODEL)
-    with stage.haproxy(folder, "upstream", config, stage.LOAD_CORE):
+    with (
+        stage.haproxy(folder, "upstream", config, stage.LOAD_CORE),
+        stage.haproxy(folder, "chats", chats_config, stage.LOAD_CORE),
+        openai_p2.litellm(folder, chats, is_wanted=not options.without_litellm) as peer,
+    ):
         async with stage.gateway(
             folder / "gateway", endpoints=[endpoint], keys=stage.full_keys(1000), slots=100
         ) as gateway:
             parts = await processes(gateway)
             for connections in (16, 1):
-                found = [
-                    await one_round(gateway, script, parts, connections, seconds)
-                    for _ in range(rounds + 1)
-                ]
+                found, peers = [], []
+                for _ in range(options.rounds + 1):
+                    found.append(
+                        await one_round(gateway, script, parts, connections, options.seconds)
+                    )
+                    if peer:
+                        peers.append(
+                            await ask_peer(peer, peer_script, connections, options.seconds)
+                        )
                 # The first round only warms up.
-                show(connections, found[1:])
+                show(connections, found[1:], peers[1:])
 
 
 async def processes(gateway: Gateway) -> dict[str, list[int]]:
@@ -127,7 +142,22 @@ async def one_round(
     }
 
 
-def show(connections: int, rounds: list[dict[str, float]]) -> None:
+async def ask_peer(
+    peer: tuple[int, int], script: Path, connections: int, seconds: float
+) -> stage.Figures:
+    port, pid = peer
+    return await stage.wrk(
+        port=port,
+        pid=pid,
+        headers={},
+        connections=connections,
+        seconds=seconds,
+        path=openai_p2.PATH,
+        script=script,
+    )
+
+
+def show(connections: int, rounds: list[dict[str, float]], peers: list[stage.Figures]) -> None:
     each = {name: statistics.median(found[name] for found in rounds) for name in rounds[0]}
     print(f"\n{connections} connections, medians of {len(rounds)} rounds\n")
     print("| requests/s | p50 ms | p99 ms | HAProxy CPU µs | sidecar CPU µs | templates CPU µs |")
@@ -137,6 +167,9 @@ def show(connections: int, rounds: list[dict[str, float]]) -> None:
         + "".join(f"| {each[name]:.0f} " for name in PARTS)
         + "|"
     )
+    if peers:
+        peer = stage.medians(peers).per_second
+        print(f"\nLiteLLM's proxy {peer:,.0f} requests/s: {each['per_second'] / peer:.1f} times")
 
 
 if __name__ == "__main__":
