@@ -4,9 +4,13 @@ GCRA: each counter remembers the moment at which it would be idle again. A reque
 on by one interval; one that comes while it lies further ahead than the tolerance is refused. With
 `rps` 10 and `burst` 5 six requests may come at once, then one each 100 ms.
 
-A limit of a service is `INTERVAL_US:TOLERANCE_US:COUNTER:HEADER`, COUNTER being made of prefix and
-pace, so that what a caller has used up stays used up when other limits change. A key's has two
-fields. A limit that changes counts anew.
+A limit of a service is `INTERVAL_US:TOLERANCE_US:ANEW_US:COUNTER:HEADER`, COUNTER being made of
+prefix and pace, so that what a caller has used up stays used up when other limits change. A key's
+has three fields. A limit that changes counts anew, and so does one that is further ahead than ANEW:
+no request brings it there, so the clock must have been set back, or has come round.
+
+HAProxy reckons on a clock that comes round after 12.7 days, so a burst is worth ten days of the
+rate at most: 14,400 requests at one a minute.
 """
 
 from __future__ import annotations
@@ -17,22 +21,26 @@ from collections.abc import Iterable, Iterator
 from gateway.schema import Endpoint, Key
 
 SECOND_US = 1_000_000
+MOST_TOLERANCE_US = 10 * 86_400 * SECOND_US
+SET_BACK_US = 60 * SECOND_US
 
 
 def of_endpoints(endpoints: Iterable[Endpoint]) -> Iterator[tuple[str, str]]:
     """This function will write `ENDPOINT:PREFIX` and value of each limit."""
     for endpoint in endpoints:
         for limit in endpoint.rate_limits:
-            pace = interval_and_tolerance(limit.rps, limit.burst)
-            counter = hashlib.sha256(f"{pace} {limit.prefix}".encode()).hexdigest()[:12]
-            yield f"{endpoint.id}:{limit.prefix}", f"{pace}:{counter}:{limit.header}"
+            its_pace = pace(limit.rps, limit.burst)
+            counter = hashlib.sha256(f"{its_pace} {limit.prefix}".encode()).hexdigest()[:12]
+            yield f"{endpoint.id}:{limit.prefix}", f"{its_pace}:{counter}:{limit.header}"
 
 
 def of_key(key: Key) -> str | None:
     """This function will write what a key may ask of all services together; None: no bound."""
-    return None if key.rps is None else interval_and_tolerance(key.rps, key.burst)
+    return None if key.rps is None else pace(key.rps, key.burst)
 
 
-def interval_and_tolerance(rps: float, burst: int) -> str:
+def pace(rps: float, burst: int) -> str:
+    """This function will write interval, tolerance, and from when on a counter starts anew."""
     interval_us = max(round(SECOND_US / rps), 1)
-    return f"{interval_us}:{interval_us * burst}"
+    tolerance_us = min(interval_us * burst, MOST_TOLERANCE_US)
+    return f"{interval_us}:{tolerance_us}:{tolerance_us + interval_us + SET_BACK_US}"

@@ -19,17 +19,21 @@ def values(*given: RateLimit) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("rps", "burst", "pace"),
+    ("rps", "burst", "written"),
     [
-        (10, 5, "100000:500000"),
-        (1000, 0, "1000:0"),
-        (1 / 60, 2, "60000000:120000000"),
-        (3000, 1, "333:333"),
-        (1e9, 3, "1:3"),
+        (10, 5, "100000:500000:60600000"),
+        (1000, 0, "1000:0:60001000"),
+        (1 / 60, 2, "60000000:120000000:240000000"),
+        (3000, 1, "333:333:60000666"),
+        (1e9, 3, "1:3:60000004"),
     ],
 )
-def test_writes_interval_and_tolerance_in_microseconds(rps: float, burst: int, pace: str) -> None:
-    assert limits.interval_and_tolerance(rps, burst) == pace
+def test_writes_a_pace_in_microseconds(rps: float, burst: int, written: str) -> None:
+    assert limits.pace(rps, burst) == written
+
+
+def test_takes_a_burst_for_ten_days_at_most() -> None:
+    assert limits.pace(1 / 60, 1_000_000).split(":")[1] == str(10 * 86_400 * 1_000_000)
 
 
 def test_writes_a_limit_below_its_prefix() -> None:
@@ -50,11 +54,11 @@ def test_keeps_the_counter_while_only_other_limits_change() -> None:
     faster = values(RateLimit(rps=2))
 
     assert before["e-a:/"] == after["e-a:/"] != after["e-a:/v1"]
-    assert before["e-a:/"].split(":")[2] != faster["e-a:/"].split(":")[2]
+    assert before["e-a:/"].split(":")[3] != faster["e-a:/"].split(":")[3]
 
 
 @pytest.mark.parametrize(
-    ("given", "bound"), [({}, None), ({"rps": 5, "burst": 10}, "200000:2000000")]
+    ("given", "bound"), [({}, None), ({"rps": 5, "burst": 10}, "200000:2000000:62200000")]
 )
 def test_writes_what_a_key_may_ask(given: dict[str, Any], bound: str | None) -> None:
     assert limits.of_key(Key(id="k", version=1, **given)) == bound
