@@ -7,7 +7,7 @@
 | paths  | /services/PROJECT/RUN                 | route                              |
 | models | SHA-256 of a model's name             | route of its service               |
 | keys   | SHA-256 of a token, upper-case hex    | key id                             |
-| grants | KEY:p:PROJECT_ID or KEY:e:ENDPOINT_ID | 1                                  |
+| grants | PROJECT_ID:p:KEY or ENDPOINT_ID:e:KEY | 1                                  |
 | limits | ENDPOINT_ID:PREFIX                    | see `gateway.limits`               |
 | bounds | key id                                | see `gateway.limits`               |
 | idle   | sSLOT                                 | ms without a byte, where not as    |
@@ -85,9 +85,9 @@ def draw_rights(*, keys: Iterable[Key], now: float) -> dict[str, Map]:
         if bound := limits.of_key(key):
             bounds[key.id] = bound
         for project in key.projects:
-            grants[f"{key.id}:p:{project}"] = "1"
+            grants[f"{project}:p:{key.id}"] = "1"
         for endpoint in key.endpoints:
-            grants[f"{key.id}:e:{endpoint}"] = "1"
+            grants[f"{endpoint}:e:{key.id}"] = "1"
     return {KEYS: names, GRANTS: grants, BOUNDS: bounds}
 
 

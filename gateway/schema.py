@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 SCHEMA_VERSION = 1
 # Also the gateway's own, so that a service which keeps it costs nothing.
 IDLE_TIMEOUT_SECONDS = 3600
-# Without ":", so that the grant "KEY:p:PROJECT" can be read in one way only.
+# Without ":", so that the grant "PROJECT:p:KEY" can be read in one way only.
 ID = r"^[A-Za-z0-9._-]+$"
 Id = Annotated[str, Field(pattern=ID, max_length=64)]
 ADDRESS = r"^[0-9A-Fa-f.:]+:[0-9]{1,5}$"

@@ -74,7 +74,7 @@ def test_grants_projects_and_endpoints() -> None:
     maps = draw(alice).maps
 
     assert maps["keys"] == {alice.hash.upper(): alice.id}
-    assert maps["grants"] == {f"{alice.id}:p:p1": "1", f"{alice.id}:e:e-a": "1"}
+    assert maps["grants"] == {f"p1:p:{alice.id}": "1", f"e-a:e:{alice.id}": "1"}
 
 
 def test_leaves_out_an_expired_key() -> None:
