@@ -17,8 +17,10 @@ BUSY_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class Answer:
-    """One request: when it was sent (monotonic), how long it took, what came of it."""
+    """One request: its id and method, when it was sent (monotonic), how long it took, what came."""
 
+    id: str
+    method: str
     at: float
     seconds: float
     status: int
@@ -33,9 +35,9 @@ class Answer:
 class Load:
     """Sends `per_second` requests a second, half of them on kept connections, until the end.
 
-    A slow answer delays no other request, unless `most_open` are not answered yet: a machine that
-    cannot do so many a second gets fewer. Nothing is tried again; every other request is a POST,
-    which a proxy may not repeat either once it is sent.
+    Each has an `X-Request-Id` of its own. A slow answer delays no other request, unless `most_open`
+    are not answered yet: a machine that cannot do so many a second gets fewer. Nothing is tried
+    again; every other request is a POST, which a proxy may not repeat either once it is sent.
     """
 
     url: str
@@ -86,16 +88,17 @@ class Load:
                     due = time.monotonic()
                     continue
                 method = ("GET", "POST")[number % 2]
-                group.create_task(self._send(clients[number % 4], method))
+                group.create_task(self._send(clients[number % 4], method, str(number)))
                 number += 1
                 due += 1 / self.per_second
                 await asyncio.sleep(due - time.monotonic())
 
-    async def _send(self, client: httpx.AsyncClient, method: str) -> None:
+    async def _send(self, client: httpx.AsyncClient, method: str, identity: str) -> None:
         at = time.monotonic()
+        headers = {**self.headers, "X-Request-Id": identity}
         try:
-            found = await client.request(method, self.url, headers=self.headers)
+            found = await client.request(method, self.url, headers=headers)
             status, body = found.status_code, found.text
         except httpx.HTTPError as error:
             status, body = 0, repr(error)
-        self.answers.append(Answer(at, time.monotonic() - at, status, body))
+        self.answers.append(Answer(identity, method, at, time.monotonic() - at, status, body))
