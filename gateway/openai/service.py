@@ -22,6 +22,7 @@ from gateway.directory import Directory
 from gateway.openai import names
 from gateway.openai.bodies import MOST_BYTES, Bodies, Taken, TooLarge, TooMany
 from gateway.openai.errors import error
+from gateway.openai.http import Server
 from gateway.openai.inner import Caller, Inner, SlotUpstream, passed_on
 from gateway.openai.usage import Counted, Ending, of_json
 from gateway.schema import Endpoint
@@ -71,7 +72,7 @@ class OpenAi:
     async def run(self, home: Path) -> None:
         """This function will serve until it is cancelled."""
         (home / SOCKET).unlink(missing_ok=True)
-        server = web.Server(self._answer, handler_cancellation=True, access_log=None)
+        server = Server(self._answer)
         runner = web.ServerRunner(server, shutdown_timeout=0.5)
         await runner.setup()
         try:
@@ -85,6 +86,13 @@ class OpenAi:
         path = bare(request.path)
         if request.method in ("GET", "HEAD"):
             return self._read(request, path)
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            return error(
+                415,
+                "The body is compressed, so its model cannot be read. Send it without "
+                "Content-Encoding.",
+                "unsupported_encoding",
+            )
         try:
             if chosen := self._directory.endpoint(request.headers.get(ENDPOINT, "")):
                 return await self._translate(request, chosen)
@@ -99,6 +107,8 @@ class OpenAi:
                 "This token has too many large bodies under way here. Send it again later.",
                 "too_many_bodies",
             )
+        except web.RequestPayloadError:
+            return error(400, "The body ended early or cannot be read.", "invalid_body")
         except (aiohttp.ClientError, OSError) as problem:
             log.warning("a request could not be passed on: %s", type(problem).__name__)
             return error(502, "The service gave no valid answer. See its logs.", "bad_gateway")
@@ -144,7 +154,9 @@ class OpenAi:
         self, request: web.BaseRequest, body: Taken, endpoint: Endpoint, slot: int
     ) -> web.StreamResponse:
         assert endpoint.model is not None
-        headers = [each for each in passed_on(request.headers) if each[0] != "Content-Length"]
+        headers = [
+            each for each in passed_on(request.headers) if each[0].lower() != "content-length"
+        ]
         headers.append(("Content-Length", str(body.length)))
         # As the caller wrote it, as HAProxy passes it on: what is decoded may be another path.
         path = f"{endpoint.model.prefix}{bare(request.rel_url.raw_path_qs)}"

@@ -43,7 +43,11 @@ class Target:
         app.router.add_post("/usage/{path:.*}", self.usage)
         app.router.add_route("*", "/{path:.*}", self.echo)
         self.runner = web.AppRunner(
-            app, shutdown_timeout=0.1, access_log=None, handler_cancellation=True
+            app,
+            shutdown_timeout=0.1,
+            access_log=None,
+            handler_cancellation=True,
+            auto_decompress=False,
         )
         await self.runner.setup()
         await web.TCPSite(self.runner, "127.0.0.1", self.port).start()

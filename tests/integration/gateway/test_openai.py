@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -105,6 +106,23 @@ async def test_takes_every_path_with_and_without_version(
 ) -> None:
     assert (await ask(gateway, {"model": LLAMA}, asked)).json["path"] == got
     assert (await ask(gateway, {**LONG, "model": LLAMA}, asked)).json["path"] == got
+
+
+async def test_lets_no_caller_name_headers_to_drop(gateway: Gateway) -> None:
+    named = {"Connection": "X-Forwarded-For, Content-Type, X-Dstack-Key"}
+    answer = await ask(gateway, {**LONG, "model": LLAMA}, headers=named)
+
+    assert answer.header_of_request("x-forwarded-for") == ["127.0.0.1"]
+    assert answer.header_of_request("content-type") == ["application/json"]
+
+
+@pytest.mark.parametrize("body", [{"model": LLAMA}, {**LONG, "model": LLAMA}])
+async def test_reads_no_compressed_body(gateway: Gateway, body: dict[str, Any]) -> None:
+    """One that is small here may be huge once it is read."""
+    sent = gzip.compress(json.dumps(body).encode())
+    answer = await ask(gateway, sent, headers={"Content-Encoding": "gzip"})
+
+    assert (answer.status, answer.json["error"]["code"]) == (415, "unsupported_encoding")
 
 
 async def test_serves_the_api_on_its_own_names_below_v1(gateway: Gateway) -> None:

@@ -183,6 +183,15 @@ async def test_says_who_called_and_believes_no_caller(gateway: Gateway) -> None:
     assert answer.header_of_request("x-real-ip") == []
 
 
+async def test_lets_no_caller_name_headers_to_drop(gateway: Gateway) -> None:
+    named = {"Connection": "X-Forwarded-For, X-Request-Id", "X-Request-Id": "abc"}
+    answer = await gateway.call(token=ALICE, headers=named)
+
+    assert answer.header_of_request("connection") == []
+    assert answer.header_of_request("x-forwarded-for") == ["127.0.0.1"]
+    assert answer.header_of_request("x-request-id") == ["abc"]
+
+
 @pytest.mark.parametrize(
     ("sent", "is_kept"), [("abc-123", True), ("a b", False), ("é", False), ("x" * 200, False)]
 )
