@@ -28,7 +28,7 @@ class Keeper(Protocol):
 
     def arrived(self, held: Held) -> None: ...
 
-    def has_room(self, held: Held, size: int) -> bool: ...
+    def has_room(self, held: Held) -> bool: ...
 
     def left(self, held: Held) -> None: ...
 
@@ -94,7 +94,7 @@ class Held(asyncio.Protocol):
         self._buffer += data
         if not self._is_known:
             self._introduce()
-        elif not self._keeper.has_room(self, len(data)) or len(self._buffer) > MOST_BUFFERED_BYTES:
+        elif not self._keeper.has_room(self) or len(self._buffer) > MOST_BUFFERED_BYTES:
             self.pause_reading()
 
     def _introduce(self) -> None:

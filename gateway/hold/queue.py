@@ -24,8 +24,14 @@ class Queue:
         self.waiting: deque[Held] = deque()
         self.unanswered: set[Held] = set()
         self._answers = 0
-        # What the waiting requests have sent so far.
-        self.bytes = 0
+
+    @property
+    def bytes(self) -> int:
+        """This function will count what the waiting requests have sent so far.
+
+        Summed up each time: a running total would keep what comes between two steps of a release.
+        """
+        return sum(each.buffered_bytes for each in self.waiting)
 
     def admits(self, held: Held, bounds: Hold) -> bool:
         """This function will tell whether one more may wait."""
@@ -35,7 +41,6 @@ class Queue:
         return len(self.waiting) < bounds.max_requests and size <= most_bytes(bounds)
 
     def enter(self, held: Held) -> None:
-        self.bytes += held.buffered_bytes
         # One that was released already goes first: others may wait for its answer.
         if held.ticket.turn:
             self.waiting.appendleft(held)
@@ -47,7 +52,6 @@ class Queue:
         self.unanswered.discard(held)
         if held in self.waiting:
             self.waiting.remove(held)
-            self.bytes -= held.buffered_bytes
 
     def answered(self, held: Held) -> None:
         if held in self.unanswered:
@@ -62,7 +66,6 @@ class Queue:
         going: list[Held] = []
         while self.waiting and (self.waiting[0].ticket.turn or len(self.unanswered) < window):
             held = self.waiting.popleft()
-            self.bytes -= held.buffered_bytes
             going.append(held)
             if not held.ticket.turn:
                 self.unanswered.add(held)

@@ -147,12 +147,11 @@ class Holding:
             self._on_change()
         self.look()
 
-    def has_room(self, held: Held, size: int) -> bool:
+    def has_room(self, held: Held) -> bool:
         slot = held.ticket.slot
         queue, endpoint = self._queues.get(slot), self._places.endpoint_in(slot)
         if queue is None or endpoint is None or held.is_released:
             return True
-        queue.bytes += size
         return queue.bytes < most_bytes(endpoint.hold)
 
     def left(self, held: Held) -> None:

@@ -32,7 +32,11 @@ class TooMany(Exception):
 class Bodies:
     """Takes bodies in, and knows how much of whom is under way."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, most_bytes: int = MOST_BYTES, most_bytes_of_key: int = MOST_BYTES_OF_KEY
+    ) -> None:
+        self._most_bytes = most_bytes
+        self._most_bytes_of_key = most_bytes_of_key
         self._bytes: Counter[str] = Counter()
 
     @asynccontextmanager
@@ -41,7 +45,7 @@ class Bodies:
 
         Raises TooLarge and TooMany.
         """
-        if (request.content_length or 0) > MOST_BYTES:
+        if (request.content_length or 0) > self._most_bytes:
             raise TooLarge
         length = 0
         try:
@@ -49,9 +53,9 @@ class Bodies:
                 async for piece in request.content.iter_any():
                     length += len(piece)
                     self._bytes[of] += len(piece)
-                    if length > MOST_BYTES:
+                    if length > self._most_bytes:
                         raise TooLarge
-                    if self._bytes[of] > MOST_BYTES_OF_KEY:
+                    if self._bytes[of] > self._most_bytes_of_key:
                         raise TooMany
                     file.write(piece)
                 yield Taken(file, length)

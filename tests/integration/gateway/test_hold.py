@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,50 @@ async def test_bounds_how_many_wait_and_how_long(
     assert {answer.headers["retry-after"] for answer in answers} == {"5"}
     assert answers[0].json["error"]["code"] == "no_replica"
     assert (page.status, page.headers["content-type"]) == (503, "text/html; charset=utf-8")
+
+
+async def test_bounds_how_many_bytes_wait(
+    asleep: tuple[Gateway, ControlPlane, Target],
+) -> None:
+    """Bodies that are here already wait on, halted; new ones are refused until there is room."""
+    gateway, control, target = asleep
+    bounds = Hold(max_memory_mib=1)
+    await control.applied(await control.put(service("hello", hold=bounds)))
+    body = b"x" * 700_000
+    for _ in range(3):
+        callers = [await begun(gateway, body) for _ in range(2)]
+        await is_held(control, 2)
+        await until(partial(is_full, gateway))
+        for caller in callers:
+            caller.close()
+        await control.wait_status(lambda status: not status.held.get("e-hello"))
+    waiting = [
+        asyncio.create_task(gateway.call(token=ALICE, method="POST", data=body)) for _ in range(2)
+    ]
+    await is_held(control, 2)
+    await until(partial(is_full, gateway))
+    await control.put(service("hello", target.address, hold=bounds))
+
+    assert [(each.status, each.json["length"]) for each in await asyncio.gather(*waiting)] == [
+        (200, 700_000)
+    ] * 2
+
+
+async def begun(gateway: Gateway, body: bytes) -> asyncio.StreamWriter:
+    """A POST whose answer nobody waits for."""
+    _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    head = b"POST / HTTP/1.1\r\n" + HEAD + b"Content-Length: %d\r\n\r\n" % len(body)
+    writer.write(head + body)
+    return writer
+
+
+async def is_full(gateway: Gateway) -> bool:
+    """Whether one more is refused at once."""
+    try:
+        async with asyncio.timeout(0.3):
+            return (await gateway.call(token=ALICE)).status == 503
+    except TimeoutError:
+        return False
 
 
 async def test_holds_nothing_for_a_service_that_will_not_wake(
