@@ -1,4 +1,4 @@
-"""What HAProxy must hold: eight maps and the servers of each slot. Pure.
+"""What HAProxy must hold: nine maps and the servers of each slot. Pure.
 
 | map    | from                                  | to                                 |
 |--------|---------------------------------------|------------------------------------|
@@ -12,6 +12,8 @@
 | bounds | key id                                | see `gateway.limits`               |
 | idle   | sSLOT                                 | ms without a byte, where not as    |
 |        |                                       | everywhere                         |
+| queues | sSLOT                                 | how many requests may wait for a   |
+|        |                                       | turn, where replicas have limits   |
 
 A route is `sSLOT:AUTH:PROJECT_ID:ENDPOINT_ID:STRIP:LIMITED`: all that a request must know, in one
 look-up. A model's is `sSLOT:AUTH:PROJECT_ID:ENDPOINT_ID:FORMAT:LIMITED:PREFIX`. Hashes are
@@ -29,8 +31,8 @@ from gateway.layout import Layout, Server
 from gateway.schema import IDLE_TIMEOUT_SECONDS, Endpoint, Key, Model, Table
 
 HOSTS, PATHS, MODELS, KEYS, GRANTS = "hosts", "paths", "models", "keys", "grants"
-LIMITS, BOUNDS, IDLE = "limits", "bounds", "idle"
-MAPS = (LIMITS, BOUNDS, IDLE, KEYS, GRANTS, HOSTS, PATHS, MODELS)
+LIMITS, BOUNDS, IDLE, QUEUES = "limits", "bounds", "idle", "queues"
+MAPS = (LIMITS, BOUNDS, IDLE, QUEUES, KEYS, GRANTS, HOSTS, PATHS, MODELS)
 OWN, OPENAI = "own", "openai"
 # The host of the OpenAI API is this label below the gateway's domain; no run may have that name.
 OPENAI_LABEL = "gateway"
@@ -92,29 +94,38 @@ def draw_rights(*, keys: Iterable[Key], now: float) -> dict[str, Map]:
 
 
 def draw_routes(*, table: Table, slots: Mapping[str, int]) -> dict[str, Map]:
-    """This function will draw the maps of hosts, paths, models, limits and time-outs.
+    """This function will draw the maps of hosts, paths and models, and those of what is bounded.
 
     The newer endpoint wins a name.
     """
     hosts: Map = {}
     paths: Map = {}
     models: Map = {}
-    idle: Map = {}
     for endpoint in sorted(table.endpoints, key=lambda each: each.version):
         if slot := slots.get(endpoint.id):
             to = route(endpoint, slot)
             hosts.update(dict.fromkeys(endpoint.hosts, to))
             paths.update(dict.fromkeys(endpoint.paths, to))
-            if endpoint.idle_timeout_seconds != IDLE_TIMEOUT_SECONDS:
-                idle[f"s{slot}"] = str(endpoint.idle_timeout_seconds * 1000)
             if endpoint.model:
                 models[name_hash(endpoint.model.name)] = model_route(endpoint, endpoint.model, slot)
     hosts.update(dict.fromkeys((*ALWAYS_OWN, *table.own_hosts), OWN))
     if table.domain:
         hosts[table.domain] = OWN
         hosts[f"{OPENAI_LABEL}.{table.domain}"] = OPENAI
-    bounds = dict(limits.of_endpoints(table.endpoints))
-    return {HOSTS: hosts, PATHS: paths, MODELS: models, LIMITS: bounds, IDLE: idle}
+    return {HOSTS: hosts, PATHS: paths, MODELS: models, **draw_bounds(table=table, slots=slots)}
+
+
+def draw_bounds(*, table: Table, slots: Mapping[str, int]) -> dict[str, Map]:
+    """This function will draw the maps of limits, time-outs and queues."""
+    idle: Map = {}
+    queues: Map = {}
+    for endpoint in table.endpoints:
+        slot = slots.get(endpoint.id)
+        if slot and endpoint.idle_timeout_seconds != IDLE_TIMEOUT_SECONDS:
+            idle[f"s{slot}"] = str(endpoint.idle_timeout_seconds * 1000)
+        if slot and endpoint.max_concurrency is not None:
+            queues[f"s{slot}"] = str(endpoint.hold.max_requests)
+    return {LIMITS: dict(limits.of_endpoints(table.endpoints)), IDLE: idle, QUEUES: queues}
 
 
 def route(endpoint: Endpoint, slot: int) -> str:

@@ -153,6 +153,11 @@ class ControlPlane:
                     newest[look.boot_id] = each
         return add_counts(endpoint, name, newest.values())
 
+    def in_flight(self, endpoint: str) -> int:
+        """The requests in flight at an endpoint, in the newest look that there is."""
+        newest = self.stats[-1].load if self.stats else []
+        return sum(each.in_flight for each in newest if each.endpoint == endpoint)
+
     def latency(self, endpoint: str) -> Latency | None:
         """The newest histograms of an endpoint."""
         found = (each for look in reversed(self.stats) for each in look.latency)

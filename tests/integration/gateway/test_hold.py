@@ -272,6 +272,47 @@ async def test_lets_a_replica_have_no_more_than_it_bears(
     assert len(target.seen) == 6
 
 
+async def test_bounds_how_many_wait_for_their_turn(
+    asleep: tuple[Gateway, ControlPlane, Target],
+) -> None:
+    gateway, control, target = asleep
+    bounded = service(
+        "hello", target.address, max_concurrency=1, hold=Hold(max_requests=3, timeout_seconds=60)
+    )
+    await control.applied(await control.put(bounded))
+    first = [asyncio.create_task(gateway.call("/wait", token=ALICE)) for _ in range(4)]
+    await until(lambda: control.in_flight("e-hello") == 4)
+    refused = [await gateway.call(token=ALICE, method="POST", data=b"x") for _ in range(2)]
+    page = await gateway.call(token=ALICE, headers={"Accept": "text/html"})
+    await control.applied(
+        await control.put(bounded.model_copy(update={"hold": Hold(max_requests=4)}))
+    )
+    one_more = asyncio.create_task(gateway.call("/wait", token=ALICE))
+    await until(lambda: control.in_flight("e-hello") == 5)
+    target.go_on.set()
+    answers = await asyncio.gather(*first, one_more)
+
+    assert [(each.status, each.headers["retry-after"]) for each in refused] == [(503, "5")] * 2
+    assert refused[0].json["error"]["code"] == "no_replica"
+    assert (page.status, page.headers["content-type"]) == (503, "text/html; charset=utf-8")
+    assert {answer.status for answer in answers} == {200}
+
+
+async def test_lets_nobody_wait_for_a_turn_but_uses_every_one(
+    asleep: tuple[Gateway, ControlPlane, Target],
+) -> None:
+    gateway, control, target = asleep
+    strict = service("hello", target.address, max_concurrency=1, hold=Hold(max_requests=0))
+    await control.applied(await control.put(strict))
+    busy = asyncio.create_task(gateway.call("/wait", token=ALICE))
+    await until(lambda: len(target.seen) == 1)
+    refused = await gateway.call(token=ALICE)
+    target.go_on.set()
+
+    assert (refused.status, (await busy).status) == (503, 200)
+    assert (await gateway.call(token=ALICE)).status == 200
+
+
 async def test_a_strangers_key_waits_for_nothing(
     asleep: tuple[Gateway, ControlPlane, Target],
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.layout import Layout
 from gateway.picture import Painter, Picture, clashes
-from gateway.schema import Endpoint, Key, Table
+from gateway.schema import Endpoint, Hold, Key, Table
 from tests.fakes.control_plane_gateway import key, service
 
 LAYOUT = Layout(slots={"e-a": 1, "e-b": 2})
@@ -59,6 +59,12 @@ def test_lets_no_service_take_an_own_name() -> None:
     thief = service("a").model_copy(update={"hosts": ["localhost"]})
 
     assert draw(thief).maps["hosts"]["localhost"] == "own"
+
+
+def test_bounds_the_queue_where_replicas_have_limits() -> None:
+    bounded = service("b", max_concurrency=2, hold=Hold(max_requests=7))
+
+    assert draw(service("a"), bounded).maps["queues"] == {"s2": "7"}
 
 
 def test_gives_a_name_to_the_newer_of_two_endpoints() -> None:
