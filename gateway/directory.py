@@ -46,6 +46,12 @@ class Directory:
         self._refresh()
         return slot in self._serving
 
+    def bounded_slots(self) -> list[int]:
+        """This function will list the slots whose replicas take only so many requests at once."""
+        slots = self._source.layout.slots
+        bounded = (each.id for each in self._source.known.endpoints if each.max_concurrency)
+        return [slots[pk] for pk in bounded if pk in slots]
+
     def model(self, name: str, *, key_id: str) -> Endpoint | None:
         """This function will find the service of a model that the key opens."""
         self._refresh()

@@ -17,6 +17,7 @@ from gateway.directory import Directory
 from gateway.haproxy import binary
 from gateway.haproxy.config import SOCKET, Shape
 from gateway.haproxy.runtime import Runtime
+from gateway.hold import stranded
 from gateway.hold.service import Holding
 from gateway.openai.inner import Inner
 from gateway.openai.service import OpenAi
@@ -91,6 +92,7 @@ class Sidecar:
                 self._supervisor.run(),
                 self._supervisor.keep_log_short(),
                 self._holding.run(self._home),
+                stranded.move(runtime=self._runtime, slots=self._directory.bounded_slots),
                 openai.run(self._home),
                 translator.run(),
                 traffic.run(),

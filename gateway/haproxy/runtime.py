@@ -28,7 +28,7 @@ from gateway.changes import (
     WriteMap,
 )
 from gateway.errors import HaproxyFailed, RuntimeRefused
-from gateway.haproxy.config import HOLD_NAME, SERVER_OPTIONS, map_file
+from gateway.haproxy.config import HOLD_NAME, HOLD_ROOM, SERVER_OPTIONS, map_file
 from gateway.layout import Server
 from gateway.picture import MAPS, Map
 
@@ -147,6 +147,22 @@ class Runtime:
         """This function will count the replicas of a slot that take requests now."""
         return sum(each["status"].startswith(("UP", "no check")) for each in await self._stat(slot))
 
+    async def stranded(self, slots: Iterable[int]) -> list[int]:
+        """This function will find the slots in which requests are queued and no replica is up."""
+        commands = (Command(line("show stat {} 2 -1", f"s{slot}")) for slot in slots)
+        found: list[int] = []
+        for batch in batches(commands):
+            for row in rows_in(await self.ask(";".join(each.text for each in batch))):
+                if int(row["qcur"]) > 0 and int(row["act"]) == 0:
+                    found.append(int(row["pxname"].removeprefix("s")))
+        return found
+
+    async def open_hold(self, slot: int) -> None:
+        """This function will let HAProxy send what is queued in a slot to the hold, if only the
+        hold is up."""
+        name = f"s{slot}/{HOLD_NAME}"
+        await self.do(Command(line("set maxconn server {} {}", name, 2 * HOLD_ROOM)))
+
     async def _stat(self, slot: int) -> list[dict[str, str]]:
         return servers_in(await self.ask(line("show stat {} 4 -1", f"s{slot}")))
 
@@ -175,11 +191,14 @@ class Runtime:
 
 def servers_in(answer: str) -> list[dict[str, str]]:
     """This function will read what `show stat` says of replicas' servers, once or several times."""
+    return [each for each in rows_in(answer) if each["svname"] != HOLD_NAME]
+
+
+def rows_in(answer: str) -> list[dict[str, str]]:
     rows = [row for row in answer.splitlines() if row]
     fields = rows[0].removeprefix("# ").split(",") if rows else []
     named = [row for row in rows if not row.startswith("#")]
-    servers = [dict(zip(fields, row.split(","), strict=False)) for row in named]
-    return [each for each in servers if each["svname"] != HOLD_NAME]
+    return [dict(zip(fields, row.split(","), strict=False)) for row in named]
 
 
 def commands_of(step: Change) -> list[Command]:

@@ -313,6 +313,25 @@ async def test_lets_nobody_wait_for_a_turn_but_uses_every_one(
     assert (await gateway.call(token=ALICE)).status == 200
 
 
+async def test_what_waits_for_its_turn_waits_on_when_the_last_replica_dies(
+    asleep: tuple[Gateway, ControlPlane, Target],
+) -> None:
+    gateway, control, target = asleep
+    dying = await Target(name="dying").start()
+    await control.applied(await control.put(service("hello", dying.address, max_concurrency=1)))
+    broken = asyncio.create_task(gateway.call("/wait", token=ALICE))
+    await until(lambda: len(dying.seen) == 1)
+    waiting = [asyncio.create_task(gateway.call(token=ALICE)) for _ in range(5)]
+    await until(lambda: control.in_flight("e-hello") == 6)
+    await dying.stop()
+    await is_held(control, 5)
+    await control.put(service("hello", target.address, max_concurrency=1))
+    answers = await asyncio.gather(*waiting)
+    await asyncio.gather(broken, return_exceptions=True)
+
+    assert {(answer.status, answer.json["name"]) for answer in answers} == {(200, "t0")}
+
+
 async def test_a_strangers_key_waits_for_nothing(
     asleep: tuple[Gateway, ControlPlane, Target],
 ) -> None:
