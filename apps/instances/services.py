@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -140,8 +140,11 @@ def _changed(instance: Instance) -> None:
 
 def stop_workloads(*, workloads: Sequence[Workload], stop_seconds: float | None = None) -> None:
     """This function will ask agents to stop these workloads, within `stop_seconds` if given."""
+    if not workloads:
+        return
     with transaction.atomic():
-        for workload in sorted(workloads, key=lambda row: row.instance_id):
+        _lock({workload.instance_id for workload in workloads})
+        for workload in workloads:
             fields: dict[str, Any] = {"desired": "stop"}
             if stop_seconds is not None:
                 fields["spec"] = {**workload.spec, "stop_seconds": stop_seconds}
@@ -150,6 +153,13 @@ def stop_workloads(*, workloads: Sequence[Workload], stop_seconds: float | None 
                 changed = changed.exclude(desired="stop")
             if changed.update(**fields):
                 _changed(workload.instance)
+
+
+def _lock(instance_ids: Collection[UUID]) -> None:
+    """Machines before what is on them, as a report of their agents takes them: who did it the
+    other way round waited for a report that waited for it."""
+    rows = Instance.objects.select_for_update().filter(pk__in=instance_ids).order_by("pk")
+    list(rows.values_list("pk"))
 
 
 def assignment(*, instance: Instance) -> wire.Assignment:
