@@ -56,7 +56,14 @@ def broken(stack: Stack, *, at_rest: bool = False) -> dict[str, list[Any]]:
     """This function will return the rules that do not hold, with some of the rows."""
     environ = {"DSTACK_HOME": str(stack.home)}
     attach(environ)
+    return broken_in(environ["DATABASE_URL"], at_rest=at_rest)
+
+
+def broken_in(database_url: str, *, at_rest: bool = False) -> dict[str, list[Any]]:
+    """This function will look into one database, in one transaction."""
     rules = {**RULES, **(AT_REST if at_rest else {})}
-    with psycopg.connect(environ["DATABASE_URL"], autocommit=True) as connection:
+    with psycopg.connect(database_url) as connection:
+        # Else a change between two parts of a rule would look like a break of it.
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         found = {rule: connection.execute(query).fetchmany(3) for rule, query in rules.items()}
     return {rule: rows for rule, rows in found.items() if rows}
