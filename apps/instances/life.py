@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +27,8 @@ from apps.core import crypto, sweep
 from apps.core.transition import Change, Stale, transition, transition_all
 from apps.instances import decide, orphans, states
 from apps.instances.models import Instance
+
+logger = logging.getLogger(__name__)
 
 # While this process was not there nobody could be heard, so silence counts from here at the most.
 STARTED_AT = timezone.now()
@@ -94,7 +97,22 @@ def _create(instance: Instance, *, at: datetime) -> None:
     except BackendError as error:
         _fail(instance, NO_CAPACITY, str(error), at=timezone.now())
     else:
-        _booted(instance, ref)
+        try:
+            _booted(instance, ref)
+        except Stale:
+            _end_if_over(instance, ref)
+            raise
+
+
+def _end_if_over(instance: Instance, ref: str) -> None:
+    """Who slept in the call past its lease may have made a machine whose row others have ended."""
+    if Instance.objects.filter(pk=instance.pk, state__in=states.INSTANCE.final).exists():
+        logger.warning("machine %s of %s came too late", ref, instance.name)
+        try:
+            backends.open_account(instance.account).terminate(ref)
+        except BackendError as error:
+            # The hunt for orphans finds it.
+            logger.warning("machine %s is not ended yet: %s", ref, error)
 
 
 def _booted(instance: Instance, ref: str) -> None:

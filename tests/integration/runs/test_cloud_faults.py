@@ -16,6 +16,7 @@ from apps.backends import services as backends
 from apps.backends.registry import PROVIDERS
 from apps.core import wake
 from apps.core.models import Event
+from apps.core.transition import transition
 from apps.instances import decide as machines
 from apps.instances import life as instances
 from apps.instances import orphans
@@ -102,6 +103,23 @@ def test_an_answer_that_never_comes_leaks_no_machine(
     assert world.machines == {}
     assert "found still there" in Instance.objects.get().error
     assert Run.objects.get(pk=submitted.pk).state == "failed"
+
+
+def test_a_machine_that_comes_after_its_row_is_over_is_ended_at_once(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    """Whoever asked for it slept in the call, and others gave up meanwhile."""
+
+    def give_up(offer: base.Offer) -> None:
+        instance = Instance.objects.get()
+        transition(instance, "failed", at=timezone.now(), reason="given up", next_check_at=None)
+
+    world.on_create = give_up
+    submit(owner, cloudy)
+
+    assert sum(world.made.values()) == 1
+    assert world.machines == {}
+    assert Instance.objects.get().state == "failed"
 
 
 def test_a_machine_that_was_said_to_be_ended_and_is_not_is_ended_again(
