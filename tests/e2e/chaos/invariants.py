@@ -32,6 +32,10 @@ RULES = {
     "no two replicas share a workload": """
         SELECT workload_id FROM runs_replica WHERE workload_id IS NOT NULL
         GROUP BY workload_id HAVING count(*) > 1""",
+    "a machine that is not shared carries one workload at most": """
+        SELECT w.instance_id FROM instances_workload w JOIN instances_instance i
+        ON i.id = w.instance_id WHERE NOT i.shared AND w.state <> 'exited'
+        GROUP BY w.instance_id HAVING count(*) > 1""",
     "a run that is over has no live replica": """
         SELECT r.id FROM runs_replica r JOIN runs_run u ON u.id = r.run_id
         WHERE u.state IN ('stopped', 'failed') AND r.state NOT IN ('stopped', 'failed')""",

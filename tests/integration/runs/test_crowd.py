@@ -126,6 +126,8 @@ class Crowd:
             worker.send_signal(signal.SIGCONT)
             self.asleep.remove((until, worker))
         assert not broken_in(self.environ["DATABASE_URL"])
+        existing = list(self.world.read()["machines"].values())
+        assert len(existing) == len(set(existing)), "a row has two machines"
         self.see_surge()
 
     def every(self, seconds: float, name: str, what: Callable[[], object]) -> None:
@@ -228,15 +230,13 @@ class Crowd:
         return self.asleep == [] and self.machines_wrong() == {}
 
     def machines_wrong(self) -> dict[str, set[str]]:
-        """Machines without a live row, rows without a machine, and machines made twice."""
-        world = self.world.read()
-        existing = set(world["machines"].values())
+        """Machines without a live row, and rows without a machine."""
+        existing = set(self.world.read()["machines"].values())
         live = Instance.objects.exclude(state__in=machines.INSTANCE.final)
         rows = {f"{NAME}{row.pk}" for row in live}
         found = {
             "leaked": existing - rows,
             "without a machine": rows - existing,
-            "made twice": {name for name, count in world["made"].items() if count > 1},
         }
         return {what: names for what, names in found.items() if names}
 
