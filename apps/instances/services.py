@@ -18,7 +18,7 @@ from apps.agent import wire
 from apps.backends.base import Offer
 from apps.backends.models import Account
 from apps.core import crypto, ids, wake
-from apps.core.transition import created
+from apps.core.transition import created, transition
 from apps.instances import states
 from apps.instances.models import Instance, Workload
 
@@ -51,6 +51,10 @@ def place(
     with transaction.atomic():
         instance = _reusable(account, offer) or _request(project, account, offer, at)
         instance = Instance.objects.select_for_update().get(pk=instance.pk)
+        if instance.state == states.IDLE:
+            # At once, so that nobody else takes it for idle, or ends it.
+            fields: dict[str, Any] = {"idle_since": None, "next_check_at": at}
+            transition(instance, states.READY, at=at, reason="has work", **fields)
         workload = Workload(
             instance=instance,
             run_id=order.run_id,

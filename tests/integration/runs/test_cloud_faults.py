@@ -142,6 +142,28 @@ def test_a_machine_that_was_said_to_be_ended_and_is_not_is_ended_again(
     assert world.machines == {}
 
 
+def test_a_machine_that_is_idle_takes_one_replica(
+    world: World, owner: Access, cloudy: Project, settings: Any
+) -> None:
+    """Both are placed before anybody looks at the machine again."""
+    stopped = submit(owner, cloudy)
+    idle = Instance.objects.get()
+    agent = FakeAgent(idle)
+    agent.sync()
+    agent.serve()
+    services.stop(access=owner, run=stopped, abort=True)
+    agent.sync()
+    idle.refresh_from_db()
+    assert idle.state == "idle"
+
+    submit(owner, cloudy, YAML + "replicas: 2\n")
+
+    placed = Replica.objects.filter(state="provisioning").values_list("instance_id", flat=True)
+    assert len(set(placed)) == 2
+    assert idle.pk in set(placed)
+    assert len(world.machines) == 2
+
+
 def test_a_machine_that_is_wanted_or_another_servers_is_left_alone(
     world: World, owner: Access, cloudy: Project
 ) -> None:
