@@ -1,0 +1,138 @@
+"""Migrations run while the code before them still serves, and take old rows along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import connection, migrations, models
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.utils import timezone
+
+from apps.core.ids import new_id
+from tests import factories
+
+OURS = {config.label for config in apps.get_app_configs() if config.name.startswith("apps.")}
+# From before anybody had a server to upgrade; the list does not grow.
+BEFORE_THE_FIRST_RELEASE = {
+    ("accounts", "0001_first"),
+    ("gateways", "0002_certificates"),
+    ("routing", "0003_certificates"),
+    ("runs", "0002_chat_templates"),
+    ("telemetry", "0002_keep_lines_as_text"),
+}
+# What the code before still reads or writes goes in a migration of the release after.
+TAKES_AWAY = (
+    migrations.RemoveField,
+    migrations.RenameField,
+    migrations.DeleteModel,
+    migrations.RenameModel,
+    migrations.AlterModelTable,
+    migrations.AlterField,
+)
+
+
+def breaks(operation: Any) -> bool:
+    """Whether the code before this operation could no longer read or write its rows."""
+    if isinstance(operation, migrations.AddField):
+        field = operation.field
+        return not (field.null or field.has_db_default() or field.many_to_many)
+    return isinstance(operation, TAKES_AWAY)
+
+
+def all_migrations() -> dict[tuple[str, str], migrations.Migration]:
+    found = MigrationLoader(None).disk_migrations
+    return {key: migration for key, migration in found.items() if key[0] in OURS}
+
+
+def test_the_code_before_a_migration_can_go_on_serving() -> None:
+    breaking = {key for key, each in all_migrations().items() if any(map(breaks, each.operations))}
+
+    assert breaking == BEFORE_THE_FIRST_RELEASE
+
+
+@pytest.mark.parametrize(
+    ("operation", "is_broken"),
+    [
+        (migrations.AddField("run", "x", models.TextField()), True),
+        (migrations.AddField("run", "x", models.TextField(default="x")), True),
+        (migrations.AddField("run", "x", models.TextField(db_default="x")), False),
+        (migrations.AddField("run", "x", models.TextField(null=True)), False),
+        (migrations.RemoveField("run", "x"), True),
+        (migrations.RenameField("run", "x", "y"), True),
+        (migrations.AddIndex("run", models.Index(fields=["x"], name="x")), False),
+    ],
+)
+def test_knows_what_breaks(operation: Any, is_broken: bool) -> None:
+    assert breaks(operation) is is_broken
+
+
+@pytest.fixture
+def executor(transactional_db: None) -> Iterator[MigrationExecutor]:
+    """Migrates the test's database, which is whole again afterwards."""
+    yield MigrationExecutor(connection)
+    latest = MigrationExecutor(connection)
+    latest.migrate(latest.loader.graph.leaf_nodes())
+
+
+def go_to(*targets: tuple[str, str]) -> Any:
+    """This function will migrate there and return the models of that time."""
+    executor = MigrationExecutor(connection)
+    executor.migrate(list(targets))
+    return MigrationExecutor(connection).loader.project_state(list(targets)).apps
+
+
+def row_of_a_run(old: Any, name: str) -> Any:
+    """A run as the code of that time writes it."""
+    project = factories.project(f"of-{name}", admin=factories.user())
+    person = project.members.get()
+    return old.get_model("runs", "Run").objects.create(
+        id=new_id(),
+        project_id=project.pk,
+        user_id=person.pk,
+        name=name,
+        configuration="encrypted",
+        spec={"type": "service"},
+        secrets="encrypted too",
+        deployment=3,
+        state="running",
+        state_at=timezone.now(),
+        asked_at=timezone.now(),
+    )
+
+
+def test_a_run_from_before_versions_has_the_version_that_it_is(
+    executor: MigrationExecutor,
+) -> None:
+    old = go_to(("runs", "0003_versions"))
+    run = row_of_a_run(old, "old")
+
+    new = go_to(("runs", "0004_first_versions"))
+
+    version = new.get_model("runs", "RunVersion").objects.get(run_id=run.pk)
+    assert (version.number, version.configuration, version.spec) == (3, "encrypted", run.spec)
+    go_to(("runs", "0003_versions"))
+    go_to(("runs", "0004_first_versions"))
+    assert new.get_model("runs", "RunVersion").objects.filter(run_id=run.pk).count() == 1
+
+
+def test_the_code_of_before_writes_replicas_into_the_rows_of_now(
+    executor: MigrationExecutor,
+) -> None:
+    old = go_to(("runs", "0004_first_versions"))
+    run = row_of_a_run(old, "both")
+    go_to(("runs", "0005_keep_tried_offers"))
+
+    Replica = old.get_model("runs", "Replica")
+    at = timezone.now()
+    made = Replica.objects.create(
+        id=new_id(), run=run, num=0, deployment=3, state="pending", state_at=at, deadline_at=at
+    )
+
+    assert Replica.objects.get(pk=made.pk).state == "pending"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tried FROM runs_replica WHERE id = %s", [made.pk])
+        assert cursor.fetchone() == ("[]",)
