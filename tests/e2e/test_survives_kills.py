@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -71,6 +72,25 @@ def test_no_request_fails_and_new_runs_work_when_it_is_killed(
     assert not load.failed
     assert who_answers(stack) == replica
     assert the_run(stack) == ("running", [(0, "running")])
+
+
+def test_no_request_fails_while_all_but_the_gateway_start_anew(stack: Stack, load: Load) -> None:
+    replica, before = who_answers(stack), stack.children()
+    others = [part for part in PARTS if part != "gateway"]
+
+    for part in others:
+        os.kill(before[part], signal.SIGKILL)
+
+    for part in others:
+        eventually(partial(is_another, stack, part, before[part]), seconds=BACK_SECONDS, what=part)
+    eventually(lambda: stacks.answers(f"{stack.url}/readyz"), seconds=BACK_SECONDS)
+    publish_and_stop(stack, "after-all-others")
+    assert not load.failed
+    assert who_answers(stack) == replica
+
+
+def is_another(stack: Stack, part: str, pid: int) -> bool:
+    return stack.children().get(part) not in (None, pid)
 
 
 def test_haproxy_is_back_within_a_second_when_it_is_killed(stack: Stack, load: Load) -> None:
