@@ -1,14 +1,19 @@
 """The sidecar's HTTP server: what it cannot read it says in the API's form, and logs no word of it.
 
-Bodies are taken as they come: who compresses one is told not to, so none can grow here.
+Bodies are taken as they come: who compresses one is told not to, so none can grow here. A chunked
+one is the last on its connection: the library's parser takes its trailers for headers of the next
+request (aiohttp 3.14.5), which is another caller's.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 
 from gateway.openai.errors import error
 
@@ -19,11 +24,31 @@ class Server(web.Server):
     """Makes a `Protocol` for each connection."""
 
     def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
-        super().__init__(handler, handler_cancellation=True, access_log=None, auto_decompress=False)
+        super().__init__(
+            handler,
+            request_factory=request_of,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+        )
 
     def __call__(self) -> web.RequestHandler:
         """This function will serve a connection."""
         return Protocol(self, loop=self._loop, **self._kwargs)
+
+
+def request_of(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    """This function will make a request of what was read; a chunked one ends its connection."""
+    if message.chunked:
+        message = message._replace(should_close=True)
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop)
 
 
 class Protocol(web.RequestHandler):

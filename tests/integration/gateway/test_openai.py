@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -114,6 +115,39 @@ async def test_lets_no_caller_name_headers_to_drop(gateway: Gateway) -> None:
 
     assert answer.header_of_request("x-forwarded-for") == ["127.0.0.1"]
     assert answer.header_of_request("content-type") == ["application/json"]
+
+
+async def test_lets_no_caller_put_headers_before_the_next_request(gateway: Gateway) -> None:
+    """Trailers of a chunked body, on a connection between us that the next caller's comes by."""
+    body = b'{"model": "echo"}'
+    for _ in range(20):
+        trailing = (
+            f"POST {CHAT} HTTP/1.1\r\nHost: {OPENAI}\r\nAuthorization: Bearer {BOB}\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n"
+            f"{len(body):x}\r\n{body.decode()}\r\n0\r\nX-Dstack-Key: k\r\nX-Evil: 1\r\n\r\n"
+        )
+        with contextlib.suppress(TimeoutError):
+            await gateway.raw(trailing.encode(), seconds=0.05)
+        answer = await ask(gateway, {**LONG, "model": LLAMA})
+        assert answer.status == 200
+        assert answer.header_of_request("x-evil") == []
+
+
+async def test_a_chunked_request_is_the_last_on_a_connection_to_the_sidecar(
+    gateway: Gateway,
+) -> None:
+    door = str(gateway.home / "data" / "openai.sock")
+    reader, writer = await asyncio.open_unix_connection(door)
+    writer.write(
+        b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"2\r\n{}\r\n0\r\nX-Evil: 1\r\n\r\nGET /models HTTP/1.1\r\nHost: a\r\n\r\n"
+    )
+    async with asyncio.timeout(20):
+        found = await reader.read()
+    writer.close()
+
+    assert found.count(b"HTTP/1.1 ") == 1
+    assert b"\r\nConnection: close\r\n" in found
 
 
 @pytest.mark.parametrize("body", [{"model": LLAMA}, {**LONG, "model": LLAMA}])
