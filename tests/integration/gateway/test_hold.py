@@ -114,24 +114,28 @@ async def test_bounds_how_many_bytes_wait(
     gateway, control, target = asleep
     bounds = Hold(max_memory_mib=1)
     await control.applied(await control.put(service("hello", hold=bounds)))
-    body = b"x" * 700_000
     for _ in range(3):
-        callers = [await begun(gateway, body) for _ in range(2)]
-        await is_held(control, 2)
+        callers = [await begun(gateway, b"x" * 520_000) for _ in range(2)]
+        await until(lambda: held_now(control) == 2)
         await until(partial(is_full, gateway))
         for caller in callers:
             caller.close()
-        await control.wait_status(lambda status: not status.held.get("e-hello"))
+        await until(lambda: held_now(control) == 0)
+    body = b"x" * 700_000
     waiting = [
         asyncio.create_task(gateway.call(token=ALICE, method="POST", data=body)) for _ in range(2)
     ]
-    await is_held(control, 2)
+    await until(lambda: held_now(control) == 2)
     await until(partial(is_full, gateway))
     await control.put(service("hello", target.address, hold=bounds))
 
     assert [(each.status, each.json["length"]) for each in await asyncio.gather(*waiting)] == [
         (200, 700_000)
     ] * 2
+
+
+def held_now(control: ControlPlane) -> int:
+    return control.statuses[-1].held.get("e-hello", 0)
 
 
 async def begun(gateway: Gateway, body: bytes) -> asyncio.StreamWriter:
@@ -146,7 +150,8 @@ async def is_full(gateway: Gateway) -> bool:
     """Whether one more is refused at once."""
     try:
         async with asyncio.timeout(0.3):
-            return (await gateway.call(token=ALICE)).status == 503
+            asked = gateway.call(token=ALICE, method="POST", data=b"x" * 60_000)
+            return (await asked).status == 503
     except TimeoutError:
         return False
 

@@ -44,12 +44,16 @@ def passed(answers: list[Answer]) -> int:
     return sum(answer.status == 200 for answer in answers)
 
 
-async def test_lets_exactly_the_rate_and_the_burst_through(gateway: Gateway) -> None:
+async def test_lets_the_rate_and_the_burst_through(gateway: Gateway) -> None:
+    """Exactly how many is tried where the test sets the clock, in test_limit_clock.py."""
     await limited(gateway, "exact", RateLimit(rps=10, burst=5))
 
+    began = time.monotonic()
     answers = await flood(gateway, "exact.localhost", seconds=2.95)
+    took = time.monotonic() - began
 
-    assert passed(answers) == 35
+    # A machine that stands still for more than the burst lets fewer through.
+    assert 20 <= passed(answers) <= 6 + took * 10
     assert {answer.status for answer in answers} == {200, 429}
 
 
