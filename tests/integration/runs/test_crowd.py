@@ -47,7 +47,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[3]
 CROWD_SECONDS = 14.0
-REST_SECONDS = 60.0
+REST_SECONDS = 90.0
 STEP_SECONDS = 0.05
 WORKERS = 3
 QUEUES = "control,outside"
