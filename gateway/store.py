@@ -6,7 +6,7 @@
 | table.journal          | ... with the updates since, one a line             |
 | layout.json            | slots and servers in use                           |
 | haproxy.cfg, maps/     | what HAProxy starts from, always in step with it   |
-| pages/, limits.lua     | error pages; see static.cfg                        |
+| pages/, *.lua          | error pages, programs; see static.cfg              |
 | traffic.json           | see `gateway.traffic.memory`                       |
 | haproxy.pid, .log      | see `gateway.haproxy.process`                      |
 | gateway.lock           | locked while a sidecar runs on this home           |
@@ -53,7 +53,8 @@ class Store:
             (self.home / folder).mkdir(exist_ok=True)
         for name, text in pages.files().items():
             write_whole(self.home / "pages" / name, text)
-        write_whole(self.home / "limits.lua", config.LIMITS_LUA)
+        for name, program in config.LUA.items():
+            write_whole(self.home / name, program)
 
     def load(self) -> tuple[Table, Layout]:
         """This function will read the last table and layout; empty ones where none are readable."""

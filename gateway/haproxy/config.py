@@ -24,12 +24,13 @@ SERVER_OPTIONS = "check inter 1s fall 3 rise 1 observe layer4 error-limit 1 on-e
 # Its `maxconn` is never reached; more than half of it free tells a slot that has nothing else.
 HOLD_ROOM = 1_000_000_000
 HOLD = (
-    f"  server hold unix@hold.sock backup maxconn {2 * HOLD_ROOM} pool-max-conn 0 "
+    f"  server hold unix@waiting.sock backup maxconn {2 * HOLD_ROOM} pool-max-conn 0 "
     "send-proxy-v2 proxy-v2-options unique-id\n"
 )
 HOLD_NAME = "hold"
 FOLDER = Path(__file__).parent
-LIMITS_LUA = (FOLDER / "limits.lua").read_text()
+# Programs beside the configuration, by name.
+LUA = {name: (FOLDER / name).read_text() for name in ("limits.lua", "sidecar.lua")}
 # Rules that more than one frontend has stand in files of their own.
 STATIC = (
     (FOLDER / "static.cfg")
@@ -85,8 +86,8 @@ def fixed_part(shape: Shape) -> str:
         "@TLS@": TLS if shape.tls_port else "",
         "@THREADS@": str(shape.threads),
         "@HOLD_ROOM@": str(HOLD_ROOM),
-        # Makes the configuration another one when the program beside it changes.
-        "@LIMITS_LUA@": hashlib.sha256(LIMITS_LUA.encode()).hexdigest(),
+        # Makes the configuration another one when a program beside it changes.
+        "@LUA@": hashlib.sha256("".join(LUA.values()).encode()).hexdigest(),
     }
     text = STATIC
     for mark, value in texts.items():

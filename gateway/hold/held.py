@@ -17,10 +17,13 @@ from gateway.hold.ticket import BadTicket, Ticket
 
 MOST_BUFFERED_BYTES = 8 * 1024 * 1024
 # The caller's form of this error is HAProxy's to choose: see `inner_error` in static.cfg.
-REFUSAL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/x-gateway-error\r\n"
+ERROR = (
+    b"HTTP/1.1 %b\r\nContent-Type: application/x-gateway-error\r\n"
     b"Content-Length: 0\r\nConnection: close\r\n\r\n"
 )
+REFUSAL = ERROR % b"503 Service Unavailable"
+# A replica may have had it: see `gateway.hold.journal`.
+LOST = ERROR % b"502 Bad Gateway"
 
 
 class Keeper(Protocol):
@@ -33,6 +36,8 @@ class Keeper(Protocol):
     def left(self, held: Held) -> None: ...
 
     def answered(self, held: Held) -> None: ...
+
+    def releasing(self, held: Held) -> None: ...
 
 
 class Held(asyncio.Protocol):
@@ -59,10 +64,10 @@ class Held(asyncio.Protocol):
         transport = self._transport
         return -1 if transport is None else transport.get_extra_info("socket").fileno()
 
-    def refuse(self) -> None:
-        """This function will answer 503 and end the connection."""
+    def refuse(self, error: bytes = REFUSAL) -> None:
+        """This function will answer an error, 503 unless told, and end the connection."""
         if self._transport is not None and not self.is_released:
-            self._transport.write(REFUSAL)
+            self._transport.write(error)
             self._transport.close()
 
     async def release(self, path: str) -> None:
@@ -80,6 +85,7 @@ class Held(asyncio.Protocol):
             way.close()
             return
         self._peer = way
+        self._keeper.releasing(self)
         way.write(ticket.write(self.ticket, seconds=seconds) + self._buffer)
         self._buffer.clear()
         self.resume_reading()

@@ -15,7 +15,8 @@ from typing import Protocol
 from gateway.errors import HaproxyFailed
 from gateway.haproxy.runtime import Runtime
 from gateway.hold.departures import Departures
-from gateway.hold.held import Held
+from gateway.hold.held import LOST, Held
+from gateway.hold.journal import Journal
 from gateway.hold.queue import Queue, most_bytes
 from gateway.schema import Endpoint
 
@@ -44,6 +45,7 @@ class Holding:
         self._news = asyncio.Event()
         self._releases: set[asyncio.Task[None]] = set()
         self._departures: Departures | None = None
+        self._journal: Journal | None = None
 
     def held(self) -> dict[str, int]:
         """This function will count the requests that wait, by endpoint id."""
@@ -62,6 +64,7 @@ class Holding:
         """This function will hold and release requests until it is cancelled."""
         loop = asyncio.get_running_loop()
         self._departures = Departures()
+        self._journal = Journal(home)
         (home / SOCKET).unlink(missing_ok=True)
         server = await loop.create_unix_server(
             lambda: Held(self), str(home / SOCKET), backlog=BACKLOG
@@ -76,6 +79,7 @@ class Holding:
                     await self._rest()
         finally:
             self._departures.close()
+            self._journal.close()
 
     async def _serve(self, slot: int, release_path: str) -> None:
         queue = self._queues[slot]
@@ -131,7 +135,14 @@ class Holding:
 
     # What held connections tell.
 
+    def releasing(self, held: Held) -> None:
+        if self._journal is not None and held.ticket.once:
+            self._journal.note(held.ticket.once)
+
     def arrived(self, held: Held) -> None:
+        if self._journal is not None and held.ticket.once in self._journal:
+            held.refuse(LOST)
+            return
         slot = held.ticket.slot
         endpoint = self._places.endpoint_in(slot)
         queue = self._queues.setdefault(slot, Queue())

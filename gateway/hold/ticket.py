@@ -1,8 +1,9 @@
 """What HAProxy and the hold tell each other of a connection: a PROXY header, version 2.
 
-HAProxy puts `SLOT:SECONDS:TURN` (its unique id) into the header before the request's first byte;
-the hold puts its own there when it hands the request back. So no header of the request itself is
-needed, and no caller can forge one. Format: HAProxy's proxy-protocol.txt, section 2.2. Pure.
+HAProxy puts `SLOT:SECONDS:TURN:ONCE` (its unique id) into the header before the request's first
+byte; the hold puts its own, without ONCE, there when it hands the request back. So no header of
+the request itself is needed, and no caller can forge one. Format: HAProxy's proxy-protocol.txt,
+section 2.2. Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ FIXED_BYTES = 16
 UNIQUE_ID = 0x05
 # Bytes of the addresses by family: none, IPv4, IPv6, unix.
 ADDRESS_BYTES = {0x0: 0, 0x1: 12, 0x2: 36, 0x3: 216}
-WORDS = re.compile(r"s([0-9]{1,6}):[0-9.]*:([0-9]{1,3})")
+WORDS = re.compile(r"s([0-9]{1,6}):[0-9.]*:([0-9]{1,3})(?::([0-9a-f-]{36})?)?")
 
 
 class BadTicket(ValueError):
@@ -25,11 +26,12 @@ class BadTicket(ValueError):
 @dataclass(frozen=True)
 class Ticket:
     """`turn` counts how often this request came back from a release; `origin` is the header's
-    part that says who called, kept as it is."""
+    part that says who called, kept as it is; `once` names a request that may not run twice."""
 
     slot: int
     turn: int
     origin: bytes
+    once: str = ""
 
 
 def parse(data: bytes) -> tuple[Ticket, bytes] | None:
@@ -49,7 +51,8 @@ def parse(data: bytes) -> tuple[Ticket, bytes] | None:
     found = WORDS.fullmatch(unique_id(body[addresses:]))
     if found is None:
         raise BadTicket("the PROXY header names no slot")
-    ticket = Ticket(int(found[1]), int(found[2]), data[12:14] + body[:addresses])
+    origin = data[12:14] + body[:addresses]
+    ticket = Ticket(int(found[1]), int(found[2]), origin, found[3] or "")
     return ticket, data[FIXED_BYTES + length :]
 
 

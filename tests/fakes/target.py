@@ -38,6 +38,7 @@ class Target:
         ):
             app.router.add_get(path, handler)
         app.router.add_post("/answer", self.answer)
+        app.router.add_route("*", "/late", self.late)
         app.router.add_post("/stream", self.wait)
         app.router.add_post("/broken", self.break_off)
         app.router.add_post("/usage/{path:.*}", self.usage)
@@ -75,6 +76,12 @@ class Target:
                 "sha256": digest.hexdigest(),
             }
         )
+
+    async def late(self, request: web.Request) -> web.Response:
+        """Answer as `echo`, once `go_on` is set."""
+        answer = await self.echo(request)
+        await self.go_on.wait()
+        return answer
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer as the query says: `status`, and any number of `header=NAME:VALUE`."""

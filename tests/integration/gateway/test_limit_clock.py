@@ -63,7 +63,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     limits = limits.replace("date(0,us)", "req.hdr(x-now),add(0)")
     (home / "pages").mkdir()
     (home / "pages" / "429.map").write_text("json no\n")
-    (home / "limits.lua").write_text(config.LIMITS_LUA)
+    (home / "limits.lua").write_text(config.LUA["limits.lua"])
     (home / "haproxy.cfg").write_text(CONFIG.format(port=port, limits=limits))
     child = subprocess.Popen([find(setting=None), "-f", "haproxy.cfg", "-db"], cwd=home)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:

@@ -22,6 +22,16 @@ def test_reads_slot_and_turn_and_leaves_the_request() -> None:
     assert found == (Ticket(slot=12, turn=3, origin=IPV4 + ADDRESSES), b"GET / HTTP/1.1\r\n")
 
 
+def test_reads_the_name_of_a_request_that_may_not_run_twice() -> None:
+    name = "0d9f1a2b-0000-4000-8000-00000000000a"
+
+    named, nameless = parse(header(f"s1:0:0:{name}".encode())), parse(header(b"s1:0:0:"))
+
+    assert named is not None
+    assert nameless is not None
+    assert (named[0].once, nameless[0].once) == (name, "")
+
+
 def test_waits_for_the_rest_of_a_header() -> None:
     whole = header(b"s1:0:0")
 
@@ -44,6 +54,7 @@ def test_passes_over_other_entries() -> None:
         header(b""),
         header(b"s99999999:0:0"),
         header(b"s1:0:0;disable"),
+        header(b"s1:0:0:disable"),
         SIGNATURE + IPV4 + b"\x00\x00",
     ],
 )

@@ -1,0 +1,46 @@
+"""Which requests that may not run twice were handed on, also by a sidecar that was killed.
+
+HAProxy sends what is held to the next sidecar when one dies. What only waited goes on waiting; a
+POST that was released may have run, so it is refused. Written before the release, and without
+waiting for the disk: only a machine that goes down loses what the kernel has, with all that waits.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FILE, OLDER = "released", "released.old"
+MOST_NAMES = 50_000
+
+
+class Journal:
+    """The names of the newest `most_names` requests, or up to twice as many."""
+
+    def __init__(self, home: Path, *, most_names: int = MOST_NAMES) -> None:
+        self._home = home
+        self._most_names = most_names
+        self._older, self._newer = names(home / OLDER), names(home / FILE)
+        self._file = (home / FILE).open("ab", buffering=0)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._newer or name in self._older
+
+    def note(self, name: str) -> None:
+        """This function will write down that the request `name` is about to be handed on."""
+        if len(self._newer) >= self._most_names:
+            self._file.close()
+            (self._home / FILE).replace(self._home / OLDER)
+            self._file = (self._home / FILE).open("ab", buffering=0)
+            self._older, self._newer = self._newer, set()
+        self._file.write(f"{name}\n".encode())
+        self._newer.add(name)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def names(path: Path) -> set[str]:
+    try:
+        return set(path.read_text(errors="replace").split())
+    except OSError:
+        return set()

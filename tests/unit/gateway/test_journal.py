@@ -1,0 +1,27 @@
+"""Which requests were handed on before a sidecar died."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.hold.journal import FILE, OLDER, Journal
+
+
+def test_knows_what_an_earlier_sidecar_noted(tmp_path: Path) -> None:
+    earlier = Journal(tmp_path)
+    earlier.note("a")
+    # It is killed: nothing is closed.
+    later = Journal(tmp_path)
+
+    assert "a" in earlier
+    assert ("a" in later, "b" in later, "" in later) == (True, False, False)
+
+
+def test_forgets_the_oldest(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, most_names=2)
+    for name in "abcde":
+        journal.note(name)
+
+    assert [name in journal for name in "abcde"] == [False, False, True, True, True]
+    assert (tmp_path / OLDER).read_text().split() == ["c", "d"]
+    assert (tmp_path / FILE).read_text().split() == ["e"]
