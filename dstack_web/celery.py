@@ -10,8 +10,11 @@ import os
 
 from celery import Celery
 
+from dstack_web import broker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dstack_web.settings")
 
+broker.install()
 app = Celery("dstack_web")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
