@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from apps.autoscaling.simulation import Moment
@@ -15,7 +15,9 @@ STYLE = (
     "svg{display:block;width:100%;height:auto}text{font:12px system-ui;fill:#6b7280}"
     "polyline{fill:none;stroke-width:1.5}.grid{stroke:#e5e7eb}li{margin:2px 0}"
 )
-LINES: Sequence[tuple[str, Sequence[tuple[str, str, Callable[[Moment], float]]]]] = (
+Series = tuple[str, str, Sequence[float]]
+Value = Callable[[Moment], float]
+LINES: Sequence[tuple[str, Sequence[tuple[str, str, Value]]]] = (
     ("Requests per second", (("asked", "#2563eb", lambda m: m.rps),)),
     (
         "Replicas",
@@ -33,6 +35,13 @@ LINES: Sequence[tuple[str, Sequence[tuple[str, str, Callable[[Moment], float]]]]
     ),
     ("Failed per second", (("failed", "#dc2626", lambda m: m.failed),)),
 )
+# Beside each other: the same of each rule.
+COMPARED: Sequence[tuple[str, Value]] = (
+    ("Ready replicas", lambda m: m.ready),
+    ("Requests that wait", lambda m: m.waiting),
+    ("Failed per second", lambda m: m.failed),
+)
+COLOURS = ("#2563eb", "#16a34a", "#d97706", "#9333ea")
 
 
 def summary(moments: Sequence[Moment]) -> str:
@@ -68,27 +77,59 @@ def text(moments: Sequence[Moment]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def page(title: str, moments: Sequence[Moment]) -> str:
-    """This function will return an HTML page with the curves as SVG; it needs nothing else."""
-    charts = "".join(_chart(name, series, moments) for name, series in LINES)
+def comparison(runs: Mapping[str, Sequence[Moment]]) -> list[str]:
+    """This function will say what became of the requests under each rule, in a table."""
+    lines = [f"{'rule':<12}{'answered':>10}{'failed':>10}{'longest wait':>14}{'replica hours':>15}"]
+    for name, moments in runs.items():
+        answered, failed = (sum(m.answered for m in moments), sum(m.failed for m in moments))
+        longest = max((m.longest_wait for m in moments), default=0)
+        hours = sum(m.ready for m in moments) / 3600
+        lines += [f"{name:<12}{answered:>10,}{failed:>10,}{longest:>12} s{hours:>15.2f}"]
+    return lines
+
+
+def page(title: str, runs: Mapping[str, Sequence[Moment]]) -> str:
+    """This function will return an HTML page with the curves as SVG; it needs nothing else.
+
+    The first of `runs` is drawn in full, and all of them beside each other where there are more.
+    """
+    moments = next(iter(runs.values()))
+    charts = "".join(
+        _chart(name, [(key, colour, [value(m) for m in moments]) for key, colour, value in series])
+        for name, series in LINES
+    )
     told = "".join(f"<li>{escape(line)}</li>" for line in decisions(moments))
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
         f"<style>{STYLE}</style><h1>{escape(title)}</h1><p>{escape(summary(moments))}</p>"
-        f"{charts}<h2>Decisions</h2><ol>{told}</ol></html>\n"
+        f"{charts}{_beside(runs)}<h2>Decisions</h2><ol>{told}</ol></html>\n"
     )
 
 
-def _chart(
-    name: str,
-    series: Sequence[tuple[str, str, Callable[[Moment], float]]],
-    moments: Sequence[Moment],
-) -> str:
-    most = max([value(m) for _, _, value in series for m in moments] + [1])
+def _beside(runs: Mapping[str, Sequence[Moment]]) -> str:
+    if len(runs) < 2:
+        return ""
+    charts = "".join(
+        _chart(
+            name,
+            [
+                (rule, colour, [value(m) for m in moments])
+                for (rule, moments), colour in zip(runs.items(), COLOURS, strict=False)
+            ],
+        )
+        for name, value in COMPARED
+    )
+    table = escape("\n".join(comparison(runs)))
+    return f"<h1>Beside other rules</h1><pre>{table}</pre>{charts}"
+
+
+def _chart(name: str, series: Sequence[Series]) -> str:
+    most = max([each for _, _, values in series for each in values] + [1])
+    length = max(len(values) for _, _, values in series)
     keys = " · ".join(f'<tspan fill="{colour}">{key}</tspan>' for key, colour, _ in series)
     drawn = "".join(
-        f'<polyline stroke="{colour}" points="{_points(moments, value, most)}"/>'
-        for _, colour, value in series
+        f'<polyline stroke="{colour}" points="{_points(values, most)}"/>'
+        for _, colour, values in series
     )
     base = HEIGHT - 20
     return (
@@ -97,14 +138,14 @@ def _chart(
         f'<text x="{LEFT - 6}" y="{base}" text-anchor="end">0</text>'
         f'<text x="{LEFT - 6}" y="16" text-anchor="end">{most:,.0f}</text>'
         f'<text x="{LEFT}" y="{HEIGHT - 4}">{keys}</text>'
-        f'<text x="{WIDTH}" y="{HEIGHT - 4}" text-anchor="end">{len(moments)} s</text>{drawn}</svg>'
+        f'<text x="{WIDTH}" y="{HEIGHT - 4}" text-anchor="end">{length} s</text>{drawn}</svg>'
     )
 
 
-def _points(moments: Sequence[Moment], value: Callable[[Moment], float], most: float) -> str:
-    width = (WIDTH - LEFT) / max(len(moments), 1)
+def _points(values: Sequence[float], most: float) -> str:
+    width = (WIDTH - LEFT) / max(len(values), 1)
     points = []
-    for m in moments:
-        y = HEIGHT - 20 - value(m) / most * (HEIGHT - 32)
-        points += [f"{LEFT + m.second * width:.1f},{y:.1f}"]
+    for second, value in enumerate(values):
+        y = HEIGHT - 20 - value / most * (HEIGHT - 32)
+        points += [f"{LEFT + second * width:.1f},{y:.1f}"]
     return " ".join(points)

@@ -1,4 +1,4 @@
-"""A service under a load, second by second, scaled by `decide`. Pure.
+"""A service under a load, second by second, scaled by a rule. Pure.
 
 The model: a replica is ready `start_seconds` after it is wanted and answers `capacity` requests a
 second; what it cannot answer waits. Without a ready replica requests are held, so many and so long
@@ -11,10 +11,9 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from apps.autoscaling.decide import Facts, Memory, Policy, decide, wake
+from apps.autoscaling.rules import Rule, Seen
 from apps.telemetry.points import Point
 
-TICK_SECONDS = 2
 KEPT_POINTS = 120
 
 
@@ -51,37 +50,33 @@ class _World:
     could: float = 0.0
 
 
-def simulate(policy: Policy, service: Service, trace: Sequence[float]) -> list[Moment]:
-    """This function will replay the trace and return every second of it."""
-    world = _World(wanted=policy.least, ready_at=[0] * policy.least)
-    memory, points = Memory(), deque[Point](maxlen=KEPT_POINTS)
+def simulate(rule: Rule, service: Service, trace: Sequence[float], *, least: int) -> list[Moment]:
+    """This function will replay the trace, beginning with `least` replicas; a moment a second."""
+    world = _World(wanted=least, ready_at=[0] * least)
+    points, arrivals = deque[Point](maxlen=KEPT_POINTS), deque[int](maxlen=KEPT_POINTS)
     moments = []
     for second, rps in enumerate(trace):
-        failed = _arrive(world, service, second, rps)
         ready = sum(at <= second for at in world.ready_at)
+        arrived, failed = _arrive(world, service, second, rps, takes=ready > 0 or rule.holds)
         answered, longest = _answer(world, service, second, ready)
         waiting = sum(count for _, count in world.queue)
         held = waiting if ready == 0 else 0
         points.append(Point(float(second), 1.0, answered, waiting - held, held))
-        reason = ""
-        woken = wake(policy, world.wanted) if held else None
-        if woken is not None:
-            memory, reason = woken.memory, woken.reason
-            _scale(world, service, woken.wanted, second)
-        elif second % TICK_SECONDS == 0:
-            facts = Facts(world.wanted, ready, list(points))
-            verdict = decide(policy, facts, memory, at=float(second))
-            memory = verdict.memory
-            if verdict.wanted != world.wanted:
-                reason = verdict.reason
-                _scale(world, service, verdict.wanted, second)
+        arrivals.append(arrived)
+        seen = Seen(second, world.wanted, ready, held, list(points), list(arrivals))
+        step, reason = rule.look(seen), ""
+        if step is not None and step.wanted != world.wanted:
+            reason = step.reason
+            _scale(world, service, step.wanted, second)
         numbers = (world.wanted, ready, answered, waiting, held, failed, longest)
         moments.append(Moment(second, rps, *numbers, reason))
     return moments
 
 
-def _arrive(world: _World, service: Service, second: int, rps: float) -> int:
-    """Returns how many failed: they did not fit, or waited too long."""
+def _arrive(
+    world: _World, service: Service, second: int, rps: float, *, takes: bool
+) -> tuple[int, int]:
+    """Returns how many came, and how many failed: they did not fit, or waited too long."""
     world.carried += rps
     arrived = int(world.carried)
     world.carried -= arrived
@@ -91,10 +86,10 @@ def _arrive(world: _World, service: Service, second: int, rps: float) -> int:
     room = service.hold_requests - sum(count for _, count in world.queue)
     # What replicas can answer within the second needs no place to wait.
     room += int(service.capacity * sum(at <= second for at in world.ready_at))
-    taken = min(arrived, max(room, 0))
+    taken = min(arrived, max(room, 0)) if takes else 0
     if taken:
         world.queue.append((second, taken))
-    return arrived - taken + late
+    return arrived, arrived - taken + late
 
 
 def _answer(world: _World, service: Service, second: int, ready: int) -> tuple[int, int]:

@@ -17,6 +17,16 @@ def test_draws_a_load_and_writes_the_page(tmp_path: Path) -> None:
     assert page.read_text().count("<svg") == 4
 
 
+def test_compares_with_the_rules_of_others() -> None:
+    out = io.StringIO()
+
+    call_command("simulate_scaling", "flash", compare=True, hold=2000, stdout=out)
+
+    rows = {line.split()[0]: line for line in out.getvalue().splitlines()[-5:]}
+    assert list(rows) == ["rule", "dstack-web", "Knative", "SkyServe", "dstack"]
+    assert rows["dstack-web"].split()[2] == "0"
+
+
 def test_replays_a_recorded_load(tmp_path: Path) -> None:
     trace, out = tmp_path / "load.csv", io.StringIO()
     trace.write_text("second,rps\n0,5\n60,0\n")

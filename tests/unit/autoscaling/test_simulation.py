@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from apps.autoscaling import drawing, traces
 from apps.autoscaling.decide import Policy
+from apps.autoscaling.rules import Own
 from apps.autoscaling.simulation import Service, simulate
 
 POLICY = Policy(metric="rps", target=10, least=0, most=10)
@@ -18,7 +19,7 @@ SERVICE = Service(capacity=20, start_seconds=5, hold_requests=2000)
 def test_every_load_is_answered_and_ends_asleep(name: str) -> None:
     trace = [*traces.TRACES[name](), *[0.0] * 400]
 
-    moments = simulate(POLICY, SERVICE, trace)
+    moments = simulate(Own(POLICY), SERVICE, trace, least=0)
 
     assert sum(m.failed for m in moments) == 0
     assert sum(m.answered for m in moments) == pytest.approx(sum(trace), abs=1)
@@ -26,7 +27,7 @@ def test_every_load_is_answered_and_ends_asleep(name: str) -> None:
 
 
 def test_a_flash_crowd_is_met_within_seconds() -> None:
-    moments = simulate(POLICY, SERVICE, traces.flash())
+    moments = simulate(Own(POLICY), SERVICE, traces.flash(), least=0)
 
     enough = next(m.second for m in moments if m.ready >= 8)
     assert 60 < enough <= 60 + 2 * SERVICE.start_seconds
@@ -38,7 +39,7 @@ def test_a_flash_crowd_is_met_within_seconds() -> None:
 def test_no_request_is_lost_or_invented(rates: list[float], start: int, hold: int) -> None:
     service = Service(capacity=20, start_seconds=start, hold_requests=hold, hold_seconds=30)
 
-    moments = simulate(POLICY, service, rates)
+    moments = simulate(Own(POLICY), service, rates, least=0)
 
     over = sum(m.answered + m.failed for m in moments) + moments[-1].waiting
     assert abs(over - sum(rates)) <= 1
@@ -56,9 +57,9 @@ def test_refuses_what_is_no_load(lines: list[str]) -> None:
 
 
 def test_draws_text_and_a_page(tmp_path: Path) -> None:
-    moments = simulate(POLICY, SERVICE, traces.flash())
+    moments = simulate(Own(POLICY), SERVICE, traces.flash(), least=0)
 
-    text, page = drawing.text(moments), drawing.page("<flash>", moments)
+    text, page = drawing.text(moments), drawing.page("<flash>", {"dstack-web": moments})
 
     assert len(text.splitlines()) <= drawing.ROWS * 2
     assert "&lt;flash&gt;" in page

@@ -8,8 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.autoscaling import drawing, traces
+from apps.autoscaling import drawing, peers, traces
 from apps.autoscaling.decide import Policy
+from apps.autoscaling.rules import Own
 from apps.autoscaling.simulation import Service, simulate
 from apps.specs.errors import Misfit
 from apps.specs.scaling import read_replicas
@@ -31,19 +32,29 @@ class Command(BaseCommand):
         parser.add_argument("--capacity", type=float, help="rps of a replica (default 2 x target)")
         parser.add_argument("--start", type=int, default=10, help="seconds to ready (default 10)")
         parser.add_argument("--hold", type=int, default=1000, help="requests held (default 1000)")
+        parser.add_argument(
+            "--compare", action="store_true", help="the rules of Knative, SkyServe and dstack too"
+        )
         parser.add_argument("--html", type=Path, help="write the curves to this file")
 
     def handle(self, **options: Any) -> None:
         policy = _policy(options)
         capacity = options["capacity"] or 2 * options["target"]
         service = Service(capacity, max(options["start"], 0), max(options["hold"], 0))
-        moments = simulate(policy, service, _trace(options["load"]))
+        trace = _trace(options["load"])
+        rules = peers.rules(policy) if options["compare"] else {"dstack-web": Own(policy)}
+        runs = {
+            name: simulate(rule, service, trace, least=policy.least) for name, rule in rules.items()
+        }
+        moments = next(iter(runs.values()))
         self.stdout.write(drawing.text(moments))
         self.stdout.write("\n" + "\n".join(drawing.decisions(moments)))
         self.stdout.write("\n" + drawing.summary(moments))
+        if options["compare"]:
+            self.stdout.write("\n" + "\n".join(drawing.comparison(runs)))
         if options["html"]:
             title = f"{options['load']}: {options['replicas']}, {policy.metric} {policy.target:g}"
-            _write(options["html"], drawing.page(title, moments))
+            _write(options["html"], drawing.page(title, runs))
             self.stdout.write(f"The curves are in {options['html']}.")
 
 
