@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 
 from apps.autoscaling import tasks as autoscaling
 from apps.core import wake
+from apps.core.valkey import pause
 from apps.instances import tasks as instances
 from apps.instances.models import Workload
 from apps.routing import tasks as routing
@@ -64,9 +65,13 @@ def react(machine: str, state: str, ids: Sequence[UUID]) -> None:
 
 
 def send(task: Task, ids: Sequence[UUID] = ()) -> None:
+    """This function will wake a task, unless the broker is away; the sweep does it then."""
+    if pause.is_on:
+        return
     try:
         task.apply_async(kwargs={"ids": [str(pk) for pk in ids]}, retry=False, ignore_result=True)
     except (OperationalError, OSError) as error:
+        pause.begin()
         logger.warning("not woken: %s: %s", task.name, error)
 
 

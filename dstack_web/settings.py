@@ -230,6 +230,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 300,
     "max_retries": 0,
     "socket_connect_timeout": 0.5,
+    # A broker that hangs would hold up whoever wakes a task for ever.
+    "socket_timeout": 2.0,
 }
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_SEND_TASK_EVENTS = False

@@ -10,6 +10,7 @@ import pytest
 import redis
 from django.db import connection
 
+from apps.core.valkey import pause
 from tests import programs
 from tests.servers import servers
 
@@ -36,6 +37,12 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
     """Leave the test database to the private server, which is thrown away as a whole."""
     return servers.is_private("DATABASE_URL") or bool(request.config.getvalue("reuse_db"))
+
+
+@pytest.fixture(autouse=True)
+def no_pause() -> None:
+    """A hint that failed in another test keeps none back in this one."""
+    pause.end()
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 
 import redis
 from django.conf import settings
 
 TIMEOUT_SECONDS = 0.5
+PAUSE_SECONDS = 2.0
+
+
+class Pause:
+    """After a hint that failed none is tried for a while.
+
+    So a broker that hangs costs a request one wait, not one for each hint. What is not sent
+    meanwhile the sweep finds, as it does with every lost hint.
+    """
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        return time.monotonic() < self._until
+
+    def begin(self) -> None:
+        self._until = time.monotonic() + PAUSE_SECONDS
+
+    def end(self) -> None:
+        self._until = 0.0
+
+
+# Of this process.
+pause = Pause()
 
 
 @cache

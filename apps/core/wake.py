@@ -16,6 +16,8 @@ from uuid import UUID
 import redis
 from django.conf import settings
 
+from apps.core.valkey import pause
+
 logger = logging.getLogger(__name__)
 
 # Half a second: a wake-up must never hold up the request or task that sends it.
@@ -50,7 +52,10 @@ def _redis() -> redis.Redis:
 
 def publish(channel: str, message: dict[str, Any] | None = None) -> None:
     """This function will send a hint to whoever listens on `channel` (live pages, long polls)."""
+    if pause.is_on:
+        return
     try:
         _redis().publish(f"dstack:{channel}", json.dumps(message or {}))
     except (redis.RedisError, OSError) as error:
+        pause.begin()
         logger.warning("no hint on %s: %s", channel, error)

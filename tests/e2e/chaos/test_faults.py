@@ -25,6 +25,9 @@ pytestmark = pytest.mark.timeout(240)
 # Longer than the lease of a claimed row (30 s, apps/core/sweep.py).
 PAUSE_SECONDS = 33.0
 CUT_SECONDS = 12.0
+HANG_SECONDS = 8.0
+# Three commands, each of which starts Python.
+LONGEST_SECONDS = 20.0
 
 
 def valkey(stack: Stack) -> redis.Redis:
@@ -43,6 +46,26 @@ def test_valkey_loses_everything_in_the_middle_of_a_deployment(stack: Stack, loa
     stack.dstack("stop", "flushed", "-y")
 
     come_to_rest(stack)
+    assert not load.failed
+
+
+def test_valkey_hangs(stack: Stack, load: Load) -> None:
+    """It takes connections, and answers nothing."""
+    pid = stack.children()["valkey"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        started_at = time.monotonic()
+        stack.dstack("scale", "who", "4")
+        stack.dstack("scale", "who", "3")
+        stack.api("GET", "/projects/main/runs/who")
+        took = time.monotonic() - started_at
+        time.sleep(HANG_SECONDS)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    publish_and_stop(stack, "after-the-hang")
+
+    come_to_rest(stack)
+    assert took < LONGEST_SECONDS
     assert not load.failed
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
+from pathlib import Path
 
 import pytest
 import redis
@@ -9,6 +11,7 @@ from pytest_django import Settings
 
 from apps.core import wake
 from apps.core.ids import new_id
+from apps.core.valkey import Pause
 
 pytestmark = pytest.mark.django_db
 
@@ -23,6 +26,31 @@ def test_costs_little_when_the_broker_is_away(settings: Settings) -> None:
 
     wake._redis.cache_clear()
     assert time.monotonic() - started_at < 2
+
+
+def test_a_broker_that_hangs_costs_one_wait(settings: Settings, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "valkey.sock"))
+        silent.listen()
+        settings.REDIS_URL = f"unix://{tmp_path}/valkey.sock"
+        wake._redis.cache_clear()
+        started_at = time.monotonic()
+
+        for _ in range(20):
+            wake.publish("anything")
+
+        wake._redis.cache_clear()
+    assert time.monotonic() - started_at < 2.5
+
+
+def test_a_pause_ends() -> None:
+    pause = Pause()
+    before = pause.is_on
+    pause.begin()
+    begun = pause.is_on
+    pause.end()
+
+    assert (before, begun, pause.is_on) == (False, True, False)
 
 
 def test_tells_who_listens(redis_url: str) -> None:
