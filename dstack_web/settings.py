@@ -119,6 +119,18 @@ TEMPLATES = [
 ]
 
 
+# A server that vanished with its address (a failover, a network that swallows) is given up after
+# 25 s, where the kernel alone would wait for a quarter of an hour, with every worker's threads.
+# libpq heeds these on TCP only.
+DATABASE_PATIENCE = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+
+
 def database(url: str) -> dict[str, Any]:
     """This function will turn `postgresql://user:password@host:port/name` into Django's form.
 
@@ -137,6 +149,7 @@ def database(url: str) -> dict[str, Any]:
         "PORT": str(parts.port or query.pop("port", "")),
         "CONN_MAX_AGE": 0,
         "OPTIONS": {
+            **DATABASE_PATIENCE,
             **{key: unquote(value) for key, value in query.items()},
             "pool": {"min_size": 0, "max_size": pool_max, "timeout": 10} if pool_max else False,
         },

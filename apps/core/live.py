@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -28,6 +29,8 @@ RECONNECT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
 # How often whoever waits looks for itself, should the broker be away.
 LOOK_SECONDS = 2.0
+# A broker that vanished with its address is noticed after 25 s.
+KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 
 Hint = tuple[str, dict[str, Any]]
 
@@ -65,7 +68,9 @@ class Hub:
 
     async def _read(self) -> None:
         url = settings.REDIS_URL.replace("redis+socket://", "unix://")
-        client = redis.asyncio.Redis.from_url(url, socket_connect_timeout=5)
+        alive: dict[str, Any] = {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
+        more = {} if url.startswith("unix:") else alive
+        client = redis.asyncio.Redis.from_url(url, socket_connect_timeout=5, **more)
         async with client, client.pubsub() as subscription:
             await subscription.psubscribe(f"{PREFIX}*")
             while not _cancelled():

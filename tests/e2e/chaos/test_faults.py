@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 import redis
 
@@ -66,6 +67,24 @@ def test_valkey_hangs(stack: Stack, load: Load) -> None:
 
     come_to_rest(stack)
     assert took < LONGEST_SECONDS
+    assert not load.failed
+
+
+def test_all_but_haproxy_and_replicas_hang(stack: Stack, load: Load) -> None:
+    """Connections stay open, and nobody answers on them."""
+    stopped = [psutil.Process(pid) for pid in stack.children().values()]
+    for part in ("postgres", "web"):
+        stopped += psutil.Process(stack.children()[part]).children(recursive=True)
+    for process in stopped:
+        process.suspend()
+    try:
+        time.sleep(CUT_SECONDS)
+    finally:
+        for process in stopped:
+            process.resume()
+    publish_and_stop(stack, "after-the-long-hang")
+
+    come_to_rest(stack)
     assert not load.failed
 
 

@@ -9,6 +9,7 @@ from django.db import OperationalError, connection
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from apps.core import database
+from dstack_web import settings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -19,8 +20,8 @@ POOL = {"min_size": 0, "max_size": 8, "timeout": 10}
 def pooled() -> Iterator[list[DatabaseWrapper]]:
     """Four users of one pool, whose connections are idle in it; other tests use none."""
     options = {**connection.settings_dict["OPTIONS"], "pool": POOL}
-    settings = {**connection.settings_dict, "OPTIONS": options}
-    users = [DatabaseWrapper(settings, alias="pooled") for _ in range(4)]
+    changed = {**connection.settings_dict, "OPTIONS": options}
+    users = [DatabaseWrapper(changed, alias="pooled") for _ in range(4)]
     for user in users:
         user.ensure_connection()
     for user in users:
@@ -62,3 +63,11 @@ def test_one_failure_is_enough_to_be_rid_of_all(pooled: list[DatabaseWrapper]) -
     database.drop_dead_connections(of=pooled[0])
 
     assert not any(fails(user) for user in pooled)
+
+
+def test_what_the_url_says_goes_before_our_patience() -> None:
+    plain = settings.database("postgresql://u@db:5432/name")["OPTIONS"]
+    own = settings.database("postgresql://u@db/name?tcp_user_timeout=1000")["OPTIONS"]
+
+    assert (plain["tcp_user_timeout"], plain["keepalives_idle"]) == ("25000", "10")
+    assert (own["tcp_user_timeout"], own["keepalives_idle"]) == ("1000", "10")
