@@ -136,7 +136,7 @@ export function options(box, chart, range) {
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
     legend: { live: true },
     // The newest times stand at the right edge of every chart, so that they can be compared.
-    scales: { x: { range: () => range }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, chart.whole ? 1.2 : 0.001)] } },
+    scales: { x: { range: () => range }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, chart.whole || !high ? 1.2 : 0.001)] } },
     axes: [{ ...axis, values: times, space: 70, size: 32 }, { ...axis, size: 64, values: marks, ...(chart.steps && { incrs: chart.steps }) }],
     series: [{ value: (_, at) => (at == null ? "—" : new Date(at * 1000).toLocaleTimeString()) }, ...chart.series],
     hooks: { draw: chart.draw ? [chart.draw] : [] },
