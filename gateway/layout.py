@@ -61,7 +61,10 @@ def arrange(
                 )
                 next_server += 1
             if server is not None:
-                servers[server.name] = server.model_copy(update={"limit": limit})
+                # Copying each costs 20 ms of 5,000.
+                if server.limit != limit:
+                    server = server.model_copy(update={"limit": limit})
+                servers[server.name] = server
     gone = {name: each for name, each in layout.servers.items() if name not in servers}
     return Layout(
         next_server=next_server,

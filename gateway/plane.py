@@ -8,6 +8,7 @@ read again instead of believed.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 DRAIN_LOOK_SECONDS = 0.1
 RETRY_SECONDS = 0.5
 NOT_TRIED = "not connected yet"
+MANY = 1000
 
 
 class Plane:
@@ -61,6 +63,10 @@ class Plane:
         self.refused = ""
         self.poke()
         self._store.note(update=update, known=self.known)
+        if len(update.endpoints) + len(update.keys) > MANY:
+            # A collection that looks through so much holds up all that is done here for 0.1 s.
+            gc.collect()
+            gc.freeze()
 
     @property
     def generation(self) -> int:
