@@ -123,7 +123,7 @@ TEMPLATES = [
 # 25 s, where the kernel alone would wait for a quarter of an hour, with every worker's threads.
 # libpq heeds these on TCP only.
 DATABASE_PATIENCE = {
-    "connect_timeout": "5",
+    "connect_timeout": "10",
     "keepalives_idle": "10",
     "keepalives_interval": "5",
     "keepalives_count": "3",
