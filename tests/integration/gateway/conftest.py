@@ -1,12 +1,14 @@
-"""One gateway with one service for each module of tests that does not hurt it."""
+"""One gateway with one service for each module of tests that does not hurt it; one that sleeps."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.fakes.control_plane_gateway import ControlPlane, service
 from tests.fakes.target import Target
 from tests.integration.gateway.harness import Gateway, hello
 
@@ -27,3 +29,12 @@ def gateway(served: tuple[Gateway, Target]) -> Gateway:
 @pytest.fixture
 def target(served: tuple[Gateway, Target]) -> Target:
     return served[1]
+
+
+@pytest_asyncio.fixture
+async def asleep(tmp_path: Path) -> AsyncIterator[tuple[Gateway, ControlPlane, Target]]:
+    """The service `hello` sleeps; its replica runs and is not in the table."""
+    async with hello(tmp_path) as (gateway, targets):
+        control = gateway.control
+        await control.applied(await control.put(service("hello")))
+        yield gateway, control, targets[0]
