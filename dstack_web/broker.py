@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kombu.transport import redis, virtual
+from redis.exceptions import RedisError
 
 
 class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
@@ -19,14 +20,16 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu has no types
     def ack(self, delivery_tag: str) -> None:
         try:
             super().ack(delivery_tag)
-        finally:
+        except (RedisError, OSError):
             virtual.QoS.ack(self, delivery_tag)
+            raise
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         try:
             super().reject(delivery_tag, requeue=requeue)
-        finally:
+        except (RedisError, OSError):
             virtual.QoS.ack(self, delivery_tag)
+            raise
 
 
 def install() -> None:
