@@ -7,7 +7,10 @@ waiting for the disk: only a machine that goes down loses what the kernel has, w
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 FILE, OLDER = "released", "released.old"
 MOST_NAMES = 50_000
@@ -26,14 +29,25 @@ class Journal:
         return name in self._newer or name in self._older
 
     def note(self, name: str) -> None:
-        """This function will write down that the request `name` is about to be handed on."""
-        if len(self._newer) >= self._most_names:
-            self._file.close()
-            (self._home / FILE).replace(self._home / OLDER)
-            self._file = (self._home / FILE).open("ab", buffering=0)
-            self._older, self._newer = self._newer, set()
-        self._file.write(f"{name}\n".encode())
+        """This function will write down that the request `name` is about to be handed on.
+
+        A disk that takes nothing is logged, and holds up no request: this process knows the name.
+        """
+        try:
+            if len(self._newer) >= self._most_names:
+                self._turn()
+            self._file.write(f"{name}\n".encode())
+        except OSError as error:
+            log.warning("a request that was handed on is not noted: %s", error)
         self._newer.add(name)
+
+    def _turn(self) -> None:
+        """Begin a new file. Raises OSError, and goes on with the old one then."""
+        (self._home / FILE).replace(self._home / OLDER)
+        begun = (self._home / FILE).open("ab", buffering=0)
+        self._file.close()
+        self._file = begun
+        self._older, self._newer = self._newer, set()
 
     def close(self) -> None:
         self._file.close()

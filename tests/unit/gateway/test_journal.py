@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from gateway.hold.journal import FILE, OLDER, Journal
 
 
@@ -25,3 +27,16 @@ def test_forgets_the_oldest(tmp_path: Path) -> None:
     assert [name in journal for name in "abcde"] == [False, False, True, True, True]
     assert (tmp_path / OLDER).read_text().split() == ["c", "d"]
     assert (tmp_path / FILE).read_text().split() == ["e"]
+
+
+def test_what_cannot_be_written_holds_up_nothing(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    # In the place of the older file, which is to be written over.
+    (tmp_path / OLDER).mkdir()
+    journal = Journal(tmp_path, most_names=1)
+    journal.note("a")
+    journal.note("b")
+
+    assert ("a" in journal, "b" in journal) == (True, True)
+    assert "is not noted" in caplog.text
