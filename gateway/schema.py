@@ -83,11 +83,12 @@ class RateLimit(Message):
 
 
 class Hold(Message):
-    """How much waits for a replica at most, and how long."""
+    """How much waits for a replica at most, and how long; bodies in memory, or else on disk."""
 
     timeout_seconds: float = Field(default=600, ge=0)
     max_requests: int = Field(default=1000, ge=0)
     max_memory_mib: int = Field(default=64, ge=0)
+    max_disk_mib: int = Field(default=1024, ge=0)
 
 
 class Endpoint(Message):

@@ -80,6 +80,7 @@ class Hold(Section):
     )
     max_requests: Annotated[int, Form(_concurrency, ANY_WHOLE)] = 1000
     max_memory_mib: Annotated[int, Form(memory_mib, MEMORY)] = Field(default=64, alias="max_memory")
+    max_disk_mib: Annotated[int, Form(memory_mib, MEMORY)] = Field(default=1024, alias="max_disk")
 
 
 class Group(Container):

@@ -26,19 +26,18 @@ class Queue:
         self._answers = 0
 
     @property
-    def bytes(self) -> int:
-        """This function will count what the waiting requests have sent so far.
+    def memory_bytes(self) -> int:
+        """This function will count what the waiting requests have in memory.
 
         Summed up each time: a running total would keep what comes between two steps of a release.
         """
-        return sum(each.buffered_bytes for each in self.waiting)
+        return sum(each.memory_bytes for each in self.waiting)
 
     def admits(self, held: Held, bounds: Hold) -> bool:
         """This function will tell whether one more may wait."""
         if held.ticket.turn:
             return held.ticket.turn < MOST_TURNS
-        size = held.buffered_bytes + self.bytes
-        return len(self.waiting) < bounds.max_requests and size <= most_bytes(bounds)
+        return len(self.waiting) < bounds.max_requests
 
     def enter(self, held: Held) -> None:
         # One that was released already goes first: others may wait for its answer.
@@ -85,7 +84,3 @@ class Queue:
     @property
     def is_empty(self) -> bool:
         return not self.waiting and not self.unanswered
-
-
-def most_bytes(bounds: Hold) -> int:
-    return bounds.max_memory_mib * 1024 * 1024

@@ -14,16 +14,17 @@ from typing import Protocol
 
 from gateway.errors import HaproxyFailed
 from gateway.haproxy.runtime import Runtime
-from gateway.hold.departures import Departures
+from gateway.hold.disk import Disk, Spool
 from gateway.hold.held import LOST, Held
 from gateway.hold.journal import Journal
-from gateway.hold.queue import Queue, most_bytes
-from gateway.schema import Endpoint
+from gateway.hold.queue import Queue
+from gateway.schema import Endpoint, Hold
 
 SOCKET, RELEASE_SOCKET = "hold.sock", "release.sock"
 BACKLOG = 4096
 # HAProxy finds out by itself when a replica that was down is up again.
 LOOK_SECONDS = 0.1
+MIB = 1024 * 1024
 
 
 class Places(Protocol):
@@ -44,7 +45,7 @@ class Holding:
         self._queues: dict[int, Queue] = {}
         self._news = asyncio.Event()
         self._releases: set[asyncio.Task[None]] = set()
-        self._departures: Departures | None = None
+        self._disk = Disk(Path())
         self._journal: Journal | None = None
 
     def held(self) -> dict[str, int]:
@@ -63,7 +64,7 @@ class Holding:
     async def run(self, home: Path) -> None:
         """This function will hold and release requests until it is cancelled."""
         loop = asyncio.get_running_loop()
-        self._departures = Departures()
+        self._disk = Disk(home)
         self._journal = Journal(home)
         (home / SOCKET).unlink(missing_ok=True)
         server = await loop.create_unix_server(
@@ -78,7 +79,6 @@ class Holding:
                         await self._serve(slot, str(home / RELEASE_SOCKET))
                     await self._rest()
         finally:
-            self._departures.close()
             self._journal.close()
 
     async def _serve(self, slot: int, release_path: str) -> None:
@@ -89,8 +89,6 @@ class Holding:
             return
         self._refuse(queue.overdue(at=time.monotonic(), bounds=endpoint.hold))
         for held in queue.take(replicas=await self._ready(slot) if queue.waiting else 0):
-            if self._departures is not None:
-                self._departures.forget(held)
             task = asyncio.create_task(held.release(release_path))
             self._releases.add(task)
             task.add_done_callback(self._releases.discard)
@@ -152,22 +150,26 @@ class Holding:
             return
         is_first = not queue.waiting
         queue.enter(held)
-        if self._departures is not None:
-            self._departures.watch(held)
         if is_first:
             self._on_change()
         self.look()
 
-    def has_room(self, held: Held) -> bool:
-        slot = held.ticket.slot
-        queue, endpoint = self._queues.get(slot), self._places.endpoint_in(slot)
-        if queue is None or endpoint is None or held.is_released:
-            return True
-        return queue.bytes < most_bytes(endpoint.hold)
+    def has_memory(self, held: Held) -> bool:
+        queue = self._queues.get(held.ticket.slot)
+        return queue is None or queue.memory_bytes <= self._bounds(held).max_memory_mib * MIB
+
+    def has_disk(self, held: Held, more_bytes: int) -> bool:
+        used_bytes = self._disk.used_bytes(held.ticket.slot)
+        return used_bytes + more_bytes <= self._bounds(held).max_disk_mib * MIB
+
+    def begin_spool(self, held: Held) -> Spool:
+        return self._disk.begin(held.ticket.slot)
+
+    def _bounds(self, held: Held) -> Hold:
+        endpoint = self._places.endpoint_in(held.ticket.slot)
+        return Hold() if endpoint is None else endpoint.hold
 
     def left(self, held: Held) -> None:
-        if self._departures is not None:
-            self._departures.forget(held)
         queue = self._queues.get(held.ticket.slot)
         if queue is not None:
             queue.leave(held)

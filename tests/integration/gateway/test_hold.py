@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-from functools import partial
 
 import pytest
 import websockets
@@ -89,55 +87,6 @@ async def test_bounds_how_many_wait_and_how_long(
     assert (page.status, page.headers["content-type"]) == (503, "text/html; charset=utf-8")
 
 
-async def test_bounds_how_many_bytes_wait(
-    asleep: tuple[Gateway, ControlPlane, Target],
-) -> None:
-    """Bodies that are here already wait on, halted; new ones are refused until there is room."""
-    gateway, control, target = asleep
-    bounds = Hold(max_memory_mib=1)
-    await control.applied(await control.put(service("hello", hold=bounds)))
-    for _ in range(3):
-        callers = [await begun(gateway, b"x" * 520_000) for _ in range(2)]
-        await until(lambda: held_now(control) == 2)
-        await until(partial(is_full, gateway))
-        for caller in callers:
-            caller.close()
-        await until(lambda: held_now(control) == 0)
-    body = b"x" * 700_000
-    waiting = [
-        asyncio.create_task(gateway.call(token=ALICE, method="POST", data=body)) for _ in range(2)
-    ]
-    await until(lambda: held_now(control) == 2)
-    await until(partial(is_full, gateway))
-    await control.put(service("hello", target.address, hold=bounds))
-
-    assert [(each.status, each.json["length"]) for each in await asyncio.gather(*waiting)] == [
-        (200, 700_000)
-    ] * 2
-
-
-def held_now(control: ControlPlane) -> int:
-    return control.statuses[-1].held.get("e-hello", 0)
-
-
-async def begun(gateway: Gateway, body: bytes) -> asyncio.StreamWriter:
-    """A POST whose answer nobody waits for."""
-    _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-    head = b"POST / HTTP/1.1\r\n" + HEAD + b"Content-Length: %d\r\n\r\n" % len(body)
-    writer.write(head + body)
-    return writer
-
-
-async def is_full(gateway: Gateway) -> bool:
-    """Whether one more is refused at once."""
-    try:
-        async with asyncio.timeout(0.3):
-            asked = gateway.call(token=ALICE, method="POST", data=b"x" * 60_000)
-            return (await asked).status == 503
-    except TimeoutError:
-        return False
-
-
 async def test_holds_nothing_for_a_service_that_will_not_wake(
     asleep: tuple[Gateway, ControlPlane, Target],
 ) -> None:
@@ -191,19 +140,6 @@ async def test_streams_what_was_held(asleep: tuple[Gateway, ControlPlane, Target
         target.go_on.set()
         await reader.readuntil(b"second\n")
     writer.close()
-
-
-async def test_carries_a_large_body_that_was_held(
-    asleep: tuple[Gateway, ControlPlane, Target],
-) -> None:
-    gateway, control, target = asleep
-    body = os.urandom(20_000_000)
-    waiting = asyncio.create_task(gateway.call(token=ALICE, method="PUT", data=body))
-    await is_held(control, 1)
-    await control.put(service("hello", target.address))
-    answer = await waiting
-
-    assert answer.json["length"] == len(body)
 
 
 async def test_waits_for_a_replica_in_place_of_one_that_died(

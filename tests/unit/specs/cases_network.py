@@ -106,8 +106,15 @@ READ: list[Read] = [
     ("max_concurrency: 8", {"max_concurrency": 8}),
     ("idle_timeout: 2h", {"idle_timeout_seconds": 7200}),
     (
-        "hold: {timeout: 5m, max_requests: 10, max_memory: 8MB}",
-        {"hold": {"timeout_seconds": 300, "max_requests": 10, "max_memory_mib": 8}},
+        "hold: {timeout: 5m, max_requests: 10, max_memory: 8MB, max_disk: 2GB}",
+        {
+            "hold": {
+                "timeout_seconds": 300,
+                "max_requests": 10,
+                "max_memory_mib": 8,
+                "max_disk_mib": 2048,
+            }
+        },
     ),
 ]
 

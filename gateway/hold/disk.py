@@ -1,0 +1,104 @@
+"""Bodies that wait on disk, each in a file without a name, so that none outlives the process.
+
+A disk may be slow, so it is only touched in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+from typing import IO, TypeVar
+
+Result = TypeVar("Result")
+
+PIECE_BYTES = 256 * 1024
+# The gateway's own files need a place too, and so may the database beside it.
+LEAST_FREE_BYTES = 512 * 1024 * 1024
+
+
+class Spool:
+    """One body. Adding and reading come one after the other; `close` may come at any time."""
+
+    def __init__(self, folder: Path, *, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
+        self._folder = folder
+        self._least_free_bytes = least_free_bytes
+        self._file: IO[bytes] | None = None
+        self._is_busy = False
+        self.is_closed = False
+        self.bytes = 0
+
+    async def add(self, data: bytes) -> None:
+        """This function will write on. Raises OSError, before the disk is full to its last byte."""
+        self.bytes += len(data)
+        await self._do(partial(self._write, data))
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """This function will give the body from its start. Raises OSError."""
+        position = 0
+        while position < self.bytes and not self.is_closed:
+            piece = await self._do(partial(self._read, position))
+            if not piece:
+                raise OSError(errno.EIO, "a body on disk is shorter than it was")
+            position += len(piece)
+            yield piece
+
+    def close(self) -> None:
+        """This function will give the place back, once a thread that uses the file is done."""
+        self.is_closed = True
+        if not self._is_busy:
+            self._shut()
+
+    async def _do(self, work: Callable[[], Result]) -> Result:
+        self._is_busy = True
+        try:
+            return await asyncio.to_thread(work)
+        finally:
+            self._is_busy = False
+            if self.is_closed:
+                self._shut()
+
+    def _write(self, data: bytes) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by `_shut`
+        disk = os.fstatvfs(self._file.fileno())
+        if disk.f_bavail * disk.f_frsize - len(data) < self._least_free_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._file.write(data)
+
+    def _read(self, start: int) -> bytes:
+        if self._file is None:
+            return b""
+        self._file.seek(start)
+        return self._file.read(PIECE_BYTES)
+
+    def _shut(self) -> None:
+        """Freeing a gigabyte takes a while as well; what was not written yet is not wanted."""
+        file, self._file = self._file, None
+        if file is not None:
+            closing = asyncio.get_running_loop().run_in_executor(None, file.close)
+            closing.add_done_callback(lambda done: done.exception())
+
+
+class Disk:
+    """How much of which service's bodies lies on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._spools: dict[int, list[Spool]] = {}
+
+    def begin(self, slot: int) -> Spool:
+        spool = Spool(self._folder)
+        self._spools.setdefault(slot, []).append(spool)
+        return spool
+
+    def used_bytes(self, slot: int) -> int:
+        """This function will sum up what has not been given back yet."""
+        left = [each for each in self._spools.pop(slot, []) if not each.is_closed]
+        if left:
+            self._spools[slot] = left
+        return sum(each.bytes for each in left)
