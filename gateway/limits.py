@@ -11,18 +11,32 @@ no request brings it there, so the clock must have been set back, or has come ro
 
 HAProxy reckons on a clock that comes round after 12.7 days, so a burst is worth ten days of the
 rate at most: 14,400 requests at one a minute.
+
+What a caller has used up is in HAProxy's memory, and copied from there for the next HAProxy: see
+`gateway.traffic.charges`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from gateway.schema import Endpoint, Key
 
 SECOND_US = 1_000_000
 MOST_TOLERANCE_US = 10 * 86_400 * SECOND_US
 SET_BACK_US = 60 * SECOND_US
+# Of the clock in limits.cfg, and of the starts that are kept on it.
+ROUND_US = 2**40
+START_STEP_US = 256
+
+
+class Charge(NamedTuple):
+    """A row of HAProxy's table `limits`: requests charged since `start`, in steps of 256 us."""
+
+    requests: int
+    start: int
 
 
 def of_endpoints(endpoints: Iterable[Endpoint]) -> Iterator[tuple[str, str]]:
@@ -44,3 +58,31 @@ def pace(rps: float, burst: int) -> str:
     interval_us = max(round(SECOND_US / rps), 1)
     tolerance_us = min(interval_us * burst, MOST_TOLERANCE_US)
     return f"{interval_us}:{tolerance_us}:{tolerance_us + interval_us + SET_BACK_US}"
+
+
+def paces(endpoints: Iterable[Endpoint]) -> dict[str, str]:
+    """This function will write the pace of each counter, by `ENDPOINT:COUNTER`."""
+    found = {}
+    for endpoint in endpoints:
+        for _, value in of_endpoints([endpoint]):
+            interval, tolerance, anew, counter, _ = value.split(":", 4)
+            found[f"{endpoint.id}:{counter}"] = f"{interval}:{tolerance}:{anew}"
+    return found
+
+
+def pace_of(name: str, known: Mapping[str, str]) -> str | None:
+    """This function will find the pace of a row: `ENDPOINT:COUNTER:WHO`, or `KEY:PACE` itself."""
+    head, _, rest = name.partition(":")
+    counter = rest.partition(":")[0]
+    if found := known.get(f"{head}:{counter}"):
+        return found
+    fields = rest.split(":")
+    return rest if len(fields) == 3 and all(each.isdecimal() for each in fields) else None
+
+
+def is_idle(charge: Charge, its_pace: str, *, now_us: int) -> bool:
+    """This function will tell whether a row is as good as none at `now_us` since 1970."""
+    interval_us, _, anew_us = map(int, its_pace.split(":"))
+    idle_again_us = charge.start * START_STEP_US + interval_us * charge.requests
+    # What lies behind is almost a round ahead.
+    return (idle_again_us - now_us) % ROUND_US > anew_us

@@ -26,6 +26,7 @@ from gateway.schema import Status
 from gateway.store import Store
 from gateway.supervise import Supervisor
 from gateway.tgi.service import Adapter
+from gateway.traffic.charges import Charges
 from gateway.traffic.service import Traffic
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Sidecar:
         self._holding = Holding(
             runtime=runtime, places=self._directory, on_change=self._changed.set
         )
+        self._charges = Charges(home=home, runtime=runtime, table=lambda: self._plane.known)
         self._tls = self._with_tls(runtime) if settings.tls_port else None
         self._supervisor = Supervisor(
             binary=binary.find(setting=settings.haproxy),
@@ -63,6 +65,7 @@ class Sidecar:
             shape=shape,
             runtime=runtime,
             plane=self._plane,
+            on_start=self._charges.haproxy_started,
         )
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -96,6 +99,7 @@ class Sidecar:
                 openai.run(self._home),
                 translator.run(),
                 traffic.run(),
+                self._charges.run(),
                 sync.follow(control=control, plane=self._plane),
                 sync.report(control=control, status=self._status, changed=self._changed),
             )

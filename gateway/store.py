@@ -8,6 +8,7 @@
 | haproxy.cfg, maps/     | what HAProxy starts from, always in step with it   |
 | pages/, *.lua          | error pages, programs; see static.cfg              |
 | traffic.json           | see `gateway.traffic.memory`                       |
+| limits.json            | see `gateway.traffic.charges`                      |
 | haproxy.pid, .log      | see `gateway.haproxy.process`                      |
 | gateway.lock           | locked while a sidecar runs on this home           |
 """

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway.errors import HaproxyFailed
@@ -31,15 +32,26 @@ LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Supervisor:
-    """Keeps one HAProxy running in `home` and tells the plane when it may lead it."""
+    """Keeps one HAProxy running in `home` and tells the plane when it may lead it.
+
+    `on_start` is called when another one runs than before.
+    """
 
     def __init__(
-        self, *, binary: Path, home: Path, shape: config.Shape, runtime: Runtime, plane: Plane
+        self,
+        *,
+        binary: Path,
+        home: Path,
+        shape: config.Shape,
+        runtime: Runtime,
+        plane: Plane,
+        on_start: Callable[[], None],
     ) -> None:
         self._binary = binary
         self._home = home
         self._runtime = runtime
         self._plane = plane
+        self._on_start = on_start
         self._process: Process | None = None
         self._child: subprocess.Popen[bytes] | None = None
         fixed = f"{config.fixed_part(shape)}{shape.slots}{binary}"
@@ -118,4 +130,5 @@ class Supervisor:
             child.wait()
             raise HaproxyFailed(f"{error}: {process.last_words(self._home, since=mark)}") from None
         log.info("HAProxy %d started", child.pid)
+        self._on_start()
         self._plane.attach()

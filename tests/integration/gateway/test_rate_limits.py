@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 import pytest_asyncio
@@ -31,12 +32,16 @@ async def limited(gateway: Gateway, name: str, *limits: RateLimit) -> Endpoint:
     return made
 
 
-async def flood(gateway: Gateway, host: str, *, seconds: float, token: str = ALICE) -> list[Answer]:
-    """Ask without a pause for so long."""
+async def flood(
+    gateway: Gateway, host: str, *, seconds: float, moments: list[float] | None = None
+) -> list[Answer]:
+    """Ask without a pause for so long; `moments` gets when answers came."""
     deadline = time.monotonic() + seconds
     answers = []
     while time.monotonic() < deadline:
-        answers.append(await gateway.call(host=host, token=token))
+        answers.append(await gateway.call(host=host, token=ALICE))
+        if moments is not None:
+            moments.append(time.monotonic())
     return answers
 
 
@@ -178,10 +183,12 @@ async def test_limits_nobody_who_may_not_call(gateway: Gateway) -> None:
 async def test_stays_near_the_rate_when_many_ask_at_once(gateway: Gateway) -> None:
     await limited(gateway, "many", RateLimit(rps=20, burst=10))
 
-    began = time.monotonic()
-    floods = (flood(gateway, "many.localhost", seconds=1.98) for _ in range(8))
+    moments = [time.monotonic()]
+    floods = (flood(gateway, "many.localhost", seconds=1.98, moments=moments) for _ in range(8))
     answers = await asyncio.gather(*floods)
-    most = 11 + 20 * (time.monotonic() - began)
+    most = 11 + 20 * (moments[-1] - moments[0])
+    # What nobody asked for in time, on a busy machine, nobody got.
+    longest_pause = max(later - earlier for earlier, later in pairwise(moments))
 
     # Of two threads in the same microsecond both may pass.
-    assert 50 <= sum(passed(each) for each in answers) <= most + 1
+    assert 50 - 20 * longest_pause <= sum(passed(each) for each in answers) <= most + 1

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway import limits
+from gateway.limits import Charge
 from gateway.schema import Endpoint, Key, RateLimit
 
 
@@ -62,3 +63,29 @@ def test_keeps_the_counter_while_only_other_limits_change() -> None:
 )
 def test_writes_what_a_key_may_ask(given: dict[str, Any], bound: str | None) -> None:
     assert limits.of_key(Key(id="k", version=1, **given)) == bound
+
+
+def test_finds_the_pace_of_a_row() -> None:
+    limit = RateLimit(prefix="/v1/", rps=10, burst=5, header="x-user")
+    paces = limits.paces([endpoint(limit)])
+    (counter,) = paces
+
+    assert limits.pace_of(f"{counter}:2001:db8::1", paces) == "100000:500000:60600000"
+    assert limits.pace_of("k-a:100000:0:60100000", paces) == "100000:0:60100000"
+    assert limits.pace_of("e-a:0123456789ab:10.0.0.1", paces) is None
+    assert limits.pace_of("e-b:1:2", paces) is None
+    assert limits.pace_of("nothing", paces) is None
+
+
+@pytest.mark.parametrize("now_us", [1_700_000_000_000_000, 1500 * limits.ROUND_US - 1_000_000])
+@pytest.mark.parametrize(
+    ("requests", "seconds_later", "is_idle"),
+    [(1, 0, False), (3, 2.9, False), (3, 3.1, True), (3, 86_400, True), (3, -3600, True)],
+)
+def test_tells_what_is_as_good_as_forgotten(
+    requests: int, seconds_later: float, is_idle: bool, now_us: int
+) -> None:
+    charge = Charge(requests, now_us % limits.ROUND_US // limits.START_STEP_US)
+    later_us = now_us + round(seconds_later * 1e6)
+
+    assert limits.is_idle(charge, limits.pace(1, 5), now_us=later_us) is is_idle
