@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +16,9 @@ from pathlib import Path
 from gateway import config, store
 from gateway.errors import GatewayError
 from gateway.sidecar import Sidecar
+
+# A request that is held takes two, and another one with its body on disk.
+OPEN_FILES = 65_536
 
 
 def main() -> int:
@@ -24,6 +28,7 @@ def main() -> int:
     try:
         settings = config.load(environ=os.environ)
         prepare_home(settings.home)
+        allow_open_files()
         asyncio.run(serve(settings))
     except (GatewayError, OSError) as error:
         print(f"gateway: {error}", file=sys.stderr)
@@ -34,6 +39,14 @@ def main() -> int:
 def prepare_home(home: Path) -> None:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     home.chmod(0o700)
+
+
+def allow_open_files() -> None:
+    """This function will take as many as this user may have, which the default is far below."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def serve(settings: config.Config) -> None:
