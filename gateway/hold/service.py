@@ -82,7 +82,10 @@ class Holding:
             self._journal.close()
 
     async def _serve(self, slot: int, release_path: str) -> None:
-        queue = self._queues[slot]
+        queue = self._queues.get(slot)
+        if queue is None:
+            # The last of them left meanwhile.
+            return
         endpoint = self._places.endpoint_in(slot)
         if endpoint is None or not endpoint.awake:
             self._refuse(list(queue.waiting))
@@ -159,6 +162,9 @@ class Holding:
         return queue is None or queue.memory_bytes <= self._bounds(held).max_memory_mib * MIB
 
     def has_disk(self, held: Held, more_bytes: int) -> bool:
+        if held.ticket.turn:
+            # Its place is the one of its first copy, which goes with what is sent on.
+            return True
         used_bytes = self._disk.used_bytes(held.ticket.slot)
         return used_bytes + more_bytes <= self._bounds(held).max_disk_mib * MIB
 
