@@ -1,6 +1,6 @@
 """Bodies that wait on disk, each in a file without a name, so that none outlives the process.
 
-A disk may be slow, so it is only touched in threads.
+A disk may be slow, so it is only touched in threads; those that write hold up none that read.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import errno
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
@@ -19,31 +20,50 @@ Result = TypeVar("Result")
 PIECE_BYTES = 256 * 1024
 # The gateway's own files need a place too, and so may the database beside it.
 LEAST_FREE_BYTES = 512 * 1024 * 1024
+THREADS = 2
 
 
 class Spool:
-    """One body. Adding and reading come one after the other; `close` may come at any time."""
+    """One body. Adding and reading come one after the other; `close` may come at any time.
 
-    def __init__(self, folder: Path, *, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
+    `bytes` is what was added, also while it is being written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        writers: ThreadPoolExecutor,
+        readers: ThreadPoolExecutor,
+        least_free_bytes: int = LEAST_FREE_BYTES,
+    ) -> None:
         self._folder = folder
+        self._writers = writers
+        self._readers = readers
         self._least_free_bytes = least_free_bytes
         self._file: IO[bytes] | None = None
         self._is_busy = False
         self.is_closed = False
         self.bytes = 0
 
-    async def add(self, data: bytes) -> None:
-        """This function will write on. Raises OSError, before the disk is full to its last byte."""
+    async def add(self, data: bytes | bytearray) -> None:
+        """This function will write on. Raises OSError, and has added nothing then.
+
+        That is so before the disk is full to its last byte.
+        """
+        start = self.bytes
         self.bytes += len(data)
-        await self._do(partial(self._write, data))
+        try:
+            await self._do(self._writers, partial(self._write, data, start))
+        except OSError:
+            self.bytes = start
+            raise
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """This function will give the body from its start. Raises OSError."""
         position = 0
         while position < self.bytes and not self.is_closed:
-            piece = await self._do(partial(self._read, position))
-            if not piece:
-                raise OSError(errno.EIO, "a body on disk is shorter than it was")
+            piece = await self._do(self._readers, partial(self._read, position))
             position += len(piece)
             yield piece
 
@@ -53,35 +73,41 @@ class Spool:
         if not self._is_busy:
             self._shut()
 
-    async def _do(self, work: Callable[[], Result]) -> Result:
+    async def _do(self, pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
         self._is_busy = True
         try:
-            return await asyncio.to_thread(work)
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
         finally:
             self._is_busy = False
             if self.is_closed:
                 self._shut()
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | bytearray, start: int) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by `_shut`
-        disk = os.fstatvfs(self._file.fileno())
+            self._file = tempfile.TemporaryFile(  # noqa: SIM115 - closed by `_shut`
+                buffering=0, dir=self._folder
+            )
+        number = self._file.fileno()
+        disk = os.fstatvfs(number)
         if disk.f_bavail * disk.f_frsize - len(data) < self._least_free_bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._file.write(data)
+        rest = memoryview(data)
+        while rest:
+            written = os.pwrite(number, rest, start)
+            start += written
+            rest = rest[written:]
 
     def _read(self, start: int) -> bytes:
-        if self._file is None:
-            return b""
-        self._file.seek(start)
-        return self._file.read(PIECE_BYTES)
+        piece = b"" if self._file is None else os.pread(self._file.fileno(), PIECE_BYTES, start)
+        if not piece:
+            raise OSError(errno.EIO, "a body on disk is shorter than it was")
+        return piece[: self.bytes - start]
 
     def _shut(self) -> None:
-        """Freeing a gigabyte takes a while as well; what was not written yet is not wanted."""
+        """Freeing a gigabyte takes a while as well."""
         file, self._file = self._file, None
         if file is not None:
-            closing = asyncio.get_running_loop().run_in_executor(None, file.close)
-            closing.add_done_callback(lambda done: done.exception())
+            self._writers.submit(file.close)
 
 
 class Disk:
@@ -89,10 +115,11 @@ class Disk:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._writers, self._readers = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(THREADS)
         self._spools: dict[int, list[Spool]] = {}
 
     def begin(self, slot: int) -> Spool:
-        spool = Spool(self._folder)
+        spool = Spool(self._folder, writers=self._writers, readers=self._readers)
         self._spools.setdefault(slot, []).append(spool)
         return spool
 

@@ -14,14 +14,13 @@ import time
 from typing import Protocol, cast
 
 from gateway.hold import ticket
+from gateway.hold.body import Body, NoPlace
 from gateway.hold.disk import Spool
 from gateway.hold.ticket import BadTicket, Ticket
 from gateway.hold.way import Way
 
 log = logging.getLogger(__name__)
 
-# A longer body waits on disk, whole, if there is place, so that many short ones have memory.
-MOST_BYTES_IN_MEMORY = 1024 * 1024
 # The caller's form of this error is HAProxy's to choose: see `inner_error` in static.cfg.
 ERROR = (
     b"HTTP/1.1 %b\r\nContent-Type: application/x-gateway-error\r\n"
@@ -59,9 +58,9 @@ class Held(asyncio.Protocol):
         self._keeper = keeper
         self._transport: asyncio.Transport | None = None
         self._way: Way | None = None
-        self._buffer = bytearray()
-        self._spool: Spool | None = None
-        self._spilling: asyncio.Task[None] | None = None
+        self._head = b""
+        self._body = Body(self)
+        self._moving: asyncio.Task[None] | None = None
         self._is_known = False
         self._is_behind = False
         self.since = time.monotonic()
@@ -69,8 +68,16 @@ class Held(asyncio.Protocol):
 
     @property
     def memory_bytes(self) -> int:
-        """What stays in memory: what is on its way to the disk does not count."""
-        return 0 if self._spilling else len(self._buffer)
+        return self._body.memory_bytes
+
+    def has_memory(self) -> bool:
+        return self._keeper.has_memory(self)
+
+    def has_disk(self, more_bytes: int) -> bool:
+        return self._keeper.has_disk(self, more_bytes)
+
+    def begin_spool(self) -> Spool:
+        return self._keeper.begin_spool(self)
 
     @property
     def is_closed(self) -> bool:
@@ -84,11 +91,10 @@ class Held(asyncio.Protocol):
 
     async def release(self, path: str) -> None:
         """This function will hand the request back to HAProxy, at the socket `path`."""
-        self.is_released = True
+        self.is_released = self._is_behind = True
         seconds = time.monotonic() - self.since
-        self.pause_reading()
-        if self._spilling is not None:
-            await self._spilling
+        if self._moving is not None:
+            await self._moving
         try:
             loop = asyncio.get_running_loop()
             _, way = await loop.create_unix_connection(lambda: Way(self), path)
@@ -96,77 +102,77 @@ class Held(asyncio.Protocol):
             self.refuse()
             return
         if self.is_closed:
-            way.close()
+            way.abort()
             return
-        self._way, self._is_behind = way, True
+        self._way = way
         self._keeper.releasing(self)
         way.write(ticket.write(self.ticket, seconds=seconds))
-        await self._send_what_waited(way)
+        await self._catch_up(way)
         self._is_behind = False
-        self.resume_reading()
+        self._read_on()
 
-    async def _send_what_waited(self, way: Way) -> None:
-        if self._spool is not None:
-            try:
-                async for piece in self._spool.pieces():
-                    await way.ready()
-                    if way.is_closed:
-                        break
-                    way.write(piece)
-            except OSError as error:
-                log.warning("a body that waited on disk cannot be read: %s", error)
-                way.close()
-            self._spool.close()
-        way.write(self._buffer)
-        self._buffer = bytearray()
+    async def _catch_up(self, way: Way) -> None:
+        """Send what waited, while the end is watched for, which tells that the caller left."""
+        try:
+            async for piece in self._body.pieces():
+                way.write(piece)
+                if self._body.memory_bytes == 0:
+                    self._read_on()
+                await way.ready()
+                if way.is_closed:
+                    break
+        except OSError as error:
+            log.warning("a body that waited on disk cannot be read: %s", error)
+            way.abort()
+        self._body.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._way is not None:
-            self._way.write(data)
-            return
-        self._buffer += data
         if not self._is_known:
-            self._introduce()
-        if self._is_known and not self.is_closed:
+            self._introduce(data)
+        elif self._is_behind:
+            self._body.add(data)
+            self._halt()
+        elif self._way is not None:
+            self._way.write(data)
+        else:
+            self._body.add(data)
             self._find_place()
 
-    def _find_place(self) -> None:
-        size = len(self._buffer)
-        is_short = size <= MOST_BYTES_IN_MEMORY or not self._keeper.has_disk(self, size)
-        if self._spool is not None or not (is_short and self._keeper.has_memory(self)):
-            self.pause_reading()
-            self._spilling = asyncio.create_task(self._spill())
-
-    async def _spill(self) -> None:
-        """Move what is in memory to disk, and read on then."""
-        if not self._keeper.has_disk(self, len(self._buffer)):
-            self.refuse()
-            return
-        self._spool = self._spool or self._keeper.begin_spool(self)
+    def _introduce(self, data: bytes) -> None:
+        self._head += data
         try:
-            await self._spool.add(bytes(self._buffer))
-        except OSError as error:
-            log.warning("a body finds no place on disk: %s", error)
-            self.refuse()
-            return
-        self._buffer.clear()
-        self._spilling = None
-        if not self.is_released:
-            self.resume_reading()
-
-    def _introduce(self) -> None:
-        try:
-            known = ticket.parse(bytes(self._buffer))
+            known = ticket.parse(self._head)
         except BadTicket:
             self.drop()
             return
         if known is not None:
-            self.ticket, self._buffer = known[0], bytearray(known[1])
+            self.ticket, self._head = known[0], b""
+            self._body.add(known[1])
             self._is_known = True
             self._keeper.arrived(self)
+            self._find_place()
+
+    def _find_place(self) -> None:
+        if self.is_closed:
+            return
+        try:
+            if self._body.belongs_on_disk():
+                self._halt()
+                self._moving = asyncio.create_task(self._move())
+        except NoPlace:
+            self.refuse()
+
+    async def _move(self) -> None:
+        try:
+            await self._body.move()
+        except NoPlace:
+            self.refuse()
+        self._moving = None
+        if not self._is_behind:
+            self._read_on()
 
     def eof_received(self) -> bool:
         # HAProxy ends a request that it no longer wants by closing, never by half.
@@ -175,9 +181,8 @@ class Held(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         if self._way is not None:
-            self._way.close()
-        if self._spool is not None:
-            self._spool.close()
+            self._way.abort()
+        self._body.close()
         if self._is_known:
             self._keeper.left(self)
 
@@ -202,9 +207,18 @@ class Held(asyncio.Protocol):
             self._transport.close()
 
     def pause_reading(self) -> None:
+        """This function will let the caller wait for the replica."""
+        if not self._is_behind:
+            self._halt()
+
+    def resume_reading(self) -> None:
+        if not self._is_behind:
+            self._read_on()
+
+    def _halt(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
-    def resume_reading(self) -> None:
-        if self._transport is not None and not (self._is_behind or self._transport.is_closing()):
+    def _read_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()

@@ -60,12 +60,13 @@ class Way(asyncio.Protocol):
         await self._takes_more.wait()
 
     def write(self, data: bytes | bytearray) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
-    def close(self) -> None:
+    def abort(self) -> None:
+        """This function will end the connection; nobody waits for what was not sent yet."""
         if self._transport is not None:
-            self._transport.close()
+            self._transport.abort()
 
     def pause_reading(self) -> None:
         if not self.is_closed and self._transport is not None:

@@ -8,7 +8,6 @@ import os
 import resource
 from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 
 import psutil
 import pytest
@@ -16,21 +15,25 @@ import pytest
 from gateway.schema import Hold
 from tests.fakes.control_plane_gateway import ControlPlane, service
 from tests.fakes.target import Target
-from tests.integration.gateway.harness import ALICE, Answer, Gateway, until
-from tests.integration.gateway.held import HEAD, is_held
+from tests.integration.gateway.harness import ALICE, Gateway, until
+from tests.integration.gateway.held import (
+    MB,
+    begun,
+    has_on_disk,
+    held_now,
+    is_held,
+    on_disk_bytes,
+    upload,
+)
 
 pytestmark = pytest.mark.asyncio
-
-MB = 1_000_000
-# What Python's file has not handed to the kernel yet.
-UNWRITTEN_BYTES = 8192
 
 
 async def test_carries_a_long_body(asleep: tuple[Gateway, ControlPlane, Target]) -> None:
     gateway, control, target = asleep
     body = os.urandom(40 * MB)
     waiting = upload(gateway, body)
-    await until(lambda: on_disk_bytes(gateway) >= len(body) - UNWRITTEN_BYTES)
+    await until(lambda: on_disk_bytes(gateway) >= len(body))
     await control.put(service("hello", target.address))
     answer = await waiting
 
@@ -48,7 +51,7 @@ async def test_takes_no_memory_for_long_bodies(
     before = sidecar.memory_info().rss
     body = os.urandom(60 * MB)
     waiting = [upload(gateway, body) for _ in range(4)]
-    await until(lambda: on_disk_bytes(gateway) >= 4 * (len(body) - UNWRITTEN_BYTES), seconds=60)
+    await until(lambda: on_disk_bytes(gateway) >= 4 * (len(body)), seconds=60)
     while_held = sidecar.memory_info().rss
     await control.put(service("hello", target.address))
     answers = await asyncio.gather(*waiting)
@@ -84,7 +87,7 @@ async def test_refuses_what_has_no_place_on_disk(
     await control.applied(await control.put(service("hello", hold=bounds)))
     for _ in range(3):
         first = upload(gateway, b"x" * (3 * MB))
-        await until(lambda: on_disk_bytes(gateway) >= 3 * MB - UNWRITTEN_BYTES)
+        await until(lambda: on_disk_bytes(gateway) >= 3 * MB)
         refused = await upload(gateway, b"x" * (25 * MB))
         assert (refused.status, refused.headers["retry-after"]) == (503, "5")
         first.cancel()
@@ -116,7 +119,7 @@ async def test_refuses_short_bodies_where_there_is_no_place_at_all(
     waiting = []
     for number in range(1, 3):
         waiting.append(upload(gateway, b"x" * 520_000))
-        await until(partial(has_on_disk, gateway, number * (520_000 - UNWRITTEN_BYTES)))
+        await until(partial(has_on_disk, gateway, number * (520_000)))
     refused = [(await upload(gateway, b"x" * size)).status for size in (10_000, 520_000) * 3]
     await control.put(service("hello", target.address))
 
@@ -139,19 +142,24 @@ async def test_keeps_all_in_memory_where_no_disk_may_be_used(
     assert (await waiting).json["length"] == 6 * MB
 
 
-async def test_refuses_what_the_disk_does_not_take(
+async def test_does_what_it_can_where_the_disk_takes_nothing_more(
     asleep: tuple[Gateway, ControlPlane, Target],
 ) -> None:
     gateway, control, target = asleep
     assert gateway.sidecar is not None
     resource.prlimit(gateway.sidecar.pid, resource.RLIMIT_FSIZE, (2 * MB, 2 * MB))
-    answers = [await upload(gateway, b"x" * (4 * MB)) for _ in range(3)]
+    bounds = Hold(max_memory_mib=8)
+    await control.applied(await control.put(service("hello", hold=bounds)))
+    refused = await upload(gateway, b"x" * (25 * MB))
     await until(lambda: on_disk_bytes(gateway) == 0)
-    waiting = upload(gateway, b"x" * 900_000)
+    body = os.urandom(6 * MB)
+    waiting = upload(gateway, body)
+    await until(partial(has_on_disk, gateway, MB))
+    await is_held(control, 1)
     await control.put(service("hello", target.address))
 
-    assert [each.status for each in answers] == [503] * 3
-    assert (await waiting).json["length"] == 900_000
+    assert refused.status == 503
+    assert (await waiting).json["sha256"] == hashlib.sha256(body).hexdigest()
 
 
 async def test_goes_on_with_a_body_that_was_not_there_whole(
@@ -168,44 +176,9 @@ async def test_goes_on_with_a_body_that_was_not_there_whole(
             yield piece
 
     waiting = upload(gateway, body())
-    await until(lambda: on_disk_bytes(gateway) >= 50 * 64_000 - UNWRITTEN_BYTES)
+    await until(lambda: on_disk_bytes(gateway) >= 50 * 64_000)
     await control.put(service("hello", target.address))
     await until(lambda: target.seen)
     go_on.set()
 
     assert (await waiting).json["sha256"] == hashlib.sha256(b"".join(pieces)).hexdigest()
-
-
-def upload(gateway: Gateway, body: bytes | AsyncIterator[bytes]) -> asyncio.Task[Answer]:
-    return asyncio.create_task(gateway.call(token=ALICE, method="PUT", data=body))
-
-
-async def begun(gateway: Gateway, sent_bytes: int, *, of: int) -> asyncio.StreamWriter:
-    """A PUT whose body breaks off."""
-    _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-    writer.write(b"PUT / HTTP/1.1\r\n" + HEAD + b"Content-Length: %d\r\n\r\n" % of)
-    writer.write(b"x" * sent_bytes)
-    return writer
-
-
-def held_now(control: ControlPlane) -> int:
-    return control.statuses[-1].held.get("e-hello", 0)
-
-
-def on_disk_bytes(gateway: Gateway) -> int:
-    """How much lies in files without a name that the sidecar has open in its home."""
-    assert gateway.sidecar is not None
-    folder = Path(f"/proc/{gateway.sidecar.pid}/fd")
-    return sum(bytes_in(number, gateway.home / "data") for number in folder.iterdir())
-
-
-def bytes_in(number: Path, home: Path) -> int:
-    try:
-        name = str(number.readlink())
-        return number.stat().st_size if name.startswith(f"{home}/") and "deleted" in name else 0
-    except FileNotFoundError:
-        return 0
-
-
-def has_on_disk(gateway: Gateway, least_bytes: int) -> bool:
-    return on_disk_bytes(gateway) >= least_bytes

@@ -1,0 +1,42 @@
+"""What the bounds of a service leave for a body that waits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.haproxy.runtime import Runtime
+from gateway.hold.held import Held
+from gateway.hold.service import Holding
+from gateway.hold.ticket import Ticket
+from gateway.schema import Endpoint, Hold
+
+
+class Places:
+    """One service in slot 1, with a megabyte of disk."""
+
+    def endpoint_in(self, slot: int) -> Endpoint | None:
+        return Endpoint(id="e-a", version=1, hold=Hold(max_disk_mib=1)) if slot == 1 else None
+
+    def has_servers(self, slot: int) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("slot", "turn", "more_bytes", "has_disk"),
+    [
+        (1, 0, 2**20, True),
+        (1, 0, 2**20 + 1, False),
+        # Of a service that is gone; the default is a gigabyte.
+        (2, 0, 2**30, True),
+        # It came back from a replica, and has its place already.
+        (1, 1, 2**30, True),
+    ],
+)
+def test_bounds_the_disk(slot: int, turn: int, more_bytes: int, has_disk: bool) -> None:
+    holding = Holding(runtime=Runtime(Path("none")), places=Places(), on_change=lambda: None)
+    held = Held(holding)
+    held.ticket = Ticket(slot=slot, turn=turn, origin=b"")
+
+    assert holding.has_disk(held, more_bytes) is has_disk
