@@ -162,11 +162,9 @@ class Holding:
         return queue is None or queue.memory_bytes <= self._bounds(held).max_memory_mib * MIB
 
     def has_disk(self, held: Held, more_bytes: int) -> bool:
-        if held.ticket.turn:
-            # Its place is the one of its first copy, which goes with what is sent on.
-            return True
-        used_bytes = self._disk.used_bytes(held.ticket.slot)
-        return used_bytes + more_bytes <= self._bounds(held).max_disk_mib * MIB
+        # A body that came back from a replica is there twice until it was sent on.
+        most_bytes = self._bounds(held).max_disk_mib * MIB * (2 if held.ticket.turn else 1)
+        return self._disk.used_bytes(held.ticket.slot) + more_bytes <= most_bytes
 
     def begin_spool(self, held: Held) -> Spool:
         return self._disk.begin(held.ticket.slot)

@@ -30,8 +30,9 @@ class Places:
         (1, 0, 2**20 + 1, False),
         # Of a service that is gone; the default is a gigabyte.
         (2, 0, 2**30, True),
-        # It came back from a replica, and has its place already.
-        (1, 1, 2**30, True),
+        # It came back from a replica, and is there twice for a while.
+        (1, 1, 2**21, True),
+        (1, 1, 2**21 + 1, False),
     ],
 )
 def test_bounds_the_disk(slot: int, turn: int, more_bytes: int, has_disk: bool) -> None:
