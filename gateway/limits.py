@@ -80,9 +80,13 @@ def pace_of(name: str, known: Mapping[str, str]) -> str | None:
     return rest if len(fields) == 3 and all(each.isdecimal() for each in fields) else None
 
 
-def is_idle(charge: Charge, its_pace: str, *, now_us: int) -> bool:
-    """This function will tell whether a row is as good as none at `now_us` since 1970."""
+def ahead_us(charge: Charge, its_pace: str, *, now_us: int) -> int | None:
+    """This function will tell in how many us after `now_us` (since 1970) a row will be idle.
+
+    None: it is already, and as good as no row.
+    """
     interval_us, _, anew_us = map(int, its_pace.split(":"))
     idle_again_us = charge.start * START_STEP_US + interval_us * charge.requests
     # What lies behind is almost a round ahead.
-    return (idle_again_us - now_us) % ROUND_US > anew_us
+    ahead = (idle_again_us - now_us) % ROUND_US
+    return None if ahead > anew_us else ahead

@@ -109,6 +109,7 @@ class Sidecar:
             for task in tasks:
                 task.cancel()
         await inner.close()
+        await self._charges.look()
         # Only here: after a fault of ours HAProxy goes on, and the next sidecar takes it over.
         await self._supervisor.stop()
 

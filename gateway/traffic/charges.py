@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,15 +27,19 @@ log = logging.getLogger(__name__)
 
 FILE = "limits.json"
 LOOK_SECONDS = 1.0
-# Where a look takes long, as with very many callers, the sidecar has other things to do as well.
-MOST_SHARE_OF_TIME = 0.1
-MOST_ROWS = 50_000
+# HAProxy tells which rows changed in the last 10 s, by a rate that fades: later, all are read.
+MOST_SECONDS_BETWEEN = 4.0
+FULL_LOOKS = 60
+MOST_ROWS = 20_000
+# No charge is worth more; see `limits.MOST_TOLERANCE_US`.
+MOST_AGE_SECONDS = limits.MOST_TOLERANCE_US / limits.SECOND_US
 
 
 class Kept(BaseModel):
-    """The file: which HAProxy the rows are from, and by name what was charged since when."""
+    """The file: which HAProxy the rows are from, when (seconds since 1970), and what they say."""
 
     haproxy: str = ""
+    at: float = 0.0
     rows: dict[str, Charge] = {}
 
 
@@ -47,10 +52,14 @@ class Charges:
         self._table = table
         self._started = asyncio.Event()
         self._kept = read(home)
-        self._written: Kept | None = None
-        self._led = ""
+        self._given_to = self._kept.haproxy
+        self._looks = 0
+        self._looked_at = float("-inf")
         self._paces: dict[str, str] = {}
         self._paces_of: list[Endpoint] | None = None
+        self._is_stored = True
+        # A look that was given up may still be at it.
+        self._keeping = threading.Lock()
 
     def haproxy_started(self) -> None:
         """This function will see to it that a new HAProxy knows soon what the last one knew."""
@@ -58,26 +67,18 @@ class Charges:
 
     async def run(self) -> None:
         """This function will keep and give back until it is cancelled."""
-        try:
-            while True:
-                began = time.monotonic()
-                await self._step()
-                took = time.monotonic() - began
-                await self._rest(max(LOOK_SECONDS - took, took / MOST_SHARE_OF_TIME))
-        except asyncio.CancelledError:
-            # An orderly end: nothing of the last second is lost.
-            await self._step()
-            raise
+        while True:
+            began = time.monotonic()
+            self._started.clear()
+            await self.look()
+            try:
+                async with asyncio.timeout(max(began + LOOK_SECONDS - time.monotonic(), 0.1)):
+                    await self._started.wait()
+            except TimeoutError:
+                continue
 
-    async def _rest(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._started.wait()
-        except TimeoutError:
-            return
-
-    async def _step(self) -> None:
-        self._started.clear()
+    async def look(self) -> None:
+        """This function will give what HAProxy lacks, and keep what it has."""
         try:
             haproxy = name_of(process.running(self._home))
             if haproxy:
@@ -85,21 +86,32 @@ class Charges:
         except (HaproxyFailed, RuntimeRefused) as error:
             log.debug("what rate limits have charged cannot be read: %s", error)
         except OSError as error:
-            log.warning("what rate limits have charged cannot be stored: %s", error)
+            # Once, not each second.
+            if self._is_stored:
+                log.warning("what rate limits have charged cannot be stored: %s", error)
+            self._is_stored = False
 
     async def _follow(self, haproxy: str) -> None:
-        is_new = haproxy != self._led
-        if is_new and haproxy != self._kept.haproxy:
-            await self._give(self._alive(self._kept.rows))
-        only = "" if is_new else " data.http_req_rate gt 0"
-        found = dict(parse(await self._runtime.ask(f"show table limits{only}")))
+        began, paces_are_new = time.monotonic(), self._learn_paces()
+        if haproxy != self._given_to:
+            await self._give(await asyncio.to_thread(self._alive, self._kept.rows))
+            self._given_to, self._looked_at = haproxy, float("-inf")
+        is_late = began - self._looked_at > MOST_SECONDS_BETWEEN
+        is_whole = is_late or paces_are_new or self._looks % FULL_LOOKS == 0
+        only = "" if is_whole else " data.http_req_rate gt 0"
+        answer = await self._runtime.ask(f"show table limits{only}")
         if name_of(process.running(self._home)) != haproxy:
             return
-        self._led = haproxy
-        self._kept = Kept(haproxy=haproxy, rows=self._alive({**self._kept.rows, **found}))
-        if self._kept != self._written:
-            process.write_whole(self._home / FILE, self._kept.model_dump_json())
-            self._written = self._kept
+        # In a thread, so that many rows hold up nobody.
+        await asyncio.to_thread(self._keep, haproxy, answer)
+        self._looks, self._looked_at = self._looks + 1, began
+
+    def _learn_paces(self) -> bool:
+        endpoints = self._table().endpoints
+        if endpoints is self._paces_of:
+            return False
+        self._paces, self._paces_of = limits.paces(endpoints), endpoints
+        return True
 
     async def _give(self, rows: Mapping[str, Charge]) -> None:
         template = "set table limits key {} data.gpc {} data.gpt {}"
@@ -107,31 +119,38 @@ class Charges:
             *(Command(line(template, name, row.requests, row.start)) for name, row in rows.items())
         )
 
+    def _keep(self, haproxy: str, answer: str) -> None:
+        with self._keeping:
+            rows = self._alive({**self._kept.rows, **dict(parse(answer))})
+            is_new = haproxy != self._kept.haproxy or rows != self._kept.rows
+            self._kept = Kept(haproxy=haproxy, at=time.time(), rows=rows)
+            if is_new or not self._is_stored:
+                process.write_whole(self._home / FILE, self._kept.model_dump_json())
+                self._is_stored = True
+
     def _alive(self, rows: Mapping[str, Charge]) -> dict[str, Charge]:
-        """Those that are not idle yet, and of too many those with the latest start."""
-        endpoints = self._table().endpoints
-        if endpoints is not self._paces_of:
-            self._paces, self._paces_of = limits.paces(endpoints), endpoints
+        """Those that are not idle yet, and of too many those that hold back for the longest."""
         now_us = time.time_ns() // 1000
-        alive = {
-            name: row
+        ahead = {
+            name: ahead_us
             for name, row in rows.items()
             if (its_pace := limits.pace_of(name, self._paces)) is not None
-            and not limits.is_idle(row, its_pace, now_us=now_us)
+            and (ahead_us := limits.ahead_us(row, its_pace, now_us=now_us)) is not None
         }
-        if len(alive) <= MOST_ROWS:
-            return alive
-        return dict(heapq.nlargest(MOST_ROWS, alive.items(), key=lambda item: item[1].start))
+        return {
+            name: rows[name] for name in heapq.nlargest(MOST_ROWS, ahead, key=ahead.__getitem__)
+        }
 
 
 def parse(text: str) -> Iterator[tuple[str, Charge]]:
-    """This function will read what `show table limits` answers."""
+    """This function will read what `show table limits` answers, but for a row that is cut off."""
     for row in text.splitlines():
         _, found, fields = row.partition(": key=")
-        if found:
-            name, *pairs = fields.split()
-            values = dict(pair.split("=", 1) for pair in pairs)
-            yield name, Charge(int(values.get("gpc0", 0)), int(values.get("gpt0", 0)))
+        name, *pairs = fields.split() if found else [""]
+        values = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        requests, start = values.get("gpc0", ""), values.get("gpt0", "")
+        if requests.isdecimal() and start.isdecimal():
+            yield name, Charge(int(requests), int(start))
 
 
 def name_of(running: process.Process | None) -> str:
@@ -140,11 +159,12 @@ def name_of(running: process.Process | None) -> str:
 
 
 def read(home: Path) -> Kept:
-    """This function will read what an earlier sidecar kept."""
+    """This function will read what an earlier sidecar kept, if it still says anything."""
     try:
-        return Kept.model_validate_json((home / FILE).read_bytes())
+        kept = Kept.model_validate_json((home / FILE).read_bytes())
     except FileNotFoundError:
         return Kept()
     except (OSError, ValidationError) as error:
         log.warning("what rate limits have charged cannot be read: %s", error)
         return Kept()
+    return kept if time.time() - kept.at < MOST_AGE_SECONDS else Kept()

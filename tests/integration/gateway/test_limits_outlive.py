@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
@@ -10,11 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
+from gateway import limits
+from gateway.errors import HaproxyFailed
+from gateway.haproxy.config import SOCKET
 from gateway.haproxy.process import Process
+from gateway.haproxy.runtime import Runtime
 from gateway.schema import RateLimit
 from gateway.traffic import charges
 from tests.fakes.control_plane_gateway import key, service
@@ -36,6 +38,8 @@ async def used_up(tmp_path: Path) -> AsyncIterator[Gateway]:
         limit = RateLimit(rps=HOURLY_RPS, burst=BURST)
         await control.put(limited.model_copy(update={"rate_limits": [limit]}))
         await control.put(service("free", targets[0].address))
+        other = service("other", targets[0].address)
+        await control.put(other.model_copy(update={"rate_limits": [limit]}))
         bounded = key(BOUNDED, projects=["p1"], rps=HOURLY_RPS, burst=BURST)
         await control.applied(await control.put(bounded))
         first = [await ask(gateway, *each) for each in LIMITED for _ in range(4)]
@@ -60,14 +64,21 @@ def haproxy(gateway: Gateway) -> Process:
     return found
 
 
-async def is_limited(gateway: Gateway) -> bool:
-    return [await ask(gateway, *each) for each in LIMITED] == [429, 429]
+async def in_haproxy(gateway: Gateway, only: str = "") -> dict[str, limits.Charge]:
+    """What the HAProxy that runs now has charged."""
+    runtime = Runtime(gateway.home / "data" / SOCKET)
+    try:
+        return dict(charges.parse(await runtime.ask(f"show table limits {only}")))
+    except HaproxyFailed:
+        return {}
 
 
-async def answers(gateway: Gateway, status: int) -> bool:
-    with contextlib.suppress(aiohttp.ClientError):
-        return await ask(gateway, *LIMITED[0]) == status
-    return False
+async def knows(gateway: Gateway, *, rows: int) -> bool:
+    return len(await in_haproxy(gateway)) == rows
+
+
+async def passes(gateway: Gateway) -> bool:
+    return await ask(gateway, *LIMITED[0]) == 200
 
 
 async def kill_haproxy(gateway: Gateway) -> None:
@@ -97,15 +108,38 @@ async def test_knows_what_was_used_up(
     old = haproxy(used_up)
     await how(used_up)
     await until(lambda: used_up.haproxy() not in {None, old})
+    await until(partial(knows, used_up, rows=2))
     await until(used_up.is_alive)
 
-    await until(partial(is_limited, used_up), seconds=1.0)
+    assert [await ask(used_up, *each) for each in LIMITED for _ in range(3)] == [429] * 6
 
 
 async def test_keeps_what_the_last_moment_used_up_in_an_orderly_stop(used_up: Gateway) -> None:
     await restart(used_up)
+    await until(partial(knows, used_up, rows=2))
 
-    await until(partial(is_limited, used_up), seconds=1.0)
+    assert [await ask(used_up, *each) for each in LIMITED] == [429, 429]
+
+
+async def test_reads_all_after_a_pause(used_up: Gateway) -> None:
+    """Which rows changed is told by a rate that fades."""
+    assert used_up.sidecar is not None
+    await until(lambda: rows(used_up) == 2)
+    used_up.sidecar.send_signal(signal.SIGSTOP)
+    try:
+        before = charges.read(used_up.home / "data").rows
+        assert await ask(used_up, "free.localhost", ALICE) == 200
+        other = [await ask(used_up, "other.localhost", ALICE) for _ in range(3)]
+
+        async def has_faded() -> bool:
+            return not await in_haproxy(used_up, "data.http_req_rate gt 0")
+
+        await until(has_faded, seconds=60, pause=0.2)
+    finally:
+        used_up.sidecar.send_signal(signal.SIGCONT)
+
+    assert (len(before), other) == (2, [200, 200, 200])
+    await until(lambda: rows(used_up) == 3)
 
 
 async def test_gives_free_what_became_free_meanwhile(tmp_path: Path) -> None:
@@ -120,11 +154,10 @@ async def test_gives_free_what_became_free_meanwhile(tmp_path: Path) -> None:
         used_up_at = time.monotonic()
         await until(lambda: rows(gateway) == 1)
         await kill_haproxy(gateway)
-        # In the moment before the new one knows, one may pass.
-        await until(partial(answers, gateway, 429))
-        await until(partial(answers, gateway, 200), pause=0.05)
+        await until(partial(knows, gateway, rows=1))
+        await until(partial(passes, gateway), pause=0.05)
         waited = time.monotonic() - used_up_at
         await until(lambda: rows(gateway) == 0)
 
     assert first == [200, 200, 429]
-    assert 1.0 < waited < 3.0
+    assert 1.0 < waited < 6.0

@@ -79,13 +79,19 @@ def test_finds_the_pace_of_a_row() -> None:
 
 @pytest.mark.parametrize("now_us", [1_700_000_000_000_000, 1500 * limits.ROUND_US - 1_000_000])
 @pytest.mark.parametrize(
-    ("requests", "seconds_later", "is_idle"),
-    [(1, 0, False), (3, 2.9, False), (3, 3.1, True), (3, 86_400, True), (3, -3600, True)],
+    ("requests", "seconds_later", "seconds_left"),
+    [(1, 0, 1), (3, 2.9, 0.1), (3, 3.1, None), (3, 86_400, None), (3, -3600, None)],
 )
-def test_tells_what_is_as_good_as_forgotten(
-    requests: int, seconds_later: float, is_idle: bool, now_us: int
+def test_tells_how_long_a_row_counts(
+    requests: int, seconds_later: float, seconds_left: float | None, now_us: int
 ) -> None:
     charge = Charge(requests, now_us % limits.ROUND_US // limits.START_STEP_US)
-    later_us = now_us + round(seconds_later * 1e6)
+    ahead_us = limits.ahead_us(
+        charge, limits.pace(1, 5), now_us=now_us + round(seconds_later * 1e6)
+    )
 
-    assert limits.is_idle(charge, limits.pace(1, 5), now_us=later_us) is is_idle
+    assert ahead_us == (
+        None
+        if seconds_left is None
+        else pytest.approx(seconds_left * 1e6, abs=limits.START_STEP_US)
+    )
