@@ -20,6 +20,7 @@ from gateway import limits
 from gateway.errors import HaproxyFailed, RuntimeRefused
 from gateway.haproxy import process
 from gateway.haproxy.runtime import Command, Runtime, line
+from gateway.haproxy.tables import rows
 from gateway.limits import Charge
 from gateway.schema import Endpoint, Table
 
@@ -113,27 +114,30 @@ class Charges:
         self._paces, self._paces_of = limits.paces(endpoints), endpoints
         return True
 
-    async def _give(self, rows: Mapping[str, Charge]) -> None:
+    async def _give(self, charged: Mapping[str, Charge]) -> None:
         template = "set table limits key {} data.gpc {} data.gpt {}"
         await self._runtime.do(
-            *(Command(line(template, name, row.requests, row.start)) for name, row in rows.items())
+            *(
+                Command(line(template, name, row.requests, row.start))
+                for name, row in charged.items()
+            )
         )
 
     def _keep(self, haproxy: str, answer: str) -> None:
         with self._keeping:
-            rows = self._alive({**self._kept.rows, **dict(parse(answer))})
-            is_new = haproxy != self._kept.haproxy or rows != self._kept.rows
-            self._kept = Kept(haproxy=haproxy, at=time.time(), rows=rows)
+            alive = self._alive({**self._kept.rows, **dict(parse(answer))})
+            is_new = haproxy != self._kept.haproxy or alive != self._kept.rows
+            self._kept = Kept(haproxy=haproxy, at=time.time(), rows=alive)
             if is_new or not self._is_stored:
                 process.write_whole(self._home / FILE, self._kept.model_dump_json())
                 self._is_stored = True
 
-    def _alive(self, rows: Mapping[str, Charge]) -> dict[str, Charge]:
+    def _alive(self, charged: Mapping[str, Charge]) -> dict[str, Charge]:
         """Those that are not idle yet, and of too many those that hold back for the longest."""
         now_us = time.time_ns() // 1000
         ahead = {
             name: ahead_us
-            for name, row in rows.items()
+            for name, row in charged.items()
             if (its_pace := limits.pace_of(name, self._paces)) is not None
             and (ahead_us := limits.ahead_us(row, its_pace, now_us=now_us)) is not None
         }
@@ -143,14 +147,9 @@ class Charges:
 
 
 def parse(text: str) -> Iterator[tuple[str, Charge]]:
-    """This function will read what `show table limits` answers, but for a row that is cut off."""
-    for row in text.splitlines():
-        _, found, fields = row.partition(": key=")
-        name, *pairs = fields.split() if found else [""]
-        values = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
-        requests, start = values.get("gpc0", ""), values.get("gpt0", "")
-        if requests.isdecimal() and start.isdecimal():
-            yield name, Charge(int(requests), int(start))
+    """This function will read what `show table limits` answers."""
+    for name, (requests, start) in rows(text, ("gpc0", "gpt0")):
+        yield name, Charge(requests, start)
 
 
 def name_of(running: process.Process | None) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gateway.haproxy.runtime import Runtime, line
+from gateway.haproxy.tables import rows
 
 Key = tuple[str, str]
 # Five classes of answers, tokens in and out, bytes in and out.
@@ -39,15 +40,9 @@ class Row:
 
 def parse(text: str) -> Iterator[Row]:
     """This function will read what `show table counts` answers, once or several times."""
-    for row in text.splitlines():
-        _, found, fields = row.partition(": key=")
-        if not found:
-            continue
-        name, *pairs = fields.split()
-        values = dict(pair.split("=", 1) for pair in pairs)
+    for name, (*numbers, in_flight) in rows(text, (*NAMES, "conn_cur")):
         endpoint, _, key = name.partition(":")
-        numbers = tuple(int(values.get(each, 0)) for each in NAMES)
-        yield Row(endpoint, key, numbers, int(values.get("conn_cur", 0)))
+        yield Row(endpoint, key, tuple(numbers), in_flight)
 
 
 @dataclass
@@ -70,13 +65,13 @@ class Counters:
         Raises HaproxyFailed.
         """
         is_whole = self._looks % FULL_LOOKS == 0
-        rows = await read_all(runtime) if is_whole else await self._read_active(runtime)
+        found = await read_all(runtime) if is_whole else await self._read_active(runtime)
         self._looks += 1
-        return self.take(rows, is_whole=is_whole)
+        return self.take(found, is_whole=is_whole)
 
-    def take(self, rows: Iterable[Row], *, is_whole: bool) -> dict[Key, Values]:
+    def take(self, looked: Iterable[Row], *, is_whole: bool) -> dict[Key, Values]:
         """This function will note rows as read, all of them or some."""
-        found = {(row.endpoint, row.key): row for row in rows}
+        found = {(row.endpoint, row.key): row for row in looked}
         changed: dict[Key, Values] = {}
         for key, row in found.items():
             before = self._rows.get(key)
