@@ -113,7 +113,8 @@ async def _hints(scope: Scope, since: datetime | None) -> AsyncGenerator[bytes]:
 async def _next(queue: asyncio.Queue[live.Hint]) -> list[str]:
     """The names of the next events, or none when nothing came for a while."""
     try:
-        first = await asyncio.wait_for(queue.get(), HEARTBEAT_SECONDS)
+        async with asyncio.timeout(HEARTBEAT_SECONDS):
+            first = await queue.get()
     except TimeoutError:
         return []
     await asyncio.sleep(GATHER_SECONDS)

@@ -118,7 +118,8 @@ async def wait_until(
             if left <= 0:
                 return None
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(hints.get(), min(left, LOOK_SECONDS))
+                async with asyncio.timeout(min(left, LOOK_SECONDS)):
+                    await hints.get()
             while not hints.empty():
                 hints.get_nowait()
     return answer

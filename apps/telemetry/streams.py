@@ -59,7 +59,8 @@ async def follow(
 
 async def _quiet(hints: asyncio.Queue[Any]) -> list[Line]:
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(hints.get(), LOOK_SECONDS)
+        async with asyncio.timeout(LOOK_SECONDS):
+            await hints.get()
     while not hints.empty():
         hints.get_nowait()
     return []

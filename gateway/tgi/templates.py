@@ -53,7 +53,9 @@ class Renderer:
         for slot in range(CHILDREN):
             self._start_child(slot)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._up.wait(), START_SECONDS)
+            # Not `wait_for`: in Python 3.11 it loses a cancellation that comes with the answer.
+            async with asyncio.timeout(START_SECONDS):
+                await self._up.wait()
 
     async def stop(self) -> None:
         self._running = False
