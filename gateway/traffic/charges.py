@@ -142,7 +142,7 @@ class Charges:
             and (ahead_us := limits.ahead_us(row, its_pace, now_us=now_us)) is not None
         }
         return {
-            name: rows[name] for name in heapq.nlargest(MOST_ROWS, ahead, key=ahead.__getitem__)
+            name: charged[name] for name in heapq.nlargest(MOST_ROWS, ahead, key=ahead.__getitem__)
         }
 
 
