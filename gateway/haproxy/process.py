@@ -9,6 +9,7 @@ The file is written by the child before it becomes HAProxy, so there is no HAPro
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import secrets
 import shutil
@@ -116,6 +117,15 @@ def running(home: Path) -> Process | None:
     except (OSError, ValueError):
         return None
     return process if boot == boot_id() and process.is_alive() else None
+
+
+def name_of_running(home: Path) -> str | None:
+    """This function will name the HAProxy that runs now, differently from all others."""
+    found = running(home)
+    if found is None:
+        return None
+    text = f"{boot_id()}:{found.pid}:{found.started_ticks}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def boot_id() -> str:

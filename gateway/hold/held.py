@@ -64,7 +64,6 @@ class Held(asyncio.Protocol):
         self._is_known = False
         self._is_behind = False
         self.since = time.monotonic()
-        self.is_released = False
 
     @property
     def memory_bytes(self) -> int:
@@ -91,7 +90,7 @@ class Held(asyncio.Protocol):
 
     async def release(self, path: str) -> None:
         """This function will hand the request back to HAProxy, at the socket `path`."""
-        self.is_released = self._is_behind = True
+        self._is_behind = True
         seconds = time.monotonic() - self.since
         if self._moving is not None:
             await self._moving

@@ -81,8 +81,8 @@ class Charges:
     async def look(self) -> None:
         """This function will give what HAProxy lacks, and keep what it has."""
         try:
-            haproxy = name_of(process.running(self._home))
-            if haproxy:
+            haproxy = process.name_of_running(self._home)
+            if haproxy is not None:
                 await self._follow(haproxy)
         except (HaproxyFailed, RuntimeRefused) as error:
             log.debug("what rate limits have charged cannot be read: %s", error)
@@ -95,13 +95,18 @@ class Charges:
     async def _follow(self, haproxy: str) -> None:
         began, paces_are_new = time.monotonic(), self._learn_paces()
         if haproxy != self._given_to:
-            await self._give(await asyncio.to_thread(self._alive, self._kept.rows))
+            charged = await asyncio.to_thread(self._alive, self._kept.rows)
+            try:
+                await self._give(charged)
+            except RuntimeRefused as error:
+                # Not given again: what is charged from here on is newer.
+                log.warning("HAProxy does not take what rate limits have charged: %s", error)
             self._given_to, self._looked_at = haproxy, float("-inf")
         is_late = began - self._looked_at > MOST_SECONDS_BETWEEN
         is_whole = is_late or paces_are_new or self._looks % FULL_LOOKS == 0
         only = "" if is_whole else " data.http_req_rate gt 0"
         answer = await self._runtime.ask(f"show table limits{only}")
-        if name_of(process.running(self._home)) != haproxy:
+        if process.name_of_running(self._home) != haproxy:
             return
         # In a thread, so that many rows hold up nobody.
         await asyncio.to_thread(self._keep, haproxy, answer)
@@ -150,11 +155,6 @@ def parse(text: str) -> Iterator[tuple[str, Charge]]:
     """This function will read what `show table limits` answers."""
     for name, (requests, start) in rows(text, ("gpc0", "gpt0")):
         yield name, Charge(requests, start)
-
-
-def name_of(running: process.Process | None) -> str:
-    """This function will name a HAProxy differently from all others; empty if none runs."""
-    return f"{process.boot_id()}:{running.pid}:{running.started_ticks}" if running else ""
 
 
 def read(home: Path) -> Kept:

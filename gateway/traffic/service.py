@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -93,13 +92,13 @@ class Traffic:
             await asyncio.sleep(max(began + LOOK_SECONDS - time.monotonic(), 0.1))
 
     async def _look(self) -> None:
-        boot_id = boot_of(self._home)
+        boot_id = process.name_of_running(self._home)
         if boot_id is None:
             return
         if boot_id != self._boot_id:
             self._begin(boot_id)
         changed = await self._counters.look(self._runtime)
-        if boot_of(self._home) != boot_id:
+        if process.name_of_running(self._home) != boot_id:
             # Of which HAProxy this was is not known: the next look begins anew.
             self._boot_id = ""
             return
@@ -155,15 +154,6 @@ class Traffic:
         return metrics.page(
             table=self._table(), sums=self._counters.sums(), load=self._load, times=self._times
         )
-
-
-def boot_of(home: Path) -> str | None:
-    """This function will name the HAProxy that runs now, differently from all others."""
-    running = process.running(home)
-    if running is None:
-        return None
-    text = f"{process.boot_id()}:{running.pid}:{running.started_ticks}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def sequence() -> int:

@@ -51,7 +51,7 @@ async def test_takes_no_memory_for_long_bodies(
     before = sidecar.memory_info().rss
     body = os.urandom(60 * MB)
     waiting = [upload(gateway, body) for _ in range(4)]
-    await until(lambda: on_disk_bytes(gateway) >= 4 * (len(body)), seconds=60)
+    await until(lambda: on_disk_bytes(gateway) >= 4 * len(body), seconds=60)
     while_held = sidecar.memory_info().rss
     await control.put(service("hello", target.address))
     answers = await asyncio.gather(*waiting)
@@ -119,7 +119,7 @@ async def test_refuses_short_bodies_where_there_is_no_place_at_all(
     waiting = []
     for number in range(1, 3):
         waiting.append(upload(gateway, b"x" * 520_000))
-        await until(partial(has_on_disk, gateway, number * (520_000)))
+        await until(partial(has_on_disk, gateway, number * 520_000))
     refused = [(await upload(gateway, b"x" * size)).status for size in (10_000, 520_000) * 3]
     await control.put(service("hello", target.address))
 
