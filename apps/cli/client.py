@@ -14,6 +14,7 @@ import httpx
 from apps.cli.config import Remote
 from apps.cli.console import clean
 from apps.cli.errors import CliError, Problem, Refused, Unreachable
+from apps.core import proxies
 
 # A plan asks clouds for prices, which takes them seconds.
 TIMEOUT = httpx.Timeout(60, connect=10)
@@ -101,18 +102,28 @@ class Client:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """This function will turn failures of the network into Unreachable."""
+        """Turn failures of the network into Unreachable."""
         try:
             yield
         except httpx.TimeoutException as error:
-            raise Unreachable(f"{self.url} did not answer in time; try again.") from error
+            raise Unreachable(
+                f"{self.url} did not answer in time{self._through}; try again."
+            ) from error
         except httpx.ConnectError as error:
-            raise Unreachable(_no_connection(self.url, error)) from error
+            raise Unreachable(_no_connection(self.url, error, self._through)) from error
         except UnicodeEncodeError as error:
             raise CliError(f"{clean(error.object)[:60]!r} is not UTF-8 text.") from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             reason = clean(error)[:200] or type(error).__name__
-            raise Unreachable(f"The connection to {self.url} broke: {reason}.") from error
+            raise Unreachable(
+                f"The connection to {self.url}{self._through} broke: {reason}."
+            ) from error
+
+    @property
+    def _through(self) -> str:
+        """Where the environment leads requests through a proxy, that a person should know."""
+        proxy = proxies.choose(self.url)
+        return f" through the proxy {proxy.place} of {proxy.variable}" if proxy else ""
 
     def check(self, response: httpx.Response) -> None:
         """This function will raise what an answer that is no success means."""
@@ -143,20 +154,29 @@ class Client:
     def _stranger(self, response: httpx.Response) -> Unreachable:
         answer = f"{response.status_code} {response.reason_phrase}".strip()
         if response.status_code in (502, 503, 504):
-            return Unreachable(f"{self.url} is not available ({answer}); try again in a moment.")
+            return Unreachable(
+                f"{self.url} is not available ({answer}{self._through}); try again in a moment."
+            )
         return Unreachable(
-            f"{self.url} does not answer like a dstack server ({answer}): check the URL."
+            f"{self.url} does not answer like a dstack server ({answer}{self._through}): "
+            "check the URL."
         )
 
 
 @contextmanager
-def connect(remote: Remote) -> Iterator[Client]:
-    """This function will open a client for a project and close it afterwards."""
+def connect(remote: Remote, *, timeout: httpx.Timeout = TIMEOUT) -> Iterator[Client]:
+    """Open a client for a project and close it afterwards."""
     headers = {"Authorization": f"Bearer {remote.token}", "Accept": "application/json"}
+    transport = proxies.Transport()
     try:
-        http = httpx.Client(base_url=remote.url, headers=headers, timeout=TIMEOUT)
+        # Proxies and certificate files of the environment are read here.
+        transport.open(remote.url)
+        http = httpx.Client(
+            base_url=remote.url, headers=headers, timeout=timeout, transport=transport
+        )
+    except proxies.ProxyProblem as problem:
+        raise CliError(f"{clean(problem)}.") from problem
     except (httpx.InvalidURL, ValueError, OSError) as error:
-        # Besides the URL, proxies and certificate files of the environment are read here.
         raise CliError(f"No connection to {remote.url} can be made: {clean(error)}.") from error
     with http:
         yield Client(remote.url, remote.name, remote.token, http)
@@ -171,7 +191,7 @@ def _problem(detail: Mapping[str, Any]) -> Problem:
     )
 
 
-def _no_connection(url: str, error: httpx.ConnectError) -> str:
+def _no_connection(url: str, error: httpx.ConnectError, through: str) -> str:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -180,4 +200,6 @@ def _no_connection(url: str, error: httpx.ConnectError) -> str:
             return f"{url} does not speak TLS: use http:// or another port."
         cause = cause.__cause__ or cause.__context__
     reason = clean(error)[:200]
+    if through:
+        return f"No server answers at {url}{through} ({reason}): is the proxy right?"
     return f"No server answers at {url} ({reason}): is it running, and is the URL right?"

@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from apps.core import proxies
 from apps.routing.decide import (
     CONFIG,
     SPECIAL,
@@ -30,14 +31,16 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 
 def read(hub_url: str, source: Source, *, token: str) -> dict[str, str]:
-    """This function will return the texts of the repository's files that are there, by name.
+    """Return the texts of the repository's files that are there, by name.
 
-    Raises Unreadable when the hub cannot be asked or does not let us; a file that is not there is
+    Raise Unreadable when the hub cannot be asked or does not let us; a file that is not there is
     left out.
     """
     reader = Reader(hub_url, source, token)
     files: dict[str, str] = {}
-    with httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
+    with httpx.Client(
+        timeout=TIMEOUT_SECONDS, follow_redirects=False, transport=proxies.Transport()
+    ) as client:
         for name in (CONFIG, TEMPLATE, SPECIAL, TOOL_TEMPLATE):
             # Only those that have the one may have the other.
             if name == TOOL_TEMPLATE and TEMPLATE not in files:
@@ -70,7 +73,7 @@ class Reader:
                 return self._body(answer, name).decode()
         except UnicodeDecodeError:
             raise Unreadable(f"{name} of {self.where} is no text") from None
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
             raise Unreadable(f"{self.host} cannot be reached ({_brief(error)})") from None
 
     @contextmanager
