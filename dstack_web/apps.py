@@ -22,6 +22,7 @@ class DstackWebConfig(AppConfig):
         task_failure.connect(task_failed, dispatch_uid="database away")
         # A stage may not call a higher one, so who makes projects does not know of gateways.
         import_module("apps.accounts.services").on_project_created(project_created)
+        import_module("apps.backends.services").on_closing(backend_closing)
 
 
 def react(machine: str, state: str, ids: Sequence[UUID]) -> None:
@@ -31,6 +32,10 @@ def react(machine: str, state: str, ids: Sequence[UUID]) -> None:
 
 def project_created(project: object) -> None:
     import_module("apps.gateways.services").publish_preset(project=project)
+
+
+def backend_closing(account: object) -> None:
+    import_module("apps.runs.closing").refuse_while_used(account)
 
 
 def task_failed(exception: BaseException | None = None, **_: object) -> None:

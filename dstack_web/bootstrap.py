@@ -14,6 +14,7 @@ from django.db import transaction
 
 from apps.accounts.models import Member, Project, Role, Token, User
 from apps.backends import services as backends
+from apps.backends.queries import keeps_an_agent
 from apps.core import ids
 from apps.core.errors import Invalid
 from apps.gateways import services as gateways
@@ -21,7 +22,6 @@ from apps.routing import services as routing
 
 ADMIN, MAIN = "admin", "main"
 LEAST_TOKEN = 20
-BOOT_FILE = settings.SERVER_DIR / "agent" / "config.json"
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ def bootstrap(*, admin_password: str | None, admin_token: str | None, gateway_to
         project, _ = Project.objects.get_or_create(name=MAIN)
         if not User.objects.filter(is_superuser=True).exists():
             answer = _first_user(project, admin_password, admin_token)
-        # Only where a supervisor keeps an agent is this host something to run services on.
-        if BOOT_FILE.parent.is_dir():
-            backends.connect(project=project, kind="local", config=_local())
+        if keeps_an_agent():
+            backends.connect_local(project=project)
+            backends.refresh_local()
         gateway = gateways.ensure_preset(preset=_preset(), token=gateway_token)
     routing.publish_all(gateway_ids=[gateway.pk])
     return answer
@@ -64,10 +64,6 @@ def _first_user(project: Project, password: str | None, token: str | None) -> An
         user=user, name="first start", prefix=token[:10], hash=ids.token_hash(token)
     )
     return Answer(first=True, password=password, token=token)
-
-
-def _local() -> dict[str, str]:
-    return {"boot_path": str(BOOT_FILE), "url": settings.DSTACK_AGENT_URL}
 
 
 def _preset() -> gateways.Preset:

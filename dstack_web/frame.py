@@ -19,6 +19,7 @@ PROJECT_PAGES = (
     ("runs:service", "runs:list", "stack-2", "Services"),
     ("runs:models", "runs:models", "message-chatbot", "Models"),
     ("gateways:", "gateways:list", "world", "Gateways"),
+    ("backends:", "backends:list", "cloud", "Backends"),
     ("instances:", "instances:list", "server-2", "Instances"),
     ("offers:", "offers:list", "tags", "Offers"),
 )

@@ -29,6 +29,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.runs.urls")),
     path("", include("apps.telemetry.urls")),
     path("", include("apps.autoscaling.urls")),
+    path("", include("apps.backends.urls")),
     path("", include("apps.gateways.urls")),
     path("", include("apps.instances.urls")),
     path("", include("apps.offers.urls")),

@@ -1,27 +1,44 @@
-"""Connecting accounts, and opening them."""
+"""Connecting accounts, opening and closing this machine for a project, and calling providers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
 from pydantic import ValidationError
 
+from apps.accounts.access import Access
 from apps.accounts.models import Project
+from apps.backends import queries
 from apps.backends.base import Backend
 from apps.backends.models import Account
 from apps.backends.registry import PROVIDERS
 from apps.core import crypto
-from apps.core.errors import Detail, Invalid
+from apps.core.errors import Conflict, Detail, Forbidden, Invalid
+
+ClosingHook = Callable[[Account], None]
+_closing_hooks: list[ClosingHook] = []
+
+
+def on_closing(hook: ClosingHook) -> None:
+    """Call `hook(account)` in the transaction that closes an account; it raises to refuse.
+
+    The composition root subscribes the later stages, which know what still runs there.
+    """
+    if hook not in _closing_hooks:
+        _closing_hooks.append(hook)
 
 
 def connect(*, project: Project, kind: str, config: dict[str, Any]) -> Account:
-    """This function will connect a backend to a project, or change how it is connected.
+    """Connect a backend to a project, or change how it is connected; what is closed stays closed.
 
-    Raises Invalid when the kind is unknown or the configuration is wrong. The account is not tried:
+    Raise Invalid when the kind is unknown or the configuration is wrong. The account is not tried:
     that is `open_account(account).check()`, an outside call.
     """
-    if kind not in PROVIDERS:
-        raise Invalid(f"There is no backend `{kind}`; there are {', '.join(sorted(PROVIDERS))}.")
+    require_kind(kind)
     try:
         checked = PROVIDERS[kind].Config.model_validate(config)
     except ValidationError as error:
@@ -35,7 +52,68 @@ def connect(*, project: Project, kind: str, config: dict[str, Any]) -> Account:
     return account
 
 
+def require_kind(kind: str) -> None:
+    """Raise Invalid for a kind of backend that there is not."""
+    if kind not in PROVIDERS:
+        known = ", ".join(sorted(PROVIDERS))
+        detail = Detail("kind", f"must be one of: {known}")
+        raise Invalid(f"There is no backend `{kind[:32]}`; there is: {known}.", details=[detail])
+
+
+def connect_local(*, project: Project) -> Account:
+    """Connect this machine to a project with the addresses of this start."""
+    config = {"boot_path": str(queries.boot_file()), "url": settings.DSTACK_AGENT_URL}
+    return connect(project=project, kind=queries.LOCAL, config=config)
+
+
+def refresh_local() -> None:
+    """Give every project that this machine was opened for the addresses of this start."""
+    for account in Account.objects.filter(kind=queries.LOCAL).select_related("project"):
+        connect_local(project=account.project)
+
+
+def open_local(*, access: Access, project: Project) -> Account:
+    """Open this machine for a project, so that its services can run here; again is no error.
+
+    Raise Forbidden for who is no admin of the server: what runs here shares the machine with the
+    server itself. Raise Conflict where no agent is kept on this machine.
+    """
+    _require_server_admin(access)
+    if not queries.keeps_an_agent():
+        raise Conflict(
+            f"This server has no machine of its own to run services on: no agent is kept in "
+            f"{queries.boot_file().parent}."
+        )
+    account = connect_local(project=project)
+    account.closed_at = None
+    account.save(update_fields=["closed_at"])
+    return account
+
+
+def close(*, access: Access, project: Project, kind: str) -> None:
+    """Close a backend for a project: no service of it is placed there any more.
+
+    Raise Forbidden, NotFound, and Conflict while services of the project need it.
+    """
+    queries.named(project, kind)
+    _require_server_admin(access)
+    with transaction.atomic():
+        account = Account.objects.select_for_update().get(project=project, kind=kind)
+        for hook in _closing_hooks:
+            hook(account)
+        account.closed_at = timezone.now()
+        account.save(update_fields=["closed_at"])
+
+
+def _require_server_admin(access: Access) -> None:
+    if not access.is_global_admin:
+        raise Forbidden(
+            "Only an admin of this server may open or close its own machine for a project: "
+            "ask one of them."
+        )
+
+
 def open_account(account: Account) -> Backend:
-    """This function will return the provider, ready to be called. It makes no call itself."""
+    """Return the provider, ready to be called. It makes no call itself."""
     provider = PROVIDERS[account.kind]
     return provider(provider.Config.model_validate(crypto.decrypt(account.config)))

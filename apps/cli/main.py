@@ -35,6 +35,7 @@ COMMANDS = {
     "rollback": "Return a run to an earlier version.",
     "events": "List what happened to a run, or in the project.",
     "offer": "List offers without running anything.",
+    "backend": "Connect, list and close backends: where services run.",
     "gateway": "List gateways.",
     "token": "Create, list and revoke tokens.",
     "project": "Add, list and choose saved projects.",

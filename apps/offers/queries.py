@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.accounts.models import Project
+from apps.backends import queries as connected
 from apps.backends import services as backends
 from apps.backends.base import BackendError, Offer
 from apps.backends.models import Account
@@ -18,17 +19,18 @@ from apps.specs.service import ServiceSpec
 class Found:
     """`silent` are the backends that could not be asked, with the reason in words."""
 
+    project: Project
     matches: decide.Matches
     accounts: dict[str, Account]
     silent: dict[str, str]
 
 
 def find(*, project: Project, spec: ServiceSpec) -> Found:
-    """This function will ask the project's backends and match what they have.
+    """Ask the project's backends and match what they have.
 
     A backend that does not answer is named and left out. Calls the outside: never in a transaction.
     """
-    accounts = {account.kind: account for account in project.accounts.all()}
+    accounts = {account.kind: account for account in connected.accounts_of(project)}
     offers: list[Offer] = []
     silent: dict[str, str] = {}
     for kind, account in accounts.items():
@@ -36,13 +38,13 @@ def find(*, project: Project, spec: ServiceSpec) -> Found:
             offers += backends.open_account(account).offers()
         except BackendError as error:
             silent[kind] = str(error)
-    return Found(decide.match(offers, spec), accounts, silent)
+    return Found(project, decide.match(offers, spec), accounts, silent)
 
 
 def why_none(found: Found) -> str:
-    """This function will say in one sentence why nothing fits."""
+    """Say why nothing fits and, where no backend is connected, who can connect one."""
     if not found.accounts:
-        return "This project has no backend: connect one first."
+        return connected.why_missing(found.project.name)
     reasons: Sequence[str] = [
         *sorted(found.matches.refused, key=found.matches.refused.__getitem__, reverse=True),
         *(f"{kind}: {reason}" for kind, reason in found.silent.items()),
@@ -51,7 +53,7 @@ def why_none(found: Found) -> str:
 
 
 def offer_json(offer: Offer) -> dict[str, Any]:
-    """This function will return an offer as API and CLI show it."""
+    """Return an offer as API and CLI show it."""
     return {
         "backend": offer.backend,
         "region": offer.region,

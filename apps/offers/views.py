@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 
 from apps.accounts import access as who
+from apps.backends import queries as backends
 from apps.core.errors import Invalid
 from apps.core.htmx import page, render_page
 from apps.offers import queries, services
@@ -15,7 +16,8 @@ WISHES = ("cpu", "memory", "gpu", "disk")
 
 @page("GET")
 def offer_list(request: HttpRequest, project: str) -> HttpResponse:
-    where = who.of(request).project(project)
+    access = who.of(request)
+    where = access.project(project)
     wishes = {key: request.GET.get(key, "").strip()[:100] for key in WISHES}
     context = {"project": where, "wishes": wishes, "problem": "", "found": None, "shown": []}
     try:
@@ -25,4 +27,5 @@ def offer_list(request: HttpRequest, project: str) -> HttpResponse:
         context["problem"] = error.message
     else:
         context |= {"found": found, "shown": found.matches.offers[:SHOWN]}
+    context["missing"] = backends.missing(access, where)
     return render_page(request, "offers/list.html", context)

@@ -74,7 +74,9 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
     gateway = _gateway(project, spec)
     _check_names(project, gateway, spec, name)
     found = offers.find(project=project, spec=spec)
-    if not found.matches.offers and "no-capacity" not in _retry_events(spec):
+    # Waiting for capacity is of no use where nothing is connected that could ever have some.
+    waits = bool(found.accounts) and "no-capacity" in _retry_events(spec)
+    if not found.matches.offers and not waits:
         raise _nothing_fits(found)
     current = queries.active_run(project, name)
     action, differences = _action(current, gateway, _content(project, request, spec))

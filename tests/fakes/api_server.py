@@ -261,7 +261,9 @@ def _offers(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
         "next_cursor": None,
         "total_offers": len(fake.offers),
         "silent": fake.silent,
-        "max_price_usd_per_hour": max(one["price_usd_per_hour"] for one in fake.offers),
+        "max_price_usd_per_hour": max(
+            (one["price_usd_per_hour"] for one in fake.offers), default=None
+        ),
     }
 
 
@@ -303,6 +305,26 @@ def _gateways(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
     return _page(fake, seen, fake.gateways)
 
 
+def _backends(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
+    return _page(fake, seen, fake.backends)
+
+
+def _connect_backend(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
+    kind = seen.body["kind"]
+    if kind != "local":
+        raise ApiError(422, "invalid", f"There is no backend `{kind}`; there is: local.")
+    made = {"kind": kind, "name": kind, "created_at": CREATED}
+    fake.backends.append(made)
+    return 201, made
+
+
+def _close_backend(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
+    if fake.runs:
+        raise ApiError(409, "conflict", f"Services of project main still need {name}.")
+    fake.backends.clear()
+    return 204, None
+
+
 def _page(fake: FakeApi, seen: Seen, items: list[Json]) -> tuple[int, Any]:
     limit = min(int(seen.query.get("limit", ["50"])[0]), fake.page)
     start = int(seen.query.get("cursor", ["0"])[0])
@@ -333,6 +355,9 @@ _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", f"{_MAIN}/events", _events),
     ("GET", f"{_MAIN}/offers", _offers),
     ("GET", f"{_MAIN}/gateways", _gateways),
+    ("GET", f"{_MAIN}/backends", _backends),
+    ("POST", f"{_MAIN}/backends", _connect_backend),
+    ("DELETE", f"{_MAIN}/backends/([^/]+)", _close_backend),
     ("GET", f"{_MAIN}/runs/([^/]+)/logs", _logs),
     ("GET", f"{_MAIN}/runs/([^/]+)/events", _events),
     ("GET", f"{_MAIN}/runs/([^/]+)/metrics", _metrics),

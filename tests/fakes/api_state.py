@@ -72,6 +72,9 @@ class FakeApi:
     metrics: Json = field(default_factory=dict)
     decisions: list[Json] = field(default_factory=list)
     gateways: list[Json] = field(default_factory=list)
+    backends: list[Json] = field(
+        default_factory=lambda: [{"kind": "local", "name": "local", "created_at": CREATED}]
+    )
     silent: dict[str, str] = field(default_factory=dict)
     offers: list[Json] = field(default_factory=lambda: [local_offer()])
     seen: list[Seen] = field(default_factory=list)

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from apps.cli import answers, flags
+from apps.cli.backends import missing
 from apps.cli.console import clean, say, warn
 from apps.cli.offers_table import offers_table
 from apps.cli.requirements import Requirements
@@ -33,6 +34,7 @@ def offer(options: Options) -> None:
     with opened(options.project) as client:
         most = options.max_offers or MOST
         found: dict[str, Any] = client.get(client.within("offers"), limit=most, **wishes)
+        unconnected = "" if found["items"] else missing(client)
     if options.as_json:
         print_json(found["items"])
         return
@@ -40,7 +42,7 @@ def offer(options: Options) -> None:
         warn(clean(f"{backend} does not answer: {reason}"))
     offers = [answers.offer(one) for one in found["items"]]
     if not offers:
-        say(" No offer fits now.")
+        say(f" {unconnected or 'No offer fits now.'}")
         return
     total = found.get("total_offers", len(offers))
     say(offers_table(offers, total=total, max_price=found.get("max_price_usd_per_hour")))

@@ -17,6 +17,7 @@ from django.urls import reverse
 
 from apps.accounts import access as who
 from apps.accounts.models import Project
+from apps.backends import queries as backends
 from apps.core import crypto
 from apps.core.errors import AppError, Detail, Invalid
 from apps.core.htmx import page, redirect, render_page
@@ -151,6 +152,7 @@ def _show(
         upload = uploads.find(project=project, digest=form["upload"].value())
     preview = preview_of(access, project, asked, draft=form["draft"].value() or "")
     context = _context(project, form, preview) | {"upload": upload}
+    context["missing"] = backends.missing(access, project)
     return render_page(request, "runs/deploy.html", context)
 
 
@@ -170,6 +172,7 @@ def _submit(
         preview = preview_of(access, project, asked, draft=form["draft"].value() or "")
         preview.problem = preview.problem or error.message
         context = _context(project, form, preview)
+        context["missing"] = backends.missing(access, project)
         return render_page(request, "runs/deploy.html", context, status=error.status)
     messages.success(request, f"{run.name} is on its way.", extra_tags="green")
     return redirect(request, reverse("runs:service", args=[project.name, run.name]))

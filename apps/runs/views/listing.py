@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse
 
 from apps.accounts import access as who
+from apps.backends import queries as backends
 from apps.core.htmx import live_url, page, render_page
 from apps.runs import listing, queries
 from apps.runs.starters import STARTERS
@@ -30,6 +31,7 @@ def service_list(request: HttpRequest, project: str) -> HttpResponse:
         "next_query": _query(wish),
         "is_new": not (narrowed or found.rows or queries.runs_of(where).exists()),
         "starters": STARTERS,
+        "missing": backends.missing(access, where),
         "live_url": live_url(project=where.name),
     }
     return render_page(request, "runs/list.html", context)

@@ -57,6 +57,12 @@ def global_admins(ok: int = 200, **body: Any) -> Case:
     return Case(("root",), dict.fromkeys(set(PEOPLE) - {"root"}, 403), ok, body)
 
 
+def server_admins(ok: int = 200, **body: Any) -> Case:
+    """Of what belongs to a project: who may not see the project finds nothing."""
+    refused = {**OUTSIDE, **dict.fromkeys(("member", "admin", "bound here"), 403)}
+    return Case(("root",), refused, ok, body)
+
+
 def everybody(ok: int = 200, *, but: dict[str, int] | None = None, **body: Any) -> Case:
     refused = but or {}
     return Case(tuple(role for role in PEOPLE if role not in refused), refused, ok, body)
@@ -82,6 +88,11 @@ CASES = {
         ("member",), dict.fromkeys(set(PEOPLE) - {"member"}, 404), 204
     ),
     "POST /api/specs/validate": everybody(configuration="type: service"),
+    "GET /api/projects/{project}/backends": members(),
+    "POST /api/projects/{project}/backends": server_admins(201, kind="local"),
+    "GET /api/projects/{project}/backends/{backend}": members(),
+    # Refused since `hello` needs it, but only to those who may close it.
+    "DELETE /api/projects/{project}/backends/{backend}": server_admins(409),
     "GET /api/projects/{project}/offers": members(),
     "POST /api/projects/{project}/runs/plan": members(**RUN),
     "POST /api/projects/{project}/runs": members(201, **RUN),
@@ -140,6 +151,8 @@ class World:
 @pytest.fixture
 def world(tmp_path: Any, settings: Any) -> World:
     settings.MEDIA_ROOT = tmp_path
+    settings.SERVER_DIR = tmp_path
+    (tmp_path / "agent").mkdir()
     member, admin, stranger = (factories.user(name) for name in ("member", "admin", "stranger"))
     root, disabled = factories.user("root", admin=True), factories.user(active=False)
     main, other = factories.project("main", admin=admin), factories.project("other", admin=admin)
@@ -169,6 +182,7 @@ def world(tmp_path: Any, settings: Any) -> World:
     headers |= {"anonymous": {}, "unknown": {"Authorization": "Bearer dsk_u_" + "0" * 39}}
     victim = factories.token(member)
     path = {"project": "main", "name": "hello", "username": "member", "digest": DIGEST}
+    path |= {"backend": "local"}
     path |= {"gateway": gateway.name, "certificate_id": str(certificate.pk)}
     return World(headers, {**path, "token_id": victim.row.pk})
 

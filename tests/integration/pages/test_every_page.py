@@ -26,6 +26,7 @@ PROJECT_PAGES = [
     ("telemetry:figures", ["hello"]),
     ("telemetry:list_figures", []),
     ("autoscaling:decisions", ["hello"]),
+    ("backends:list", []),
     ("gateways:list", []),
     ("gateways:certificates", ["edge"]),
     ("instances:list", []),
@@ -41,6 +42,8 @@ ACTIONS = [
     ("runs:service_rollback", ["hello"]),
     ("runs:service_delete", ["hello"]),
     ("accounts:token_revoke", [1]),
+    ("backends:open_local", []),
+    ("backends:close", ["local"]),
     ("gateways:certificate_remove", ["edge", 1]),
     ("accounts:member_remove", ["bob"]),
 ]

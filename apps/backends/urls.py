@@ -1,0 +1,17 @@
+"""Pages of backends."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from apps.backends import views
+
+app_name = "backends"
+
+ALL = "projects/<str:project>/backends/"
+
+urlpatterns = [
+    path(ALL, views.backend_list, name="list"),
+    path(ALL + "local/open/", views.open_local, name="open_local"),
+    path(ALL + "<str:kind>/close/", views.close, name="close"),
+]
