@@ -78,7 +78,7 @@ class Offer:
 
     `shared` machines carry several replicas, which share CPU, memory and disk; GPUs are exclusive.
     `executors` are the ways to run a replica there, best first ("docker", "process"); `pythons`
-    the interpreters that the process executor finds ("3.11").
+    the interpreters that the process executor finds ("3.11"), `images` those that are there.
     """
 
     backend: str
@@ -91,6 +91,7 @@ class Offer:
     shared: bool = False
     executors: Sequence[str] = ("docker",)
     pythons: Sequence[str] = ()
+    images: Sequence[str] = ()
     data: dict[str, Any] = field(default_factory=dict)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from apps.backends.base import Gpu, Offer, gigabytes
+from apps.offers import executors
 from apps.specs.gpu import Gpu as GpuWish
 from apps.specs.ranges import Range
 from apps.specs.service import ServiceSpec
@@ -23,12 +24,15 @@ class Matches:
         return max((offer.price_usd_per_hour for offer in self.offers), default=None)
 
 
-def match(offers: Iterable[Offer], spec: ServiceSpec) -> Matches:
-    """This function will keep the offers that fit, cheapest first, and count why others do not."""
+def match(offers: Iterable[Offer], spec: ServiceSpec, *, base_image: str = "") -> Matches:
+    """Keep the offers that fit, cheapest first, and count why others do not.
+
+    `base_image` is what a service without an `image` would run in.
+    """
     fitting: list[Offer] = []
     refused: dict[str, int] = {}
     for offer in offers:
-        reason = refusal(offer, spec)
+        reason = refusal(offer, spec, base_image=base_image)
         if reason is None:
             fitting.append(offer)
         else:
@@ -37,10 +41,13 @@ def match(offers: Iterable[Offer], spec: ServiceSpec) -> Matches:
     return Matches(fitting, refused)
 
 
-def refusal(offer: Offer, spec: ServiceSpec) -> str | None:
-    """This function will say why an offer does not fit, or None when it does."""
+def refusal(offer: Offer, spec: ServiceSpec, *, base_image: str = "") -> str | None:
+    """Say why an offer does not fit, or None when it does."""
     return (
-        _where(offer, spec) or _price(offer, spec) or _hardware(offer, spec) or _runs(offer, spec)
+        _where(offer, spec)
+        or _price(offer, spec)
+        or _hardware(offer, spec)
+        or _runs(offer, spec, base_image)
     )
 
 
@@ -108,12 +115,10 @@ def _gpu(wish: GpuWish | None, has: Gpu | None, *, shared: bool) -> str | None:
     return None
 
 
-def _runs(offer: Offer, spec: ServiceSpec) -> str | None:
+def _runs(offer: Offer, spec: ServiceSpec, base_image: str) -> str | None:
     """Whether there is a way to run it there; the text is what the plan says when nothing fits."""
-    if spec.image and "docker" not in offer.executors:
+    if spec.image and executors.DOCKER not in offer.executors:
         return "image: needs a container engine, and none answers there"
-    process = "docker" not in offer.executors
-    if process and spec.python and spec.python not in offer.pythons:
-        found = ", ".join(offer.pythons) or "none"
-        return f"python: {spec.python} is not there (found {found})"
+    if executors.executor(offer, spec, base_image=base_image) == executors.PROCESS:
+        return executors.unfit_for_process(offer, spec)
     return None

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
+
 from apps.accounts.models import Project
 from apps.backends import queries as connected
 from apps.backends import services as backends
@@ -38,7 +40,8 @@ def find(*, project: Project, spec: ServiceSpec) -> Found:
             offers += backends.open_account(account).offers()
         except BackendError as error:
             silent[kind] = str(error)
-    return Found(project, decide.match(offers, spec), accounts, silent)
+    matches = decide.match(offers, spec, base_image=settings.DSTACK_BASE_IMAGE)
+    return Found(project, matches, accounts, silent)
 
 
 def why_none(found: Found) -> str:

@@ -12,6 +12,7 @@ from apps.agent import wire
 from apps.backends.base import Offer
 from apps.core import crypto
 from apps.instances.services import Order
+from apps.offers import executors
 from apps.runs import urls_of
 from apps.runs.models import Replica, Run
 from apps.specs.ranges import Range
@@ -21,16 +22,17 @@ UPLOAD_LIMIT_BYTES_PER_MB = 2**20
 
 
 def order(*, run: Run, replica: Replica, offer: Offer) -> Order:
-    """This function will return the order for a replica on the machine of an offer."""
+    """Return the order for a replica on the machine of an offer."""
     spec = ServiceSpec.from_json(run.spec)
-    docker = "docker" in offer.executors
+    base_image = settings.DSTACK_BASE_IMAGE
+    executor = executors.executor(offer, spec, base_image=base_image)
     gpus = _gpus(spec, offer)
     auth = spec.registry_auth
     workload = wire.WorkloadSpec(
         id="",
         name=f"{run.name}-{replica.num}",
-        executor="docker" if docker else "process",
-        image=(spec.image or settings.DSTACK_BASE_IMAGE) if docker else None,
+        executor=executor,
+        image=(spec.image or base_image) if executor == executors.DOCKER else None,
         registry_username=auth.username if auth else None,
         entrypoint=shlex.join(spec.entrypoint) if spec.entrypoint else None,
         commands=list(spec.commands),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.core import signing
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -19,6 +20,7 @@ from apps.core.transition import created, transition
 from apps.gateways import queries as gateways
 from apps.gateways.models import Gateway
 from apps.instances import services as instances
+from apps.offers import executors
 from apps.offers import queries as offers
 from apps.runs import names, queries, states, updates, uploads, urls_of
 from apps.runs.models import Run
@@ -95,7 +97,7 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
         max_price_usd_per_hour=found.matches.max_price_usd_per_hour,
         url=url,
         model_url=urls_of.openai_url(gateway) if spec.model and gateway else None,
-        warnings=[*_warnings(gateway), *(f"{k}: {v}" for k, v in found.silent.items())],
+        warnings=[*_warnings(gateway), *_remarks(found, spec)],
         gateway=gateway,
         differences=differences,
     )
@@ -166,6 +168,16 @@ def _warnings(gateway: Gateway | None) -> list[str]:
     if gateway is None:
         return ["This project has no gateway: the service will run but have no public address."]
     return []
+
+
+def _remarks(found: offers.Found, spec: ServiceSpec) -> list[str]:
+    """What the backends left unsaid, and how the service would run on the first offer."""
+    silent = [f"{kind}: {reason}" for kind, reason in found.silent.items()]
+    first = found.matches.offers[:1]
+    base_image = settings.DSTACK_BASE_IMAGE
+    return silent + [
+        text for offer in first for text in executors.remarks(offer, spec, base_image=base_image)
+    ]
 
 
 def submit(

@@ -30,6 +30,13 @@ type: service
 image: local/does-not-exist:7
 port: 8000
 """
+PLAIN = """\
+type: service
+commands:
+  - echo "in a container? $(test -e /.dockerenv && echo yes || echo no)"
+  - httpd -f -p $PORT || busybox httpd -f -p $PORT
+port: 8000
+"""
 # /dev/zero has no line ends, so `tail` keeps all of it.
 HUNGRY = f"""\
 type: service
@@ -119,6 +126,64 @@ def test_says_that_a_container_used_more_than_its_memory(
 
     assert "it used more than its 64 MiB of memory" in said
     eventually(lambda: containers(engine) == before, what="no container left")
+
+
+def test_a_service_without_an_image_runs_as_a_process_where_no_base_image_is(
+    stack: Stack, engine: str, tmp_path: Path
+) -> None:
+    before = containers(engine)
+
+    said = run(stack, tmp_path, "plain", PLAIN)
+
+    assert "Runs as a process of" in said
+    assert "DSTACK_BASE_IMAGE" in said
+    assert stack.call("plain", **stack.bearer()).status_code == 404  # busybox has no page
+    assert containers(engine) == before
+    stack.dstack("stop", "plain", "-y")
+
+
+def test_a_service_without_an_image_runs_in_the_base_image_that_is_there(
+    stack: Stack, engine: str, tmp_path: Path
+) -> None:
+    tag(engine, "dstack-web/base")
+    try:
+        # An engine is asked for its images every few seconds.
+        eventually(lambda: "Runs as a process of" not in planned(stack), what="another plan")
+
+        said = run(stack, tmp_path, "based", PLAIN)
+    finally:
+        untag(engine, "dstack-web/base")
+
+    assert "Runs as a process of" not in said
+    assert "in a container? yes" in stack.dstack("logs", "based")
+    stack.dstack("stop", "based", "-y")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("privileged: true", "privileged: acts in a container only, and there is no base image"),
+        ("user: nobody", "user: acts in a container only, and there is no base image"),
+        ('python: "3.8"', "python: 3.8 is not there"),
+    ],
+)
+def test_says_what_a_process_cannot_be_given(
+    stack: Stack, tmp_path: Path, more: str, words: str
+) -> None:
+    assert words in run(stack, tmp_path, "special", f"{PLAIN}{more}\n", code=1)
+
+
+def planned(stack: Stack) -> str:
+    plan = stack.api("POST", "/projects/main/runs/plan", json={"configuration": PLAIN})
+    return " ".join(plan["warnings"])
+
+
+def tag(engine: str, name: str) -> None:
+    subprocess.run(["docker", "-H", engine, "tag", IMAGE, name], timeout=20, check=True)
+
+
+def untag(engine: str, name: str) -> None:
+    subprocess.run(["docker", "-H", engine, "rmi", name], timeout=20, check=True)
 
 
 def run(stack: Stack, folder: Path, name: str, text: str, *, code: int = 0) -> str:

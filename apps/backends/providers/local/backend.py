@@ -52,6 +52,7 @@ class LocalBackend(base.Backend):
         return [known[1]]
 
     def _offer(self) -> base.Offer:
+        images = host.images()
         return base.Offer(
             backend=self.kind,
             region="local",
@@ -59,8 +60,9 @@ class LocalBackend(base.Backend):
             hardware=host.hardware(disk_of=self.config.boot_path.parent),
             price_usd_per_hour=0.0,
             shared=True,
-            executors=("docker", "process") if host.engine_answers() else ("process",),
+            executors=("process",) if images is None else ("docker", "process"),
             pythons=tuple(host.pythons()),
+            images=tuple(images or ()),
         )
 
     def create(self, offer: base.Offer, boot: base.Boot) -> str:

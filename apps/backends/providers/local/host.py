@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.client
+import json
 import os
 import re
 import shutil
@@ -11,10 +12,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from apps.backends.base import Gpu, Hardware
 
 ENGINE_SECONDS = 2.0
+NAMES = ("RepoTags", "RepoDigests")
 NVIDIA_SMI_SECONDS = 5.0
 PYTHON_SECONDS = 5.0
 PYTHON = re.compile(r"python(3\.\d+)\Z")
@@ -61,21 +64,28 @@ def _short(name: str) -> str:
     return words.replace(" ", "") or name
 
 
-def engine_answers() -> bool:
-    """This function will tell whether a container engine answers on its socket."""
+def images() -> list[str] | None:
+    """Return the names of the images that the container engine has; None where none answers."""
     address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if not address.startswith("unix://"):
-        return False
+        return None
     connection = http.client.HTTPConnection("localhost", timeout=ENGINE_SECONDS)
     try:
         with socket.socket(socket.AF_UNIX) as unix:
             unix.settimeout(ENGINE_SECONDS)
             unix.connect(address.removeprefix("unix://"))
             connection.sock = unix
-            connection.request("GET", "/_ping")
-            return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
+            connection.request("GET", "/images/json")
+            answer = connection.getresponse()
+            return _names(json.loads(answer.read())) if answer.status == 200 else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+
+
+def _names(found: list[dict[str, Any]]) -> list[str]:
+    """Of an image without a name the engine says none, null or <none>:<none>."""
+    names = {name for one in found for key in NAMES for name in one.get(key) or ()}
+    return sorted(name for name in names if not name.startswith("<none>"))
 
 
 def pythons() -> list[str]:

@@ -1,0 +1,75 @@
+"""How a service would run on an offer: as a container, or as a process of the machine. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from apps.backends.base import Offer
+from apps.specs.service import ServiceSpec
+
+DOCKER, PROCESS = "docker", "process"
+
+
+def executor(offer: Offer, spec: ServiceSpec, *, base_image: str) -> str:
+    """Return DOCKER or PROCESS: how the service would run there.
+
+    Without an `image` it is a container only of a base image that can be had; where a process is
+    possible too, that is better than a pull that cannot work.
+    """
+    if DOCKER not in offer.executors:
+        return PROCESS
+    if spec.image or PROCESS not in offer.executors or can_be_had(base_image, offer):
+        return DOCKER
+    return PROCESS
+
+
+def can_be_had(image: str, offer: Offer) -> bool:
+    """Tell whether an image is on the offer's machine, or names the registry that has it."""
+    return names_registry(image) or _full(image) in {_full(each) for each in offer.images}
+
+
+def names_registry(image: str) -> bool:
+    """Tell whether an image's name begins with the host of a registry, as engines read it."""
+    host, slash, _ = image.partition("/")
+    return bool(slash) and host != "localhost" and ("." in host or ":" in host)
+
+
+def _full(image: str) -> str:
+    """The name with its tag; Podman calls what was built on the machine localhost/NAME."""
+    name = image.removeprefix("localhost/").removeprefix("docker.io/").removeprefix("library/")
+    last = name.rpartition("/")[2]
+    return name if ":" in last or "@" in last else f"{name}:latest"
+
+
+def unfit_for_process(offer: Offer, spec: ServiceSpec) -> str | None:
+    """Say what keeps a service without an `image` from running as a process there."""
+    for key, wanted in (("privileged", spec.privileged), ("user", spec.user is not None)):
+        if wanted:
+            return f"{key}: acts in a container only, {_why_no_container(offer)}: give an `image`"
+    if spec.python and spec.python not in offer.pythons:
+        found = ", ".join(offer.pythons) or "none"
+        return f"python: {spec.python} is not there (found {found})"
+    return None
+
+
+def _why_no_container(offer: Offer) -> str:
+    if DOCKER in offer.executors:
+        return "and there is no base image"
+    return "and no container engine answers there"
+
+
+def remarks(offer: Offer, spec: ServiceSpec, *, base_image: str) -> Iterator[str]:
+    """Say what a person may not expect of a service that would run as a process there."""
+    if executor(offer, spec, base_image=base_image) != PROCESS:
+        return
+    if DOCKER in offer.executors:
+        yield (
+            f"Runs as a process of {offer.instance}, with its Python: the service has no `image`, "
+            f"and the base image {base_image} is not on that machine and names no registry. For "
+            "a container give an `image`, build the base image (`make images`), or set "
+            "DSTACK_BASE_IMAGE to one with a registry."
+        )
+    if spec.resources.shm_size_mib is not None:
+        yield "resources.shm_size: acts in a container only; a process has its machine's /dev/shm."
+    if spec.registry_auth is not None:
+        yield "registry_auth: is for an `image`, and this service has none."

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from apps.backends.base import Hardware, Offer
+from apps.offers import executors
+from apps.offers.decide import refusal
+from apps.specs.parse import parse
+
+ENGINE = Offer(
+    backend="local",
+    region="local",
+    instance="box",
+    price_usd_per_hour=0.0,
+    shared=True,
+    hardware=Hardware(cpus=2, memory_mib=4096, disk_mib=20_000),
+    executors=("docker", "process"),
+    pythons=("3.12", "3.11"),
+    images=("nginx:1", "team/base:2"),
+)
+NO_ENGINE = replace(ENGINE, executors=("process",), images=())
+CLOUD = replace(ENGINE, backend="aws", executors=("docker",), images=())
+BASE = "type: service\nport: 8000\ncommands: [serve]\n"
+UNBUILT = "dstack-web/base"
+
+
+@pytest.mark.parametrize(
+    ("offer", "more", "base_image", "expected"),
+    [
+        (ENGINE, "", UNBUILT, "process"),
+        (ENGINE, "python: '3.11'", UNBUILT, "process"),
+        (ENGINE, "image: a/b", UNBUILT, "docker"),
+        (ENGINE, "", "registry.test/base", "docker"),
+        (ENGINE, "", "registry.test:5000/base:1", "docker"),
+        (ENGINE, "", "localhost:5000/base:1", "docker"),
+        (ENGINE, "", "localhost/base", "process"),
+        (ENGINE, "", "team/base:2", "docker"),
+        (ENGINE, "", "team/base", "process"),  # that is team/base:latest
+        (replace(ENGINE, images=("dstack-web/base:latest",)), "", UNBUILT, "docker"),
+        (replace(ENGINE, images=("localhost/dstack-web/base:latest",)), "", UNBUILT, "docker"),
+        (NO_ENGINE, "", "registry.test/base", "process"),
+        (NO_ENGINE, "", UNBUILT, "process"),
+        # A machine that knows no processes: its own image may hold the base image.
+        (CLOUD, "", UNBUILT, "docker"),
+    ],
+)
+def test_runs_in_a_container_only_of_an_image_that_can_be_had(
+    offer: Offer, more: str, base_image: str, expected: str
+) -> None:
+    spec = parse(BASE + more)
+
+    assert executors.executor(offer, spec, base_image=base_image) == expected
+
+
+@pytest.mark.parametrize(
+    ("offer", "more", "base_image", "reason"),
+    [
+        (ENGINE, "", UNBUILT, None),
+        (ENGINE, "python: '3.9'", UNBUILT, "python: 3.9 is not there (found 3.12, 3.11)"),
+        (ENGINE, "python: '3.9'", "registry.test/base", None),
+        (ENGINE, "python: '3.12'", UNBUILT, None),
+        (
+            ENGINE,
+            "privileged: true",
+            UNBUILT,
+            "privileged: acts in a container only, and there is no base image: give an `image`",
+        ),
+        (ENGINE, "privileged: false", UNBUILT, None),
+        (ENGINE, "privileged: true", "registry.test/base", None),
+        (ENGINE, "privileged: true\nimage: a", UNBUILT, None),
+        (
+            NO_ENGINE,
+            "user: '1000'",
+            UNBUILT,
+            "user: acts in a container only, and no container engine answers there: "
+            "give an `image`",
+        ),
+        (ENGINE, "resources: {shm_size: 1GB}", UNBUILT, None),
+        (NO_ENGINE, "image: a", UNBUILT, "image: needs a container engine, and none answers there"),
+    ],
+)
+def test_says_what_a_process_cannot_be_given(
+    offer: Offer, more: str, base_image: str, reason: str | None
+) -> None:
+    assert refusal(offer, parse(BASE + more), base_image=base_image) == reason
+
+
+@pytest.mark.parametrize(
+    ("offer", "more", "words"),
+    [
+        (ENGINE, "", ["Runs as a process of box, with its Python"]),
+        (ENGINE, "image: a", []),
+        (NO_ENGINE, "", []),
+        (NO_ENGINE, "resources: {shm_size: 1GB}", ["resources.shm_size: acts in a container only"]),
+        (
+            ENGINE,
+            "registry_auth: {username: a, password: b}",
+            ["Runs as a process", "registry_auth: is for an `image`"],
+        ),
+    ],
+)
+def test_remarks_on_what_a_person_may_not_expect(offer: Offer, more: str, words: list[str]) -> None:
+    said = list(executors.remarks(offer, parse(BASE + more), base_image=UNBUILT))
+
+    assert len(said) == len(words)
+    assert all(text.startswith(begin) for text, begin in zip(said, words, strict=True))
