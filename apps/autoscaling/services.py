@@ -16,7 +16,7 @@ from django.db import transaction
 from apps.autoscaling import decide, queries
 from apps.autoscaling.models import Decision, Scaler
 from apps.autoscaling.queries import Scaled
-from apps.runs.wanted import set_wanted
+from apps.runs.wanted import note, set_wanted
 from apps.telemetry import live_points
 
 # These change no number but are worth a row: why nothing happens.
@@ -73,6 +73,7 @@ def _write(run: Scaled, verdict: decide.Verdict, *, ready: int, at: datetime) ->
 
 
 def _record(run: Scaled, verdict: decide.Verdict, *, ready: int, at: datetime) -> None:
+    reason = verdict.reason[:300]
     Decision.objects.create(
         run_id=run.id,
         at=at,
@@ -80,5 +81,6 @@ def _record(run: Scaled, verdict: decide.Verdict, *, ready: int, at: datetime) -
         wanted=verdict.wanted,
         ready=ready,
         kind=verdict.kind,
-        reason=verdict.reason[:300],
+        reason=reason,
     )
+    note(run_id=run.id, before=run.wanted, wanted=verdict.wanted, reason=reason, at=at)

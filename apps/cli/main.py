@@ -33,7 +33,7 @@ COMMANDS = {
     "scale": "Set the number of replicas of a run, or its range.",
     "metrics": "Show what is asked of a run, what its replicas use, and what scaling did.",
     "rollback": "Return a run to an earlier version.",
-    "events": "List what happened to a run, or in the project.",
+    "events": "List what happened to a run, or in the project, and what scaling decided.",
     "offer": "List offers without running anything.",
     "backend": "Connect, list and close backends: where services run.",
     "gateway": "List gateways.",

@@ -36,10 +36,11 @@ class Stateful(models.Model):
 
 
 class Event(models.Model):
-    """One change of state: audit log, timeline and trigger at once.
+    """One change of state, or one decision about a run: audit log, timeline and trigger at once.
 
-    `(machine, object_id, version)` is unique: each transition has exactly one event. Rows that
-    belong to a project carry its id and the run's, so that a timeline needs no joins.
+    `(machine, object_id, version)` is unique: each transition has exactly one event; a decision
+    (machine `scaling`, numbers as `old` and `new`) has an id of its own. Rows that belong to a
+    project carry its id and the run's, so that a timeline needs no joins.
     """
 
     machine = models.CharField(max_length=16)

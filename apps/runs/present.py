@@ -12,6 +12,7 @@ from apps.core.models import Event
 from apps.core.templatetags import ui
 from apps.runs import states
 from apps.runs.models import Replica, Run
+from apps.runs.wanted import SCALING
 
 PHASES = {
     states.PENDING: ("offer", "finding a place"),
@@ -75,13 +76,15 @@ def happenings(events: Sequence[Event]) -> list[Happening]:
     """This function will put events of runs and replicas into words; `events` are newest first."""
     began = {event.object_id: event.at for event in reversed(events) if not event.old}
     return [
-        Happening(event.at, event.new, _text(event, began), _reason(event), event.actor)
+        Happening(event.at, _state(event), _text(event, began), _reason(event), event.actor)
         for event in events
-        if (event.machine, event.new) in WORDS
+        if event.machine == SCALING or (event.machine, event.new) in WORDS
     ]
 
 
 def _text(event: Event, began: Mapping[UUID, datetime]) -> str:
+    if event.machine == SCALING:
+        return _split(event)[0]
     words = WORDS[event.machine, event.new]
     if event.machine == "run":
         return words
@@ -92,7 +95,25 @@ def _text(event: Event, began: Mapping[UUID, datetime]) -> str:
 
 def _reason(event: Event) -> str:
     """The reason, where it says more than the state does."""
+    if event.machine == SCALING:
+        return _split(event)[1]
     return "" if event.reason == event.new else event.reason
+
+
+def _split(event: Event) -> tuple[str, str]:
+    """`2 -> 4: 38 rps over 6 s` in words, and why."""
+    what, _, why = event.reason.partition(": ")
+    changed = f"Scaled {what}"
+    return (changed if event.old != event.new else f"Scaling: {what}"), why
+
+
+def _state(event: Event) -> str:
+    """What colours the line: a decision has the colour of what follows from it."""
+    if event.machine != SCALING:
+        return event.new
+    if event.old == event.new:
+        return states.UNHEALTHY
+    return states.STARTING if int(event.new) > int(event.old) else ""
 
 
 def starts(events: Iterable[Event], *, at: datetime, most: int = 3) -> list[Start]:

@@ -27,6 +27,7 @@ from apps.runs.models import Run
 from apps.runs.plan import CREATE, NONE, REPLACE, UPDATE, Difference, needs_rollout
 from apps.runs.requests import PlanRequest, complete, invalid, spec_of
 from apps.runs.updates import Content, content_of
+from apps.runs.wanted import note_asked
 from apps.specs.errors import SpecError
 from apps.specs.parse import parse_replicas
 from apps.specs.scaling import Replicas
@@ -295,7 +296,7 @@ def _request_stop(run: Run, *, actor: str, reason: str) -> None:
 
 
 def scale(*, access: Access, run: Run, replicas: str) -> Run:
-    """This function will set how many replicas the run has: `3`, or a new range `0..4`.
+    """Set how many replicas the run has: `3`, or a new range `0..4`.
 
     A number must lie in the range that the service scales in, where it has one.
     """
@@ -304,7 +305,7 @@ def scale(*, access: Access, run: Run, replicas: str) -> Run:
         run = Run.objects.select_for_update().get(pk=run.pk)
         if run.state not in queries.ACTIVE_RUNS:
             raise Conflict(f"{run.name} is {run.state}: run it again instead.")
-        fixed = wanted.min == wanted.max
+        fixed, before = wanted.min == wanted.max, run.replicas_wanted
         least, most = _bounds(run)
         if fixed and run.spec.get("scaling") and not least <= (wanted.min or 0) <= most:
             raise Invalid(
@@ -313,7 +314,8 @@ def scale(*, access: Access, run: Run, replicas: str) -> Run:
             )
         if not fixed and not run.spec.get("scaling"):
             raise Invalid(f"{run.name} has no `scaling`: give one number of replicas.")
-        _set_replicas(run, wanted, fixed=fixed, actor=access.actor)
+        _set_replicas(run, wanted, fixed=fixed)
+        note_asked(run, before=before, why=f"scaled to {replicas.strip()}", actor=access.actor)
     return run
 
 
@@ -328,7 +330,7 @@ def _bounds(run: Run) -> tuple[int, int]:
     return run.spec["replicas"]["min"] or 0, run.spec["replicas"]["max"]
 
 
-def _set_replicas(run: Run, wanted: Replicas, *, fixed: bool, actor: str) -> None:
+def _set_replicas(run: Run, wanted: Replicas, *, fixed: bool) -> None:
     least, most = wanted.min or 0, wanted.max or 0
     if not (fixed and run.spec.get("scaling")):
         run.spec = {**run.spec, "replicas": {"min": least, "max": most}}

@@ -20,6 +20,7 @@ from apps.core import crypto, wake
 from apps.core.errors import Conflict, Invalid
 from apps.runs import plan, queries, states
 from apps.runs.models import Run, RunVersion, Upload
+from apps.runs.wanted import note_asked
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,9 @@ def update(run: Run, new: Content, *, access: Access, note: str = "") -> Run:
         # Its replicas are as the new version wants them already.
         same = run.replicas.exclude(state__in=states.REPLICA.final)
         same.filter(deployment=run.deployment).update(deployment=number)
-    run.deployment = number
+    run.deployment, before = number, run.replicas_wanted
     _take(run, new)
+    note_asked(run, before=before, why=f"version {number}", actor=access.actor)
     run.versions.create(number=number, user=access.user, note=note, **vars(new))
     return run
 
@@ -120,8 +122,9 @@ def give_up(run: Run, *, reason: str, last_lines: list[str], at: datetime) -> No
     scaled_since = run.spec["replicas"] != bad.spec["replicas"]
     if scaled_since and bool(spec.get("scaling")) == bool(run.spec.get("scaling")):
         spec = {**spec, "replicas": run.spec["replicas"]}
-    run.deployment, run.fallback = good.number, None
+    run.deployment, run.fallback, before = good.number, None, run.replicas_wanted
     _take(run, Content(good.configuration, spec, good.secrets, good.upload))
+    note_asked(run, before=before, why=f"back to version {good.number}", actor="")
     run.notice = f"Version {bad.number} was given up: {reason or 'no replica became ready'}. "
     run.notice += f"Version {good.number} goes on."
     run.save(update_fields=["notice"])

@@ -1,4 +1,5 @@
-"""The number of replicas that scaling wants: the one way in which a program writes it.
+"""The number of replicas that scaling wants: the one way in which a program writes it, and the
+event that tells of each change of it, whoever made it.
 
 A person's `scale` says how many there should be and begins anew with failures; this does not. A
 replica that failed from zero is tried again with the backoff of its number, however often requests
@@ -7,21 +8,26 @@ wake the service meanwhile.
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
-from apps.core import wake
+from apps.core import ids, wake
+from apps.core.models import Event
 from apps.runs import states
 from apps.runs.models import Run
 from apps.runs.queries import ACTIVE_RUNS
 
+# The machine of these events. They change no state: the run and its replicas do, afterwards.
+SCALING = "scaling"
+
 
 def set_wanted(*, run_id: UUID, seen: int, wanted: int) -> bool:
-    """This function will write the wanted number of a run that scales, where it is still `seen`.
+    """Write the wanted number of a run that scales, where it is still `seen`.
 
-    Returns whether it did. It does not where the run is ending, has no `scaling`, was changed
+    Return whether it did. It does not where the run is ending, has no `scaling`, was changed
     meanwhile, or does not scale to that number: whoever decided must look again.
     """
     with transaction.atomic():
@@ -38,3 +44,32 @@ def set_wanted(*, run_id: UUID, seen: int, wanted: int) -> bool:
             lambda: wake.transitioned(states.RUN.name, "scaled", [run_id]), robust=True
         )
     return True
+
+
+def note(
+    *, run_id: UUID, before: int, wanted: int, reason: str, at: datetime, actor: str = ""
+) -> None:
+    """Write beside a decision about the number of replicas the event that tells of it."""
+    project_id, name = Run.objects.values_list("project_id", "name").get(pk=run_id)
+    Event.objects.create(
+        machine=SCALING,
+        object_id=ids.new_id(),
+        version=0,
+        old=str(before),
+        new=str(wanted),
+        reason=reason,
+        actor=actor,
+        project_id=project_id,
+        run_id=run_id,
+        label=name,
+        at=at,
+    )
+
+
+def note_asked(run: Run, *, before: int, why: str, actor: str) -> None:
+    """Write the event of a number that a person asked for, where it is another one."""
+    wanted = run.replicas_wanted
+    if wanted != before:
+        reason = f"{before} -> {wanted}: {why}"
+        at = timezone.now()
+        note(run_id=run.pk, before=before, wanted=wanted, reason=reason, at=at, actor=actor)

@@ -26,7 +26,7 @@ def events(
     as_json: flags.AsJson = False,
     project: flags.Project = None,
 ) -> None:
-    """List what happened to a run, or in the project.
+    """List what happened to a run, or in the project, and what scaling decided.
 
     Oldest first. Times are UTC.
     """
@@ -42,12 +42,13 @@ def events(
 def _row(event: dict[str, Any]) -> list[str | Cell]:
     at = moment(event.get("at"))
     kind, run, subject = event.get("kind", ""), event.get("run") or "", event.get("subject") or ""
+    new = event.get("new") or ""
     named = f"{run} {subject}" if kind == "replica" else f"{kind} {run or subject}"
     return [
         f"{at:%Y-%m-%d %H:%M:%S}" if at else "-",
         named,
         event.get("old") or "",
-        state_cell(event.get("new") or ""),
+        new if kind == "scaling" else state_cell(new),
         event.get("reason") or "",
         event.get("actor") or "",
     ]

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from apps.autoscaling import services
 from apps.autoscaling.models import Decision, Scaler
@@ -196,3 +197,61 @@ def test_tells_who_starts_replicas(gateway: Gateway, monkeypatch: pytest.MonkeyP
     services.wake(ids=[scaled(gateway).pk], at=AT)
 
     assert told == [("run", "scaled")]
+
+
+def told(people: People, path: str) -> list[dict[str, Any]]:
+    """Return what the API's events say of scaling, newest first."""
+    client = Client(headers=factories.token(people.bob).headers)
+    items = client.get(f"/api/projects/{people.project.name}/{path}").json()["items"]
+    return [one for one in items if one["kind"] == "scaling"]
+
+
+def test_events_tell_each_decision_once(gateway: Gateway, people: People) -> None:
+    run = scaled(gateway, name="hello", wanted=1)
+    see(run, answered=38)
+    services.tick(at=AT)
+    services.tick(at=AT + timedelta(seconds=1))
+
+    for path in ("runs/hello/events", "events"):
+        (one,) = told(people, path)
+        assert (one["old"], one["new"], one["run"], one["replica"]) == ("1", "4", "hello", None)
+        assert one["reason"] == "1 -> 4: 38 rps over 60 s, target 10"
+
+
+def test_events_tell_why_nothing_happens(gateway: Gateway, people: People) -> None:
+    scaled(gateway, name="hello", wanted=2)
+    services.tick(at=AT)
+
+    (one,) = told(people, "runs/hello/events")
+
+    assert (one["old"], one["new"]) == ("2", "2")
+    assert one["reason"] == "stays at 2: no figures from the gateway"
+
+
+def test_events_tell_who_asked_for_another_number(gateway: Gateway, people: People) -> None:
+    scaled(gateway, name="hello", wanted=1)
+    client = Client(headers=factories.token(people.bob).headers)
+    address = f"/api/projects/{people.project.name}/runs/hello/scale"
+    for replicas in (3, 3, "0..2"):
+        client.post(address, {"replicas": replicas}, "application/json")
+
+    assert [(one["reason"], one["actor"]) for one in told(people, "events")] == [
+        ("3 -> 2: scaled to 0..2", "bob"),
+        ("1 -> 3: scaled to 3", "bob"),
+    ]
+
+
+def test_the_page_tells_each_decision_once_and_in_order(gateway: Gateway, people: People) -> None:
+    run = scaled(gateway, name="hello", wanted=1)
+    see(run, answered=38)
+    services.tick(at=AT)
+    client = Client()
+    client.force_login(people.bob)
+    client.post(f"/projects/{people.project.name}/services/hello/scale/", {"replicas": "2"})
+
+    for tab in ("", "events/"):
+        page = client.get(f"/projects/{people.project.name}/services/hello/{tab}").content.decode()
+        first, second = page.index("Scaled 4 -&gt; 2"), page.index("Scaled 1 -&gt; 4")
+        assert first < second
+        assert page.count("38 rps over 60 s, target 10") == 1
+        assert "autoscaling/decisions" not in page

@@ -198,6 +198,18 @@ def test_lists_events_oldest_first(cli: Cli, api: FakeApi) -> None:
     assert json.loads(cli("events", "--json").out) == [one, two]
 
 
+def test_lists_what_scaling_decided(cli: Cli, api: FakeApi) -> None:
+    api.events = [
+        {"at": "2030-01-01T10:00:00Z", "kind": "scaling", "run": "hello", "replica": None,
+         "subject": "hello", "old": "2", "new": "4", "actor": None,
+         "reason": "2 -> 4: 38 rps over 6 s, target 10"}
+    ]  # fmt: skip
+
+    assert cli("events", "hello").out.splitlines()[1] == (
+        " 2030-01-01 10:00:00  scaling hello  2     4   2 -> 4: 38 rps over 6 s, target 10"
+    )
+
+
 def test_lists_offers(cli: Cli, api: FakeApi) -> None:
     api.offers = [local_offer(), local_offer(backend="aws", availability="no quota")]
 

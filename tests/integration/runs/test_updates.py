@@ -8,6 +8,7 @@ from django.test import Client
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.core.errors import Conflict, Invalid
+from apps.core.models import Event
 from apps.gateways.models import Gateway
 from apps.instances.models import Instance
 from apps.routing import services as routing
@@ -254,3 +255,11 @@ def test_the_deploy_page_of_a_service_updates_it(
     assert "Version 1 is this already" in same
     assert "data-deploy data-blocked" in same
     assert "Update hello</button>" in changed
+
+
+def test_tells_of_another_number_of_replicas(alice: Access, project: Project) -> None:
+    submit(alice, project, YAML)
+    submit(alice, project, YAML + "replicas: 3\n")
+
+    found = Event.objects.filter(machine="scaling").values_list("reason", "actor")
+    assert list(found) == [("1 -> 3: version 2", "alice")]
