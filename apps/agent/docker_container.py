@@ -5,18 +5,21 @@ from __future__ import annotations
 import posixpath
 import typing
 
-from apps.agent import wire
+from apps.agent import script, wire
 from apps.agent.home import Home
-from apps.agent.process import command
 
 WORKLOAD_LABEL, HOME_LABEL, BASE_LABEL = "dstack.workload", "dstack.home", "dstack.base"
 UPLOAD_FOLDER = "/workflow"
-SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh")
+# What is in an image is seen from inside only.
+BASH_WHERE_IT_IS = """\
+command -v bash >/dev/null 2>&1 && set -- bash "$2"
+"""
 # The first process of a container ignores SIGTERM unless it has a handler, and a shell that waits
-# for a server has none. This one passes it on to all and waits until all have ended.
+# for a server has none. This one passes it on to all and waits until all have ended. Its first
+# argument is the shell of the program, which is the second.
 STOPPABLE = """\
 trap 'asked=1; [ $$ -eq 1 ] && kill -TERM -1 2>/dev/null' TERM
-"$0" -c "$1" &
+"$1" -c "$2" &
 child=$!
 wait $child; code=$?
 if [ -n "$asked" ]; then
@@ -34,12 +37,12 @@ MIB = 1024 * 1024
 def description(
     spec: wire.WorkloadSpec, *, home: Home, image: dict[str, typing.Any]
 ) -> dict[str, typing.Any]:
-    """This function will return the body of the call that creates the container.
+    """Return the body of the call that creates the container.
 
-    `image` is the image's own configuration. Raises PrepareFailed.
+    `image` is the image's own configuration. Raise PrepareFailed.
     """
     port = f"{spec.container_port}/tcp"
-    env = {**spec.env, "PORT": str(spec.container_port)}
+    env = {**_defaults(image), **spec.env, "PORT": str(spec.container_port)}
     body: dict[str, typing.Any] = {
         "Image": spec.image,
         "Env": [f"{name}={value}" for name, value in env.items()],
@@ -60,11 +63,21 @@ def description(
     return body
 
 
+def _defaults(image: dict[str, typing.Any]) -> dict[str, str]:
+    """What holds unless the image says something else: output is seen when it is written."""
+    said = {entry.partition("=")[0] for entry in image.get("Env") or []}
+    return {} if "PYTHONUNBUFFERED" in said else {"PYTHONUNBUFFERED": "1"}
+
+
 def _command(spec: wire.WorkloadSpec) -> list[str]:
-    argv = command(spec)
-    if spec.entrypoint is None and posixpath.basename(spec.shell) in SHELLS:
-        return [spec.shell, "-c", STOPPABLE, spec.shell, argv[2]]
-    return argv
+    if spec.entrypoint is not None:
+        return script.checked(script.entrypoint(spec))
+    shell = spec.shell
+    program = script.program(spec.commands, shell=shell)
+    if not script.is_bourne(shell):
+        return script.checked([shell, "-c", program])
+    wrapper = (BASH_WHERE_IT_IS if spec.prefers_bash else "") + STOPPABLE
+    return script.checked([shell, "-c", wrapper, shell, shell, program])
 
 
 def _working_dir(spec: wire.WorkloadSpec, image: dict[str, typing.Any]) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
+import shutil
 import subprocess
 import sys
 import time
 import typing
 from pathlib import Path
 
-from apps.agent import cgroups, files, ports, procs, shim, trees, usage, users, venv, wire
+from apps.agent import cgroups, files, ports, procs, script, shim, trees, usage, users, venv, wire
 from apps.agent.executor import (
     Check,
     End,
@@ -106,12 +106,13 @@ class Process:
                 self._note(port=self.host.ports.take())
             except ports.NoFreePort as error:
                 raise PrepareFailed(str(error)) from error
+        env = environment(
+            self.spec, work=self.work, venv=self.folder / "venv", port=self.facts["port"]
+        )
         launch = shim.Launch(
             id=self.spec.id,
-            argv=command(self.spec),
-            env=environment(
-                self.spec, work=self.work, venv=self.folder / "venv", port=self.facts["port"]
-            ),
+            argv=command(self.spec, path=env["PATH"]),
+            env=env,
             working_dir=working_dir(self.spec, self.work),
             uid=uid,
             cgroups=self.facts["cgroups"],
@@ -263,24 +264,19 @@ class Process:
             self.host.ports.give_back(self.facts["port"])
 
 
-def command(spec: wire.WorkloadSpec) -> list[str]:
-    """This function will return what to execute. Raises PrepareFailed."""
+def command(spec: wire.WorkloadSpec, *, path: str = ORDINARY_PATH) -> list[str]:
+    """Return what to execute; `path` is where shells are looked for. Raise PrepareFailed."""
     if spec.entrypoint is not None:
-        try:
-            argv = shlex.split(spec.entrypoint) + spec.commands
-        except ValueError as error:
-            raise PrepareFailed(f"entrypoint: {error}: {spec.entrypoint!r}") from error
-    else:
-        argv = [spec.shell, "-c", " && ".join(spec.commands)] if spec.commands else []
-    if not argv or not argv[0]:
-        raise PrepareFailed("there is nothing to run: give `commands`")
-    if any("\0" in part for part in argv):
-        raise PrepareFailed("a command holds a NUL character")
-    return argv
+        return script.checked(script.entrypoint(spec))
+    if not spec.commands:
+        return script.checked([])
+    bash = spec.prefers_bash and shutil.which("bash", path=path)
+    shell = "bash" if bash else spec.shell
+    return script.checked([shell, "-c", script.program(spec.commands, shell=shell)])
 
 
 def working_dir(spec: wire.WorkloadSpec, work: Path) -> str:
-    """This function will return the folder to start in. Raises PrepareFailed."""
+    """Return the folder to start in. Raise PrepareFailed."""
     if spec.working_dir is None:
         return str(work)
     wanted = Path(os.path.normpath(str(work / spec.working_dir)))
@@ -294,7 +290,7 @@ def working_dir(spec: wire.WorkloadSpec, work: Path) -> str:
 
 
 def environment(spec: wire.WorkloadSpec, *, work: Path, venv: Path, port: int) -> dict[str, str]:
-    """This function will return the whole environment of the replica. Raises PrepareFailed."""
+    """Return the whole environment of the replica. Raise PrepareFailed."""
     given = dict(spec.env)
     for name, value in given.items():
         if not name or "=" in name or "\0" in name + value:
@@ -306,6 +302,7 @@ def environment(spec: wire.WorkloadSpec, *, work: Path, venv: Path, port: int) -
     return {
         "HOME": str(work),
         "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
         **gpus,
         **given,
         "PATH": f"{venv / 'bin'}:{path}",

@@ -68,7 +68,9 @@ class WorkloadSpec:
 
     `desired` is "run" or "stop"; a stopped workload stays in the assignment until its exit was
     reported, then it is left out and the agent removes its folder. `env` is complete but for what
-    only the instance knows (PORT, PATH, HOME, LANG). `commands` are joined with " && ".
+    only the instance knows (PORT, PATH, HOME, LANG). `commands` run one after the other in one
+    `shell`, each only if the one before succeeded; with `prefers_bash` in bash where there is one
+    (an older agent does not know it and takes `shell`).
     """
 
     id: str
@@ -81,6 +83,7 @@ class WorkloadSpec:
     entrypoint: typing.Optional[str] = None
     commands: list[str] = field(default_factory=list)
     shell: str = "sh"
+    prefers_bash: bool = False
     working_dir: typing.Optional[str] = None
     user: typing.Optional[str] = None
     privileged: bool = False

@@ -37,6 +37,7 @@ def order(*, run: Run, replica: Replica, offer: Offer) -> Order:
         entrypoint=shlex.join(spec.entrypoint) if spec.entrypoint else None,
         commands=list(spec.commands),
         shell=spec.shell or "sh",
+        prefers_bash=spec.shell is None,
         working_dir=spec.working_dir,
         user=spec.user,
         privileged=spec.privileged,

@@ -17,6 +17,9 @@ from apps.specs.words import FLAG, choice, flag, found, line, list_of, matching,
 
 PYTHONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
+# Linux refuses to start a program when one of its arguments is longer, with its NUL.
+_MOST_BYTES = 128 * 1024
+
 _TEXT: JsonSchema = {"type": "string", "minLength": 1}
 _PYTHON: JsonSchema = {
     "anyOf": [{"enum": [*PYTHONS, "3.1"]}, {"enum": [float(version) for version in PYTHONS]}]
@@ -73,7 +76,20 @@ def _command(value: Any) -> str:
     return given
 
 
-read_commands = list_of(_command, "commands")
+_command_list = list_of(_command, "commands")
+
+
+def read_commands(value: Any) -> list[str]:
+    """Return the commands; all of them become one argument of a shell. Raise Misfit."""
+    commands = _command_list(value)
+    if sum(map(_bytes_in_program, commands)) >= _MOST_BYTES:
+        raise Misfit("are longer than 128 KiB together: put them into a script among the files")
+    return commands
+
+
+def _bytes_in_program(command: str) -> int:
+    """A quote is written with five characters there, and each command is fenced off."""
+    return len(command.encode()) + 4 * command.count("'") + 64
 
 
 def _shell(value: Any) -> str:

@@ -73,7 +73,7 @@ def test_passes_nothing_of_its_own_environment(
     lines = plane.wait(lambda: plane.lines("w1"))
     names = {line.partition("=")[0] for line in lines}
     # `sh` adds PWD by itself.
-    assert names <= {"GREETING", "PORT", "PATH", "HOME", "LANG", "PWD"}
+    assert names <= {"GREETING", "PORT", "PATH", "HOME", "LANG", "PWD", "PYTHONUNBUFFERED"}
     assert "GREETING=hé $HOME `id`" in lines
     assert f"HOME={stopped_agent.folder('w1')}/work" in lines
 

@@ -161,6 +161,24 @@ def test_replaces_the_images_entrypoint_by_the_commands() -> None:
 
 
 @pytest.mark.parametrize(
+    ("own", "images", "expected"),
+    [
+        ({}, None, ["PYTHONUNBUFFERED=1", "PORT=8000"]),
+        ({}, ["PATH=/bin"], ["PYTHONUNBUFFERED=1", "PORT=8000"]),
+        ({}, ["PYTHONUNBUFFERED=0"], ["PORT=8000"]),
+        ({}, ["PYTHONUNBUFFERED="], ["PORT=8000"]),
+        ({}, ["PYTHONUNBUFFEREDX=1"], ["PYTHONUNBUFFERED=1", "PORT=8000"]),
+        ({"PYTHONUNBUFFERED": ""}, None, ["PYTHONUNBUFFERED=", "PORT=8000"]),
+        ({"PYTHONUNBUFFERED": "2"}, ["PYTHONUNBUFFERED=0"], ["PYTHONUNBUFFERED=2", "PORT=8000"]),
+    ],
+)
+def test_shows_output_at_once_unless_told_otherwise(
+    own: dict[str, str], images: list[str] | None, expected: list[str]
+) -> None:
+    assert description(spec(env=own), Env=images)["Env"] == expected
+
+
+@pytest.mark.parametrize(
     ("owner", "uid", "gid", "mode"),
     [
         ("", 0, 0, 0o644),

@@ -15,20 +15,6 @@ def spec(**fields: Any) -> wire.WorkloadSpec:
 
 
 @pytest.mark.parametrize(
-    ("fields", "argv"),
-    [
-        ({"commands": ["a", "b c"]}, ["sh", "-c", "a && b c"]),
-        ({"commands": ["a"], "shell": "bash"}, ["bash", "-c", "a"]),
-        ({"commands": ["a"], "shell": "/bin/my sh"}, ["/bin/my sh", "-c", "a"]),
-        ({"entrypoint": "python -m 'x y'"}, ["python", "-m", "x y"]),
-        ({"entrypoint": "python", "commands": ["a b", "$C"]}, ["python", "a b", "$C"]),
-    ],
-)
-def test_builds_the_command(fields: dict[str, Any], argv: list[str]) -> None:
-    assert command(spec(**fields)) == argv
-
-
-@pytest.mark.parametrize(
     "fields", [{}, {"entrypoint": ""}, {"entrypoint": "'"}, {"commands": ["a\0b"]}]
 )
 def test_refuses_a_command_that_cannot_run(fields: dict[str, Any]) -> None:
@@ -66,7 +52,17 @@ def test_adds_what_only_the_host_knows(tmp_path: Path) -> None:
         "LANG": "de",
         "PATH": f"{tmp_path / 'venv/bin'}:/opt/bin",
         "PORT": "20001",
+        "PYTHONUNBUFFERED": "1",
     }
+
+
+@pytest.mark.parametrize("value", ["", "0", "x"])
+def test_leaves_the_persons_own_buffering(tmp_path: Path, value: str) -> None:
+    given = spec(env={"PYTHONUNBUFFERED": value})
+
+    env = environment(given, work=tmp_path, venv=tmp_path, port=1)
+
+    assert env["PYTHONUNBUFFERED"] == value
 
 
 @pytest.mark.parametrize("env", [{"": "a"}, {"A=B": "c"}, {"A": "\0"}, {"A\0": "b"}])
