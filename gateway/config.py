@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, ValidationError
 
+from gateway import own
 from gateway.errors import BadConfig
 
 FILE_VARIABLE = "DSTACK_GATEWAY_CONFIG"
@@ -24,6 +25,7 @@ VARIABLES = {
     "home": "DSTACK_GATEWAY_HOME",
     "bind": "DSTACK_GATEWAY_BIND",
     "port": "DSTACK_GATEWAY_PORT",
+    "hosts": "DSTACK_GATEWAY_HOSTS",
     "tls_port": "DSTACK_GATEWAY_TLS_PORT",
     "acme_url": "DSTACK_GATEWAY_ACME_URL",
     "acme_email": "DSTACK_GATEWAY_ACME_EMAIL",
@@ -32,6 +34,8 @@ VARIABLES = {
     "threads": "DSTACK_GATEWAY_THREADS",
     "haproxy": "DSTACK_HAPROXY",
 }
+# Settings of several values, with spaces or commas between them.
+LISTS = ("bind", "hosts")
 # Each thread keeps idle connections of its own to each replica: more cores than this cost memory
 # and connections without being needed for what one gateway carries.
 MOST_THREADS = 4
@@ -44,8 +48,9 @@ def as_address(text: str) -> str:
 class Config(BaseModel):
     """What a gateway must know to start; `threads` 0 means one per core, four at most.
 
-    `tls_port` 0 means no TLS. `acme_url` is the directory of an ACME server, whose terms are
-    agreed to by setting it; `acme_ca` is what to trust where that server is a private one.
+    `hosts` are more names and addresses of the gateway itself. `tls_port` 0 means no TLS.
+    `acme_url` is the directory of an ACME server, whose terms are agreed to by setting it;
+    `acme_ca` is what to trust where that server is a private one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,6 +60,7 @@ class Config(BaseModel):
     home: Path
     bind: list[Annotated[str, AfterValidator(as_address)]] = Field(["127.0.0.1"], min_length=1)
     port: int = Field(8080, ge=1, le=65535)
+    hosts: list[Annotated[str, AfterValidator(own.parse)]] = []
     tls_port: int = Field(0, ge=0, le=65535)
     acme_url: HttpUrl | None = None
     acme_email: str = Field("", max_length=254)
@@ -69,11 +75,11 @@ class Config(BaseModel):
 
 
 def load(*, environ: Mapping[str, str]) -> Config:
-    """This function will read the settings; raises BadConfig with one sentence."""
+    """Return the settings. Raise BadConfig with one sentence."""
     values = read_file(environ.get(FILE_VARIABLE, ""))
     for name, variable in VARIABLES.items():
         if text := environ.get(variable, ""):
-            values[name] = text.replace(",", " ").split() if name == "bind" else text
+            values[name] = text.replace(",", " ").split() if name in LISTS else text
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -96,11 +102,12 @@ def explain(error: ValidationError) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0])
     variable = VARIABLES.get(name, FILE_VARIABLE)
-    return f"the setting {name} ({variable}) is not right: {first['msg'].lower()}"
+    reason = str(first.get("ctx", {}).get("error", "")) or first["msg"].lower()
+    return f"the setting {name} ({variable}) is not right: {reason}"
 
 
 def read_token(path: Path) -> str:
-    """This function will read the gateway's token; raises BadConfig when there is none."""
+    """Return the gateway's token. Raise BadConfig where there is none."""
     try:
         token = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:

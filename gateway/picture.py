@@ -51,9 +51,13 @@ class Picture:
 
 
 class Painter:
-    """Draws pictures one after the other, anew only the half whose source has changed."""
+    """Draws pictures one after the other, anew only the half whose source has changed.
 
-    def __init__(self) -> None:
+    `own` are more names of the gateway itself, below those of services.
+    """
+
+    def __init__(self, *, own: Iterable[str] = ()) -> None:
+        self._own = tuple(own)
         self.rights_until: float | None = None
         self._keys: list[Key] | None = None
         self._rights: dict[str, Map] = {}
@@ -61,7 +65,7 @@ class Painter:
         self._routes: dict[str, Map] = {}
 
     def draw(self, *, table: Table, layout: Layout, now: float) -> Picture:
-        """This function will draw what `table` and `layout` mean at `now` (seconds since 1970).
+        """Return what `table` and `layout` mean at `now` (seconds since 1970).
 
         Afterwards `rights_until` is when the next key expires, None for never.
         """
@@ -70,7 +74,7 @@ class Painter:
             self._keys, self.rights_until = table.keys, next_expiry(keys=table.keys, now=now)
         source = (table.endpoints, layout.slots, table.own_hosts, table.domain)
         if source != self._routes_of:
-            self._routes = draw_routes(table=table, slots=layout.slots)
+            self._routes = draw_routes(table=table, slots=layout.slots, own=self._own)
             self._routes_of = source
         return Picture(maps={**self._rights, **self._routes}, servers=layout.servers)
 
@@ -93,10 +97,12 @@ def draw_rights(*, keys: Iterable[Key], now: float) -> dict[str, Map]:
     return {KEYS: names, GRANTS: grants, BOUNDS: bounds}
 
 
-def draw_routes(*, table: Table, slots: Mapping[str, int]) -> dict[str, Map]:
-    """This function will draw the maps of hosts, paths and models, and those of what is bounded.
+def draw_routes(
+    *, table: Table, slots: Mapping[str, int], own: Iterable[str] = ()
+) -> dict[str, Map]:
+    """Return the maps of hosts, paths and models, and those of what is bounded.
 
-    The newer endpoint wins a name.
+    The newer endpoint wins a name, and wins it from those of `own` too, which are the machine's.
     """
     hosts: Map = {}
     paths: Map = {}
@@ -112,6 +118,7 @@ def draw_routes(*, table: Table, slots: Mapping[str, int]) -> dict[str, Map]:
     if table.domain:
         hosts[table.domain] = OWN
         hosts[f"{OPENAI_LABEL}.{table.domain}"] = OPENAI
+    hosts = {**dict.fromkeys(own, OWN), **hosts}
     return {HOSTS: hosts, PATHS: paths, MODELS: models, **draw_bounds(table=table, slots=slots)}
 
 

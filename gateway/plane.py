@@ -11,7 +11,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from gateway import changes, layout, picture, table
 from gateway.admission import Admission
@@ -32,16 +32,24 @@ MANY = 1000
 class Plane:
     """`known` is the table in force; `refused` is why a newer one is not, empty when all is well.
 
-    `on_change` is called when the status may have changed, and after each step.
+    `on_change` is called when the status may have changed, and after each step. `own` are names of
+    the gateway itself besides those in the table.
     """
 
-    def __init__(self, *, store: Store, runtime: Runtime, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        runtime: Runtime,
+        on_change: Callable[[], None],
+        own: Iterable[str] = (),
+    ) -> None:
         self.known, self.layout = store.load()
         self.refused = ""
         self._store = store
         self._runtime = runtime
         self._on_change = on_change
-        self._painter = picture.Painter()
+        self._painter = picture.Painter(own=own)
         self._admission = Admission(on_change=self.poke)
         self._poked = asyncio.Event()
         # What HAProxy holds, as far as it is known; a new HAProxy has a new number.

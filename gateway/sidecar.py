@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from gateway import config, sync
+from gateway import config, own, sync
 from gateway.control import ControlPlane
 from gateway.directory import Directory
 from gateway.haproxy import binary
@@ -52,7 +52,12 @@ class Sidecar:
         self._runtime = runtime = Runtime(home / SOCKET)
         self._boot_id = uuid.uuid4().hex
         self._changed = asyncio.Event()
-        self._plane = Plane(store=store, runtime=runtime, on_change=self._tell)
+        self._plane = Plane(
+            store=store,
+            runtime=runtime,
+            on_change=self._tell,
+            own=(*own.of_machine(), *settings.hosts),
+        )
         self._directory = Directory(self._plane)
         self._holding = Holding(
             runtime=runtime, places=self._directory, on_change=self._changed.set

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from dstack_web.embedded.processes import StartFailed
 
+HOST_NAME = re.compile(r"(?=.{1,253}$)\w[\w-]{0,62}(\.\w[\w-]{0,62})*", re.ASCII)
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what to call where all addresses listen
 
 
@@ -40,7 +43,7 @@ class Addresses:
 
 
 def from_environment(environ: Mapping[str, str]) -> Addresses:
-    """This function will read the addresses. Raises StartFailed naming the wrong variable."""
+    """Return the addresses. Raise StartFailed naming the wrong variable."""
     bind = environ.get("DSTACK_BIND") or "127.0.0.1"
     port = port_number(environ, "DSTACK_PORT", 3000)
     gateway_port = port_number(environ, "DSTACK_GATEWAY_PORT", 8080)
@@ -51,9 +54,23 @@ def from_environment(environ: Mapping[str, str]) -> Addresses:
         tls_port = port_number(environ, "DSTACK_GATEWAY_TLS_PORT", 443)
     if tls_port in (port, gateway_port):
         raise StartFailed(f"DSTACK_GATEWAY_TLS_PORT is {tls_port} like another port; change one")
+    for host in environ.get("DSTACK_GATEWAY_HOSTS", "").replace(",", " ").split():
+        require_host(host)
     public_url = environ.get("DSTACK_PUBLIC_URL") or f"http://127.0.0.1:{port}"
     domain = environ.get("DSTACK_GATEWAY_DOMAIN") or "localhost"
     return Addresses(bind, port, gateway_port, public_url.rstrip("/"), domain, tls_port)
+
+
+def require_host(text: str) -> None:
+    """Raise StartFailed where `text` is no host name or address; the gateway reads it as we do."""
+    try:
+        ip_address(text.strip("[]").partition("%")[0])
+    except ValueError:
+        if not HOST_NAME.fullmatch(text.removesuffix(".")):
+            raise StartFailed(
+                f"DSTACK_GATEWAY_HOSTS: {text[:80]!r} is no host name or address; "
+                "write names without scheme, port and path"
+            ) from None
 
 
 def port_number(environ: Mapping[str, str], name: str, default: int) -> int:

@@ -75,3 +75,16 @@ def test_says_which_port_is_taken_and_what_to_do() -> None:
 def test_says_that_an_address_is_not_of_this_machine() -> None:
     with pytest.raises(StartFailed, match="Cannot listen on 192.0.2.1 .* check DSTACK_BIND"):
         addresses.require_free_port(host="192.0.2.1", port=3000, variable="DSTACK_PORT")
+
+
+@pytest.mark.parametrize(
+    "text", ["", " , ", "box", "Box.example.com., 10.0.0.1", "[::1] ::1 my_gw"]
+)
+def test_takes_the_gateways_own_names(text: str) -> None:
+    assert addresses.from_environment({"DSTACK_GATEWAY_HOSTS": text}).gateway_port == 8080
+
+
+@pytest.mark.parametrize("word", ["http://box", "box:8080", "a/b", "*.box", "a..b", "bücher"])
+def test_refuses_own_names_that_are_none(word: str) -> None:
+    with pytest.raises(StartFailed, match=r"DSTACK_GATEWAY_HOSTS: .* is no host name or address"):
+        addresses.from_environment({"DSTACK_GATEWAY_HOSTS": f"good {word}"})
