@@ -30,17 +30,20 @@ class Tail:
     replica: int | None = None
     since: str | None = None
     grep: str | None = None
+    tail: int | None = None
+    as_json: bool = False
     cursor: str | None = None
     several: bool = False
     _seen: set[Any] = field(default_factory=set)
 
     def show(self, *, follow: bool) -> None:
-        """This function will print lines until there are no more; followed, until the run ends."""
+        """Print lines until there are no more; followed, until the run ends."""
         path = self.client.within("runs", self.run)
         run = answers.run(self.client.get(path))
         self.several = self.replica is None and (len(run.replicas) > 1 or run.replicas_wanted > 1)
         if not follow:
-            while self._batch(follow=False):
+            # What is written meanwhile is not among the newest lines that were asked for.
+            while self._batch(follow=False) and self.tail is None:
                 sys.stdout.flush()
             return
         while True:
@@ -74,6 +77,7 @@ class Tail:
             "cursor": self.cursor,
             "replica": self.replica,
             "since": None if self.cursor else self.since,
+            "tail": None if self.cursor else self.tail,
             "grep": self.grep,
             "follow": 1 if follow else None,
         }
@@ -86,6 +90,9 @@ class Tail:
                     yield line
 
     def _print(self, line: dict[str, Any]) -> None:
+        if self.as_json:
+            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+            return
         replica = line.get("replica")
         self._seen.add(replica)
         self.several = self.several or len(self._seen) > 1

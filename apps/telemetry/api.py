@@ -30,7 +30,8 @@ RECHECK_SECONDS = 60.0
 
 
 class LogQuery(Schema):
-    """Which lines. `cursor`: those after that line; `since`: like 10m, or a time."""
+    """Which lines. `cursor`: those after that line; `since`: like 10m, or a time; `tail`: so many
+    of the newest, and with `follow` what comes then."""
 
     cursor: str | None = Field(None, max_length=100)
     replica: int | None = Field(None, ge=0, lt=2**31)
@@ -38,6 +39,7 @@ class LogQuery(Schema):
     grep: str = Field("", max_length=1000)
     follow: bool = False
     limit: int | None = Field(None, ge=1, le=1_000_000_000)
+    tail: int | None = Field(None, ge=0, le=1_000_000_000)
 
 
 @router.get(
@@ -55,13 +57,25 @@ async def logs(
     run = await in_thread(_run, access, project, name)
     wanted = Filter(asked.replica, queries.since(asked.since), asked.grep)
     queries.check_cursor(asked.cursor)
+    cursor, limit = await _begin(run, asked, wanted)
     source = streams.follow if asked.follow else streams.pages
-    lines = source(run=run, cursor=asked.cursor, wanted=wanted)
-    body = _body(lines, asked.limit, access, project)
+    lines = source(run=run, cursor=cursor, wanted=wanted)
+    body = _body(lines, limit, access, project)
     response = StreamingHttpResponse(body, content_type="application/x-ndjson")
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     return response
+
+
+async def _begin(run: Run, asked: LogQuery, wanted: Filter) -> tuple[str | None, int | None]:
+    """Where reading begins, and after how many lines it ends."""
+    if asked.tail is None or asked.cursor is not None:
+        return asked.cursor, asked.limit
+    cursor = await in_thread(queries.begin_of_tail, run=run, wanted=wanted, count=asked.tail)
+    if asked.follow:
+        return cursor, asked.limit
+    # Lines that come meanwhile are not among the newest that there were.
+    return cursor, min(asked.tail, asked.tail if asked.limit is None else asked.limit)
 
 
 def _run(access: Access, project: str, name: str) -> Run:
@@ -72,6 +86,8 @@ async def _body(
     pages: AsyncGenerator[list[Line]], limit: int | None, access: Access, project: str
 ) -> AsyncGenerator[bytes]:
     left = limit
+    if left == 0:
+        return
     spoke_at = checked_at = time.monotonic()
     async with aclosing(pages):
         async for page in pages:

@@ -115,6 +115,25 @@ def tail(*, run: Run, replica: int | None = None, grep: str = "", limit: int = 2
     return found[-limit:] if limit > 0 else []
 
 
+def begin_of_tail(*, run: Run, wanted: Filter, count: int) -> str | None:
+    """Return the cursor after which the newest `count` lines that fit lie, None where all do."""
+    newest = _newest_id(run)
+    left = count
+    if left == 0:
+        return f"{newest}-{END_OF_CHUNK}"
+    for chunk in _backwards(_chunks(run, wanted).filter(pk__lte=newest)):
+        found = _lines(chunk, wanted)
+        if len(found) >= left:
+            return _before(found[-left].cursor)
+        left -= len(found)
+    return None
+
+
+def _before(cursor: str) -> str:
+    chunk_id, index = _place(cursor)
+    return f"{chunk_id}-{index - 1}" if index else f"{chunk_id - 1}-{END_OF_CHUNK}"
+
+
 def since(text: str | None, *, at: datetime | None = None) -> datetime | None:
     """This function will read "10m" or an RFC 3339 time. Raises Invalid."""
     if not text:

@@ -125,6 +125,8 @@ class _Log:
 
     def lines(self) -> Iterator[Json]:
         at = int(self.query.get("cursor", ["0"])[0])
+        if "tail" in self.query:
+            at = max(len(self.run.lines) - int(self.query["tail"][0]), 0)
         while True:
             ended = self.run.has_ended
             new = self.run.lines[at:]

@@ -31,6 +31,10 @@ class Options:
     grep: Annotated[
         str | None, typer.Option("--grep", metavar="TEXT", help="Lines that hold this text.")
     ] = None
+    tail: Annotated[
+        int | None, typer.Option("--tail", metavar="N", min=0, help="Only the newest N lines.")
+    ] = None
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False
     project: flags.Project = None
 
 
@@ -43,8 +47,15 @@ def logs(options: Options) -> None:
     """
     since = _checked(options.since)
     with opened(options.project) as client:
-        wanted = {"replica": options.replica, "since": since, "grep": options.grep}
-        Tail(client, options.run, **wanted).show(follow=options.follow)  # type: ignore[arg-type]
+        Tail(
+            client,
+            options.run,
+            replica=options.replica,
+            since=since,
+            grep=options.grep,
+            tail=options.tail,
+            as_json=options.as_json,
+        ).show(follow=options.follow)
 
 
 def _checked(since: str | None) -> str | None:

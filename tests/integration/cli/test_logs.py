@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from tests.fakes.api_state import FakeApi, replica_json
 from tests.integration.cli.conftest import Cli
 
@@ -35,6 +39,33 @@ def test_filters_at_the_server(cli: Cli, api: FakeApi) -> None:
     api.add_run("hello").log("GET /a", "POST /b", "GET /c?x=$(id)&y")
 
     assert cli("logs", "hello", "--grep", "$(id)&y").out == "GET /c?x=$(id)&y\n"
+
+
+def test_prints_the_newest_lines(cli: Cli, api: FakeApi) -> None:
+    api.add_run("hello").log("one", "two", "three")
+
+    assert cli("logs", "hello", "--tail", "2").out == "two\nthree\n"
+    assert cli("logs", "hello", "--tail", "0").out == ""
+    assert cli("logs", "hello", "--tail", "-1").code == 2
+
+
+def test_follows_from_the_newest_lines_on(cli: Cli, api: FakeApi) -> None:
+    run = api.add_run("hello")
+    api.break_logs_after = 1
+    run.steps = [{}, {}, {}, {"state": "stopped"}]
+    run.log("one", "two", "three")
+
+    assert cli("logs", "hello", "-f", "--tail", "2").out == "two\nthree\n"
+
+
+@pytest.mark.parametrize("flags", [[], ["-f"]])
+def test_prints_an_object_a_line(cli: Cli, api: FakeApi, flags: list[str]) -> None:
+    run = api.add_run("hello", state="stopped", replicas=[replica_json(0), replica_json(1)])
+    run.log("日本 \x1b[0m\n")
+
+    lines = cli("logs", "hello", "--json", *flags).out.splitlines()
+
+    assert [json.loads(line) for line in lines] == run.lines
 
 
 def test_passes_the_time_on(cli: Cli, api: FakeApi) -> None:

@@ -61,12 +61,35 @@ async def test_filters_and_limits(replica: Printer, headers: dict[str, str]) -> 
     assert [line["text"] for line in found] == ["apple", "Apple pie"]
 
 
+@pytest.mark.parametrize(
+    ("params", "texts"),
+    [
+        ({"tail": 0}, []),
+        ({"tail": 2}, ["apple 3", "pear 3"]),
+        ({"tail": 3}, ["pear 2", "apple 3", "pear 3"]),
+        ({"tail": 99}, [f"{fruit} {n}" for n in range(4) for fruit in ("apple", "pear")]),
+        ({"tail": 2, "grep": "apple"}, ["apple 2", "apple 3"]),
+        ({"tail": 2, "limit": 1}, ["apple 3"]),
+        ({"tail": 2, "replica": 1}, []),
+    ],
+)
+async def test_gives_the_newest_lines(
+    replica: Printer, headers: dict[str, str], params: dict[str, Any], texts: list[str]
+) -> None:
+    for n in range(4):
+        await in_thread(replica.send, f"apple {n}", f"pear {n}", first=2 * n)
+
+    assert [line["text"] for line in await lines(headers, **params)] == texts
+
+
 HOSTILE = [
     {"cursor": "x"},
     {"replica": -1},
     {"replica": 2**70},
     {"since": "never"},
     {"limit": 0},
+    {"tail": -1},
+    {"tail": "x"},
     {"limit": "many"},
     {"follow": "perhaps"},
     {"grep": "x" * 2000},

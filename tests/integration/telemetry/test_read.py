@@ -133,3 +133,12 @@ def test_reads_since_when(text: str | None, time: datetime | None) -> None:
 def test_refuses_what_is_no_time(text: str) -> None:
     with pytest.raises(Invalid, match="since"):
         queries.since(text, at=AT)
+
+
+@pytest.mark.parametrize("count", range(12))
+def test_finds_where_the_newest_lines_begin(printed: Run, count: int) -> None:
+    cursor = queries.begin_of_tail(run=printed, wanted=Filter(), count=count)
+
+    found = queries.read(run=printed, cursor=cursor)
+
+    assert [line.text for line in found] == [f"line {n}" for n in range(max(10 - count, 0), 10)]
