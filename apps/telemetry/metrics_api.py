@@ -23,9 +23,13 @@ router = Router()
 
 
 class Point(Schema):
-    """One step. Latencies are None where nothing was answered; in_flight and held are the most."""
+    """One step. Latencies are None where nothing was answered; in_flight and held are the most.
+
+    `seconds` is how much of the step was counted: less than all of it in the newest.
+    """
 
     at: datetime
+    seconds: float
     requests: dict[str, int]
     rps: float
     in_flight: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from apps.specs import durations
 from apps.specs.errors import Misfit
 from apps.telemetry import usage
 from apps.telemetry.histograms import percentile
-from apps.telemetry.models import Level, Traffic
+from apps.telemetry.models import GatewayFeed, Level, Traffic
 from apps.telemetry.traffic import bucket_of, summed
 
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
@@ -74,34 +75,50 @@ def step_of(length: timedelta) -> int:
 
 
 def requests_of(*, run: Run, length: timedelta, at: datetime) -> Series:
-    """This function will return a run's requests over the last `length`, and its replicas.
+    """Return a run's requests over the last `length`, and its replicas.
 
-    Points are evenly spaced; where nothing was asked they are zero. The newest is whole.
+    Points are evenly spaced; where nothing was asked they are zero. The newest goes as far as the
+    gateway has counted, so that what was just asked is in it.
     """
     step = step_of(length)
-    end = bucket_of(at, step)
-    begin = bucket_of(at - length, step)
+    begin, end = bucket_of(at - length, step), _counted_until(run, at=at, step=step)
     rows: dict[datetime, list[Traffic]] = {}
     for row in Traffic.objects.filter(run_id=run.pk, at__gte=begin, at__lt=end):
         rows.setdefault(bucket_of(row.at, step), []).append(row)
-    count = int((end - begin).total_seconds()) // step
+    count = math.ceil((end - begin).total_seconds() / step)
     times = [begin + timedelta(seconds=step * n) for n in range(count)]
     return {
         "begin": begin,
         "end": end,
         "step_seconds": step,
-        "points": [_point(when, rows.get(when, []), step) for when in times],
+        "points": [
+            _point(when, rows.get(when, []), min(step, (end - when).total_seconds()))
+            for when in times
+        ],
         "replicas": levels_of(run=run, begin=begin, end=at),
         "resources": usage.of_replicas(run=run, begin=begin, end=end, step=step),
     }
 
 
-def _point(when: datetime, rows: Sequence[Traffic], seconds: int) -> Series:
+def _counted_until(run: Run, *, at: datetime, step: int) -> datetime:
+    """The end of the last whole step, or in the step after it the gateway's last look.
+
+    A look says what came since the one before it, about a second: less is no time for a rate.
+    """
+    whole = bucket_of(at, step)
+    feed = GatewayFeed.objects.filter(gateway=run.gateway_id).first()
+    if feed is None or feed.looked_at is None or feed.looked_at < whole:
+        return whole
+    return max(min(feed.looked_at, at), whole + timedelta(seconds=1))
+
+
+def _point(when: datetime, rows: Sequence[Traffic], seconds: float) -> Series:
     by_class = summed(*(row.by_class for row in rows)) or [0] * len(CLASSES)
     latency = summed(*(row.latency for row in rows))
     first_byte = summed(*(row.first_byte for row in rows))
     return {
         "at": when,
+        "seconds": seconds,
         "requests": dict(zip(CLASSES, by_class, strict=True)),
         "rps": round(sum(by_class[1:]) / seconds, 3),
         "in_flight": max((row.in_flight_max for row in rows), default=0),
@@ -134,7 +151,7 @@ def levels_of(*, run: Run, begin: datetime, end: datetime) -> list[Series]:
 
 
 def figures(*, run_ids: Iterable[UUID], at: datetime) -> dict[UUID, Figures]:
-    """This function will return the figures of the last minute, and half an hour of rps."""
+    """Return the figures of the last minute, and half an hour of rps."""
     ids = list(run_ids)
     begin = bucket_of(at, 60) - timedelta(minutes=SPARK_MINUTES - 1)
     rows: dict[UUID, list[Traffic]] = {pk: [] for pk in ids}
@@ -144,16 +161,16 @@ def figures(*, run_ids: Iterable[UUID], at: datetime) -> dict[UUID, Figures]:
 
 
 def _figures(rows: Sequence[Traffic], begin: datetime, at: datetime) -> Figures:
-    end = bucket_of(at, 10)
-    since = end - timedelta(seconds=RECENT_SECONDS)
-    recent = [row for row in rows if since <= row.at < end]
+    # The minute ends now, so that what was just asked counts, and begins with a whole bucket.
+    since = bucket_of(at, 10) - timedelta(seconds=RECENT_SECONDS - 10)
+    recent = [row for row in rows if since <= row.at]
     by_class = summed(*(row.by_class for row in recent)) or [0] * len(CLASSES)
     asked = sum(by_class[1:])
     minutes = [0.0] * SPARK_MINUTES
     for row in rows:
         minutes[int((row.at - begin).total_seconds() // 60)] += sum(row.by_class[1:]) / 60
     return Figures(
-        rps=asked / RECENT_SECONDS,
+        rps=asked / (at - since).total_seconds(),
         p95_ms=percentile(summed(*(row.latency for row in recent)), 0.95),
         errors_percent=by_class[-1] / asked * 100 if asked else None,
         spark=tuple(minutes),
@@ -164,12 +181,12 @@ def as_numbers(found: Mapping[str, Any]) -> Series:
     """This function will make a series small for a chart: lists by name, times in seconds."""
     points = found["points"]
     names = ("in_flight", "held", "p50_ms", "p95_ms", "p99_ms", "tokens_in", "tokens_out")
-    per_second = found["step_seconds"]
     return {
-        "step": per_second,
+        "step": found["step_seconds"],
         "at": [_seconds(point["at"]) for point in points],
         "by_class": {
-            name: [point["requests"][name] / per_second for point in points] for name in CLASSES[1:]
+            name: [point["requests"][name] / point["seconds"] for point in points]
+            for name in CLASSES[1:]
         },
         **{name: [point[name] for point in points] for name in names},
         "replicas": {

@@ -131,7 +131,7 @@ def of_replicas(*, run: Run, begin: datetime, end: datetime, step: int) -> list[
     for row in rows:
         steps = by_replica.setdefault(row.replica_num, {})
         steps.setdefault(bucket_of(row.at, step), []).append(row)
-    count = int((end - begin).total_seconds()) // step
+    count = math.ceil((end - begin).total_seconds() / step)
     times = [begin + timedelta(seconds=step * n) for n in range(count)]
     return [
         {"replica": num, "points": [_point(steps[at]) if at in steps else None for at in times]}

@@ -57,7 +57,9 @@ def _requests(found: Mapping[str, Any]) -> str:
 def _row(points: Sequence[Mapping[str, Any]], step_seconds: int) -> list[str]:
     begin = datetime.fromisoformat(points[0]["at"]).astimezone()
     classes = [sum(p["requests"][name] for p in points) for name in ("2xx", "3xx", "4xx", "5xx")]
-    rps = sum(p["rps"] for p in points) / len(points)
+    # The newest step is not over yet; a server of an older version has whole ones only.
+    spans = [p.get("seconds", step_seconds) for p in points]
+    rps = sum(p["rps"] * span for p, span in zip(points, spans, strict=True)) / sum(spans)
     # Percentiles do not add up: the worst step stands for the line.
     slow = [max((p[name] or 0 for p in points), default=0) for name in LATENCIES]
     most = [max(p[name] for p in points) for name in ("in_flight", "held")]

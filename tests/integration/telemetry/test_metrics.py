@@ -10,7 +10,7 @@ from django.utils import timezone
 from apps.autoscaling.models import Decision
 from apps.runs.models import Run
 from apps.telemetry import series
-from apps.telemetry.models import Level, Traffic
+from apps.telemetry.models import GatewayFeed, Level, Traffic, Usage
 from apps.telemetry.traffic import bucket_of
 from tests import factories
 from tests.people import People, signed_in
@@ -37,11 +37,45 @@ def test_a_series_is_whole_and_has_zeros_where_nothing_was_asked(run: Run) -> No
 
     found = series.requests_of(run=run, length=timedelta(minutes=1), at=AT)
 
-    # The bucket that is being filled is left out.
+    # Nobody has counted anything of the step that is not over.
     assert [point["rps"] for point in found["points"]] == [0, 0, 0, 0, 10, 0]
     point = found["points"][4]
     assert (point["p50_ms"], point["tokens_out"], point["held"]) == (7.5, 30, 2)
     assert found["points"][0]["p95_ms"] is None
+
+
+@pytest.mark.parametrize("counted", [0.1, 1, 2, 6])
+def test_a_series_has_what_was_just_asked(run: Run, people: People, counted: float) -> None:
+    run.gateway = factories.gateway(people.project)
+    GatewayFeed.objects.create(
+        gateway=run.gateway, looked_at=bucket_of(AT, 10) + timedelta(seconds=counted)
+    )
+    bucket(run, age=0)
+    Usage.objects.create(
+        run_id=run.pk, replica_num=0, seconds=10, at=bucket_of(AT, 10),
+        cpu_cores_sum=1, cpu_cores_max=1, memory_bytes_max=1,
+    )  # fmt: skip
+
+    found = series.requests_of(run=run, length=timedelta(minutes=1), at=AT)
+
+    (used,) = found["resources"]
+    assert len(used["points"]) == len(found["points"])
+    assert used["points"][-1]["cpu_cores"] == 1
+    seconds = max(counted, 1)
+    newest = found["points"][-1]
+    assert (newest["seconds"], newest["rps"]) == (seconds, round(100 / seconds, 3))
+    assert [point["seconds"] for point in found["points"][:-1]] == [10] * 6
+    assert series.as_numbers(found)["by_class"]["2xx"][-1] == pytest.approx(100 / seconds)
+    assert found["end"] == bucket_of(AT, 10) + timedelta(seconds=seconds)
+
+
+def test_a_look_of_before_adds_no_point(run: Run, people: People) -> None:
+    run.gateway = factories.gateway(people.project)
+    GatewayFeed.objects.create(gateway=run.gateway, looked_at=AT - timedelta(seconds=10))
+
+    found = series.requests_of(run=run, length=timedelta(minutes=1), at=AT)
+
+    assert len(found["points"]) == 6
 
 
 @pytest.mark.parametrize(
@@ -73,13 +107,23 @@ def test_a_run_that_is_over_has_none(run: Run) -> None:
 
 
 def test_figures_are_those_of_the_last_minute(run: Run) -> None:
-    for age in range(10, 70, 10):
+    # 57 seconds: five whole buckets and the 7 seconds of the one that is being filled.
+    bucket(run, age=60, by_class=[0, 999, 0, 0, 0])
+    for age in range(10, 60, 10):
         bucket(run, age=age, by_class=[0, 45, 0, 0, 5])
+    bucket(run, age=0, by_class=[0, 32, 0, 0, 3])
 
     found = series.figures(run_ids=[run.pk], at=AT)[run.pk]
 
-    assert (found.rps, found.errors_percent, found.p95_ms) == (5, 10, 9.75)
+    assert (found.rps, found.p95_ms) == (5, 9.75)
+    assert found.errors_percent == pytest.approx(2800 / 285)
     assert len(found.spark) == series.SPARK_MINUTES
+
+
+def test_figures_have_what_was_just_asked(run: Run) -> None:
+    bucket(run, age=0, by_class=[0, 57, 0, 0, 0])
+
+    assert series.figures(run_ids=[run.pk], at=AT)[run.pk].rps == 1
 
 
 def client(people: People) -> Client:
