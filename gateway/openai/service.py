@@ -24,6 +24,7 @@ from gateway.openai.bodies import MOST_BYTES, Bodies, Taken, TooLarge, TooMany
 from gateway.openai.errors import error
 from gateway.openai.http import Server
 from gateway.openai.inner import Caller, Inner, SlotUpstream, passed_on
+from gateway.openai.paths import bare, models_named
 from gateway.openai.usage import Counted, Ending, of_json
 from gateway.schema import Endpoint
 
@@ -31,6 +32,10 @@ log = logging.getLogger(__name__)
 
 SOCKET = "openai.sock"
 BACKLOG = 4096
+ABOUT = (
+    "This is the OpenAI API of all models here: GET /v1/models lists them, and what is sent to "
+    "/v1/chat/completions and all other paths goes to the model that its body names."
+)
 KEY, ENDPOINT = "X-Dstack-Key", "X-Dstack-Endpoint"
 
 
@@ -83,9 +88,8 @@ class OpenAi:
             await runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = bare(request.path)
         if request.method in ("GET", "HEAD"):
-            return self._read(request, path)
+            return self._read(request)
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             return error(
                 415,
@@ -113,15 +117,18 @@ class OpenAi:
             log.warning("a request could not be passed on: %s", type(problem).__name__)
             return error(502, "The service gave no valid answer. See its logs.", "bad_gateway")
 
-    def _read(self, request: web.BaseRequest, path: str) -> web.Response:
+    def _read(self, request: web.BaseRequest) -> web.Response:
         key_id = request.headers.get(KEY, "")
+        path = bare(request.rel_url.raw_path)
+        if path in ("", "/"):
+            return web.json_response({"object": "api", "message": ABOUT})
         if path == "/models":
             found = [described(each) for each in self._directory.models(key_id=key_id)]
             return web.json_response({"object": "list", "data": found})
-        if path.startswith("/models/"):
-            name = path.removeprefix("/models/")
-            endpoint = self._directory.model(name, key_id=key_id)
-            return web.json_response(described(endpoint)) if endpoint else unknown(name)
+        if names := models_named(request.rel_url.raw_path):
+            known = (self._directory.model(each, key_id=key_id) for each in names)
+            endpoint = next(filter(None, known), None)
+            return web.json_response(described(endpoint)) if endpoint else unknown(names[0])
         return error(
             404,
             f"There is no {request.method} {request.path} here: apart from /models, a request is "
@@ -159,7 +166,9 @@ class OpenAi:
         ]
         headers.append(("Content-Length", str(body.length)))
         # As the caller wrote it, as HAProxy passes it on: what is decoded may be another path.
-        path = f"{endpoint.model.prefix}{bare(request.rel_url.raw_path_qs)}"
+        path = f"{endpoint.model.prefix}{bare(request.rel_url.raw_path)}"
+        if request.rel_url.raw_query_string:
+            path += f"?{request.rel_url.raw_query_string}"
         answer = await self._inner.ask(
             slot,
             request.method,
@@ -221,11 +230,6 @@ async def copy(
 
 def caller_of(request: web.BaseRequest, endpoint: Endpoint) -> Caller:
     return Caller(endpoint=endpoint.id, key=request.headers.get(KEY, ""))
-
-
-def bare(path: str) -> str:
-    """This function will take the API's version off a path, with its query or without."""
-    return path.removeprefix("/v1") if path == "/v1" or path.startswith(("/v1/", "/v1?")) else path
 
 
 def described(endpoint: Endpoint) -> dict[str, str | int]:

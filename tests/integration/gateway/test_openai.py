@@ -99,7 +99,6 @@ async def test_finds_the_service_of_a_model(
         ("/completions", "/v1/completions"),
         ("/embeddings?a=b", "/v1/embeddings?a=b"),
         ("/v1/audio/speech", "/v1/audio/speech"),
-        ("/v1/v1/x", "/v1/v1/x"),
     ],
 )
 async def test_takes_every_path_with_and_without_version(
