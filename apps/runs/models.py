@@ -109,6 +109,14 @@ class Run(Stateful):
         return 0 if self.is_off else self.replicas_wanted
 
     @property
+    def scale_words(self) -> str:
+        """How many replicas it was asked to have, as a person writes it: `3`, or `0..4`."""
+        limits = self.spec["replicas"]
+        if self.spec.get("scaling"):
+            return f"{limits['min'] or 0}..{limits['max']}"
+        return str(self.replicas_wanted)
+
+    @property
     def schedule_words(self) -> str:
         return timetable.words(self.timetable, at=timezone.now())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -21,7 +22,7 @@ DEFAULT_RANGE = "1h"
 # A service that is not an hour old would show mostly nothing.
 YOUNG, RANGE_OF_THE_YOUNG = timedelta(hours=1), "15m"
 SPARK_WIDTH, SPARK_HEIGHT = 72, 18
-# The table is refreshed for as many services as it shows on a page, and some.
+# More than the table has rows on a page.
 SHOWN_RUNS = 200
 
 
@@ -70,13 +71,36 @@ def figures(request: HttpRequest, project: str, name: str) -> HttpResponse:
 
 @page("GET")
 def list_figures(request: HttpRequest, project: str) -> HttpResponse:
-    """What belongs into the cells of the table of services."""
-    where = who.of(request).project(project)
-    shown = list(runs.runs_of(where).filter(state__in=runs.ACTIVE_RUNS)[:SHOWN_RUNS])
+    """What belongs into the cells of the table of services, for the rows that it has now."""
+    shown = _shown(request, project)
     found = series.figures(run_ids=[run.pk for run in shown], at=timezone.now())
     rows = [Row(run, found[run.pk], _spark(found[run.pk])) for run in shown]
     context: dict[str, Any] = {"rows": rows, "width": SPARK_WIDTH, "height": SPARK_HEIGHT}
     return render(request, "telemetry/list_figures.html", context)
+
+
+@page("GET")
+def model_figures(request: HttpRequest, project: str) -> HttpResponse:
+    """What belongs into the cells of the table of models: how their calls ended."""
+    shown = _shown(request, project)
+    found = series.outcomes(run_ids=[run.pk for run in shown], at=timezone.now())
+    rows = [(run, found[run.pk]) for run in shown]
+    context = {"rows": rows, "minutes": series.OUTCOME_MINUTES}
+    return render(request, "telemetry/model_figures.html", context)
+
+
+def _shown(request: HttpRequest, project: str) -> list[Run]:
+    """The runs whose rows the page has."""
+    where = who.of(request).project(project)
+    asked = [pk for text in request.GET.getlist("run")[:SHOWN_RUNS] if (pk := _uuid(text))]
+    return list(runs.runs_of(where).filter(pk__in=asked))
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def _spark(figures: series.Figures) -> str:

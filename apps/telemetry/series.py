@@ -26,17 +26,23 @@ FINEST = ((timedelta(days=2), 600), (timedelta(hours=6), 60))
 LONGEST = timedelta(days=31)
 RECENT_SECONDS = 60
 SPARK_MINUTES = 30
+OUTCOME_MINUTES = 15
 
 Series = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What a service is doing now; None is "nothing to tell". `spark` is rps by the minute."""
+    """What a service is doing now; None is "nothing to tell". `spark` is rps by the minute.
+
+    Errors are answers of 5xx, refusals those of 4xx: the one is the service's, the other may be its
+    callers' fault.
+    """
 
     rps: float = 0.0
     p95_ms: float | None = None
     errors_percent: float | None = None
+    refused_percent: float | None = None
     spark: tuple[float, ...] = ()
 
     @property
@@ -173,8 +179,40 @@ def _figures(rows: Sequence[Traffic], begin: datetime, at: datetime) -> Figures:
         rps=asked / (at - since).total_seconds(),
         p95_ms=percentile(summed(*(row.latency for row in recent)), 0.95),
         errors_percent=by_class[-1] / asked * 100 if asked else None,
+        refused_percent=by_class[-2] / asked * 100 if asked else None,
         spark=tuple(minutes),
     )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the calls of the last minutes ended; shares of all of them in percent."""
+
+    calls: int = 0
+    refused_percent: float = 0.0
+    errors_percent: float = 0.0
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether more calls went wrong than well."""
+        return self.calls > 0 and self.refused_percent + self.errors_percent > 50
+
+
+def outcomes(*, run_ids: Iterable[UUID], at: datetime) -> dict[UUID, Outcome]:
+    """Return how the calls of the last OUTCOME_MINUTES ended, by run."""
+    rows: dict[UUID, list[Traffic]] = {pk: [] for pk in run_ids}
+    since = at - timedelta(minutes=OUTCOME_MINUTES)
+    for row in Traffic.objects.filter(run_id__in=rows, at__gte=since, at__lte=at):
+        rows[row.run_id].append(row)
+    return {pk: _outcome(its) for pk, its in rows.items()}
+
+
+def _outcome(rows: Sequence[Traffic]) -> Outcome:
+    by_class = summed(*(row.by_class for row in rows)) or [0] * len(CLASSES)
+    calls = sum(by_class[1:])
+    if not calls:
+        return Outcome()
+    return Outcome(calls, by_class[-2] / calls * 100, by_class[-1] / calls * 100)
 
 
 def as_numbers(found: Mapping[str, Any]) -> Series:

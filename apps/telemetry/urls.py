@@ -16,4 +16,7 @@ urlpatterns = [
     path(f"{SERVICE}chart-data/", metrics_views.metrics_data, name="metrics_data"),
     path(f"{SERVICE}figures/", metrics_views.figures, name="figures"),
     path("projects/<str:project>/figures/", metrics_views.list_figures, name="list_figures"),
+    path(
+        "projects/<str:project>/model-figures/", metrics_views.model_figures, name="model_figures"
+    ),
 ]

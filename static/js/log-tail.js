@@ -1,5 +1,6 @@
 // [data-log]: follows a log like a terminal. Lines after the cursor are fetched when the page's
-// stream says so; scrolling up pauses, going back to the end follows again.
+// stream says so; scrolling up pauses, going back to the end follows again. What moves by itself (a
+// font that comes late, lines whose height was only guessed) pauses nothing.
 const MOST_LINES = 5000;
 const NEAR_END_PX = 40;
 const LOOK_MS = 4000;
@@ -15,7 +16,12 @@ class Tail {
     this.waiting = 0;
     this.busy = false;
     this.again = false;
+    this.lines = card.querySelector("[data-log-lines]");
+    this.height = 0;
     this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    this.resized = new ResizeObserver(() => this.settled());
+    this.resized.observe(this.lines);
+    this.resized.observe(this.box);
     this.button.addEventListener("click", () => this.follow(!this.following));
     this.toEnd();
   }
@@ -24,8 +30,19 @@ class Tail {
     return this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < NEAR_END_PX;
   }
 
+  // Its content or the box itself has another size: nobody scrolled.
+  get hasMoved() {
+    return this.height !== this.box.scrollHeight + this.box.clientHeight;
+  }
+
+  settled() {
+    if (this.following) this.toEnd();
+    this.height = this.box.scrollHeight + this.box.clientHeight;
+  }
+
   scrolled() {
-    if (this.isAtEnd !== this.following && !this.paused) this.show(this.isAtEnd);
+    if (this.hasMoved) this.settled();
+    else if (this.isAtEnd !== this.following && !this.paused) this.show(this.isAtEnd);
   }
 
   follow(wanted) {
@@ -45,6 +62,7 @@ class Tail {
 
   toEnd() {
     this.box.scrollTop = this.box.scrollHeight;
+    this.height = this.box.scrollHeight + this.box.clientHeight;
   }
 
   async fetch() {
@@ -94,7 +112,9 @@ let tail = null;
 
 function find() {
   const card = document.querySelector("[data-log]");
-  if (card && tail?.card !== card) tail = new Tail(card);
+  if (!card || tail?.card === card) return;
+  tail?.resized.disconnect();
+  tail = new Tail(card);
 }
 
 document.addEventListener("click", (event) => {

@@ -7,9 +7,10 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from apps.accounts import access as who
-from apps.core.errors import Invalid
+from apps.core.errors import AppError, Invalid
 from apps.core.htmx import page, redirect
 from apps.runs import queries, services, updates
+from apps.runs.views.service import scale_again
 
 
 @page("POST")
@@ -26,7 +27,10 @@ def scale(request: HttpRequest, project: str, name: str) -> HttpResponse:
     access = who.of(request)
     run = queries.find_run(access.project(project), name)
     wanted = request.POST.get("replicas", "").strip()
-    run = services.scale(access=access, run=run, replicas=wanted)
+    try:
+        run = services.scale(access=access, run=run, replicas=wanted)
+    except AppError as error:
+        return scale_again(request, run, typed=wanted, error=error)
     text = f"{run.name} goes to {run.replicas_wanted} replicas."
     messages.success(request, text, extra_tags="green")
     return redirect(request, reverse("runs:service", args=[project, name]))

@@ -70,7 +70,13 @@ def deploy(request: HttpRequest, project: str) -> HttpResponse:
         form = DeployForm(initial=_initial(request, where))
         return _show(request, access, where, form, _first(where, request.GET.get("service"), form))
     form = DeployForm(request.POST, request.FILES)
-    asked, upload = _asked(request, where, form)
+    try:
+        asked, upload = _asked(request, where, form)
+    except AppError as error:
+        if request.headers.get("HX-Request"):
+            # The page keeps what was typed by itself: a toast says what is wrong.
+            raise
+        return _refused(request, access, where, form, _typed(request), error)
     if request.POST.get("action") == "deploy":
         return _submit(request, access, where, form, asked)
     return _show(request, access, where, form, asked, upload)
@@ -133,6 +139,12 @@ def _asked(
     return form.plan_request(env=passed_env(request.POST.dict()), upload=digest), upload
 
 
+def _typed(request: HttpRequest) -> PlanRequest:
+    """What stands in the form, when a file beside it cannot be used."""
+    text = request.POST.get("configuration", "").replace("\r\n", "\n")
+    return PlanRequest(configuration=text, env=passed_env(request.POST.dict()))
+
+
 def _text(content: bytes) -> str:
     try:
         return parse.decode(content)
@@ -156,6 +168,37 @@ def _show(
     return render_page(request, "runs/deploy.html", context)
 
 
+def _refused(
+    request: HttpRequest,
+    access: who.Access,
+    project: Project,
+    form: DeployForm,
+    asked: PlanRequest,
+    error: AppError,
+) -> HttpResponse:
+    """The form again with all that was typed and sent, and why nothing came of it."""
+    preview = preview_of(access, project, asked, draft=form["draft"].value() or "")
+    if preview.problem in ("", error.message):
+        preview.problem, preview.details = error.message, error.details
+    else:
+        others = preview.details or [Detail("", preview.problem)]
+        preview.details = [Detail("", error.message), *others]
+    context = _context(project, form, preview)
+    context |= {"upload": _kept(project, asked, form), "missing": backends.missing(access, project)}
+    return render_page(request, "runs/deploy.html", context, status=error.status)
+
+
+def _kept(project: Project, asked: PlanRequest, form: DeployForm) -> Upload | None:
+    """The files that were sent before or just now; none where they are not the project's."""
+    if "upload" in form.errors:
+        return None
+    try:
+        digest = asked.upload or form["upload"].value()
+        return uploads.find(project=project, digest=digest) if digest else None
+    except AppError:
+        return None
+
+
 def _submit(
     request: HttpRequest,
     access: who.Access,
@@ -169,11 +212,7 @@ def _submit(
         named = replace(asked, name=spec_of(asked).name)
         run = services.submit(access=access, project=project, request=named, plan_id=plan_id)
     except AppError as error:
-        preview = preview_of(access, project, asked, draft=form["draft"].value() or "")
-        preview.problem = preview.problem or error.message
-        context = _context(project, form, preview)
-        context["missing"] = backends.missing(access, project)
-        return render_page(request, "runs/deploy.html", context, status=error.status)
+        return _refused(request, access, project, form, asked, error)
     messages.success(request, f"{run.name} is on its way.", extra_tags="green")
     return redirect(request, reverse("runs:service", args=[project.name, run.name]))
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts import access as who
 from apps.accounts import tokens
 from apps.accounts.models import Project
 from apps.core import crypto
+from apps.core.errors import AppError
 from apps.core.htmx import live_url, page, render_page
 from apps.runs import history, present, queries, snippets, states, urls_of
 from apps.runs.models import Replica, Run
@@ -47,6 +49,13 @@ def key(request: HttpRequest, project: str, name: str) -> HttpResponse:
     return render_page(request, "runs/service.html", context, status=201)
 
 
+def scale_again(request: HttpRequest, run: Run, *, typed: str, error: AppError) -> HttpResponse:
+    """Show the form of scaling with what was typed and why it was refused."""
+    context = _context(run.project, run, "overview")
+    context |= {"scale_typed": typed, "scale_problem": error.message}
+    return render_page(request, "runs/service.html", context, status=error.status)
+
+
 def _context(project: Project, run: Run, tab: str, *, token: str | None = None) -> dict[str, Any]:
     now = timezone.now()
     replicas = list(queries.replicas_of(run))
@@ -56,6 +65,11 @@ def _context(project: Project, run: Run, tab: str, *, token: str | None = None) 
         "project": project,
         "run": run,
         "tab": tab,
+        # Also where a form was refused, which has an address of its own.
+        "here": reverse(
+            "runs:service" if tab == "overview" else f"runs:service_{tab}",
+            args=[project.name, run.name],
+        ),
         "tabs": TABS,
         "replicas": live,
         "ready": sum(replica.state == states.RUNNING for replica in live),

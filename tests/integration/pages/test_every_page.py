@@ -25,6 +25,7 @@ PROJECT_PAGES = [
     ("telemetry:metrics_data", ["hello"]),
     ("telemetry:figures", ["hello"]),
     ("telemetry:list_figures", []),
+    ("telemetry:model_figures", []),
     ("autoscaling:decisions", ["hello"]),
     ("backends:list", []),
     ("gateways:list", []),

@@ -277,3 +277,62 @@ def test_refuses_files_above_the_limit(people: People, settings: Any) -> None:
     answer = client.post(f"{DEPLOY}files/", {"archive": zipped(app_py="print(1)")})
 
     assert answer.status_code == 413
+
+
+TYPED = YAML + "# typed by hand: é <b>\n"
+
+
+def shown_again(people: People, **sent: Any) -> tuple[int, str]:
+    """What the form's own button leads to, without JavaScript's help."""
+    answer = signed_in(people.bob).post(DEPLOY, {"configuration": TYPED, **sent})
+    return answer.status_code, answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"archive": SimpleUploadedFile("app.zip", b"no archive")},
+        {"archive": SimpleUploadedFile("app.zip", b"")},
+        {"yaml_file": SimpleUploadedFile("a.yml", b"\xff\xfe\x00")},
+        {"upload": "xyz"},
+        {"upload": "a" * 64},
+        {"upload": "\0"},
+        {"draft": "x" * 60},
+        {"plan_id": "stale"},
+        {"configuration": TYPED + "replicas: 4..1\n"},
+        {"configuration": TYPED.replace("port: 8000", "port: ${{ secrets.none }}")},
+    ],
+)
+@pytest.mark.parametrize("action", ["deploy", "preview"])
+def test_keeps_what_was_typed_when_it_is_refused(
+    people: People, wrong: dict[str, Any], action: str
+) -> None:
+    for sent in wrong.values():
+        if isinstance(sent, SimpleUploadedFile):
+            sent.seek(0)
+
+    status, page = shown_again(people, **{"env.KEY": "v", **wrong, "action": action})
+
+    assert escape(wrong.get("configuration", TYPED)) in page
+    assert status == 200 or "problems-head" in page
+    assert not Run.objects.exists()
+
+
+def test_keeps_values_and_files_when_it_is_refused(people: People) -> None:
+    text = YAML + "env: [KEY]\nreplicas: 4..1\n"
+    archive = zipped(app_py="print()")
+
+    page = shown_again(
+        people, configuration=text, archive=archive, action="deploy", **{"env.KEY": "my value"}
+    )[1]
+
+    upload = Upload.objects.get()
+    assert f'name="upload" value="{upload.hash}"' in page
+
+
+def test_tells_of_a_bad_file_and_of_a_bad_text(people: People) -> None:
+    archive = SimpleUploadedFile("app.zip", b"no archive")
+
+    page = shown_again(people, configuration=YAML + "replicas: 4..1\n", archive=archive)[1]
+
+    assert "2 problems in the way" in page

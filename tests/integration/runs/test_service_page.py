@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from django.utils.html import escape
 
 from apps.accounts.models import Token
 from apps.core.models import Event
@@ -33,7 +34,8 @@ def test_shows_where_and_how_to_call_it(people: People, hello: Run) -> None:
     assert "http://hello.localhost:8080" in page
     assert "Authorization: Bearer $TOKEN" in page
     # Python and Node do not resolve names below localhost.
-    assert "url = &quot;http://localhost:8080/services/main/hello/&quot;" in page
+    assert "httpx.get(&quot;http://localhost:8080/services/main/hello/&quot;, " in page
+    assert "$TOKEN" not in page.partition('data-snippet="python"')[2]
 
 
 def test_makes_a_key_for_this_service_only(people: People, hello: Run) -> None:
@@ -155,3 +157,28 @@ def test_does_not_delete_what_runs(people: People, hello: Run) -> None:
 
     assert answer.status_code == 409
     assert "stop it first" in text(answer)
+
+
+@pytest.mark.parametrize("typed", ["abc", "", "-1", "4..1", "1..", "٣", "<b>x</b>", "9" * 20])
+def test_keeps_what_was_typed_for_scaling(people: People, typed: str) -> None:
+    run = factories.run(people.project, name="hello")
+
+    answer = signed_in(people.bob).post("/projects/main/services/hello/scale/", {"replicas": typed})
+
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert f'value="{escape(typed)}" aria-invalid="true"' in page
+    assert "field-error" in page
+    # What follows the page live asks for the page itself, not for the form's address.
+    assert 'hx-get="/projects/main/services/hello/"' in page
+    run.refresh_from_db()
+    assert run.replicas_wanted == 1
+
+
+def test_says_on_the_form_why_an_ended_service_does_not_scale(people: People) -> None:
+    factories.run(people.project, name="hello", state="stopped")
+
+    answer = signed_in(people.bob).post("/projects/main/services/hello/scale/", {"replicas": "7"})
+
+    assert answer.status_code == 409
+    assert 'value="7" aria-invalid="true"' in answer.content.decode()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -162,7 +163,50 @@ def test_the_page_says_what_goes_on(people: People, run: Run) -> None:
         bucket(run, age=age, at=timezone.now(), by_class=[0, 45, 0, 0, 5])
 
     assert "10.0 % errors" in browser.get(figures).content.decode()
-    assert "polyline" in browser.get("/projects/main/figures/").content.decode()
+    assert "polyline" in browser.get("/projects/main/figures/", {"run": run.pk}).content.decode()
+
+
+def test_the_table_hears_of_its_own_rows_alone(people: People, run: Run) -> None:
+    others = [factories.run(people.project) for _ in range(60)]
+    strange = factories.run(factories.project("other"))
+    asked = {"run": [run.pk, others[0].pk, strange.pk, "no-uuid", ""]}
+
+    for page in ("figures", "model-figures"):
+        text = signed_in(people.bob).get(f"/projects/main/{page}/", asked).content.decode()
+        told = set(re.findall(r'id="[a-z0-9]+-([0-9a-f-]{36})"', text))
+        assert told == {str(run.pk), str(others[0].pk)}
+
+
+@pytest.mark.parametrize(
+    ("by_class", "is_bad", "refused", "errors"),
+    [
+        ([0, 0, 0, 12, 0], True, "100.0 %", "0.0 %"),
+        ([0, 0, 0, 0, 12], True, "0.0 %", "100.0 %"),
+        ([0, 4, 0, 3, 3], True, "30.0 %", "30.0 %"),
+        ([0, 9, 0, 1, 0], False, "10.0 %", "0.0 %"),
+        ([3, 9, 3, 0, 0], False, "0.0 %", "0.0 %"),
+    ],
+)
+def test_the_page_of_models_says_how_calls_end(
+    people: People, run: Run, by_class: list[int], is_bad: bool, refused: str, errors: str
+) -> None:
+    bucket(run, age=600, at=timezone.now(), by_class=by_class)
+
+    page = signed_in(people.bob).get("/projects/main/model-figures/", {"run": run.pk})
+    cells = dict(re.findall(r'id="([a-z]+)-[^"]+"[^>]*>(.*?)</span>\n', page.content.decode()))
+
+    assert ("most calls fail" in cells["outcome"]) == is_bad
+    assert refused in cells["refused"]
+    assert errors in cells["errors"]
+
+
+def test_a_model_that_nobody_called_has_no_share(people: People, run: Run) -> None:
+    bucket(run, age=3600, at=timezone.now(), by_class=[0, 0, 0, 12, 0])
+
+    page = signed_in(people.bob).get("/projects/main/model-figures/", {"run": run.pk})
+
+    assert "%" not in page.content.decode()
+    assert "most calls fail" not in page.content.decode()
 
 
 def test_decisions_are_told_in_words(people: People, run: Run) -> None:
