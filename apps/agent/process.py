@@ -296,9 +296,9 @@ def environment(spec: wire.WorkloadSpec, *, work: Path, venv: Path, port: int) -
         if not name or "=" in name or "\0" in name + value:
             raise PrepareFailed(f"the environment variable {name!r} cannot be passed to a process")
     path = given.pop("PATH", ORDINARY_PATH)
-    gpus = (
-        {"CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.gpu_indices))} if spec.gpu_indices else {}
-    )
+    gpus = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.gpu_indices))}
+    # Else CUDA counts the fastest GPU first, where a host has several kinds.
+    gpus = {**gpus, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if spec.gpu_indices else {}
     return {
         "HOME": str(work),
         "LANG": "C.UTF-8",

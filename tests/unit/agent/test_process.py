@@ -48,6 +48,7 @@ def test_adds_what_only_the_host_knows(tmp_path: Path) -> None:
 
     assert env == {
         "CUDA_VISIBLE_DEVICES": "1,3",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "HOME": str(tmp_path / "work"),
         "LANG": "de",
         "PATH": f"{tmp_path / 'venv/bin'}:/opt/bin",
