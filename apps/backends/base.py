@@ -41,21 +41,35 @@ class BackendUnreachable(BackendError):
 
 @dataclass(frozen=True)
 class Gpu:
-    """GPUs of one kind: `memory_mib` is that of each."""
+    """GPUs of one kind: `memory_mib` is what each is sold with, by which it is chosen.
+
+    `measured_mib` is what its driver says, less than that. `indices` are the numbers by which the
+    machine knows them, where it has GPUs of other kinds too; without any they count from 0.
+    """
 
     name: str
     memory_mib: int
     count: int
     vendor: str = "nvidia"
+    indices: tuple[int, ...] = ()
+    measured_mib: int | None = None
+    compute_capability: tuple[int, int] | None = None
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        return tuple(self.indices) or tuple(range(self.count))
 
 
 @dataclass(frozen=True)
 class Hardware:
+    """What a machine has; `gpu_problems` say which of its GPUs cannot be used, and why."""
+
     cpus: int
     memory_mib: int
     disk_mib: int
     gpu: Gpu | None = None
     arch: str = "x86"
+    gpu_problems: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """`10xCPU, 80GB, 1xA100 (80GB), 100GB (disk)`."""
@@ -68,7 +82,7 @@ class Hardware:
 
 
 def gigabytes(mib: int) -> str:
-    """This function will write 512 MiB as 0.5GB and 81920 as 80GB, as the field does (GB = GiB)."""
+    """Write 512 MiB as 0.5GB and 81920 as 80GB, as the field does (GB = GiB)."""
     return f"{round(mib / 1024, 1):g}GB"
 
 

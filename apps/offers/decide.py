@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from apps.backends.base import Gpu, Offer, gigabytes
+from apps.backends.cards import is_wanted
 from apps.offers import executors
 from apps.specs.gpu import Gpu as GpuWish
 from apps.specs.ranges import Range
@@ -87,7 +88,8 @@ def _hardware(offer: Offer, spec: ServiceSpec) -> str | None:
             return f"resources.{key}: has {words}"
     if wish.cpu.arch and wish.cpu.arch != has.arch:
         return f"resources.cpu: is {has.arch}"
-    return _gpu(wish.gpu, has.gpu, shared=offer.shared)
+    refused = _gpu(wish.gpu, has.gpu, shared=offer.shared)
+    return " - ".join([refused, *has.gpu_problems]) if refused else None
 
 
 def _holds(wanted: Range, amount: int, *, shared: bool) -> bool:
@@ -103,7 +105,8 @@ def _gpu(wish: GpuWish | None, has: Gpu | None, *, shared: bool) -> str | None:
         return None if wish.count.min == 0 else "resources.gpu: has no GPU"
     if wish.vendor and wish.vendor != has.vendor:
         return f"resources.gpu: is {has.vendor}"
-    if wish.name and has.name.lower() not in {name.lower() for name in wish.name}:
+    names = (is_wanted(name, name=has.name, memory_mib=has.memory_mib) for name in wish.name)
+    if wish.name and not any(names):
         return f"resources.gpu: is {has.name}"
     if wish.memory_mib and not wish.memory_mib.holds(has.memory_mib):
         return f"resources.gpu: has {gigabytes(has.memory_mib)} each"
@@ -112,7 +115,16 @@ def _gpu(wish: GpuWish | None, has: Gpu | None, *, shared: bool) -> str | None:
     total = has.memory_mib * has.count
     if wish.total_memory_mib and not _holds(wish.total_memory_mib, total, shared=shared):
         return f"resources.gpu: has {gigabytes(total)} together"
-    return None
+    return _capability(wish, has)
+
+
+def _capability(wish: GpuWish, has: Gpu) -> str | None:
+    least = wish.compute_capability
+    if least is None or (has.compute_capability or (0, 0)) >= least:
+        return None
+    if has.compute_capability is None:
+        return "resources.gpu: its compute capability is not known"
+    return "resources.gpu: has compute capability {}.{}".format(*has.compute_capability)
 
 
 def _runs(offer: Offer, spec: ServiceSpec, base_image: str) -> str | None:

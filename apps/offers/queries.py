@@ -57,11 +57,19 @@ def why_none(found: Found) -> str:
 
 def offer_json(offer: Offer) -> dict[str, Any]:
     """Return an offer as API and CLI show it."""
+    gpu = offer.hardware.gpu
     return {
         "backend": offer.backend,
         "region": offer.region,
         "instance": offer.instance,
         "resources": str(offer.hardware),
+        "gpu": gpu
+        and {
+            "name": gpu.name,
+            "count": gpu.count,
+            "memory_mib": gpu.memory_mib,
+            "measured_memory_mib": gpu.measured_mib,
+        },
         "spot": offer.spot,
         "price_usd_per_hour": offer.price_usd_per_hour,
         "availability": offer.availability,

@@ -34,7 +34,7 @@ class LocalConfig(base.Config):
 class LocalBackend(base.Backend):
     kind = "local"
     Config = LocalConfig
-    _facts: ClassVar[tuple[float, base.Offer] | None] = None
+    _facts: ClassVar[tuple[float, list[base.Offer]] | None] = None
 
     def check(self) -> None:
         if not self.config.boot_path.parent.is_dir():
@@ -47,23 +47,28 @@ class LocalBackend(base.Backend):
         now = time.monotonic()
         known = type(self)._facts
         if known is None or now - known[0] > FACTS_SECONDS:
-            known = (now, self._offer())
+            known = (now, self._offers())
             type(self)._facts = known
-        return [known[1]]
+        return list(known[1])
 
-    def _offer(self) -> base.Offer:
+    def _offers(self) -> list[base.Offer]:
+        """One for each kind of GPUs that the host has; all of them are the same machine."""
         images = host.images()
-        return base.Offer(
-            backend=self.kind,
-            region="local",
-            instance=socket.gethostname(),
-            hardware=host.hardware(disk_of=self.config.boot_path.parent),
-            price_usd_per_hour=0.0,
-            shared=True,
-            executors=("process",) if images is None else ("docker", "process"),
-            pythons=tuple(host.pythons()),
-            images=tuple(images or ()),
-        )
+        pythons = tuple(host.pythons())
+        return [
+            base.Offer(
+                backend=self.kind,
+                region="local",
+                instance=socket.gethostname(),
+                hardware=hardware,
+                price_usd_per_hour=0.0,
+                shared=True,
+                executors=("process",) if images is None else ("docker", "process"),
+                pythons=pythons,
+                images=tuple(images or ()),
+            )
+            for hardware in host.hardware(disk_of=self.config.boot_path.parent)
+        ]
 
     def create(self, offer: base.Offer, boot: base.Boot) -> str:
         self.check()

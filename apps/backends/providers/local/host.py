@@ -11,57 +11,36 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from apps.backends.base import Gpu, Hardware
+from apps.backends.base import Hardware
+from apps.backends.providers.local import gpus
 
 ENGINE_SECONDS = 2.0
 NAMES = ("RepoTags", "RepoDigests")
-NVIDIA_SMI_SECONDS = 5.0
 PYTHON_SECONDS = 5.0
 PYTHON = re.compile(r"python(3\.\d+)\Z")
 
 
-def hardware(*, disk_of: Path) -> Hardware:
-    """This function will return the host's totals; disk is the size of `disk_of`'s file system."""
-    return Hardware(
+def hardware(*, disk_of: Path) -> list[Hardware]:
+    """Return the host's totals, once for each kind of its GPUs; disk is the size of `disk_of`'s
+    file system."""
+    memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    found = gpus.find(host_memory_mib=memory_mib)
+    totals = Hardware(
         cpus=len(os.sched_getaffinity(0)),
-        memory_mib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        memory_mib=memory_mib,
         disk_mib=shutil.disk_usage(_existing(disk_of)).total // 2**20,
-        gpu=gpu(),
         arch="arm" if os.uname().machine in {"aarch64", "arm64"} else "x86",
+        gpu_problems=found.problems,
     )
+    return [replace(totals, gpu=kind) for kind in found.kinds] or [totals]
 
 
 def _existing(path: Path) -> Path:
     return path if path.exists() else _existing(path.parent)
-
-
-def gpu() -> Gpu | None:
-    """This function will return the GPUs that nvidia-smi sees: those of the first one's kind."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return None
-    query = [program, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
-    try:
-        listing = subprocess.run(
-            query, capture_output=True, text=True, timeout=NVIDIA_SMI_SECONDS, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    rows = [line.rsplit(", ", 1) for line in listing.splitlines() if ", " in line]
-    if not rows:
-        return None
-    name, memory_mib = rows[0]
-    return Gpu(_short(name), int(memory_mib), sum(row == rows[0] for row in rows))
-
-
-def _short(name: str) -> str:
-    """`NVIDIA A100-SXM4-80GB` is known as A100, `Tesla T4` as T4, `NVIDIA GeForce RTX 4090` as
-    RTX4090."""
-    words = re.sub(r"NVIDIA|Tesla|GeForce|Quadro", "", name).strip().split("-")[0]
-    return words.replace(" ", "") or name
 
 
 def images() -> list[str] | None:
@@ -89,7 +68,7 @@ def _names(found: list[dict[str, Any]]) -> list[str]:
 
 
 def pythons() -> list[str]:
-    """This function will return the Python versions on PATH and our own, newest first.
+    """Return the Python versions on PATH and our own, newest first.
 
     A script that stands in for a Python (pyenv's) counts if it runs: its version may be off.
     """
