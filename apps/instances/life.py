@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -162,6 +163,13 @@ def _lose_workloads(instance: Instance, at: datetime, reason: str, message: str)
 
 
 def _offer(stored: dict[str, Any]) -> Offer:
+    """The offer as it was kept. A newer server, which knows more of it, may have kept it."""
     hardware = dict(stored["hardware"])
     gpu = hardware.pop("gpu", None)
-    return Offer(**{**stored, "hardware": Hardware(**hardware, gpu=Gpu(**gpu) if gpu else None)})
+    whole = Hardware(**_known(Hardware, hardware), gpu=Gpu(**_known(Gpu, gpu)) if gpu else None)
+    return Offer(**{**_known(Offer, stored), "hardware": whole})
+
+
+def _known(kind: type, stored: dict[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {name: value for name, value in stored.items() if name in names}

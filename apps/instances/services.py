@@ -43,10 +43,10 @@ class NoRoom(Exception):
 def place(
     *, project: Project, account: Account, offer: Offer, order: Order, at: datetime
 ) -> Workload:
-    """This function will give the workload a machine: one that exists and fits, else a new one.
+    """Give the workload a machine: one that exists and fits, else a new one.
 
     The machine is only asked for here (`requested`); the call to the provider comes later, outside
-    any transaction. Raises NoRoom when its GPUs are taken.
+    any transaction. Raise NoRoom when its GPUs are taken.
     """
     with transaction.atomic():
         instance = _reusable(account, offer) or _request(project, account, offer, at)
@@ -66,7 +66,7 @@ def place(
             secrets=crypto.encrypt(order.secrets),
             upload_hash=order.spec.get("upload_hash") or "",
             upload_blob=order.upload_blob,
-            gpu_indices=_free_gpus(instance, order.gpus),
+            gpu_indices=_free_gpus(instance, offer, order.gpus),
         )
         workload.save()
         created(workload, at=at)
@@ -124,15 +124,20 @@ def _request(project: Project, account: Account, offer: Offer, at: datetime) -> 
     return instance
 
 
-def _free_gpus(instance: Instance, wanted: int) -> list[int]:
+def _free_gpus(instance: Instance, offer: Offer, wanted: int) -> list[int]:
+    """GPUs of the offer's kind that no workload on the machine has. Raise NoRoom.
+
+    The offer says what the machine has now; the one it was made from may be older than a GPU.
+    """
     if not wanted:
         return []
-    total = ((instance.offer.get("hardware") or {}).get("gpu") or {}).get("count", 0)
+    gpu = offer.hardware.gpu
     live = instance.workloads.exclude(state=states.EXITED)
     taken = {index for indices in live.values_list("gpu_indices", flat=True) for index in indices}
-    free = [index for index in range(total) if index not in taken]
+    free = [index for index in (gpu.numbers if gpu else ()) if index not in taken]
     if len(free) < wanted:
-        raise NoRoom(f"{len(free)} of {total} GPUs are free, {wanted} are needed")
+        kind, count = (gpu.name, gpu.count) if gpu else ("", 0)
+        raise NoRoom(f"{len(free)} of {count} {kind} GPUs are free, {wanted} are needed")
     return free[:wanted]
 
 

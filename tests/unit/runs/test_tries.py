@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from apps.backends.base import Hardware, Offer
+from apps.backends.base import Gpu, Hardware, Offer
 from apps.runs import tries
 from apps.runs.tries import Try
 
@@ -47,3 +47,26 @@ def test_says_no_more_than_anybody_reads() -> None:
 
 def test_keeps_what_it_was() -> None:
     assert tries.read([FULL.to_json()]) == [FULL]
+
+
+BARE = Hardware(8, 65536, 102400)
+HOST = Offer("local", "local", "box", BARE, price_usd_per_hour=0.0, shared=True)
+A100 = replace(HOST, hardware=replace(BARE, gpu=Gpu("A100", 40960, 2, indices=(0, 1))))
+T4 = replace(HOST, hardware=replace(BARE, gpu=Gpu("T4", 16384, 1, indices=(2,))))
+
+
+def test_taken_gpus_of_one_kind_leave_the_other_kind() -> None:
+    known = [tries.of(A100, "0 of 2 A100 GPUs are free, 1 are needed")]
+
+    assert tries.untried([A100, T4], known) == [T4]
+    assert tries.read([known[0].to_json()]) == known
+
+
+def test_a_machine_that_cannot_be_had_has_no_kind_to_offer() -> None:
+    known = [Try("local", "local", "box", False, "its agent does not answer")]
+
+    assert tries.untried([A100, T4], known) == []
+
+
+def test_writes_for_a_machine_without_gpus_what_earlier_versions_read() -> None:
+    assert "gpu" not in tries.of(HOST, "full").to_json()
