@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from ninja import Query, Router, Schema
+from pydantic import Field
 
 from apps.accounts import access as accounts
 from apps.offers import queries
@@ -13,6 +14,7 @@ from apps.offers.schemas import OfferList
 from apps.offers.services import asked_for
 
 router = Router()
+MOST = 1000
 
 
 class Filter(Schema):
@@ -25,7 +27,7 @@ class Filter(Schema):
     backend: list[str] = []
     region: list[str] = []
     instance_type: list[str] = []
-    limit: int = 50
+    limit: int = Field(50, ge=1)
 
 
 @router.get("/projects/{project}/offers", response=OfferList)
@@ -45,9 +47,10 @@ def offers(request: HttpRequest, project: str, wish: Query[Filter]) -> dict[str,
     found = queries.find(project=accounts.of(request).project(project), spec=spec)
     fitting = found.matches.offers
     return {
-        "items": [queries.offer_json(o) for o in fitting[: max(1, min(wish.limit, 1000))]],
+        "items": [queries.offer_json(o) for o in fitting[: min(wish.limit, MOST)]],
         "total_offers": len(fitting),
         "max_price_usd_per_hour": found.matches.max_price_usd_per_hour,
         "silent": found.silent,
+        "why_none": None if fitting else queries.why_none(found),
         "next_cursor": None,
     }

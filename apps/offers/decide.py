@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from apps.backends.base import Gpu, Offer, gigabytes
 from apps.backends.cards import is_wanted
-from apps.offers import executors
+from apps.offers import executors, reasons
 from apps.specs.gpu import Gpu as GpuWish
 from apps.specs.ranges import Range
 from apps.specs.service import ServiceSpec
@@ -15,10 +15,11 @@ from apps.specs.service import ServiceSpec
 
 @dataclass(frozen=True)
 class Matches:
-    """`offers` fit, in the order in which they are tried; `refused` counts the others by reason."""
+    """`offers` fit, in the order in which they are tried; `refused` are the others by reason, each
+    by the name that the reason is about."""
 
     offers: Sequence[Offer] = ()
-    refused: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def max_price_usd_per_hour(self) -> float | None:
@@ -26,18 +27,18 @@ class Matches:
 
 
 def match(offers: Iterable[Offer], spec: ServiceSpec, *, base_image: str = "") -> Matches:
-    """Keep the offers that fit, cheapest first, and count why others do not.
+    """Keep the offers that fit, cheapest first, and say why others do not.
 
     `base_image` is what a service without an `image` would run in.
     """
     fitting: list[Offer] = []
-    refused: dict[str, int] = {}
+    refused: dict[str, list[str]] = {}
     for offer in offers:
         reason = refusal(offer, spec, base_image=base_image)
         if reason is None:
             fitting.append(offer)
         else:
-            refused[reason] = refused.get(reason, 0) + 1
+            refused.setdefault(reason, []).append(reasons.subject(offer, reason))
     fitting.sort(key=lambda o: (o.price_usd_per_hour, o.backend, o.region, o.instance))
     return Matches(fitting, refused)
 
@@ -59,7 +60,7 @@ def _where(offer: Offer, spec: ServiceSpec) -> str | None:
         ("instance_types", spec.instance_types, offer.instance),
     ):
         if wanted and has.lower() not in {name.lower() for name in wanted}:
-            return f"{key}: not among {', '.join(wanted)}"
+            return f"{key}: is not among {', '.join(wanted)}"
     return None
 
 

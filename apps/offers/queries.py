@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from apps.backends import queries as connected
 from apps.backends import services as backends
 from apps.backends.base import BackendError, Offer
 from apps.backends.models import Account
-from apps.offers import decide
+from apps.offers import decide, reasons
 from apps.specs.service import ServiceSpec
 
 
@@ -48,11 +47,7 @@ def why_none(found: Found) -> str:
     """Say why nothing fits and, where no backend is connected, who can connect one."""
     if not found.accounts:
         return connected.why_missing(found.project.name)
-    reasons: Sequence[str] = [
-        *sorted(found.matches.refused, key=found.matches.refused.__getitem__, reverse=True),
-        *(f"{kind}: {reason}" for kind, reason in found.silent.items()),
-    ]
-    return "No offer fits. " + "; ".join(reasons[:3]) + "."
+    return reasons.sentence(found.matches.refused, found.silent)
 
 
 def offer_json(offer: Offer) -> dict[str, Any]:

@@ -26,10 +26,11 @@ class OfferOut(Schema):
 
 
 class OfferList(Schema):
-    """`silent` names the backends that did not answer, and why."""
+    """`silent` are the backends that did not answer, with the reason; `why_none` is a sentence."""
 
     items: list[OfferOut]
     total_offers: int
     max_price_usd_per_hour: float | None
     silent: dict[str, str]
+    why_none: str | None
     next_cursor: str | None

@@ -8,7 +8,7 @@ from apps.accounts import access as who
 from apps.backends import queries as backends
 from apps.core.errors import Invalid
 from apps.core.htmx import page, render_page
-from apps.offers import queries, services
+from apps.offers import queries, reasons, services
 
 SHOWN = 200
 WISHES = ("cpu", "memory", "gpu", "disk")
@@ -26,6 +26,12 @@ def offer_list(request: HttpRequest, project: str) -> HttpResponse:
     except Invalid as error:
         context["problem"] = error.message
     else:
-        context |= {"found": found, "shown": found.matches.offers[:SHOWN]}
+        refused = found.matches.refused.items()
+        context |= {
+            "found": found,
+            "shown": found.matches.offers[:SHOWN],
+            "why_not": [f"{len(about)} × {reasons.told(why, about)}" for why, about in refused],
+            "nothing": queries.why_none(found),
+        }
     context["missing"] = backends.missing(access, where)
     return render_page(request, "offers/list.html", context)

@@ -20,7 +20,7 @@ from apps.core.transition import created, transition
 from apps.gateways import queries as gateways
 from apps.gateways.models import Gateway
 from apps.instances import services as instances
-from apps.offers import executors
+from apps.offers import executors, reasons
 from apps.offers import queries as offers
 from apps.runs import names, queries, states, updates, uploads, urls_of
 from apps.runs.models import Run
@@ -137,8 +137,8 @@ def _retry_events(spec: ServiceSpec) -> Sequence[str]:
 
 def _nothing_fits(found: offers.Found) -> Invalid:
     details = []
-    for reason in found.matches.refused:
-        path, _, message = reason.partition(": ")
+    for reason, about in found.matches.refused.items():
+        path, _, message = reasons.told(reason, about).partition(": ")
         details.append(Detail(path, message))
     return Invalid(offers.why_none(found), details=details)
 
@@ -172,7 +172,9 @@ def _warnings(gateway: Gateway | None) -> list[str]:
 
 
 def _remarks(found: offers.Found, spec: ServiceSpec) -> list[str]:
-    """What the backends left unsaid, and how the service would run on the first offer."""
+    """What the backends left unsaid, why nothing fits, and how it would run on the first offer."""
+    if not found.matches.offers:
+        return [offers.why_none(found)]
     silent = [f"{kind}: {reason}" for kind, reason in found.silent.items()]
     first = found.matches.offers[:1]
     base_image = settings.DSTACK_BASE_IMAGE

@@ -266,6 +266,7 @@ def _offers(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
         "max_price_usd_per_hour": max(
             (one["price_usd_per_hour"] for one in fake.offers), default=None
         ),
+        "why_none": None if shown else "No offer fits. resources.gpu: my-host has no GPU.",
     }
 
 

@@ -10,6 +10,7 @@ import typer
 from apps.cli import answers, flags
 from apps.cli.backends import missing
 from apps.cli.console import clean, say, warn
+from apps.cli.errors import CliError
 from apps.cli.offers_table import offers_table
 from apps.cli.requirements import Requirements
 from apps.cli.session import opened, print_json
@@ -29,7 +30,10 @@ class Options(Requirements):
 @app.command()
 @flags.takes(Options)
 def offer(options: Options) -> None:
-    """List offers without running anything."""
+    """List offers without running anything.
+
+    Ends with 1 and the reasons when nothing fits.
+    """
     wishes = {_QUERY.get(key, key): value for key, value in options.wishes().items()}
     with opened(options.project) as client:
         most = options.max_offers or MOST
@@ -37,12 +41,15 @@ def offer(options: Options) -> None:
         unconnected = "" if found["items"] else missing(client)
     if options.as_json:
         print_json(found["items"])
-        return
     for backend, reason in (found.get("silent") or {}).items():
         warn(clean(f"{backend} does not answer: {reason}"))
     offers = [answers.offer(one) for one in found["items"]]
+    if not offers and not unconnected:
+        raise CliError(clean(found.get("why_none") or "No offer fits now."))
+    if options.as_json:
+        return
     if not offers:
-        say(f" {unconnected or 'No offer fits now.'}")
+        say(f" {unconnected}")
         return
     total = found.get("total_offers", len(offers))
     say(offers_table(offers, total=total, max_price=found.get("max_price_usd_per_hour")))

@@ -63,7 +63,13 @@ def test_says_the_next_step_of_a_project_that_is_saved(
     assert STEP in done.out.splitlines()[1]
 
 
-def test_says_only_that_no_offer_fits_where_a_backend_is(cli: Cli, api: FakeApi) -> None:
+@pytest.mark.parametrize(("flags", "out"), [((), ""), (("--json",), "[]\n")])
+def test_ends_with_the_reason_where_nothing_fits(
+    cli: Cli, api: FakeApi, flags: tuple[str, ...], out: str
+) -> None:
     api.offers = []
 
-    assert cli("offer").out == " No offer fits now.\n"
+    done = cli("offer", "--gpu", "banana", *flags)
+
+    assert (done.code, done.out) == (1, out)
+    assert done.err == "Error: No offer fits. resources.gpu: my-host has no GPU.\n"

@@ -1,0 +1,57 @@
+"""Why nothing fits, in one sentence: which machines lack what, and what a person can do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from apps.backends.base import Offer
+
+SHOWN_REASONS = 3
+SHOWN_MACHINES = 3
+# What the reasons about a place say it of; the others say it of the machine.
+PLACES = {"backends": "backend", "regions": "region", "instance_types": "instance"}
+# A reason that begins so goes on after the machine's name.
+VERBS = ("has", "is", "costs", "needs")
+WAYS_OUT = {
+    "resources.gpu": "Leave `gpu` out to run without one, or add a machine that has it",
+    "resources.cpu": "Ask for less, or add a larger machine",
+    "resources.memory": "Ask for less, or add a larger machine",
+    "resources.disk": "Ask for less, or add a larger machine",
+}
+OTHERWISE = "Ask for something else"
+
+
+def subject(offer: Offer, reason: str) -> str:
+    """Return what a reason is about: the machine, or its place."""
+    name: str = getattr(offer, PLACES.get(reason.partition(":")[0], "instance"))
+    return name
+
+
+def told(reason: str, about: Sequence[str]) -> str:
+    """Return a reason with the machines that it is about: `resources.gpu: box has no GPU`."""
+    path, _, message = reason.partition(": ")
+    names = list(dict.fromkeys(about))
+    if not names:
+        return reason
+    if len(names) == 1:
+        who = names[0]
+    else:
+        shown, more = names[:SHOWN_MACHINES], len(names) - SHOWN_MACHINES
+        who = "each of " + ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    says = " " if message.split(" ")[0] in VERBS else ": "
+    return f"{path}: {who}{says}{message}"
+
+
+def sentence(refused: Mapping[str, Sequence[str]], silent: Mapping[str, str]) -> str:
+    """Return what keeps machines from fitting, most first, and a way out.
+
+    `refused` are machines by reason, `silent` reasons by backend that does not answer.
+    """
+    common = sorted(refused, key=lambda reason: len(refused[reason]), reverse=True)
+    reasons = [told(reason, refused[reason]) for reason in common]
+    reasons += [f"{kind}: {reason}" for kind, reason in silent.items()]
+    said = "No offer fits"
+    if reasons:
+        said += ". " + "; ".join(reason.rstrip(".") for reason in reasons[:SHOWN_REASONS])
+    way = WAYS_OUT.get(common[0].partition(":")[0], OTHERWISE) if common else ""
+    return f"{said}. {way}; `dstack offer` lists what there is." if way else f"{said}."
