@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import mmap
 import tempfile
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import IO
 
 from aiohttp import web
 
-from gateway.openai import names
+from gateway.openai import forms, names
 
 MOST_BYTES = 100 * 1024 * 1024
 IN_MEMORY_BYTES = 256 * 1024
 PIECE_BYTES = 256 * 1024
+BEGIN_BYTES = 64
+# Longer forms are read in a thread: a small one may be slow to read.
+FORM_AT_ONCE_BYTES = 16 * 1024
+# 100 MB of files take a tenth of a second.
+MOST_FORM_SECONDS = 3.0
 # Of one key at a time, so that nobody fills the disk or takes the place of others.
 MOST_BYTES_OF_KEY = 1024 * 1024 * 1024
 
@@ -41,9 +47,9 @@ class Bodies:
 
     @asynccontextmanager
     async def taken(self, request: web.BaseRequest, *, of: str) -> AsyncIterator[Taken]:
-        """This function will read a request's body, of the key `of`, to its end.
+        """Read a request's body, of the key `of`, to its end.
 
-        Raises TooLarge and TooMany.
+        Raise TooLarge and TooMany.
         """
         if (request.content_length or 0) > self._most_bytes:
             raise TooLarge
@@ -73,22 +79,37 @@ class Taken:
         self.length = length
 
     async def model(self, content_type: str) -> str | None:
-        """This function will find the model that the body names. Raises `names.NotJson`."""
+        """Return the model that the body names. Raise `names.NotJson` and `forms.BadForm`."""
         if self.length == 0:
             return None
+        if is_form(content_type, self._begin()):
+            if self.length <= FORM_AT_ONCE_BYTES:
+                return forms.model(self._read(), content_type)
+            return await asyncio.to_thread(self._in_form, content_type)
         if self.length <= IN_MEMORY_BYTES:
             self._file.seek(0)
-            return find(self._file.read(), content_type)
-        return await asyncio.to_thread(self._find_in_file, content_type)
+            return names.in_json(self._file.read())
+        return await asyncio.to_thread(self._in_json)
 
-    def _find_in_file(self, content_type: str) -> str | None:
+    def _begin(self) -> bytes:
+        self._file.seek(0)
+        return self._file.read(BEGIN_BYTES)
+
+    def _in_json(self) -> str | None:
         with mapped(self._file) as body:
-            return find(body, content_type)
+            return names.in_json(body)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """This function will give the body again, piece by piece."""
+    def _in_form(self, content_type: str) -> str | None:
+        return forms.model(hurried(self._read()), content_type)
+
+    def _read(self) -> Iterator[bytes]:
         self._file.seek(0)
         while piece := self._file.read(PIECE_BYTES):
+            yield piece
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Give the body again, piece by piece."""
+        for piece in self._read():
             yield piece
 
 
@@ -99,7 +120,24 @@ def mapped(file: IO[bytes]) -> Iterator[mmap.mmap]:
         yield body
 
 
-def find(body: names.Body, content_type: str) -> str | None:
-    if content_type.lower().startswith("multipart/"):
-        return names.in_form(body, content_type)
-    return names.in_json(body)
+def is_form(content_type: str, begin: bytes) -> bool:
+    """Tell whether a body is a form, by its type and its first bytes.
+
+    curl says of JSON too that it is urlencoded, unless it is told what it sends.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/x-www-form-urlencoded":
+        return not begin.lstrip().startswith(b"{")
+    return kind.startswith("multipart/")
+
+
+def hurried(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Give pieces on as long as this thread has not worked on them for too long.
+
+    Raise forms.BadForm then: some forms are made to be read byte by byte.
+    """
+    until = time.thread_time() + MOST_FORM_SECONDS
+    for piece in pieces:
+        if time.thread_time() > until:
+            raise forms.BadForm("The form takes too long to read.")
+        yield piece

@@ -17,6 +17,8 @@ SOCKET = "inner.sock"
 HOP_BY_HOP = frozenset(
     {
         "connection",
+        # Answered already: the body is here.
+        "expect",
         "keep-alive",
         "proxy-authenticate",
         "proxy-authorization",

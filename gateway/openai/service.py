@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import web
 
 from gateway.directory import Directory
-from gateway.openai import names
+from gateway.openai import forms, names
 from gateway.openai.bodies import MOST_BYTES, Bodies, Taken, TooLarge, TooMany
 from gateway.openai.errors import error
 from gateway.openai.http import Server
@@ -142,9 +142,12 @@ class OpenAi:
         except names.NotJson:
             return error(
                 400,
-                "The body is not a JSON object. Send JSON with the key `model`, or a form.",
+                "The body is not a JSON object in UTF-8. Send JSON with the key `model`, or "
+                "a form.",
                 "invalid_json",
             )
+        except forms.BadForm as problem:
+            return error(400, str(problem), "invalid_form", param="model")
         if name is None:
             return error(
                 400, "Say in `model` which model this is for.", "missing_model", param="model"
@@ -154,6 +157,13 @@ class OpenAi:
         if endpoint is None or slot is None:
             return unknown(name)
         if endpoint.model and endpoint.model.format == "tgi":
+            if request.headers.get("Content-Type", "").lower().startswith("multipart/"):
+                return error(
+                    415,
+                    f"The model `{name}` is served by TGI, which takes no forms. Send JSON to "
+                    "/chat/completions or /completions.",
+                    "unsupported_media_type",
+                )
             return await self._translate(request, endpoint, body)
         return await self._pass_on(request, body, endpoint, slot)
 

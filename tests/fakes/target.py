@@ -42,6 +42,7 @@ class Target:
         app.router.add_post("/stream", self.wait)
         app.router.add_post("/broken", self.break_off)
         app.router.add_post("/usage/{path:.*}", self.usage)
+        app.router.add_post("/forms/{path:.*}", self.form)
         app.router.add_route("*", "/{path:.*}", self.echo)
         self.runner = web.AppRunner(
             app,
@@ -101,6 +102,15 @@ class Target:
             return web.Response(text=text, content_type="text/event-stream")
         return web.json_response({"object": "chat.completion", "choices": [], "usage": used})
 
+    async def form(self, request: web.Request) -> web.Response:
+        """Say which fields came, as an audio or image server answers: files by name and hash."""
+        self.seen.append(request.raw_path)
+        fields = [
+            [name, value if isinstance(value, str) else [value.filename, digest(value.file.read())]]
+            for name, value in (await request.post()).items()
+        ]
+        return web.json_response({"text": json.dumps(fields), "created": 0, "data": []})
+
     async def send_bytes(self, request: web.Request) -> web.StreamResponse:
         """Send `count` bytes, chunked."""
         left = int(request.query["count"])
@@ -154,3 +164,7 @@ class Target:
             elif message.type is WSMsgType.BINARY:
                 await socket.send_bytes(message.data)
         return socket
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
