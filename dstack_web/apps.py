@@ -23,6 +23,7 @@ class DstackWebConfig(AppConfig):
         # A stage may not call a higher one, so who makes projects does not know of gateways.
         import_module("apps.accounts.services").on_project_created(project_created)
         import_module("apps.backends.services").on_closing(backend_closing)
+        import_module("apps.accounts.tokens").on_naming_runs(runs_named)
 
 
 def react(machine: str, state: str, ids: Sequence[UUID]) -> None:
@@ -36,6 +37,10 @@ def project_created(project: object) -> None:
 
 def backend_closing(account: object) -> None:
     import_module("apps.runs.closing").refuse_while_used(account)
+
+
+def runs_named(project: object, names: Sequence[str]) -> None:
+    import_module("apps.runs.naming").refuse_unknown(project, names)
 
 
 def task_failed(exception: BaseException | None = None, **_: object) -> None:

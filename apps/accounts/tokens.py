@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -27,6 +27,19 @@ MAX_LIFE = timedelta(days=3650)
 LEAST_RPS, MOST_RPS = 1 / 60, 1_000_000
 MOST_BURST = 1_000_000
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+RunsHook = Callable[[Project, Sequence[str]], None]
+_run_hooks: list[RunsHook] = []
+
+
+def on_naming_runs(hook: RunsHook) -> None:
+    """Call `hook(project, names)` before a key for those runs is made; what it raises refuses it.
+
+    The composition root subscribes the stage that knows of runs.
+    """
+    if hook not in _run_hooks:
+        _run_hooks.append(hook)
 
 
 @dataclass(frozen=True)
@@ -78,9 +91,9 @@ def create_token(*, user: User, request: TokenRequest, text: str | None = None) 
 
 
 def create_own_token(*, access: Access, request: TokenRequest) -> Issued:
-    """This function will issue a token to who asks, no stronger than the token that asks.
+    """Issue a token to who asks, no stronger than the token that asks.
 
-    Raises Invalid and Forbidden.
+    Raise Invalid, also for runs that are not there, and Forbidden.
     """
     by = access.token
     if by is not None and by.project_id is not None and request.project is None:
@@ -95,6 +108,10 @@ def create_own_token(*, access: Access, request: TokenRequest) -> Issued:
         raise Forbidden(
             f"This token may call {bound:g} times a second and cannot make a faster one."
         )
+    _check(request)
+    if request.project is not None and request.run_names:
+        for hook in _run_hooks:
+            hook(request.project, request.run_names)
     return create_token(user=access.user, request=request)
 
 

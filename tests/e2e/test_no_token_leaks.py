@@ -99,7 +99,23 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def callers(stack: Stack) -> Callers:
+def deployed(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The file in which all replicas write down what they are sent."""
+    record = Path("/tmp") / f"dstack-test-record-{os.getpid()}-{secrets.token_hex(4)}"
+    record.touch()
+    record.chmod(0o666)  # each replica runs as a user of its own
+    for name, more in SERVICES.items():
+        folder = tmp_path_factory.mktemp(name)
+        shutil.copy(RECORDER, folder)
+        text = f"type: service\ncommands: [python3 recorder.py {record}]\nport: 8000\n{more}\n"
+        (folder / ".dstack.yml").write_text(text)
+        stack.dstack("run", ".", "-n", name, "-y", "-d", cwd=folder)
+    yield record
+    record.unlink()
+
+
+@pytest.fixture(scope="module")
+def callers(stack: Stack, deployed: Path) -> Callers:
     made = stack.api("POST", "/users", json={"username": "stranger", "password": None})
     word = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(40))
     one = {"name": "one", "scope": "call", "runs": ["plain"], "project": "main"}
@@ -115,22 +131,10 @@ def callers(stack: Stack) -> Callers:
 
 
 @pytest.fixture(scope="module")
-def record(
-    stack: Stack, callers: Callers, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
-    """The file in which all replicas write down what they are sent."""
-    record = Path("/tmp") / f"dstack-test-record-{os.getpid()}-{secrets.token_hex(4)}"
-    record.touch()
-    record.chmod(0o666)  # each replica runs as a user of its own
-    for name, more in SERVICES.items():
-        folder = tmp_path_factory.mktemp(name)
-        shutil.copy(RECORDER, folder)
-        text = f"type: service\ncommands: [python3 recorder.py {record}]\nport: 8000\n{more}\n"
-        (folder / ".dstack.yml").write_text(text)
-        stack.dstack("run", ".", "-n", name, "-y", "-d", cwd=folder)
+def record(deployed: Path, callers: Callers) -> Path:
+    """The same once all callers have called."""
     call_in_every_way(callers)
-    yield record
-    record.unlink()
+    return deployed
 
 
 def call_in_every_way(callers: Callers) -> None:

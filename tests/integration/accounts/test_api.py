@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from apps.accounts.models import Token, User
 from tests import factories
@@ -104,13 +105,46 @@ def test_shows_a_token_once() -> None:
 
 def test_makes_a_service_key_that_opens_no_api() -> None:
     alice = factories.user()
-    factories.project("main", admin=alice)
+    factories.run(factories.project("main", admin=alice), name="hello")
 
     made = post(alice, "tokens", name="key", project="main", runs=["hello"]).json()
 
     headers = {"Authorization": f"Bearer {made['token']}"}
     assert (made["kind"], made["runs"]) == ("service", ["hello"])
     assert Client(headers=headers).get("/api/users/me").status_code == 403
+
+
+def test_makes_no_key_for_runs_that_are_not_there() -> None:
+    alice = factories.user()
+    main, other = (factories.project(name, admin=alice) for name in ("main", "other"))
+    factories.run(main, name="hello")
+    factories.run(main, name="ended", state="stopped")
+    factories.run(main, name="gone", state="stopped", deleted_at=timezone.now())
+    factories.run(other, name="elsewhere")
+
+    def create(project: str, *runs: str) -> tuple[int, str]:
+        answer = post(alice, "tokens", name="key", project=project, runs=list(runs))
+        return answer.status_code, answer.json().get("error", {}).get("message", "")
+
+    assert create("main", "hello", "ended") == (201, "")
+    assert create("other", "elsewhere") == (201, "")
+    there = "in project main; it has ended, hello."
+    assert create("main", "nope") == (422, f"There is no run nope {there}")
+    assert create("main", "hello", "gone") == (422, f"There is no run gone {there}")
+    assert create("main", "elsewhere") == (422, f"There is no run elsewhere {there}")
+    assert create("main", "b", "hello", "a") == (422, f"There is no run a, b {there}")
+
+
+def test_makes_no_key_in_a_project_without_runs() -> None:
+    alice = factories.user()
+    factories.project("main", admin=alice)
+
+    error = post(alice, "tokens", name="key", project="main", runs=["nope"]).json()["error"]
+
+    assert error["message"] == (
+        "There is no run nope in project main; it has no run yet: deploy one first."
+    )
+    assert error["details"][0]["path"] == "runs.0"
 
 
 def test_bounds_the_calls_of_a_token() -> None:

@@ -25,6 +25,9 @@ def test_shows_a_new_token_once(people: People) -> None:
 
 
 def test_makes_a_key_for_named_services(people: People) -> None:
+    for name in ("hello", "api"):
+        factories.run(people.project, name=name)
+
     signed_in(people.bob).post(TOKENS, {**FULL, "runs": "hello, api", "where": "all"})
 
     token = Token.objects.get()
@@ -68,6 +71,7 @@ def test_makes_a_token_for_all_projects(people: People) -> None:
         {"rps": "1", "burst": "-1"},
         {"runs": "../../etc"},
         {"runs": "; drop table"},
+        {"runs": "nope"},
         {"runs": "x " * 2000},
     ],
 )
