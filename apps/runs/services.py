@@ -22,7 +22,7 @@ from apps.gateways.models import Gateway
 from apps.instances import services as instances
 from apps.offers import executors, reasons
 from apps.offers import queries as offers
-from apps.runs import names, queries, states, updates, uploads, urls_of
+from apps.runs import names, queries, scaled, states, updates, uploads, urls_of
 from apps.runs.models import Run
 from apps.runs.plan import CREATE, NONE, REPLACE, UPDATE, Difference, needs_rollout
 from apps.runs.requests import PlanRequest, complete, invalid, spec_of
@@ -98,7 +98,7 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
         max_price_usd_per_hour=found.matches.max_price_usd_per_hour,
         url=url,
         model_url=urls_of.openai_url(gateway) if spec.model and gateway else None,
-        warnings=[*_warnings(gateway), *_remarks(found, spec)],
+        warnings=[*_warnings(gateway), *_undone(current, spec), *_remarks(found, spec)],
         gateway=gateway,
         differences=differences,
     )
@@ -181,6 +181,14 @@ def _remarks(found: offers.Found, spec: ServiceSpec) -> list[str]:
     return silent + [
         text for offer in first for text in executors.remarks(offer, spec, base_image=base_image)
     ]
+
+
+def _undone(current: Run | None, spec: ServiceSpec) -> list[str]:
+    """What a person did to the run beside its file, and the file would take back."""
+    if current is None:
+        return []
+    said = scaled.warning(current, (spec.replicas.min or 0, spec.replicas.max))
+    return [said] if said else []
 
 
 def submit(

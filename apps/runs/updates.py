@@ -7,7 +7,7 @@ before: should the new one not come up, the run returns to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from django.utils import timezone
 from apps.accounts.access import Access
 from apps.core import crypto, wake
 from apps.core.errors import Conflict, Invalid
-from apps.runs import plan, queries, states
+from apps.runs import plan, queries, scaled, states
 from apps.runs.models import Run, RunVersion, Upload
 from apps.runs.wanted import note_asked
 
@@ -118,10 +118,7 @@ def give_up(run: Run, *, reason: str, last_lines: list[str], at: datetime) -> No
     RunVersion.objects.filter(pk=bad.pk).update(
         failed_at=at, reason=reason or "no replica became ready", last_lines=last_lines
     )
-    spec = good.spec
-    scaled_since = run.spec["replicas"] != bad.spec["replicas"]
-    if scaled_since and bool(spec.get("scaling")) == bool(run.spec.get("scaling")):
-        spec = {**spec, "replicas": run.spec["replicas"]}
+    spec = scaled.kept(run, good.spec)
     run.deployment, run.fallback, before = good.number, None, run.replicas_wanted
     _take(run, Content(good.configuration, spec, good.secrets, good.upload))
     note_asked(run, before=before, why=f"back to version {good.number}", actor="")
@@ -138,7 +135,6 @@ def rollback(*, access: Access, run: Run, to: int | None = None) -> Run:
     """
     with transaction.atomic():
         run = Run.objects.select_for_update(of=["self"]).get(pk=run.pk)
-        keep(run)
         earlier = run.versions.exclude(number=run.deployment).select_related("upload")
         if to is None:
             earlier = earlier.filter(number__lt=run.deployment, failed_at__isnull=True)
@@ -149,4 +145,6 @@ def rollback(*, access: Access, run: Run, to: int | None = None) -> Run:
             which = "earlier version" if to is None else f"other version {to}"
             raise Invalid(f"{run.name} has no {which} to go back to.")
         note = f"rollback to version {wanted.number}"
-        return update(run, content_of(wanted), access=access, note=note)
+        content = content_of(wanted)
+        content = replace(content, spec=scaled.kept(run, content.spec))
+        return update(run, content, access=access, note=note)

@@ -21,7 +21,7 @@ from apps.backends import queries as backends
 from apps.core import crypto
 from apps.core.errors import AppError, Detail, Invalid
 from apps.core.htmx import page, redirect, render_page
-from apps.runs import packing, queries, services, uploads
+from apps.runs import packing, queries, scaled, services, uploads
 from apps.runs.forms import DeployForm, passed_env
 from apps.runs.models import Upload
 from apps.runs.plan import NONE, UPDATE
@@ -101,7 +101,7 @@ def _initial(request: HttpRequest, project: Project) -> dict[str, str]:
     if service:
         run = queries.find_run(project, service)
         return {
-            "configuration": crypto.decrypt(run.configuration),
+            "configuration": scaled.text_of(run),
             "draft": run.name,
             "upload": run.upload.hash if run.upload else "",
         }

@@ -336,3 +336,16 @@ def test_tells_of_a_bad_file_and_of_a_bad_text(people: People) -> None:
     page = shown_again(people, configuration=YAML + "replicas: 4..1\n", archive=archive)[1]
 
     assert "2 problems in the way" in page
+
+
+def test_an_update_starts_from_what_the_service_was_scaled_to(people: People) -> None:
+    run = factories.run(people.project, name="hello", configuration=crypto.encrypt(YAML))
+    run.spec["replicas"] = {"min": 3, "max": 3}
+    run.replicas_wanted = 3
+    run.save()
+
+    page = signed_in(people.bob).get(DEPLOY, {"service": "hello"}).content.decode()
+
+    assert "replicas: 3" in page
+    assert "was scaled to 3" not in page
+    assert "was scaled to 3 replicas" in preview(people, YAML)
