@@ -88,10 +88,14 @@ def states(client: Client, name: str) -> Iterator[Run]:
 
 
 def failure(run: Run) -> CliError:
-    """This function will say why a run is not there any more, with its last lines."""
+    """Return why a run is not there any more, with its last lines.
+
+    A process that is still being ended has not told them yet: then its log is named.
+    """
     if run.state == "failed":
         reason = clean(run.error).rstrip(".") or "no reason is known"
-        return CliError(f"Run {run.name} failed: {reason}.", notes=list(run.last_lines))
+        notes = list(run.last_lines) or [f"What it wrote: dstack logs {run.name}"]
+        return CliError(f"Run {run.name} failed: {reason}.", notes=notes)
     return CliError(f"Run {run.name} was stopped.")
 
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+
+from django.db.models import Count
 
 from apps.core import crypto
-from apps.runs import updates
+from apps.runs import states, updates
 from apps.runs.models import Run, RunVersion
 from apps.runs.plan import Difference
 
 SHOWN_VERSIONS = 50
+# The version that served before the oldest shown one may be a little older still.
+LOOKED_AT = 2 * SHOWN_VERSIONS
 
 
 @dataclass(frozen=True)
 class Version:
-    """One version; `differences` are against the one before it."""
+    """One version; `differences` are against `against`, the one that served before it: a version
+    that never got ready is nothing to compare with."""
 
     version: int
     is_current: bool
@@ -27,23 +31,46 @@ class Version:
     failed_at: datetime | None
     reason: str | None
     last_lines: Sequence[str]
+    against: int | None
     differences: Sequence[Difference]
     configuration: str
 
 
 def of(run: Run) -> list[Version]:
-    """This function will return a run's newest versions, newest first."""
-    rows = run.versions.select_related("user", "upload").order_by("-number")
-    found: list[RunVersion | None] = [*rows[: SHOWN_VERSIONS + 1]]
-    if len(found) <= SHOWN_VERSIONS:
-        found.append(None)
-    return [_version(run, row, before) for row, before in pairwise(found) if row is not None]
+    """Return a run's newest versions, newest first."""
+    rows = list(run.versions.select_related("user", "upload").order_by("-number")[:LOOKED_AT])
+    vain = _never_ready(run)
+    found = []
+    for index, row in enumerate(rows[:SHOWN_VERSIONS]):
+        earlier = (one for one in rows[index + 1 :] if one.number not in vain and not one.failed_at)
+        found.append(_version(run, row, next(earlier, None)))
+    return found
+
+
+def _never_ready(run: Run) -> set[int]:
+    """The versions of which replicas were started and none got ready.
+
+    One without replicas of its own was asleep, or the next version took them over in place.
+    """
+    started = run.replicas.order_by().values("deployment")
+    counted = started.annotate(ready=Count("ready_at"))
+    return {row["deployment"] for row in counted if not row["ready"]}
 
 
 def given_up(run: Run) -> RunVersion | None:
     """This function will return the newest version where it was given up and says something."""
     newest = run.versions.order_by("-number").first() if run.notice else None
-    return newest if newest and newest.failed_at and newest.last_lines else None
+    return newest if newest and newest.failed_at and _last_words(run, newest) else None
+
+
+def _last_words(run: Run, row: RunVersion) -> Sequence[str]:
+    """What the version's replica wrote last, also where its process ended after the version did."""
+    lines: Sequence[str] = row.last_lines
+    if lines or not row.failed_at:
+        return lines
+    failed = run.replicas.filter(deployment=row.number, state=states.FAILED)
+    newest = failed.select_related("workload").order_by("-pk").first()
+    return newest.last_words if newest else ()
 
 
 def _version(run: Run, row: RunVersion, before: RunVersion | None) -> Version:
@@ -58,7 +85,8 @@ def _version(run: Run, row: RunVersion, before: RunVersion | None) -> Version:
         note=row.note,
         failed_at=row.failed_at,
         reason=row.reason or None,
-        last_lines=row.last_lines,
+        last_lines=_last_words(run, row),
+        against=before.number if before is not None else None,
         differences=changed,
         configuration=crypto.decrypt(row.configuration),
     )

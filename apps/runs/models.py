@@ -8,8 +8,10 @@ from django.db import models
 from django.utils import timezone
 
 from apps.accounts.models import Project, User
+from apps.agent import wire
 from apps.core.models import Stateful
 from apps.gateways.models import Gateway
+from apps.instances import states as machines
 from apps.instances.models import Instance, Workload
 from apps.runs import states, timetable
 
@@ -199,6 +201,25 @@ class Replica(Stateful):
 
     def __str__(self) -> str:
         return f"replica {self.num}"
+
+    @property
+    def last_words(self) -> list[str]:
+        """What it wrote last. A replica that we give up ends before its process does, which says
+        its last lines only then."""
+        lines: list[str] = self.last_lines
+        if not lines and self.is_final and self.workload is not None:
+            lines = self.workload.last_lines
+        return lines
+
+    @property
+    def silence(self) -> str:
+        """Why there are no last lines, in words."""
+        if self.started_at is None:
+            return "It was never started."
+        heard = self.workload is not None and self.workload.state == machines.EXITED
+        if heard and self.exit_reason != wire.REASON_HOST_STOPPED:
+            return "It wrote nothing."
+        return "Its last lines are not known here: see the log for what it wrote."
 
     @property
     def event_scope(self) -> tuple[None, UUID, str]:

@@ -142,13 +142,14 @@ def runs_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def _last_words(replicas: Sequence[Replica]) -> list[str]:
     """The last lines of the replica that failed last."""
     failed = [replica for replica in replicas if replica.state == states.FAILED]
-    lines: list[str] = max(failed, key=lambda r: r.pk).last_lines if failed else []
+    lines: list[str] = max(failed, key=lambda r: r.pk).last_words if failed else []
     return lines
 
 
 def _shown_replicas(runs: Sequence[Run]) -> dict[UUID, list[Replica]]:
     """Unfinished replicas by number; where a run has none, the newest of each number."""
     newest = Replica.objects.filter(run__in=runs).order_by("run", "num", "-id")
+    newest = newest.select_related("workload").defer("workload__spec", "workload__secrets")
     found: dict[UUID, list[Replica]] = {run.pk: [] for run in runs}
     for replica in newest.distinct("run", "num"):
         found[replica.run_id].append(replica)
@@ -176,7 +177,7 @@ def replica_json(replica: Replica) -> dict[str, Any]:
         "finished_at": replica.finished_at,
         "exit_code": replica.exit_code,
         "message": replica.message or None,
-        "last_lines": replica.last_lines,
+        "last_lines": replica.last_words,
     }
 
 

@@ -87,6 +87,7 @@ class VersionOut(Schema):
     failed_at: datetime | None
     reason: str | None
     last_lines: list[str]
+    against: int | None
     differences: list[DifferenceOut]
 
 

@@ -168,7 +168,11 @@ def test_says_why_a_run_failed_while_its_output_was_streamed(cli: Cli, api: Fake
 
     done = cli(*RUN[:-1])
 
-    assert (done.code, done.err) == (1, "Error: Run yellow-cat-1 failed: It died.\n")
+    assert done.code == 1
+    assert done.err.splitlines() == [
+        "Error: Run yellow-cat-1 failed: It died.",
+        "  What it wrote: dstack logs yellow-cat-1",
+    ]
 
 
 def test_names_the_address_of_a_model(cli: Cli, api: FakeApi) -> None:

@@ -263,3 +263,63 @@ def test_tells_of_another_number_of_replicas(alice: Access, project: Project) ->
 
     found = Event.objects.filter(machine="scaling").values_list("reason", "actor")
     assert list(found) == [("1 -> 3: version 2", "alice")]
+
+
+def test_a_rollback_keeps_what_the_service_was_scaled_to(
+    alice: Access, project: Project, agent: FakeAgent
+) -> None:
+    submit(alice, project, YAML + "auth: false\n")
+    services.scale(access=alice, run=run(), replicas="3")
+
+    updates.rollback(access=alice, run=run(), to=1)
+
+    assert run().spec["replicas"] == {"min": 3, "max": 3}
+    assert run().spec["auth"] is True
+
+
+def test_a_plan_says_that_it_would_undo_a_scale(
+    alice: Access, project: Project, agent: FakeAgent
+) -> None:
+    services.scale(access=alice, run=run(), replicas="3")
+
+    plans = [
+        services.plan(access=alice, project=project, request=PlanRequest(text))
+        for text in (YAML, YAML + "replicas: 3\n", YAML + "replicas: 2\nauth: false\n")
+    ]
+
+    undoing = ["was scaled to 3 replicas" in " ".join(plan.warnings) for plan in plans]
+    assert undoing == [True, False, True]
+
+
+def test_compares_a_version_with_the_one_that_served_before_it(
+    alice: Access, project: Project, agent: FakeAgent
+) -> None:
+    submit(alice, project, SECOND)
+    agent.sync()
+    fail_newest(agent)
+    submit(alice, project, YAML.replace("serve", "serve3"))
+
+    found = {one.version: one for one in history.of(run())}
+
+    assert found[2].failed_at is not None
+    assert (found[3].against, found[2].against, found[1].against) == (1, 1, None)
+    assert [one.path for one in found[3].differences] == ["commands"]
+    assert "serve2" not in str(found[3].differences)
+
+
+def test_compares_with_no_version_that_was_overtaken_before_it_was_ready(
+    alice: Access, project: Project, agent: FakeAgent
+) -> None:
+    submit(alice, project, SECOND)
+    submit(alice, project, YAML.replace("serve", "serve3"))
+
+    assert history.of(run())[0].against == 1
+
+
+def test_compares_with_a_version_that_was_changed_in_place(
+    alice: Access, project: Project, agent: FakeAgent
+) -> None:
+    submit(alice, project, YAML + "auth: false\n")
+    submit(alice, project, YAML + "auth: false\nmax_concurrency: 7\n")
+
+    assert [one.against for one in history.of(run())] == [2, 1, None]
