@@ -127,7 +127,7 @@ class Agent:
             folder=folder,
             executor=self._executor(spec, folder),
             on_change=self._changed.set,
-            forwarded=spec.executor == "docker",
+            forwarded=spec.container_port if spec.executor == "docker" else None,
         )
         self.workloads[spec.id] = workload
         workload.begin()

@@ -8,29 +8,36 @@ port is published on 127.0.0.1, on a port that the engine picks, so replicas nev
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 import typing
 from pathlib import Path
 
-from apps.agent import docker_files, docker_images, docker_stats, files, procs, trees, usage, wire
-from apps.agent.docker_container import (
-    BASE_LABEL,
-    HOME_LABEL,
-    UPLOAD_FOLDER,
-    WORKLOAD_LABEL,
-    description,
+from apps.agent import (
+    docker_end,
+    docker_files,
+    docker_images,
+    docker_listening,
+    docker_stats,
+    files,
+    procs,
+    trees,
+    usage,
+    wire,
 )
+from apps.agent.docker_container import BASE_LABEL, HOME_LABEL, WORKLOAD_LABEL, description
+from apps.agent.docker_folder import UPLOAD_FOLDER
 from apps.agent.docker_output import Follower
 from apps.agent.engine import Engine, EngineAway, EngineRefused, plain
 from apps.agent.executor import (
     Check,
     End,
+    EngineMissing,
     Place,
     PrepareFailed,
     Say,
     Sighting,
-    how_it_ended,
 )
 from apps.agent.host import Host, unpack_upload
 
@@ -41,7 +48,9 @@ PAUSE_SECONDS = 0.5
 REREAD_SECONDS = 0.05
 # The engine may keep the output stream open a moment longer than the container lives.
 LAST_OUTPUT_SECONDS = 10.0
-ENGINE_RESTARTED = "the container engine was stopped, and the container with it"
+# How long a workload that has no container yet waits for an engine that may be restarting.
+PATIENCE_SECONDS = 15.0
+ATTEMPTS = 3
 
 
 class Docker:
@@ -63,6 +72,7 @@ class Docker:
         self.work = folder / "work"  # the upload, until it is in the container
         self.name = f"dstack-{spec.id}"
         self.facts = files.read_json(folder / FACTS) or {}
+        self.outage = docker_end.Outage()
         self._end: typing.Optional[End] = None
         self._address: typing.Optional[str] = None
         self._adopted = False
@@ -71,20 +81,42 @@ class Docker:
         self._noting = threading.Lock()
 
     def prepare(self, *, say: Say, check: Check) -> list[str]:
-        try:
-            image = self._image(say, check)
-            self.remove()
-            trees.remove(self.work)
-            if self.spec.upload_hash is not None:
-                self.work.mkdir(mode=0o700)
-                unpack_upload(self.host, self.spec, self.work, say=say, check=check)
-            say("creating container")
-            self._create(image)
-        except EngineAway as error:
-            raise PrepareFailed(str(error)) from error
-        except EngineRefused as error:
-            raise PrepareFailed(f"the container engine refused: {plain(str(error))}") from error
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._prepare(say, check)
+            except EngineAway as error:
+                if attempt + 1 == ATTEMPTS:
+                    raise EngineMissing(str(error)) from error
+                self._await_engine(say, check)
+            except EngineRefused as error:
+                raise PrepareFailed(
+                    f"the container engine refused: {plain(str(error), self.spec)}"
+                ) from error
+        raise AssertionError("the last attempt returns or raises")
+
+    def _prepare(self, say: Say, check: Check) -> list[str]:
+        image = self._image(say, check)
+        self.remove()
+        trees.remove(self.work)
+        if self.spec.upload_hash is not None:
+            self.work.mkdir(mode=0o700)
+            unpack_upload(self.host, self.spec, self.work, say=say, check=check)
+        say("creating container")
+        self._create(image)
         return []
+
+    def _await_engine(self, say: Say, check: Check) -> None:
+        say(wire.PHASE_ENGINE_AWAY)
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            check()
+            try:
+                self.engine.call("GET", "/version")
+                return
+            except (EngineAway, EngineRefused) as error:
+                if time.monotonic() > give_up_at:
+                    raise EngineMissing(str(error)) from error
+            time.sleep(PAUSE_SECONDS)
 
     def _note(self, **facts: typing.Any) -> None:
         with self._noting:
@@ -99,7 +131,13 @@ class Docker:
         )
 
     def _create(self, image: dict[str, typing.Any]) -> None:
-        body = description(self.spec, home=self.host.home, image=image.get("Config") or {})
+        body = description(
+            self.spec,
+            home=self.host.home,
+            image=image.get("Config") or {},
+            upload=self.work if self.work.is_dir() else None,
+            has_init=self.engine.has_init(),
+        )
         made = self.engine.call("POST", "/containers/create", query={"name": self.name}, body=body)
         self._note(container=made["Id"])
         if self.work.is_dir():
@@ -116,7 +154,10 @@ class Docker:
         except (EngineAway, EngineRefused) as error:
             self._note(started_at=None)
             self.remove()
-            raise PrepareFailed(f"the container did not start: {plain(str(error))}") from error
+            if isinstance(error, EngineAway):
+                raise EngineMissing(str(error)) from error
+            said = plain(str(error), self.spec)
+            raise PrepareFailed(f"the container did not start: {said}") from error
 
     def adopt(self) -> None:
         self._adopted = True
@@ -148,6 +189,16 @@ class Docker:
         if self._address is None:
             self._address = self._published()
         return Place(address=self._address)
+
+    def why_not_reached(self) -> str:
+        if self.outage.is_felt:
+            return f"{wire.PHASE_ENGINE_AWAY}: none answers at {self.engine.address}"
+        pid = self.facts.get("pid")
+        port = self.spec.container_port
+        return docker_listening.why_not_reached(pid, port) if pid is not None else ""
+
+    def is_cut_off(self) -> bool:
+        return self.outage.is_felt
 
     def _published(self) -> typing.Optional[str]:
         try:
@@ -198,23 +249,41 @@ class Docker:
 
     def _await_end(self) -> None:
         """Wait for the container's end, then for its last output; then it counts as ended."""
-        broken = False
         about = None
         while about is None:
             try:
                 self._wait()
                 about = self._inspect()
+                # One that is being stopped may still have answered this.
+                self.engine.call("GET", "/version")
             except EngineAway:
-                broken = True
-                time.sleep(PAUSE_SECONDS)
+                self._cut_off()
             except EngineRefused as error:
                 if error.status == 404:
                     break
                 time.sleep(PAUSE_SECONDS)
         self._output_done.wait(LAST_OUTPUT_SECONDS)
         self._output_done.set()
-        self._end = self._gone() if about is None else self._ended(about["State"], broken)
+        self._end = self._gone() if about is None else self._ended(about["State"])
         self.on_event()
+
+    def _cut_off(self) -> None:
+        """Wait until the engine answers again; whoever probes hears of it at once."""
+        self.outage.begins()
+        self.on_event()
+        while True:
+            time.sleep(PAUSE_SECONDS)
+            try:
+                self.engine.call("GET", "/version")
+                break
+            except (EngineAway, EngineRefused):
+                continue
+        self.outage.ends()
+        self._address = None
+
+    def _ended(self, state: dict[str, typing.Any]) -> End:
+        limit = self.spec.memory_limit_mib
+        return docker_end.ended(state, self.facts, self.outage, memory_limit_mib=limit)
 
     def _wait(self) -> None:
         path = f"/containers/{self.facts['container']}/wait"
@@ -225,26 +294,6 @@ class Docker:
     def _gone(self) -> End:
         text = "its container was removed by somebody else"
         return End(None, wire.REASON_HOST_STOPPED, text, time.time())
-
-    def _ended(self, state: dict[str, typing.Any], broken: bool) -> End:
-        code, at = int(state["ExitCode"]), time.time()
-        if self.facts.get("boot_id") != procs.boot_id():
-            return End(code, wire.REASON_HOST_STOPPED, "the host was restarted", at)
-        began = self.facts.get("stop_began_at")
-        if began is not None:
-            killed = self.facts.get("killed") and code == 137
-            took = f"killed: it did not stop within {at - began:.0f} s"
-            return End(code, wire.REASON_STOPPED, took if killed else "stopped", at)
-        if broken and code > 128:
-            return End(code, wire.REASON_HOST_STOPPED, ENGINE_RESTARTED, at)
-        reason, text = how_it_ended(
-            code=code,
-            signal=code - 128 if code > 128 else None,
-            seconds=at - self.facts["started_at"],
-            out_of_memory=bool(state.get("OOMKilled")),
-            memory_limit_mib=self.spec.memory_limit_mib,
-        )
-        return End(code, reason, text, at)
 
     def usage(self, table: procs.Table) -> typing.Optional[usage.Used]:
         """The engine's own counters; `table` is not needed."""
@@ -258,20 +307,20 @@ class Docker:
         if "stop_began_at" not in self.facts:
             self._note(stop_began_at=time.time())
         # Once is enough: to many programs a second one says not to finish what they do.
-        signal, self._asked = ("" if self._asked else self._stop_signal()), True
-        threading.Thread(target=self._stop, args=(seconds, signal), daemon=True).start()
+        name, self._asked = ("" if self._asked else self._stop_signal()), True
+        threading.Thread(target=self._stop, args=(seconds, name), daemon=True).start()
 
-    def _stop(self, seconds: float, signal: str) -> None:
+    def _stop(self, seconds: float, name: str) -> None:
         path = f"/containers/{self.facts['container']}/kill"
         give_up_at = time.monotonic() + seconds
         while self._end is None:
             left = give_up_at - time.monotonic()
             if left <= 0:
                 self._note(killed=True)
-                signal = "SIGKILL"
             try:
-                if signal:
-                    self.engine.call("POST", path, query={"signal": signal})
+                number = "SIGKILL" if left <= 0 or self._is_lost(name) else name
+                if number:
+                    self.engine.call("POST", path, query={"signal": number})
                 if left <= 0:
                     return
             except EngineRefused:
@@ -280,6 +329,14 @@ class Docker:
                 time.sleep(PAUSE_SECONDS)
                 continue
             self._sleep_until(give_up_at)
+
+    def _is_lost(self, name: str) -> bool:
+        """Whether the first process would never hear of the signal: then it is ended at once."""
+        number = getattr(signal, name if name.startswith("SIG") else f"SIG{name}", None)
+        if number is None:
+            return False
+        pid = int(self._inspect()["State"].get("Pid") or 0)
+        return pid > 0 and procs.loses_signal(pid, int(number))
 
     def _sleep_until(self, give_up_at: float) -> None:
         while self._end is None and time.monotonic() < give_up_at:
@@ -308,9 +365,9 @@ class Docker:
 
 
 def sweep(engine: Engine, *, home_id: str, base: str, known: typing.Container[str]) -> list[str]:
-    """This function will remove this home's containers that belong to no known workload.
+    """Remove this home's containers that belong to no known workload; return those workloads.
 
-    Returns the ids of their workloads. Raises EngineAway and EngineRefused.
+    Raise EngineAway and EngineRefused.
     """
     filters = json.dumps({"label": [f"{BASE_LABEL}={base}"]})
     listed = engine.call("GET", "/containers/json", query={"all": 1, "filters": filters})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import posixpath
 import typing
+from pathlib import Path
 
 from apps.agent import script, wire
+from apps.agent.docker_folder import working_dir
 from apps.agent.home import Home
 
 WORKLOAD_LABEL, HOME_LABEL, BASE_LABEL = "dstack.workload", "dstack.home", "dstack.base"
-UPLOAD_FOLDER = "/workflow"
+RUN_LABEL, PROJECT_LABEL = "dstack.run", "dstack.project"
 # What is in an image is seen from inside only.
 BASH_WHERE_IT_IS = """\
 command -v bash >/dev/null 2>&1 && set -- bash "$2"
@@ -28,6 +30,13 @@ if [ -n "$asked" ]; then
 fi
 exit $code
 """
+# Programs that are an init themselves; some of them refuse to be anything but the first process.
+INITS = (
+    *("init", "tini", "tini-static", "dumb-init", "docker-init", "catatonit", "my_init"),
+    *("s6-svscan", "systemd", "runit", "runsvdir"),
+)
+# Far above what any server has, threads included, and far below what stops a host.
+PIDS_LIMIT = 16384
 # The engine keeps this much of the output for an agent that is away.
 KEPT_OUTPUT = {"max-size": "50m", "max-file": "2"}
 NANO = 1_000_000_000
@@ -35,11 +44,18 @@ MIB = 1024 * 1024
 
 
 def description(
-    spec: wire.WorkloadSpec, *, home: Home, image: dict[str, typing.Any]
+    spec: wire.WorkloadSpec,
+    *,
+    home: Home,
+    image: dict[str, typing.Any],
+    upload: typing.Optional[Path] = None,
+    has_init: bool = True,
 ) -> dict[str, typing.Any]:
     """Return the body of the call that creates the container.
 
-    `image` is the image's own configuration. Raise PrepareFailed.
+    `image` is the image's own configuration, `upload` the folder with the person's files,
+    `has_init` whether the engine has a first process to put before an image's own. Raise
+    PrepareFailed.
     """
     port = f"{spec.container_port}/tcp"
     env = {**_defaults(image), **spec.env, "PORT": str(spec.container_port)}
@@ -50,16 +66,19 @@ def description(
             WORKLOAD_LABEL: spec.id,
             HOME_LABEL: home.home_id,
             BASE_LABEL: str(home.base),
+            RUN_LABEL: spec.run_name,
+            PROJECT_LABEL: spec.project,
         },
         "ExposedPorts": {port: {}},
         "User": spec.user or image.get("User") or "",
-        "WorkingDir": _working_dir(spec, image),
+        "WorkingDir": working_dir(spec, image, upload),
         "HostConfig": _host_config(spec, port),
     }
     if spec.entrypoint is not None or spec.commands:
         # The image's own entrypoint would take the command for its arguments.
         body["Entrypoint"] = _command(spec)
         body["Cmd"] = []
+    body["HostConfig"]["Init"] = has_init and not _is_first(body, image)
     return body
 
 
@@ -67,6 +86,14 @@ def _defaults(image: dict[str, typing.Any]) -> dict[str, str]:
     """What holds unless the image says something else: output is seen when it is written."""
     said = {entry.partition("=")[0] for entry in image.get("Env") or []}
     return {} if "PYTHONUNBUFFERED" in said else {"PYTHONUNBUFFERED": "1"}
+
+
+def _is_first(body: dict[str, typing.Any], image: dict[str, typing.Any]) -> bool:
+    """Whether what runs is made to be the first process: ours, or an init of the image's own."""
+    own = image.get("Entrypoint") or image.get("Cmd") or []
+    words = body.get("Entrypoint") or own
+    program = posixpath.basename(words[0]) if words else ""
+    return STOPPABLE in "".join(words) or program in INITS
 
 
 def _command(spec: wire.WorkloadSpec) -> list[str]:
@@ -80,15 +107,11 @@ def _command(spec: wire.WorkloadSpec) -> list[str]:
     return script.checked([shell, "-c", wrapper, shell, shell, program])
 
 
-def _working_dir(spec: wire.WorkloadSpec, image: dict[str, typing.Any]) -> str:
-    own = UPLOAD_FOLDER if spec.upload_hash else image.get("WorkingDir") or "/"
-    return posixpath.normpath(posixpath.join(own, spec.working_dir or "."))
-
-
 def _host_config(spec: wire.WorkloadSpec, port: str) -> dict[str, typing.Any]:
     config: dict[str, typing.Any] = {
         "PortBindings": {port: [{"HostIp": "127.0.0.1", "HostPort": ""}]},
         "Privileged": spec.privileged,
+        "PidsLimit": PIDS_LIMIT,
         "LogConfig": {"Type": "json-file", "Config": KEPT_OUTPUT},
     }
     if spec.memory_limit_mib is not None:

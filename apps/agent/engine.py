@@ -11,6 +11,8 @@ import socket
 import typing
 import urllib.parse
 
+from apps.agent import wire
+
 DEFAULT_SOCKET = "/var/run/docker.sock"
 CALL_SECONDS = 60.0
 # What this code was written for; engines speak a range of versions.
@@ -86,6 +88,14 @@ class Engine:
         headers = {"Content-Type": "application/x-tar"}
         with self._asked("PUT", path, query=query, data=data, headers=headers) as answer:
             self._read(answer)
+
+    def has_init(self) -> bool:
+        """Tell whether the engine can put a first process of its own before a container's.
+
+        Raise EngineAway and EngineRefused.
+        """
+        commit = (self.call("GET", "/info").get("InitCommit") or {}).get("ID")
+        return commit not in (None, "", "N/A")
 
     def _pieces(self, answer: http.client.HTTPResponse) -> typing.Iterator[bytes]:
         while True:
@@ -177,11 +187,24 @@ def _message(content: bytes) -> str:
 
 
 NOT_FOUND = re.compile(r'exec: "?([^":]+)"?: (executable file not found|stat .*no such file)')
+NOT_RUNNABLE = re.compile(r'exec: "?([^":]+)"?: permission denied')
+NOT_A_PROGRAM = "exec format error"
 
 
-def plain(message: str) -> str:
-    """This function will shorten what an engine says when a container does not start."""
-    found = NOT_FOUND.search(message)
+def plain(message: str, spec: wire.WorkloadSpec) -> str:
+    """Shorten what an engine says when a container does not start, and say what to do."""
+    found, barred = NOT_FOUND.search(message), NOT_RUNNABLE.search(message)
+    if found and spec.commands and spec.entrypoint is None and found[1] == spec.shell:
+        return (
+            f"the image has no shell to run `commands` ({spec.shell} was not found in it): give a "
+            "program as `entrypoint:`, or leave `commands` out for the image's own command"
+        )
     if found:
-        return f"command not found: {found[1]}"
+        return f"command not found: {found[1]} (is it in the image, and on its PATH?)"
+    if barred:
+        return f"the command cannot be run: {barred[1]} is not executable"
+    if NOT_A_PROGRAM in message:
+        return "the image is for another kind of processor, or its program is a script without #!"
+    if "No command specified" in message:
+        return "the image has no command of its own: give `commands` or `entrypoint`"
     return message.replace(": unknown", "").rpartition("container process: ")[2]

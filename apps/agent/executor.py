@@ -13,9 +13,24 @@ Say = typing.Callable[[str], None]
 # Called often during long work; raises Cancelled when the workload is to stop.
 Check = typing.Callable[[], None]
 
+# What a shell means by them; a program may mean something else, so the log is named too.
+EXIT_CODES: dict[typing.Optional[int], str] = {
+    126: ": a command was found but cannot be run (is it executable, and for this processor?)",
+    127: ": command not found (its log says which one; is it installed, and on PATH?)",
+}
+BY_WHOM = " (by hand, or by its host because memory ran short there)"
+
 
 class PrepareFailed(Exception):
     """The workload cannot start; the text is for the person who wrote the service file."""
+
+    reason = wire.REASON_PREPARE_FAILED
+
+
+class EngineMissing(PrepareFailed):
+    """No container engine answers: the workload may do better elsewhere, or later."""
+
+    reason = wire.REASON_ENGINE_AWAY
 
 
 class Cancelled(Exception):
@@ -81,6 +96,14 @@ class Executor(typing.Protocol):
 
     def place(self) -> Place: ...
 
+    def is_cut_off(self) -> bool:
+        """Tell whether what runs it is away, so that nothing can be said of it for now."""
+        ...
+
+    def why_not_reached(self) -> str:
+        """Return why its address does not answer, in words for the person; "" if unknown."""
+        ...
+
     def usage(self, table: procs.Table) -> typing.Optional[usage.Used]:
         """This function will return what it uses, by a look at all processes; None if nothing."""
         ...
@@ -106,16 +129,22 @@ def how_it_ended(
     out_of_memory: bool,
     memory_limit_mib: typing.Optional[int],
 ) -> tuple[str, str]:
-    """This function will return the reason and the sentence for an end that nobody asked for."""
+    """Return the reason and the sentence for an end that nobody asked for.
+
+    `out_of_memory` is that something of it was killed for that, which may have been a child long
+    before: the end itself is by memory only where it was a SIGKILL.
+    """
     after = f"after {duration(seconds)}"
-    if out_of_memory:
-        limit = f"its {memory_limit_mib} MiB of memory" if memory_limit_mib else "its memory"
+    limit = f"its {memory_limit_mib} MiB of memory" if memory_limit_mib else "its memory"
+    killed = signal == 9 or code == 137
+    if out_of_memory and killed:
         return wire.REASON_OUT_OF_MEMORY, f"killed {after}: it used more than {limit}"
+    before = "; before that, one of its processes was killed because it used more than "
+    known = f"{before}{limit}" if out_of_memory else ""
     if signal is not None:
-        guess = " (out of memory?)" if signal == 9 else ""
-        return wire.REASON_EXITED, f"killed by signal {signal} {after}{guess}"
-    known = {126: ": the command cannot be run", 127: ": command not found"}.get(code or 0, "")
-    return wire.REASON_EXITED, f"exited with code {code} {after}{known}"
+        guess = BY_WHOM if killed else ""
+        return wire.REASON_EXITED, f"killed by signal {signal} {after}{guess}{known}"
+    return wire.REASON_EXITED, f"exited with code {code} {after}{EXIT_CODES.get(code, '')}{known}"
 
 
 def duration(seconds: float) -> str:

@@ -71,13 +71,18 @@ class Listener(typing.NamedTuple):
     inode: int
 
 
-def listeners(ports: typing.Container[int]) -> list[Listener]:
-    """This function will return the sockets of this host that listen on one of the ports."""
+def listeners(
+    ports: typing.Optional[typing.Container[int]], *, net: Path = Path("/proc/net")
+) -> list[Listener]:
+    """Return the sockets that listen on one of the ports, on any without `ports`.
+
+    `net` are the kernel's tables: of this host, or of a process with a network of its own.
+    """
     return [
         listener
         for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6))
-        for listener in _read(Path("/proc/net") / table, family)
-        if listener.port in ports
+        for listener in _read(net / table, family)
+        if ports is None or listener.port in ports
     ]
 
 

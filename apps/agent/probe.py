@@ -28,10 +28,13 @@ class Failed(Exception):
 
 @dataclass
 class Probe:
-    """One probe and what is known by it; times are of the monotonic clock."""
+    """One probe and what is known by it; times are of the monotonic clock.
+
+    `forwarded` is the port inside, where what is asked is a forwarded one.
+    """
 
     spec: wire.ProbeSpec
-    forwarded: bool = False
+    forwarded: typing.Optional[int] = None
     ready: typing.Optional[bool] = None
     message: str = ""
     due_at: float = 0.0
@@ -78,7 +81,7 @@ class Probes:
     """All probes of a workload: it is ready when all are."""
 
     specs: typing.Sequence[wire.ProbeSpec]
-    forwarded: bool = False
+    forwarded: typing.Optional[int] = None
     probes: list[Probe] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -112,16 +115,17 @@ def starting_pause(age_seconds: float) -> float:
     return next(pause for until, pause in STARTING if age_seconds < until)
 
 
-def ask(spec: wire.ProbeSpec, *, address: str, forwarded: bool) -> str:
-    """This function will run one probe against "host:port".
+def ask(spec: wire.ProbeSpec, *, address: str, forwarded: typing.Optional[int] = None) -> str:
+    """Run one probe against "host:port", which stands for the port `forwarded` if given.
 
-    Returns what is worth a remark although it passed. Raises Failed.
+    Return what is worth a remark although it passed. Raise Failed.
     """
-    host, _, port = address.rpartition(":")
+    host, _, asked = address.rpartition(":")
+    port = asked if forwarded is None else str(forwarded)
     try:
         if spec.kind == "http":
-            return _request(spec, host, int(port))
-        _open(host, int(port), spec.timeout_seconds, forwarded)
+            return _request(spec, host, int(asked))
+        _open(host, int(asked), spec.timeout_seconds, forwarded is not None)
         return ""
     except TimeoutError as error:
         text = f"no answer within {spec.timeout_seconds:g} s"

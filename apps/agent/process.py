@@ -229,6 +229,13 @@ class Process:
         taken = any(one.port == wanted for one in listening)
         return Place(port=own, taken_port=wanted if taken else None)
 
+    def is_cut_off(self) -> bool:
+        return False
+
+    def why_not_reached(self) -> str:
+        """Return nothing: a process is asked where it listens."""
+        return ""
+
     def usage(self, table: procs.Table) -> typing.Optional[usage.Used]:
         shim_pid = (self._state() or {}).get("shim_pid", -1)
         family = procs.below(shim_pid, table)

@@ -148,3 +148,30 @@ def signal_all(pids: typing.Iterable[int], number: int) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
+
+
+def is_first_of_its_own(pid: int) -> bool:
+    """Tell whether a process is the first one of a namespace below ours, as a container's is."""
+    inside = _status(pid).get("NSpid", "").split()
+    return len(inside) > 1 and inside[-1] == "1"
+
+
+def loses_signal(pid: int, number: int) -> bool:
+    """Tell whether the kernel drops a signal to the first process of a container.
+
+    It does unless the process has a handler or waits for it; one that ignores it means to.
+    """
+    if not is_first_of_its_own(pid):
+        return False
+    status, bit = _status(pid), 1 << (number - 1)
+    masks = [status.get(name) for name in ("SigCgt", "SigBlk", "SigIgn")]
+    return None not in masks and not any(int(mask or "0", 16) & bit for mask in masks)
+
+
+def _status(pid: int) -> dict[str, str]:
+    try:
+        text = (PROC / str(pid) / "status").read_text(errors="replace")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {name: value.strip() for name, _, value in pairs}

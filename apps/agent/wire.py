@@ -40,6 +40,10 @@ REASON_HOST_STOPPED = (
 REASON_PREPARE_FAILED = "prepare_failed"  # upload, image, interpreter or folder; see message
 REASON_PORT_TAKEN = "port_taken"  # it listens nowhere, and the spec's port belongs to another
 REASON_OUT_OF_MEMORY = "out_of_memory"
+REASON_ENGINE_AWAY = "engine_away"  # no container engine answers where it was to start
+
+# The `phase` of a workload whose engine is away: it may run, and nothing is known until then.
+PHASE_ENGINE_AWAY = "waiting for its container engine"
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,9 @@ class WorkloadSpec:
 
     id: str
     name: str
+    run_id: str = ""
+    run_name: str = ""
+    project: str = ""
     desired: str = "run"
     executor: str = "process"  # or "docker"
     image: typing.Optional[str] = None

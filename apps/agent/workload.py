@@ -42,7 +42,7 @@ class Workload:
         folder: Path,
         executor: Executor,
         on_change: typing.Callable[[], None],
-        forwarded: bool = False,
+        forwarded: typing.Optional[int] = None,
     ) -> None:
         self.spec = spec
         self.folder = folder
@@ -139,7 +139,7 @@ class Workload:
                 self._end(self._cancelled())
             return False
         except PrepareFailed as error:
-            self._end(End(None, wire.REASON_PREPARE_FAILED, str(error), time.time()))
+            self._end(End(None, error.reason, str(error), time.time()))
             return False
         return True
 
@@ -188,14 +188,23 @@ class Workload:
 
     def _note_readiness(self) -> None:
         ready = self.probes.ready
+        # What listens where says more than that a request failed.
+        why = "" if ready is not False else self.executor.why_not_reached()
         if ready and "ready_at" not in self.record:
             self._note(ready_at=time.time())
         self._change(
             ready=ready,
-            probe_message=self.probes.message,
-            phase="" if ready else self.report.phase or "starting",
+            probe_message=why or self.probes.message,
+            phase="" if ready else self._waiting(),
             ready_at=_written(self.record.get("ready_at")),
         )
+
+    def _waiting(self) -> str:
+        """The phase of one that is not ready."""
+        if self.executor.is_cut_off():
+            return wire.PHASE_ENGINE_AWAY
+        before = self.report.phase
+        return before if before not in ("", wire.PHASE_ENGINE_AWAY) else "starting"
 
     def _not_listening(self, place: Place, age_seconds: float) -> None:
         text = f"nothing listens on port {place.port or self.spec.container_port} yet"
@@ -204,7 +213,9 @@ class Workload:
                 f"nothing of this replica listens yet; port {place.taken_port} belongs to another "
                 "program of this host, so the command must listen on $PORT"
             )
-        self._change(ready=False, phase="starting", probe_message=text)
+        if self.executor.is_cut_off():
+            text = self.executor.why_not_reached()
+        self._change(ready=False, phase=self._waiting(), probe_message=text)
         self._judge_port(place, age_seconds)
 
     def _judge_port(self, place: Place, age_seconds: float) -> None:

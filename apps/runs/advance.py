@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
+from apps.agent import wire
 from apps.core import sweep
 from apps.core.transition import Change, transition_all
 from apps.instances import services as instances
@@ -24,6 +25,7 @@ from apps.runs import placing, states, tries
 from apps.runs import steps as rules
 from apps.runs.models import Replica, Run
 
+PHASE_CHARACTERS = 200
 LARGE = ("run__configuration", "run__secrets")
 
 
@@ -58,6 +60,7 @@ def _step(replica: Replica, workload: Workload | None, at: datetime) -> rules.St
             exit_code=workload.exit_code,
             message=workload.message,
             probe_message=workload.probe_message,
+            waits=workload.phase == wire.PHASE_ENGINE_AWAY,
         )
     timing = rules.Timing(
         state_at=replica.state_at,
@@ -101,7 +104,7 @@ def _look_again(
     alike: dict[tuple[datetime, str], list[UUID]] = defaultdict(list)
     for replica in waiting:
         known = _of(replica, workloads)
-        phase = known.phase if known else replica.phase
+        phase = phase_of(known) if known else replica.phase
         alike[steps[replica.pk].look_at or at + rules.CALM, phase].append(replica.pk)
     for (look_at, phase), ids in alike.items():
         Replica.objects.filter(pk__in=ids).update(next_check_at=look_at, phase=phase)
@@ -134,7 +137,7 @@ def _fields(
 ) -> dict[str, Any]:
     fields: dict[str, Any] = {"next_check_at": step.look_at or at + rules.CALM}
     if workload is not None:
-        fields |= {"phase": workload.phase, "address": workload.address}
+        fields |= {"phase": phase_of(workload), "address": workload.address}
     if step.to == states.RUNNING and replica.ready_at is None:
         fields["ready_at"] = (workload.ready_at if workload else None) or at
     if step.to == states.PENDING and workload is not None:
@@ -145,6 +148,15 @@ def _fields(
         if workload is not None:
             fields |= {"exit_code": workload.exit_code, "last_lines": workload.last_lines}
     return fields
+
+
+def phase_of(workload: Workload) -> str:
+    """What a workload that is not ready does, and what its probe says of that."""
+    phase, said = workload.phase, workload.probe_message
+    if workload.ready is not False or not said or not phase:
+        return phase
+    told = said if said.startswith(phase) else f"{phase}: {said}"
+    return told[:PHASE_CHARACTERS]
 
 
 def overtaken() -> list[UUID]:

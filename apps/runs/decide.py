@@ -20,6 +20,8 @@ NO_CAPACITY = "no-capacity"
 # First replacement at once; then 15 s, doubling to 10 minutes.
 BACKOFF_FIRST = timedelta(seconds=15)
 BACKOFF_MOST = timedelta(minutes=10)
+# Where nothing is wrong with the service, a place is looked for more often.
+PLACE_MOST = timedelta(minutes=2)
 # A replica that served this long has proved itself: its next failure is a first one again.
 PROVEN = timedelta(minutes=10)
 # A rollout starts so many replicas above the wanted number.
@@ -50,7 +52,8 @@ class ReplicaFacts:
 class RunFacts:
     """`asked_at` is when a person last asked for replicas; `retry_on` and `retry_for` the `retry`
     of the spec (no events: never). `elastic`: it scales and either served before or may sleep, so
-    a replica that does not start is tried again while it is wanted. `deployment` is the version
+    a replica that does not start is tried again while it is wanted. `was_ready`: it served once, so
+    that there is no place for its last replica does not end it. `deployment` is the version
     that should run, `fallback` the one that served before it, until it is proved; it is given
     `start_within` to get ready, where `retry` lets it try again at all. `changes_at` is when its
     schedule switches it next."""
@@ -64,6 +67,7 @@ class RunFacts:
     retry_on: frozenset[str] = frozenset()
     retry_for: timedelta | None = None
     elastic: bool = False
+    was_ready: bool = False
     deployment: int = 1
     fallback: int | None = None
     start_within: timedelta = timedelta(minutes=20)
@@ -112,7 +116,9 @@ def reconcile(run: RunFacts, replicas: Sequence[ReplicaFacts], *, at: datetime) 
         return Verdict(run.state, reason=bad.message, give_up=True)
     retired = _retired(run, live)
     kept = [replica for replica in live if replica not in retired]
-    starts = _starts(run, replicas, missing=_missing(run, kept), at=at)
+    # Beside one that lives, a number that never found a place is no end of anything.
+    lonely = replace(run, was_ready=run.was_ready and not kept)
+    starts = _starts(lonely, replicas, missing=_missing(run, kept), at=at)
     state = _state(run, kept, starts)
     return Verdict(
         state,
@@ -171,7 +177,7 @@ def _unfit(run: RunFacts, replicas: Sequence[ReplicaFacts]) -> ReplicaFacts | No
     """
     if run.fallback is None:
         return None
-    rigid = replace(run, elastic=False)
+    rigid = replace(run, elastic=False, was_ready=False)
     for replica in reversed(replicas):
         if replica.deployment != run.deployment or replica.state != states.FAILED:
             continue
@@ -243,18 +249,28 @@ def _start(run: RunFacts, num: int, slots: _Slots, *, at: datetime) -> Start | N
     if last.exit_reason == HOST_STOPPED:
         return Start(num, attempt=last.attempt)
     attempt = 0 if _proven(last) else last.attempt
-    return Start(num, attempt=attempt + 1, not_before=last.finished_at + backoff(attempt))
+    pause = backoff(attempt)
+    if last.exit_reason == NO_CAPACITY and _was_ready(run, slots.served.get(num)):
+        pause = min(pause, PLACE_MOST)
+    return Start(num, attempt=attempt + 1, not_before=last.finished_at + pause)
+
+
+def _was_ready(run: RunFacts, served: ReplicaFacts | None) -> bool:
+    return run.was_ready or served is not None
 
 
 def may_follow(run: RunFacts, failed: ReplicaFacts, *, served: ReplicaFacts | None = None) -> bool:
-    """This function will tell whether a failed replica is replaced.
+    """Tell whether a failed replica is replaced.
 
-    What went down with its host is, whatever `retry` says; one that was ready once is too; one that
-    never got ready only where `retry` covers it, or where scaling wants it. The time of `retry`
+    What went down with its host is, whatever `retry` says; one that was ready once is too, and one
+    that found no place between two of a run that was ready. One that never got ready is only where
+    `retry` covers it, or where scaling wants it. The time of `retry`
     begins when the replica of its number that `served` last was gone, else when replicas were asked
     for: what ran for days is no less worth a retry.
     """
     if run.elastic or failed.exit_reason == HOST_STOPPED or failed.ready_at is not None:
+        return True
+    if failed.exit_reason == NO_CAPACITY and _was_ready(run, served):
         return True
     event = NO_CAPACITY if failed.exit_reason == NO_CAPACITY else "error"
     if event not in run.retry_on or failed.finished_at is None:

@@ -103,6 +103,7 @@ def _run_facts(run: Run, *, at: datetime) -> decide.RunFacts:
         deployment=run.deployment,
         fallback=run.fallback,
         start_within=_start_within(run),
+        was_ready=run.ready_at is not None,
         elastic=bool(spec.get("scaling"))
         and (run.ready_at is not None or not spec["replicas"]["min"]),
     )

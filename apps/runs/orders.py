@@ -31,6 +31,9 @@ def order(*, run: Run, replica: Replica, offer: Offer) -> Order:
     workload = wire.WorkloadSpec(
         id="",
         name=f"{run.name}-{replica.num}",
+        run_id=str(run.pk),
+        run_name=run.name,
+        project=run.project.name,
         executor=executor,
         image=(spec.image or base_image) if executor == executors.DOCKER else None,
         registry_username=auth.username if auth else None,

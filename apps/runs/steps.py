@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from apps.agent.wire import REASON_ENGINE_AWAY
 from apps.runs import states
 from apps.runs.decide import HOST_STOPPED, NO_CAPACITY
 
-# Its machine never came to be; with the second, no other of that backend would either.
+# Its machine never came to be; with the second, no other of that backend would either. The third:
+# the machine is there, but nothing on it that runs containers.
 NO_BACKEND = "no-backend"
-NEVER_MADE = (NO_CAPACITY, NO_BACKEND)
+NEVER_MADE = (NO_CAPACITY, NO_BACKEND, REASON_ENGINE_AWAY)
 
 
 @dataclass(frozen=True)
 class WorkloadFacts:
-    """A replica's workload as its agent last said; `asked_to_stop` is what we want of it."""
+    """A replica's workload as its agent last said; `asked_to_stop` is what we want of it.
+
+    With `waits` its container engine is away, and nothing can be said of it for now.
+    """
 
     state: str
     ready: bool | None
@@ -24,6 +29,7 @@ class WorkloadFacts:
     exit_code: int | None = None
     message: str = ""
     probe_message: str = ""
+    waits: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class Timing:
 CALM = timedelta(seconds=60)
 # Out of rotation this long, a replica is ended; having served once, it is replaced with backoff.
 UNHEALTHY_FOR = timedelta(minutes=2)
+# One whose engine is away is waited for, as for a host that is away; then it is replaced.
+ENGINE_GIVEN_UP = timedelta(minutes=10)
 BUSY = timedelta(seconds=5)
 
 
@@ -101,7 +109,8 @@ def _starting(state: str, workload: WorkloadFacts, timing: Timing, at: datetime)
         return Step(states.RUNNING, workload.probe_message, look_at=at + CALM)
     if timing.deadline_at is not None and at >= timing.deadline_at:
         why = f": {workload.probe_message}" if workload.probe_message else ""
-        return Step(states.FAILED, f"not ready within its deadline{why}", "error", stop=True)
+        reason = HOST_STOPPED if workload.waits else "error"
+        return Step(states.FAILED, f"not ready within its deadline{why}", reason, stop=True)
     soon = min(timing.deadline_at or at + BUSY, at + BUSY)
     if state == states.PROVISIONING and workload.state in ("pulling", "running"):
         return Step(states.STARTING, look_at=soon)
@@ -114,7 +123,11 @@ def _watched(state: str, workload: WorkloadFacts, timing: Timing, at: datetime) 
     if state == states.UNHEALTHY and workload.ready:
         return Step(states.RUNNING, "its probe passes again", look_at=at + CALM)
     if state == states.UNHEALTHY:
-        over = timing.state_at + UNHEALTHY_FOR
+        over = timing.state_at + (ENGINE_GIVEN_UP if workload.waits else UNHEALTHY_FOR)
+        if at >= over and workload.waits:
+            minutes = ENGINE_GIVEN_UP.seconds // 60
+            why = f"its container engine has been away for {minutes} minutes"
+            return Step(states.FAILED, why, HOST_STOPPED, stop=True)
         if at >= over:
             return Step(states.FAILED, _sick(workload), "error", stop=True)
         return Step(look_at=min(over, at + CALM))

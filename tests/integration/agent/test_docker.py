@@ -15,7 +15,7 @@ from apps.agent import wire
 from apps.agent.engine import Engine
 from tests.fakes.control_plane import ControlPlane
 from tests.integration.agent import running
-from tests.integration.agent.engines import IMAGE, SERVE, running_engine
+from tests.integration.agent.engines import IMAGE, SERVE, make_image, running_engine
 from tests.integration.agent.running import RunningAgent, archive, eventually
 
 
@@ -84,6 +84,163 @@ def test_gives_environment_user_and_working_folder(
     report = plane.wait_for("w1", state=wire.EXITED)
     assert report.last_lines == ["7777 hé", "1234", "/workflow/sub", "text"]
     assert report.exit_code == 0
+
+
+RUN_ME = {"srv/app/run-me": "#!/bin/sh\npwd; ls /workflow; exec sleep 600\n"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        (['CMD ["./run-me"]'], {}),
+        (['ENTRYPOINT ["./run-me"]'], {}),
+        (['CMD ["sh", "run-me"]'], {}),
+        ([], {"entrypoint": "./run-me"}),
+        (['CMD ["/srv/app/run-me"]'], {}),
+    ],
+)
+def test_the_images_own_program_runs_in_the_images_folder_beside_an_upload(
+    plane: ControlPlane,
+    agent: RunningAgent,
+    engine_address: str,
+    changes: list[str],
+    fields: dict[str, Any],
+) -> None:
+    make_image(engine_address, "test/own:1", "WORKDIR /srv/app", *changes, files=RUN_ME)
+    blob = upload(plane, {"serve.dstack.yml": "type: service"})
+
+    plane.assign(workload(image="test/own:1", upload_hash=blob, **fields))
+
+    assert plane.wait(lambda: plane.lines("w1")[1:]) == ["serve.dstack.yml"]
+    assert plane.lines("w1")[0] == "/srv/app"
+
+
+def test_commands_run_in_the_upload_whatever_the_images_folder_is(
+    plane: ControlPlane, agent: RunningAgent, engine_address: str
+) -> None:
+    make_image(engine_address, "test/own:1", "WORKDIR /srv/app", files=RUN_ME)
+    blob = upload(plane, {"mine": "text"})
+
+    plane.assign(workload("pwd", "cat mine", image="test/own:1", upload_hash=blob))
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+    assert report.last_lines == ["/workflow", "text"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        'CMD ["httpd", "-f", "-p", "8000"]',
+        'ENTRYPOINT ["httpd", "-f", "-p", "8000"]',
+        # No init goes before what is one by its name, so the kernel drops its SIGTERM.
+        'ENTRYPOINT ["/bin/tini"]',
+    ],
+)
+def test_what_does_not_hear_a_signal_as_the_first_process_stops_at_once(
+    plane: ControlPlane, agent: RunningAgent, engine_address: str, change: str
+) -> None:
+    program = {"bin/tini": "#!/bin/sh\nexec httpd -f -p 8000\n"}
+    make_image(engine_address, "test/deaf:1", change, files=program)
+    plane.assign(workload(image="test/deaf:1"))
+    plane.wait_for("w1", ready=True)
+
+    asked_at = time.monotonic()
+    plane.ask_to_stop("w1", stop_seconds=30)
+    report = plane.wait_for("w1", state=wire.EXITED, seconds=25)
+
+    assert time.monotonic() - asked_at < 5
+    assert (report.reason, report.message) == (wire.REASON_STOPPED, "stopped")
+
+
+def test_what_hears_the_signal_ends_in_its_own_time(
+    plane: ControlPlane, agent: RunningAgent, engine_address: str
+) -> None:
+    text = (
+        "#!/bin/sh\ntrap 'sleep 1; echo tidy; exit 7' TERM\necho up\nwhile :; do sleep 0.1; done\n"
+    )
+    make_image(engine_address, "test/tidy:1", 'CMD ["/run-me"]', files={"run-me": text})
+    plane.assign(workload(image="test/tidy:1"))
+    plane.wait(lambda: plane.lines("w1"))
+
+    plane.ask_to_stop("w1", stop_seconds=30)
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+    assert report.last_lines == ["up", "tidy"]
+    assert report.exit_code == 7
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("httpd -f -p 127.0.0.1:8000", "it listens on 127.0.0.1 inside the container"),
+        ("httpd -f -p 5000", "but on 5000: write that port as `port`"),
+        ("sleep 600", "nothing listens on it in the container yet"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["tcp", "http"])
+def test_says_why_a_port_is_not_reached(
+    plane: ControlPlane, agent: RunningAgent, command: str, words: str, kind: str
+) -> None:
+    plane.assign(workload(command, probes=[wire.ProbeSpec(kind=kind)]))
+
+    def told() -> bool:
+        report = plane.seen("w1")
+        return report is not None and words in report.probe_message
+
+    plane.wait(told)
+    report = plane.seen("w1")
+    assert report is not None
+    assert report.probe_message.startswith("connection refused on 8000: ")
+    assert (report.phase, report.ready) == ("starting", False)
+
+
+def test_a_failing_probe_names_the_containers_port(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    probe = wire.ProbeSpec(kind="http", url="/none")
+    plane.assign(workload(SERVE, probes=[probe]))
+
+    plane.wait(lambda: (r := plane.seen("w1")) and "GET /none: answered 404" in r.probe_message)
+
+
+def test_says_that_an_image_has_no_shell(
+    plane: ControlPlane, agent: RunningAgent, engine_address: str
+) -> None:
+    make_image(engine_address, "test/bare:1", programs=["httpd"])
+
+    plane.assign(workload("httpd -f -p 8000", image="test/bare:1"))
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+    assert "the image has no shell to run `commands`" in report.message
+    assert "`entrypoint:`" in report.message
+    plane.assign(
+        workload(id="w2", image="test/bare:1", entrypoint="httpd -f -p 8000"),
+    )
+    plane.wait_for("w2", ready=True)
+
+
+def test_names_memory_only_where_the_end_was_by_it(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(workload("tail /dev/zero || true", "exit 3", memory_limit_mib=32))
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+
+    assert report.reason == wire.REASON_EXITED
+    assert report.message.startswith("exited with code 3 after")
+
+
+def test_tells_whose_a_container_is_and_how_many_processes_it_may_have(
+    plane: ControlPlane, agent: RunningAgent, engine: Engine
+) -> None:
+    plane.assign(workload(SERVE, run_name="hello", project="main"))
+    plane.wait_for("w1", ready=True)
+
+    (container,) = containers(engine)
+    labels = container["Labels"]
+    about = engine.call("GET", f"/containers/{container['Id']}/json")
+    assert (labels["dstack.run"], labels["dstack.project"]) == ("hello", "main")
+    assert about["HostConfig"]["PidsLimit"] == 16384
 
 
 def test_runs_the_images_own_command(plane: ControlPlane, agent: RunningAgent) -> None:
@@ -227,7 +384,8 @@ def test_says_that_no_engine_answers(plane: ControlPlane, stopped_agent: Running
 
     plane.assign(workload("true"))
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = plane.wait_for("w1", state=wire.EXITED, seconds=30)
+    assert report.reason == wire.REASON_ENGINE_AWAY
     assert "no container engine answers at unix:///no/such/socket" in report.message
 
 

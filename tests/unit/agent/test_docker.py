@@ -96,20 +96,47 @@ def test_says_why_an_image_cannot_be_had(message: str, expected: str) -> None:
     assert expected in docker_images.cannot_pull("x", message)
 
 
+RUNC = (
+    "failed to create task for container: failed to create shim task: OCI runtime create "
+    "failed: runc create failed: unable to start container process: "
+)
+
+
 @pytest.mark.parametrize(
-    ("message", "expected"),
+    ("message", "fields", "expected"),
     [
         (
-            "failed to create task for container: failed to create shim task: OCI runtime create "
-            'failed: runc create failed: unable to start container process: exec: "nope": '
-            "executable file not found in $PATH: unknown",
+            f'{RUNC}exec: "nope": executable file not found in $PATH: unknown',
+            {"entrypoint": "nope"},
             "command not found: nope",
         ),
-        ("driver failed: port is allocated", "driver failed: port is allocated"),
+        (
+            f'{RUNC}exec: "sh": executable file not found in $PATH: unknown',
+            {"commands": ["serve"]},
+            "the image has no shell to run `commands`",
+        ),
+        (
+            f'{RUNC}exec: "/bin/zsh": stat /bin/zsh: no such file or directory: unknown',
+            {"commands": ["serve"], "shell": "/bin/zsh"},
+            "/bin/zsh was not found in it",
+        ),
+        (
+            f'{RUNC}exec: "sh": executable file not found in $PATH: unknown',
+            {"entrypoint": "sh -c", "commands": ["serve"]},
+            "command not found: sh",
+        ),
+        (
+            f'{RUNC}exec: "/srv/run": permission denied: unknown',
+            {},
+            "the command cannot be run: /srv/run is not executable",
+        ),
+        (f"{RUNC}exec /run: exec format error: unknown", {}, "another kind of processor"),
+        ("No command specified", {}, "the image has no command of its own: give `commands`"),
+        ("driver failed: port is allocated", {}, "driver failed: port is allocated"),
     ],
 )
-def test_shortens_what_the_engine_says(message: str, expected: str) -> None:
-    assert engine.plain(message) == expected
+def test_says_what_the_engine_means(message: str, fields: dict[str, Any], expected: str) -> None:
+    assert expected in engine.plain(message, spec(**fields))
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:2375", "nonsense", "unix://"])
@@ -126,25 +153,9 @@ def test_describes_limits_and_devices() -> None:
     host = made["HostConfig"]
     assert (host["Memory"], host["MemorySwap"]) == (64 * 2**20, 64 * 2**20)
     assert (host["NanoCpus"], host["ShmSize"]) == (1_500_000_000, 16 * 2**20)
+    assert host["PidsLimit"] == 16384
     assert host["DeviceRequests"][0]["DeviceIDs"] == ["0", "2"]
     assert host["PortBindings"] == {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
-
-
-@pytest.mark.parametrize(
-    ("fields", "image", "folder"),
-    [
-        ({}, {"WorkingDir": "/app"}, "/app"),
-        ({}, {}, "/"),
-        ({"upload_hash": "a"}, {"WorkingDir": "/app"}, "/workflow"),
-        ({"upload_hash": "a", "working_dir": "sub"}, {}, "/workflow/sub"),
-        ({"working_dir": "sub"}, {"WorkingDir": "/app"}, "/app/sub"),
-        ({"working_dir": "/data"}, {"WorkingDir": "/app"}, "/data"),
-    ],
-)
-def test_chooses_the_working_folder(
-    fields: dict[str, Any], image: dict[str, Any], folder: str
-) -> None:
-    assert description(spec(**fields), **image)["WorkingDir"] == folder
 
 
 def test_leaves_the_images_own_command() -> None:
@@ -152,6 +163,34 @@ def test_leaves_the_images_own_command() -> None:
 
     assert "Entrypoint" not in made and "Cmd" not in made
     assert made["User"] == "app"
+
+
+@pytest.mark.parametrize(
+    ("fields", "image", "has_init", "expected"),
+    [
+        ({}, {"Cmd": ["python3", "serve.py"]}, True, True),
+        ({}, {"Entrypoint": ["/app"], "Cmd": ["--port", "1"]}, True, True),
+        ({"entrypoint": "/app"}, {}, True, True),
+        ({"commands": ["a"], "shell": "/bin/fish"}, {}, True, True),
+        ({}, {"Cmd": ["python3"]}, False, False),
+        # The wrapper of commands is made to be the first process.
+        ({"commands": ["a"]}, {}, True, False),
+        # So are these, and some refuse to be anything else.
+        ({}, {"Entrypoint": ["/init"]}, True, False),
+        ({}, {"Entrypoint": ["/usr/bin/tini", "--"], "Cmd": ["app"]}, True, False),
+        ({}, {"Cmd": ["/usr/bin/dumb-init", "app"]}, True, False),
+        ({"entrypoint": "dumb-init app"}, {}, True, False),
+        ({"entrypoint": "/app"}, {"Entrypoint": ["/init"]}, True, True),
+    ],
+)
+def test_puts_an_init_before_what_is_none(
+    fields: dict[str, Any], image: dict[str, Any], has_init: bool, expected: bool
+) -> None:
+    home = Home(Path("/home"), Path("/base"), "home-id", False, 0)
+
+    made = docker_container.description(spec(**fields), home=home, image=image, has_init=has_init)
+
+    assert made["HostConfig"]["Init"] is expected
 
 
 def test_replaces_the_images_entrypoint_by_the_commands() -> None:

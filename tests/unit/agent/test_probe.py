@@ -58,7 +58,7 @@ def closed_address() -> str:
 def test_sends_what_the_spec_says(target: HTTPServer) -> None:
     spec = http("/204", method="POST", headers=[("X-Key", "v")], body="é")
 
-    probe.ask(spec, address=address(target), forwarded=False)
+    probe.ask(spec, address=address(target))
 
     assert target.RequestHandlerClass.seen == [("POST", "/204", "v", "é".encode())]  # type: ignore[attr-defined]
 
@@ -66,7 +66,7 @@ def test_sends_what_the_spec_says(target: HTTPServer) -> None:
 @pytest.mark.parametrize("status", [300, 301, 404, 500, 503])
 def test_wants_a_2xx_answer(target: HTTPServer, status: int) -> None:
     with pytest.raises(probe.Failed, match=f"GET /{status}: answered {status}"):
-        probe.ask(http(f"/{status}"), address=address(target), forwarded=False)
+        probe.ask(http(f"/{status}"), address=address(target))
 
 
 @pytest.mark.parametrize("status", [308, 400, 404, 405, 422])
@@ -82,7 +82,7 @@ def test_may_take_a_refusal_for_an_answer(target: HTTPServer, status: int) -> No
 
 def test_takes_no_server_error_for_a_refusal(target: HTTPServer) -> None:
     with pytest.raises(probe.Failed, match="answered 503"):
-        probe.ask(http("/503", accepts_refusal=True), address=address(target), forwarded=False)
+        probe.ask(http("/503", accepts_refusal=True), address=address(target))
 
 
 @pytest.mark.parametrize(
@@ -96,12 +96,12 @@ def test_takes_no_server_error_for_a_refusal(target: HTTPServer) -> None:
 )
 def test_fails_on_a_probe_that_cannot_be_sent(target: HTTPServer, spec: ProbeSpec) -> None:
     with pytest.raises(probe.Failed):
-        probe.ask(spec, address=address(target), forwarded=False)
+        probe.ask(spec, address=address(target))
 
 
 def test_says_that_nothing_listens() -> None:
     with pytest.raises(probe.Failed, match="Connection refused"):
-        probe.ask(ProbeSpec(), address=closed_address(), forwarded=False)
+        probe.ask(ProbeSpec(), address=closed_address())
 
 
 def test_says_that_no_answer_came() -> None:
@@ -109,7 +109,7 @@ def test_says_that_no_answer_came() -> None:
         where = f"127.0.0.1:{silent.getsockname()[1]}"
 
         with pytest.raises(probe.Failed, match="no answer within 0.05 s"):
-            probe.ask(http("/200", timeout_seconds=0.05), address=where, forwarded=False)
+            probe.ask(http("/200", timeout_seconds=0.05), address=where)
 
 
 def test_sees_that_a_forwarder_hangs_up() -> None:
@@ -118,7 +118,7 @@ def test_sees_that_a_forwarder_hangs_up() -> None:
         threading.Thread(target=lambda: forwarder.accept()[0].close(), daemon=True).start()
 
         with pytest.raises(probe.Failed, match="nothing listens in the container yet"):
-            probe.ask(ProbeSpec(), address=where, forwarded=True)
+            probe.ask(ProbeSpec(), address=where, forwarded=8000)
 
 
 def test_is_ready_after_enough_successes_in_a_row(target: HTTPServer) -> None:

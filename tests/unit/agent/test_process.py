@@ -87,6 +87,11 @@ def test_writes_a_duration_as_a_person_says_it(seconds: float, text: str) -> Non
     assert executor.duration(seconds) == text
 
 
+CHILD_BEFORE = (
+    "; before that, one of its processes was killed because it used more than its 64 MiB of memory"
+)
+
+
 @pytest.mark.parametrize(
     ("code", "signal", "out_of_memory", "reason", "text"),
     [
@@ -96,9 +101,29 @@ def test_writes_a_duration_as_a_person_says_it(seconds: float, text: str) -> Non
             None,
             False,
             wire.REASON_EXITED,
-            "exited with code 127 after 2.0 s: command not found",
+            "exited with code 127 after 2.0 s: command not found (its log says which one; "
+            "is it installed, and on PATH?)",
         ),
-        (137, 9, False, wire.REASON_EXITED, "killed by signal 9 after 2.0 s (out of memory?)"),
+        (
+            126,
+            None,
+            False,
+            wire.REASON_EXITED,
+            "exited with code 126 after 2.0 s: a command was found but cannot be run (is it "
+            "executable, and for this processor?)",
+        ),
+        (137, 9, False, wire.REASON_EXITED, f"killed by signal 9 after 2.0 s{executor.BY_WHOM}"),
+        # A child was killed for its memory, and the program ended otherwise later.
+        (143, 15, True, wire.REASON_EXITED, f"killed by signal 15 after 2.0 s{CHILD_BEFORE}"),
+        (1, None, True, wire.REASON_EXITED, f"exited with code 1 after 2.0 s{CHILD_BEFORE}"),
+        (0, None, True, wire.REASON_EXITED, f"exited with code 0 after 2.0 s{CHILD_BEFORE}"),
+        (
+            137,
+            None,
+            True,
+            wire.REASON_OUT_OF_MEMORY,
+            "killed after 2.0 s: it used more than its 64 MiB of memory",
+        ),
         (139, 11, False, wire.REASON_EXITED, "killed by signal 11 after 2.0 s"),
         (
             137,

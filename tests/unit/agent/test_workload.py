@@ -24,6 +24,8 @@ class FakeExecutor:
         self.output = folder / "output"
         self.seen = Sighting()
         self.where = Place()
+        self.cut_off = False
+        self.why = ""
         self.calls: list[str] = []
         self.on_prepare: Callable[[Check], None] = lambda check: None
 
@@ -47,6 +49,12 @@ class FakeExecutor:
 
     def place(self) -> Place:
         return self.where
+
+    def is_cut_off(self) -> bool:
+        return self.cut_off
+
+    def why_not_reached(self) -> str:
+        return self.why
 
     def stop(self, *, seconds: float) -> None:
         self.calls.append(f"stop {seconds:g}")
@@ -228,3 +236,15 @@ def test_says_that_a_port_was_taken_when_the_output_says_so(executor: FakeExecut
     one.wake()
 
     assert ended(one).reason == wire.REASON_PORT_TAKEN
+
+
+def test_waits_for_an_engine_that_is_away(executor: FakeExecutor) -> None:
+    made = begun(executor, container_port=1)
+    executor.cut_off, executor.why = True, "no engine"
+
+    wait_for(lambda: made.report.phase == wire.PHASE_ENGINE_AWAY)
+    assert made.report.probe_message == "no engine"
+    executor.cut_off, executor.why = False, ""
+
+    wait_for(lambda: made.report.phase == "starting")
+    made.abandon()

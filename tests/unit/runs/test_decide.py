@@ -228,3 +228,56 @@ def test_never_has_more_live_replicas_than_wanted(wanted: int, drawn: list[Any])
     assert len(set(nums)) == len(nums)
     assert not set(nums) & set(unfinished)
     assert verdict.state in states.RUN.edges[RUN.state] | {RUN.state}
+
+
+NOWHERE: dict[str, Any] = {"exit_reason": "no-capacity", "message": "No offer fits."}
+SERVED = replace(RUN, was_ready=True)
+
+
+@pytest.mark.parametrize("attempt", [0, 1, 2, 7, 50])
+def test_a_run_that_served_looks_for_a_place_again(attempt: int) -> None:
+    nowhere = failed(attempt=attempt, **NOWHERE)
+
+    verdict = decide.reconcile(SERVED, [nowhere], at=AT)
+
+    (start,) = verdict.start
+    assert verdict.state == states.PROVISIONING
+    assert (start.num, start.attempt) == (0, attempt + 1)
+    assert start.not_before is not None and start.not_before <= AT + decide.PLACE_MOST
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 3])
+def test_no_place_for_any_replica_does_not_end_a_run_that_served(wanted: int) -> None:
+    gone = [failed(num, **NOWHERE) for num in range(wanted)]
+
+    verdict = decide.reconcile(replace(SERVED, wanted=wanted), gone, at=AT)
+
+    assert [start.num for start in verdict.start] == list(range(wanted))
+
+
+def test_a_number_that_served_looks_for_a_place_beside_others() -> None:
+    before = failed(1, ready=True, finished_at=AT - 5 * SECOND)
+    nowhere = failed(1, **NOWHERE)
+
+    verdict = decide.reconcile(replace(SERVED, wanted=2), [replica(0), before, nowhere], at=AT)
+
+    assert [start.num for start in verdict.start] == [1]
+
+
+def test_a_number_that_never_served_is_left_beside_one_that_serves() -> None:
+    verdict = decide.reconcile(replace(SERVED, wanted=2), [replica(0), failed(1, **NOWHERE)], at=AT)
+
+    assert verdict.start == []
+
+
+def test_a_run_that_never_served_ends_where_there_is_no_place() -> None:
+    verdict = decide.reconcile(RUN, [failed(**NOWHERE)], at=AT)
+
+    assert (verdict.state, verdict.start) == (states.FAILED, [])
+
+
+def test_a_new_version_without_a_place_gives_way_to_the_one_that_served() -> None:
+    run = replace(SERVED, deployment=2, fallback=1)
+    nowhere = failed(1, deployment=2, **NOWHERE)
+
+    assert decide.reconcile(run, [replica(0), nowhere], at=AT).give_up

@@ -36,7 +36,7 @@ def test_runs_when_its_probe_passes() -> None:
     assert step(states.STARTING, replace(WORKLOAD, ready=True)).to == states.RUNNING
 
 
-@pytest.mark.parametrize("reason", ["no-capacity", "no-backend"])
+@pytest.mark.parametrize("reason", ["no-capacity", "no-backend", "engine_away"])
 def test_waits_for_another_place_when_its_machine_never_came(reason: str) -> None:
     never = replace(WORKLOAD, state="exited", exit_reason=reason, message="nothing is free")
 
@@ -124,3 +124,34 @@ def test_only_takes_edges_of_the_table(state: str, workload: Any, drained: Any) 
     found = step(state, workload, drained_at=drained)
 
     assert found.to is None or found.to in states.REPLICA.edges[state]
+
+
+AWAY = replace(WORKLOAD, ready=False, waits=True, probe_message="no engine answers")
+
+
+@pytest.mark.parametrize("minutes", [2, 5, 9])
+def test_waits_for_an_engine_that_is_away(minutes: int) -> None:
+    at = AT - minutes * 60 * SECOND
+
+    waiting = step(states.UNHEALTHY, AWAY, state_at=at)
+    sick = step(states.UNHEALTHY, replace(AWAY, waits=False), state_at=at)
+
+    assert (waiting.to, waiting.stop) == (None, False)
+    assert (sick.to, sick.exit_reason) == (states.FAILED, "error")
+
+
+def test_an_engine_that_stays_away_is_given_up_as_a_host_is() -> None:
+    given_up = step(states.UNHEALTHY, AWAY, state_at=AT - steps.ENGINE_GIVEN_UP)
+
+    assert (given_up.to, given_up.exit_reason, given_up.stop) == (
+        states.FAILED,
+        decide.HOST_STOPPED,
+        True,
+    )
+    assert given_up.reason == "its container engine has been away for 10 minutes"
+
+
+def test_one_that_could_not_start_for_want_of_its_engine_is_no_failure_of_its_own() -> None:
+    late = step(states.STARTING, AWAY, deadline_at=AT)
+
+    assert (late.to, late.exit_reason) == (states.FAILED, decide.HOST_STOPPED)
