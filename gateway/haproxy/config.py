@@ -31,12 +31,13 @@ HOLD_NAME = "hold"
 FOLDER = Path(__file__).parent
 # Programs beside the configuration, by name.
 LUA = {name: (FOLDER / name).read_text() for name in ("limits.lua", "sidecar.lua")}
-# Rules that more than one frontend has stand in files of their own.
+# What is said more than once stands in files of its own.
 STATIC = (
     (FOLDER / "static.cfg")
     .read_text()
     .replace("@LIMITS@\n", (FOLDER / "limits.cfg").read_text())
     .replace("@ANSWERS@\n", (FOLDER / "answers.cfg").read_text())
+    .replace("@ALLOWED@", (FOLDER / "allowed.cfg").read_text().strip())
 )
 TLS = (FOLDER / "tls.cfg").read_text()
 # Maps of TLS, which `gateway.tls` writes: see there.

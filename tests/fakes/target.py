@@ -39,6 +39,7 @@ class Target:
             app.router.add_get(path, handler)
         app.router.add_post("/answer", self.answer)
         app.router.add_route("*", "/late", self.late)
+        app.router.add_route("*", "/cors", self.cors)
         app.router.add_post("/stream", self.wait)
         app.router.add_post("/broken", self.break_off)
         app.router.add_post("/usage/{path:.*}", self.usage)
@@ -77,6 +78,16 @@ class Target:
                 "sha256": digest.hexdigest(),
             }
         )
+
+    async def cors(self, request: web.Request) -> web.Response:
+        """Let pages of other origins in, as an application with a library for it does."""
+        answer = await self.echo(request)
+        answer.headers["Access-Control-Allow-Origin"] = request.headers.get("Origin", "*")
+        answer.headers["Vary"] = "Origin"
+        if request.method == "OPTIONS":
+            answer.headers["Access-Control-Allow-Headers"] = "authorization, x-app"
+            answer.headers["Access-Control-Allow-Methods"] = "GET, PUT"
+        return answer
 
     async def late(self, request: web.Request) -> web.Response:
         """Answer as `echo`, once `go_on` is set."""

@@ -36,6 +36,7 @@ defaults
 frontend limited
   bind 127.0.0.1:{port}
   acl has_key always_false
+  acl preflight always_false
   acl has_limit always_true
   acl bounded always_true
   http-request set-var(txn.endpoint) str(e)
