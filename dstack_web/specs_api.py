@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Router, Schema
 
+from apps.runs import syntax
 from apps.specs import parse, schema
 from apps.specs.errors import SpecError
 
@@ -41,7 +42,8 @@ class Checked(Schema):
 def validate(request: HttpRequest, body: Configuration) -> dict[str, Any]:
     """Is it valid? Answers with the spec and all its defaults, or every error at its place."""
     try:
-        spec = parse.parse(parse.decode(body.configuration.encode()))
+        text = parse.decode(body.configuration.encode())
+        spec = parse.parse(text, read_by_shell=syntax.unreadable)
     except SpecError as error:
         problems = [asdict(problem) for problem in error.problems]
         return {"valid": False, "spec": None, "errors": problems}

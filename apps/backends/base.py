@@ -92,7 +92,8 @@ class Offer:
 
     `shared` machines carry several replicas, which share CPU, memory and disk; GPUs are exclusive.
     `executors` are the ways to run a replica there, best first ("docker", "process"); `pythons`
-    the interpreters that the process executor finds ("3.11"), `images` those that are there.
+    the interpreters that the process executor finds ("3.11"), `images` those that are there,
+    `shells` those that it finds ("bash", "sh"; empty where nobody looked).
     """
 
     backend: str
@@ -106,6 +107,7 @@ class Offer:
     executors: Sequence[str] = ("docker",)
     pythons: Sequence[str] = ()
     images: Sequence[str] = ()
+    shells: Sequence[str] = ()
     data: dict[str, Any] = field(default_factory=dict)
 
 

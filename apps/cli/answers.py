@@ -104,6 +104,7 @@ class Plan:
     total_offers: int = 0
     max_price_usd_per_hour: float | None = None
     url: str = ""
+    shell: str | None = None
     warnings: tuple[str, ...] = ()
 
 

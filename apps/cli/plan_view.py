@@ -43,6 +43,7 @@ def _properties(plan: Plan, configuration: str) -> list[tuple[str, str]]:
         ("Spot policy", str(spec.get("spot_policy") or "-")),
         ("Retry policy", _retry(spec.get("retry"))),
         ("Replicas", _range(spec.get("replicas")) or "1"),
+        *([("Shell", clean(plan.shell))] if plan.shell else []),
         ("Authentication", "yes" if spec.get("auth", True) else "no"),
         *([("Model", str(spec["model"].get("name")))] if spec.get("model") else []),
     ]

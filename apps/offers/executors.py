@@ -41,6 +41,19 @@ def _full(image: str) -> str:
     return name if ":" in last or "@" in last else f"{name}:latest"
 
 
+def shell(offer: Offer | None, spec: ServiceSpec, *, base_image: str) -> str | None:
+    """Say in which shell the commands would run there; None where none is used."""
+    if spec.entrypoint is not None or not spec.commands:
+        return None
+    if spec.shell is not None:
+        return spec.shell
+    if offer is None or executor(offer, spec, base_image=base_image) == DOCKER:
+        return "bash where the image has it, else sh"
+    if not offer.shells:
+        return "bash where the machine has it, else sh"
+    return "bash" if "bash" in offer.shells else "sh"
+
+
 def unfit_for_process(offer: Offer, spec: ServiceSpec) -> str | None:
     """Say what keeps a service without an `image` from running as a process there."""
     for key, wanted in (("privileged", spec.privileged), ("user", spec.user is not None)):

@@ -67,6 +67,7 @@ def plan(request: HttpRequest, project: str, body: PlanIn) -> dict[str, Any]:
         "max_price_usd_per_hour": found.max_price_usd_per_hour,
         "url": found.url,
         "model_url": found.model_url,
+        "shell": found.shell,
         "warnings": list(found.warnings),
     }
 

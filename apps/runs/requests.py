@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from apps.core.errors import Detail, Invalid
+from apps.runs import syntax
 from apps.specs import parse
 from apps.specs.errors import SpecError, SpecProblem
 from apps.specs.service import ServiceSpec
@@ -31,11 +32,11 @@ class PlanRequest:
 
 
 def spec_of(request: PlanRequest) -> ServiceSpec:
-    """This function will read the configuration and lay profile and flags over it.
+    """Return the configuration with profile and flags laid over it.
 
-    Flag goes before file, file before profile. Raises Invalid with all problems of the file.
+    Flag goes before file, file before profile. Raise Invalid with all problems of the file.
     """
-    spec = _or_invalid(lambda: parse.parse(request.configuration))
+    spec = _or_invalid(lambda: parse.parse(request.configuration, read_by_shell=syntax.unreadable))
     overrides = dict(request.overrides)
     if request.name is not None:
         overrides["name"] = request.name

@@ -114,6 +114,7 @@ class PlanOut(Schema):
     max_price_usd_per_hour: float | None
     url: str
     model_url: str | None
+    shell: str | None
     warnings: list[str]
 
 

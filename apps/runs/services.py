@@ -45,7 +45,8 @@ class Plan:
     """What would happen to `current`, the active run of that name.
 
     `action` is "create", "update" (`rollout`: by new replicas; else in place), "none" where nothing
-    differs, or "replace" where the address itself changes.
+    differs, or "replace" where the address itself changes. `shell` says which one the commands
+    run in, None where there is none.
     """
 
     plan_id: str
@@ -58,6 +59,7 @@ class Plan:
     max_price_usd_per_hour: float | None
     url: str
     model_url: str | None
+    shell: str | None = None
     warnings: Sequence[str] = ()
     gateway: Gateway | None = None
     differences: Sequence[Difference] = ()
@@ -98,6 +100,7 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
         max_price_usd_per_hour=found.matches.max_price_usd_per_hour,
         url=url,
         model_url=urls_of.openai_url(gateway) if spec.model and gateway else None,
+        shell=_shell(found, spec),
         warnings=[*_warnings(gateway), *_undone(current, spec), *_remarks(found, spec)],
         gateway=gateway,
         differences=differences,
@@ -189,6 +192,11 @@ def _undone(current: Run | None, spec: ServiceSpec) -> list[str]:
         return []
     said = scaled.warning(current, (spec.replicas.min or 0, spec.replicas.max))
     return [said] if said else []
+
+
+def _shell(found: offers.Found, spec: ServiceSpec) -> str | None:
+    first = found.matches.offers[0] if found.matches.offers else None
+    return executors.shell(first, spec, base_image=settings.DSTACK_BASE_IMAGE)
 
 
 def submit(

@@ -49,12 +49,20 @@ class Document:
     data: Plain
     keys: dict[Path, Mark] = field(default_factory=dict)
     values: dict[Path, Mark] = field(default_factory=dict)
+    # Texts whose lines are lines of the file, from the one after the mark on.
+    literals: dict[Path, Mark] = field(default_factory=dict)
     # Repeated and unusable keys: what is left of the file can be read all the same.
     problems: list[SpecProblem] = field(default_factory=list)
 
-    def problem(self, path: Path, message: str, *, at_key: bool = False) -> SpecProblem:
-        """This function will place a message: at the path, else at what encloses it."""
+    def problem(
+        self, path: Path, message: str, *, at_key: bool = False, line: int | None = None
+    ) -> SpecProblem:
+        """Place a message: at the path, else at what encloses it; `line` is one of the value's."""
         mark = self._mark(path, at_key=at_key)
+        if line is not None and path in self.literals:
+            mark = Mark(self.literals[path].line + line, 1)
+        elif line is not None and line > 1:
+            message = f"{message} (line {line} of it)"
         return SpecProblem(
             path_text(path), mark.line if mark else None, mark.column if mark else None, message
         )
@@ -103,6 +111,8 @@ class _Expansion:
         if len(path) > MAX_DEPTH:
             raise self._fatal(node, f"its aliases nest more than {MAX_DEPTH} levels deep")
         self._document.values[path] = node.mark
+        if node.literal:
+            self._document.literals[path] = node.mark
         if node.kind == "mapping":
             return self._mapping(node, path)
         if node.kind == "list":

@@ -35,12 +35,16 @@ class Mark:
 
 @dataclass(eq=False)
 class Node:
-    """A scalar (`text`), a list (`items`) or a mapping (`pairs`, in file order)."""
+    """A scalar (`text`), a list (`items`) or a mapping (`pairs`, in file order).
+
+    The lines of a `literal` scalar (`|`) are lines of the file, from the one after its mark on.
+    """
 
     mark: Mark
     kind: str
     text: str = ""
     plain: bool = False
+    literal: bool = False
     items: list[Node] = field(default_factory=list)
     pairs: list[tuple[Node, Node]] = field(default_factory=list)
 
@@ -142,7 +146,8 @@ class _Composer:
         if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
             raise self._refuse(event, f"the tag {event.tag!r} is not supported: remove it")
         # implicit[0]: written without quotes and without a tag, so its type is what it looks like.
-        return Node(self._mark(event), "scalar", event.value, event.implicit[0])
+        literal = event.style == "|"
+        return Node(self._mark(event), "scalar", event.value, event.implicit[0], literal)
 
     def _alias(self, event: yaml.AliasEvent) -> Node:
         name = event.anchor or ""

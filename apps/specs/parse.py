@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from apps.specs import rules
+from apps.specs import commands, rules
 from apps.specs.document import Document, in_order, read
 from apps.specs.errors import Misfit, Path, SpecError, SpecProblem
 from apps.specs.interpolation import (
@@ -43,10 +43,15 @@ __all__ = [
 _OTHER_TYPES = ("task", "dev-environment", "fleet", "gateway", "volume", "preset")
 
 
-def parse(text: str, *, not_yet: Mapping[str, str] = NOT_YET) -> ServiceSpec:
-    """This function will read the configuration of a service.
+def parse(
+    text: str,
+    *,
+    not_yet: Mapping[str, str] = NOT_YET,
+    read_by_shell: commands.ReadByShell = lambda _: (),
+) -> ServiceSpec:
+    """Return the configuration of a service. Raise SpecError with all problems, in file order.
 
-    Keys in `not_yet` are refused. Raises SpecError with all problems, in file order.
+    Keys in `not_yet` are refused, and so are commands that `read_by_shell` has something against.
     """
     document = read(text)
     if document.data is None:
@@ -60,7 +65,8 @@ def parse(text: str, *, not_yet: Mapping[str, str] = NOT_YET) -> ServiceSpec:
     if document.data.get("type") in _OTHER_TYPES:
         wrong = f"`type: {document.data['type']}` is not supported: expected service"
         raise _only(document, ("type",), wrong)
-    return _service(document, document.data, not_yet)
+    against = commands.unreadable(document.data, read_by_shell)
+    return _service(document, document.data, not_yet, list(against))
 
 
 def decode(data: bytes) -> str:
@@ -90,13 +96,16 @@ def parse_replicas(value: str | int) -> Replicas:
         raise SpecError([SpecProblem("replicas", None, None, str(misfit))]) from misfit
 
 
-def _service(document: Document, values: dict[str, Any], not_yet: Mapping[str, str]) -> ServiceSpec:
+def _service(
+    document: Document, values: dict[str, Any], not_yet: Mapping[str, str], against: list[Wrong]
+) -> ServiceSpec:
     listed = isinstance(values.get("replicas"), list) and values.get("groups") is None
     if listed:
         # The older form of groups: a list under `replicas`.
         values = {**values, "groups": values["replicas"]}
         del values["replicas"]
     keys, wrongs = read_section(ServiceKeys, values)
+    wrongs += against
     wrongs += [Wrong(path, message) for path, message in rules.broken(values)]
     wrongs += [Wrong(path, message) for path, message in misplaced_references(values)]
     wrongs += [
@@ -117,7 +126,8 @@ def _placed(
         path = wrong.path
         if path and path[0] in renamed:
             path = (renamed[str(path[0])], *path[1:])
-        problems.append(document.problem(path, wrong.message, at_key=wrong.at_key))
+        problem = document.problem(path, wrong.message, at_key=wrong.at_key, line=wrong.line)
+        problems.append(problem)
     return in_order(problems)
 
 

@@ -36,11 +36,12 @@ _MOST_LISTED = 12
 
 @dataclass(frozen=True)
 class Wrong:
-    """One problem of a value, before it has a place in a text."""
+    """One problem of a value, before it has a place in a text; `line` counts within the value."""
 
     path: Path
     message: str
     at_key: bool = False
+    line: int | None = None
 
 
 def read_section(section: type[S], values: Mapping[str, Any]) -> tuple[S | None, list[Wrong]]:

@@ -178,6 +178,7 @@ def _plan(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
             (one["price_usd_per_hour"] for one in fake.offers), default=None
         ),
         "url": f"http://{name}.localhost:8080",
+        "shell": "bash",
         "warnings": [],
         **fake.plan_changes,
     }

@@ -39,6 +39,16 @@ def test_gives_every_error_at_its_place(check: Callable[[str], Any]) -> None:
     ]
 
 
+def test_gives_what_the_shell_cannot_read_at_its_line(check: Callable[[str], Any]) -> None:
+    found = check("type: service\ncommands:\n  - |\n    echo\n    fi\n  - 1\nport: 0\n")
+
+    assert [(error["path"], error["line"]) for error in found["errors"]] == [
+        ("commands[0]", 5),
+        ("commands[1]", 6),
+        ("port", 7),
+    ]
+
+
 def test_checks_a_text_of_any_size_and_kind(check: Callable[[str], Any]) -> None:
     assert check("x: " + "y" * 2_000_000)["valid"] is False
     assert check("\ufeff# ünïcode 🎉")["valid"] is False

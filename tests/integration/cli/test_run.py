@@ -46,6 +46,7 @@ def test_shows_the_plan_before_it_starts_anything(cli: Cli, api: FakeApi) -> Non
 
     assert lines[0] == " Configuration   serve.dstack.yml"
     assert " Min resources   2..xCPU, 8GB.., 100GB.. (disk)" in lines
+    assert " Shell           bash" in lines
     at = lines.index("")
     assert lines[at + 1 : at + 7] == [
         " #  BACKEND  REGION     INSTANCE  RESOURCES                 SPOT  PRICE",
@@ -55,6 +56,14 @@ def test_shows_the_plan_before_it_starts_anything(cli: Cli, api: FakeApi) -> Non
         "    ...",
         " Shown 3 of 5 offers, $1.595 max",
     ]
+
+
+def test_shows_no_shell_where_none_is_used_or_an_older_server_says_nothing(
+    cli: Cli, api: FakeApi
+) -> None:
+    api.plan_changes = {"shell": None}
+
+    assert " Shell" not in cli(*RUN).out
 
 
 def test_shows_as_many_offers_as_asked_for(cli: Cli, api: FakeApi) -> None:

@@ -70,6 +70,21 @@ def test_names_each_problem_with_its_line(people: People) -> None:
     assert "data-blocked" in page
 
 
+def test_says_which_shell_runs_the_commands(people: People) -> None:
+    assert "<dt>Shell</dt><dd>bash</dd>" in preview(people, YAML)
+    assert "<dt>Shell</dt><dd>/bin/zsh</dd>" in preview(people, YAML + "shell: /bin/zsh\n")
+    assert "<dt>Shell</dt>" not in preview(people, YAML + "entrypoint: cowsay\n")
+
+
+def test_marks_the_line_that_the_shell_cannot_read(people: People) -> None:
+    page = preview(people, "type: service\nport: 1\ncommands:\n- |\n  echo\n  fi\n- serve\n")
+
+    assert [(mark["line"], mark["message"][:33]) for mark in marks(page)] == [
+        (6, "commands[0]: bash cannot read it:")
+    ]
+    assert "data-blocked" in page
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -53,6 +54,24 @@ def test_shows_every_problem_with_its_place(alice: Access, project: Project) -> 
         plan(alice, project, "type: service\nport: 65536\nreplicas: 4..1\ncommands: [x]\n")
 
     assert [(d.path, d.line) for d in caught.value.details] == [("port", 2), ("replicas", 3)]
+
+
+@pytest.mark.parametrize("verb", [plan, submit])
+def test_refuses_commands_that_no_shell_can_read(
+    alice: Access, project: Project, verb: Callable[..., Any]
+) -> None:
+    text = "type: service\nport: 1\ncommands:\n  - serve\n  - if true; then\n"
+
+    with pytest.raises(Invalid, match="^line 5: commands.1.: bash cannot read it") as caught:
+        verb(alice, project, text)
+
+    assert [(d.path, d.line) for d in caught.value.details] == [("commands[1]", 5)]
+    assert not Run.objects.exists()
+
+
+def test_says_in_which_shell_the_commands_run(alice: Access, project: Project) -> None:
+    assert plan(alice, project).shell == "bash"
+    assert plan(alice, project, YAML + "shell: sh\n").shell == "sh"
 
 
 def test_refuses_a_plan_that_is_out_of_date(alice: Access, project: Project) -> None:

@@ -22,6 +22,7 @@ ENGINE = Offer(
 )
 NO_ENGINE = replace(ENGINE, executors=("process",), images=())
 CLOUD = replace(ENGINE, backend="aws", executors=("docker",), images=())
+BASH, SH = replace(NO_ENGINE, shells=("bash", "sh")), replace(NO_ENGINE, shells=("sh",))
 BASE = "type: service\nport: 8000\ncommands: [serve]\n"
 UNBUILT = "dstack-web/base"
 
@@ -106,3 +107,32 @@ def test_remarks_on_what_a_person_may_not_expect(offer: Offer, more: str, words:
 
     assert len(said) == len(words)
     assert all(text.startswith(begin) for text, begin in zip(said, words, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("offer", "more", "expected"),
+    [
+        (BASH, "", "bash"),
+        (SH, "", "sh"),
+        (NO_ENGINE, "", "bash where the machine has it, else sh"),
+        (replace(ENGINE, shells=("bash", "sh")), "", "bash"),
+        (ENGINE, "image: a/b", "bash where the image has it, else sh"),
+        (CLOUD, "", "bash where the image has it, else sh"),
+        (None, "image: a/b", "bash where the image has it, else sh"),
+        (BASH, "shell: sh", "sh"),
+        (ENGINE, "image: a/b\nshell: /bin/zsh", "/bin/zsh"),
+        (BASH, "entrypoint: cowsay", None),
+    ],
+)
+def test_says_in_which_shell_the_commands_run(
+    offer: Offer | None, more: str, expected: str | None
+) -> None:
+    spec = parse(BASE + more)
+
+    assert executors.shell(offer, spec, base_image=UNBUILT) == expected
+
+
+def test_says_no_shell_for_the_images_own_command() -> None:
+    spec = parse("type: service\nport: 8000\nimage: a/b\n")
+
+    assert executors.shell(ENGINE, spec, base_image=UNBUILT) is None

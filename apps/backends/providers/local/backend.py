@@ -66,6 +66,7 @@ class LocalBackend(base.Backend):
                 executors=("process",) if images is None else ("docker", "process"),
                 pythons=pythons,
                 images=tuple(images or ()),
+                shells=tuple(host.shells()),
             )
             for hardware in host.hardware(disk_of=self.config.boot_path.parent)
         ]

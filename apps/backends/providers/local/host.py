@@ -21,6 +21,8 @@ from apps.backends.providers.local import gpus
 ENGINE_SECONDS = 2.0
 NAMES = ("RepoTags", "RepoDigests")
 PYTHON_SECONDS = 5.0
+# The fixed part of the PATH that the agent gives to processes.
+REPLICA_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PYTHON = re.compile(r"python(3\.\d+)\Z")
 
 
@@ -65,6 +67,11 @@ def _names(found: list[dict[str, Any]]) -> list[str]:
     """Of an image without a name the engine says none, null or <none>:<none>."""
     names = {name for one in found for key in NAMES for name in one.get(key) or ()}
     return sorted(name for name in names if not name.startswith("<none>"))
+
+
+def shells() -> list[str]:
+    """Return which of the shells that a replica may get this machine has, best first."""
+    return [name for name in ("bash", "sh") if shutil.which(name, path=REPLICA_PATH)]
 
 
 def pythons() -> list[str]:
