@@ -31,7 +31,7 @@ UNAUTHORIZED = Page(
     401,
     "unauthorized",
     "A token is needed",
-    "Send a valid token in the header 'Authorization: Bearer TOKEN'.",
+    "Send a valid token in the header 'Authorization: Bearer TOKEN', 'X-Api-Key' or 'Api-Key'.",
 )
 FORBIDDEN = Page(
     403,

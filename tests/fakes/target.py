@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import WSMsgType, web
 
+from tests.fakes import model_answers
+
 CHUNK = b"x" * 65536
 
 
@@ -42,7 +44,7 @@ class Target:
         app.router.add_route("*", "/cors", self.cors)
         app.router.add_post("/stream", self.wait)
         app.router.add_post("/broken", self.break_off)
-        app.router.add_post("/usage/{path:.*}", self.usage)
+        app.router.add_post("/usage/{path:.*}", model_answers.answer)
         app.router.add_post("/forms/{path:.*}", self.form)
         app.router.add_route("*", "/{path:.*}", self.echo)
         self.runner = web.AppRunner(
@@ -103,23 +105,10 @@ class Target:
             answer.headers.add(name, value)
         return answer
 
-    async def usage(self, request: web.Request) -> web.StreamResponse:
-        """Answer as a model server does, streamed or whole: 7 tokens in, 3 out."""
-        asked = await request.json()
-        used = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
-        if asked.get("stream"):
-            events = [json.dumps({"choices": [], "usage": each}) for each in (None, used)]
-            text = "".join(f"data: {event}\n\n" for event in (*events, "[DONE]"))
-            return web.Response(text=text, content_type="text/event-stream")
-        return web.json_response({"object": "chat.completion", "choices": [], "usage": used})
-
     async def form(self, request: web.Request) -> web.Response:
         """Say which fields came, as an audio or image server answers: files by name and hash."""
         self.seen.append(request.raw_path)
-        fields = [
-            [name, value if isinstance(value, str) else [value.filename, digest(value.file.read())]]
-            for name, value in (await request.post()).items()
-        ]
+        fields = [[name, said_of(value)] for name, value in (await request.post()).items()]
         return web.json_response({"text": json.dumps(fields), "created": 0, "data": []})
 
     async def send_bytes(self, request: web.Request) -> web.StreamResponse:
@@ -179,3 +168,9 @@ class Target:
 
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def said_of(value: str | bytes | bytearray | web.FileField) -> str | list[str]:
+    if isinstance(value, web.FileField):
+        return [value.filename, digest(value.file.read())]
+    return value if isinstance(value, str) else digest(bytes(value))

@@ -200,7 +200,8 @@ async def test_counts_the_tokens_that_a_model_used(gateway: Gateway) -> None:
 async def test_counts_the_tokens_of_what_the_sidecar_routes(gateway: Gateway) -> None:
     await model(gateway, "writes")
     await ask(gateway, "writes", filler=50_000)
-    await ask(gateway, "writes", filler=50_000, stream=True)
+    options = {"include_usage": True}
+    await ask(gateway, "writes", filler=50_000, stream=True, stream_options=options)
 
     await until(lambda: tokens(gateway.control, "e-writes") == (14, 6))
     assert classes(gateway.control, "e-writes", ALICE) == (0, 2, 0, 0, 0)
