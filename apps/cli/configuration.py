@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ from apps.specs.errors import SpecError, SpecProblem
 
 _DEFAULTS = (".dstack.yml", ".dstack.yaml")
 _ENDINGS = (".dstack.yml", ".dstack.yaml")
+_YAML = (".yml", ".yaml")
+_TYPE = re.compile(rb"^type: *['\"]?service\b", re.MULTILINE)
+_NAMED = 5
 _PROFILES = (".dstack/profiles.yml", ".dstack/profiles.yaml")
 _ENV_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 _MOST_BYTES = 2**20
@@ -107,15 +112,42 @@ def _default(folder: Path) -> Path:
     for name in _DEFAULTS:
         if (folder / name).is_file():
             return folder / name
-    raise CliError(
-        f"There is no {_DEFAULTS[0]} in {clean(folder)}: name the service's file with -f FILE."
-    )
+    raise CliError(f"There is no {_DEFAULTS[0]} in {clean(folder)}: {_found_instead(folder)}.")
+
+
+def _found_instead(folder: Path) -> str:
+    """What to do, with the names of the files that may be meant."""
+    likely = _services(folder)
+    if not likely:
+        return "name the service's file with -f FILE"
+    first = shlex.quote(os.fspath(folder / likely[0]))
+    if len(likely) == 1:
+        return f"use -f {clean(first)}"
+    shown = ", ".join(map(clean, likely[:_NAMED])) + (", ..." if len(likely) > _NAMED else "")
+    return f"it has {shown}; use one of them, such as -f {clean(first)}"
+
+
+def _services(folder: Path) -> list[str]:
+    """The files of a folder that are services by their names, else by their first key."""
+    try:
+        found = sorted(one for one in folder.iterdir() if one.is_file())
+        named = [one.name for one in found if one.name.endswith(_ENDINGS)]
+        return named or [one.name for one in found if one.suffix in _YAML and _is_service(one)]
+    except OSError:
+        return []
+
+
+def _is_service(path: Path) -> bool:
+    with path.open("rb") as file:
+        return bool(_TYPE.search(file.read(_MOST_BYTES)))
 
 
 def _unreadable(path: Path, folder: Path, error: Exception) -> CliError:
     inside = folder / path
     if isinstance(error, FileNotFoundError) and not path.is_absolute() and inside.is_file():
         hint = f"; did you mean -f {clean(inside)}?"
+    elif isinstance(error, FileNotFoundError) and _services(folder):
+        hint = f": {_found_instead(folder)}."
     else:
         hint = "."
     reason = getattr(error, "strerror", None) or "it is not a path"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.api_state import FakeApi, local_offer, replica_json
+from tests.fakes.api_state import CREATED, FakeApi, local_offer, replica_json
 from tests.integration.cli.conftest import Cli
 
 
@@ -306,3 +306,34 @@ def test_never_sends_a_name_that_is_none(cli: Cli, api: FakeApi, command: str, n
     assert done.code == 1
     assert "is not a name" in done.err
     assert api.seen == []
+
+
+@pytest.mark.parametrize("flags", [(), ("-a",), ("--json",)])
+def test_lists_all_runs_whatever_the_size_of_a_page(
+    cli: Cli, api: FakeApi, flags: tuple[str, ...]
+) -> None:
+    api.page = 7
+    names = [f"sleeper-{n}" for n in range(60)]
+    for name in names:
+        api.add_run(name, "idle", replicas=[], replicas_wanted=0)
+
+    out = cli("ps", *flags).out
+
+    if "--json" in flags:
+        assert [one["name"] for one in json.loads(out)] == names[::-1]
+    else:
+        assert [line.split()[0] for line in out.splitlines()[1:]] == names[::-1]
+
+
+def test_lists_all_of_every_kind_whatever_the_size_of_a_page(cli: Cli, api: FakeApi) -> None:
+    api.page = 7
+    event = {"kind": "run", "run": "hello", "subject": "hello", "old": None, "new": "running"}
+    api.events = [{**event, "at": f"2030-01-01T10:00:{n:02}Z"} for n in range(59, -1, -1)]
+    api.gateways = [{"name": f"gateway-{n}"} for n in range(20)]
+    api.tokens = [{"id": n, "name": f"token-{n}", "created_at": CREATED} for n in range(20)]
+
+    assert len(cli("events").out.splitlines()) == 61
+    assert len(cli("events", "--limit", "9").out.splitlines()) == 10
+    assert len(cli("gateway", "list").out.splitlines()) == 21
+    assert len(cli("token", "list").out.splitlines()) == 21
+    assert cli("token", "revoke", "token-19").code == 0

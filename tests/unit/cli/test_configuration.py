@@ -36,6 +36,48 @@ def test_asks_for_a_file_when_there_is_none(tmp_path: Path) -> None:
         read_configuration(tmp_path, None)
 
 
+SERVICE = "# a comment\ntype: service\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "name the service's file with -f FILE"),
+        ({"compose.yml": "services: {}\n"}, "name the service's file with -f FILE"),
+        ({"bad.dstack.yml": "x", "other.yml": SERVICE}, "use -f {}/bad.dstack.yml"),
+        ({"bad.dstack.yaml": "x"}, "use -f {}/bad.dstack.yaml"),
+        ({"serve.yml": SERVICE, "compose.yml": "a: b\n"}, "use -f {}/serve.yml"),
+        ({"my app.dstack.yml": "x"}, "use -f '{}/my app.dstack.yml'"),
+        (
+            {"b.dstack.yml": "x", "a.dstack.yml": "x"},
+            "it has a.dstack.yml, b.dstack.yml; use one of them, such as -f {}/a.dstack.yml",
+        ),
+        (
+            {f"{n}.dstack.yml": "x" for n in range(7)},
+            "it has 0.dstack.yml, 1.dstack.yml, 2.dstack.yml, 3.dstack.yml, 4.dstack.yml, ...; "
+            "use one of them, such as -f {}/0.dstack.yml",
+        ),
+    ],
+)
+def test_names_the_files_that_are_there(tmp_path: Path, files: dict[str, str], said: str) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+
+    with pytest.raises(CliError) as caught:
+        read_configuration(tmp_path, None)
+
+    assert caught.value.message == (
+        f"There is no .dstack.yml in {tmp_path}: {said.format(tmp_path)}."
+    )
+
+
+def test_names_the_files_that_are_there_beside_a_wrong_name(tmp_path: Path) -> None:
+    (tmp_path / "serve.dstack.yml").write_text("x")
+
+    with pytest.raises(CliError, match=r"directory: use -f .*/serve\.dstack\.yml\.$"):
+        read_configuration(tmp_path, str(tmp_path / "srve.dstack.yml"))
+
+
 def test_warns_of_another_ending(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x.yml").write_text("a")
 
