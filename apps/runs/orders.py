@@ -58,7 +58,7 @@ def order(*, run: Run, replica: Replica, offer: Offer) -> Order:
     for name in ("id", "name", "desired", "env", "registry_password", "gpu_indices"):
         del stored[name]
     secrets: dict[str, Any] = crypto.decrypt(run.secrets)
-    secrets["env"] |= environment(run, replica, gpus)
+    secrets["env"] |= environment(run, replica, gpus, executor)
     blob = run.upload.blob if run.upload else ""
     return Order(run.pk, workload.name, stored, secrets, gpus, blob)
 
@@ -80,9 +80,14 @@ def _gpus(spec: ServiceSpec, offer: Offer) -> int:
     return min(wish.count.min or 0, has) if wish else 0
 
 
-def environment(run: Run, replica: Replica, gpus: int) -> dict[str, str]:
-    """This function will return what we add to the spec's own environment."""
+def environment(run: Run, replica: Replica, gpus: int, executor: str) -> dict[str, str]:
+    """Return what we add to the spec's own environment.
+
+    `DSTACK_HOST` is the address to listen on: a container has a network of its own and is reached
+    from outside of it, a process shares the machine's, where only the gateway should reach it.
+    """
     return {
+        "DSTACK_HOST": "0.0.0.0" if executor == executors.DOCKER else "127.0.0.1",
         "DSTACK_RUN_NAME": run.name,
         "DSTACK_RUN_ID": str(run.pk),
         "DSTACK_REPLICA_NUM": str(replica.num),

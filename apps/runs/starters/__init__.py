@@ -24,7 +24,14 @@ STARTERS = (
     Starter("api", "Streaming API", "JSON and server-sent events behind a token."),
     Starter("several", "Several replicas", "Two to four replicas behind one address."),
 )
-EMPTY = "type: service\n\ncommands:\n  - python3 -m http.server $PORT\n\nport: 8000\n"
+EMPTY = """\
+type: service
+
+commands:
+  - python3 -m http.server $PORT --bind $DSTACK_HOST
+
+port: 8000
+"""
 
 
 def find(key: str) -> Starter | None:

@@ -6,8 +6,9 @@ import pytest
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
+from apps.backends.base import Hardware, Offer
 from apps.instances.models import Workload
-from apps.runs import services
+from apps.runs import orders, services
 from apps.runs.requests import PlanRequest
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager", "gateway")]
@@ -73,3 +74,22 @@ def test_a_limit_beyond_the_host_is_none(alice: Access, project: Project) -> Non
     spec = ordered(alice, project, "  cpu: 1..100000\n  memory: 50MB..900TB\n")
 
     assert (spec["cpu_limit"], spec["memory_limit_mib"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("executors", "host"), [(("process",), "127.0.0.1"), (("docker",), "0.0.0.0")]
+)
+def test_tells_a_replica_the_address_to_listen_on(
+    alice: Access, project: Project, executors: tuple[str, ...], host: str
+) -> None:
+    run = services.submit(
+        access=alice,
+        project=project,
+        request=PlanRequest(YAML.replace("resources:\n", "env: [DSTACK_HOST=mine]\n")),
+    )
+    hardware = Hardware(cpus=2, memory_mib=1024, disk_mib=1024)
+    offer = Offer("local", "local", "box", hardware, 0.0, shared=True, executors=executors)
+
+    made = orders.order(run=run, replica=run.replicas.get(), offer=offer)
+
+    assert made.secrets["env"]["DSTACK_HOST"] == host
