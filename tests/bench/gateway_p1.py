@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gateway.schema import RateLimit
 from tests.bench import gateway_stage as stage
+from tests.bench import wrk
 from tests.bench.gateway_stage import Figures
 from tests.integration.gateway.harness import ALICE, free_port
 
@@ -27,10 +28,10 @@ HEADERS = {"Host": "hello.localhost", "Authorization": f"Bearer {ALICE}"}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--unlimited", action="store_true", help="leave the rate limits out")
     options = parser.parse_args()
-    stage.need_wrk()
+    wrk.need()
     with tempfile.TemporaryDirectory(prefix="gateway-p1-") as folder:
         asyncio.run(
             measure(
@@ -42,7 +43,7 @@ def main() -> None:
         )
 
 
-async def measure(folder: Path, *, rounds: int, seconds: float, limited: bool) -> None:
+async def measure(folder: Path, *, rounds: int, seconds: int, limited: bool) -> None:
     upstream, plain = free_port(), free_port()
     upstream_config = stage.UPSTREAM.format(port=upstream, body=stage.BODY)
     plain_config = stage.PLAIN.format(port=plain, upstream=upstream)
@@ -72,12 +73,12 @@ async def measure(folder: Path, *, rounds: int, seconds: float, limited: bool) -
 
 
 async def compare(
-    servers: dict[str, tuple[int, int]], connections: int, rounds: int, seconds: float
+    servers: dict[str, tuple[int, int]], connections: int, rounds: int, seconds: int
 ) -> dict[str, list[Figures]]:
     figures: dict[str, list[Figures]] = {name: [] for name in servers}
     for number in range(rounds + 1):
         for name, (port, pid) in servers.items():
-            measured = await stage.wrk(
+            measured = await stage.load(
                 port=port, pid=pid, headers=HEADERS, connections=connections, seconds=seconds
             )
             # The first round only warms up.

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-import re
-import shutil
 import signal
 import statistics
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.haproxy import binary
 from gateway.schema import Endpoint, Key
+from tests.bench import wrk
 from tests.fakes.control_plane_gateway import ControlPlane, key, service
 from tests.integration.gateway.harness import ALICE, Gateway, free_port
 
@@ -62,14 +59,6 @@ class Figures:
     cpu_us: float
 
 
-def need_wrk() -> str:
-    """This function will find wrk or end the benchmark with what to do."""
-    found = shutil.which("wrk")
-    if found is None:
-        sys.exit("this benchmark needs wrk (Debian: apt-get install wrk)")
-    return found
-
-
 @contextlib.contextmanager
 def haproxy(folder: Path, name: str, config: str, core: int) -> Iterator[int]:
     """A HAProxy of the gateway's own program with `config`, on one core; gives its pid."""
@@ -89,57 +78,38 @@ def haproxy(folder: Path, name: str, config: str, core: int) -> Iterator[int]:
         child.wait()
 
 
-async def wrk(
+async def load(
     *,
     port: int,
     pid: int,
     headers: dict[str, str],
     connections: int,
-    seconds: float,
+    seconds: int,
     path: str = "/",
     script: Path | None = None,
 ) -> Figures:
-    """This function will load a port, which process `pid` serves, with wrk.
+    """Load a port, which process `pid` serves, with wrk.
 
-    `script` is Lua that says what is sent. Raises RuntimeError unless all answers are 2xx.
+    `script` is Lua that says what is sent. Raise RuntimeError unless all answers are 2xx.
     """
-    sent = [text for name, value in headers.items() for text in ("-H", f"{name}: {value}")]
-    sent += ["-s", str(script)] if script else []
-    argv = [need_wrk(), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", *sent]
     before = cpu_us(pid)
-    child = await asyncio.create_subprocess_exec(
-        *argv,
-        f"http://127.0.0.1:{port}{path}",
-        stdout=asyncio.subprocess.PIPE,
-        preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}),
+    report = await wrk.load(
+        url=f"http://127.0.0.1:{port}{path}",
+        core=LOAD_CORE,
+        connections=connections,
+        seconds=seconds,
+        more=[*wrk.headers(headers), *(wrk.script(script) if script else [])],
     )
-    text = (await child.communicate())[0].decode()
-    if "Non-2xx" in text or "Socket errors" in text:
-        raise RuntimeError(text)
     return Figures(
-        per_second=float(found(r"Requests/sec:\s+([\d.]+)", text)),
-        p50_ms=milliseconds(found(r"^\s+50%\s+(\S+)$", text)),
-        p99_ms=milliseconds(found(r"^\s+99%\s+(\S+)$", text)),
-        cpu_us=(cpu_us(pid) - before) / max(int(found(r"(\d+) requests in", text)), 1),
+        per_second=report.per_second,
+        p50_ms=report.p50_ms,
+        p99_ms=report.p99_ms,
+        cpu_us=(cpu_us(pid) - before) / report.requests,
     )
 
 
 def cpu_us(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1000
-
-
-def found(pattern: str, text: str) -> str:
-    match = re.search(pattern, text, re.MULTILINE)
-    if match is None:
-        raise RuntimeError(f"wrk said nothing of {pattern}:\n{text}")
-    return match[1]
-
-
-def milliseconds(text: str) -> float:
-    for unit, factor in (("us", 0.001), ("ms", 1.0), ("s", 1000.0)):
-        if text.endswith(unit):
-            return float(text.removesuffix(unit)) * factor
-    raise ValueError(text)
 
 
 def medians(rounds: list[Figures]) -> Figures:

@@ -26,6 +26,7 @@ import httpx
 
 from gateway.schema import Endpoint, Model
 from tests.bench import gateway_stage as stage
+from tests.bench import wrk
 from tests.bench.gateway_p1 import show
 from tests.bench.gateway_stage import Figures
 from tests.e2e.model.tools import cache_folder
@@ -60,10 +61,10 @@ wrk.body = [==[{body}]==]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--without-litellm", action="store_true")
     options = parser.parse_args()
-    stage.need_wrk()
+    wrk.need()
     with tempfile.TemporaryDirectory(prefix="openai-p2-") as folder:
         asyncio.run(measure(Path(folder), options))
 
@@ -111,7 +112,7 @@ async def compare(
     figures: dict[str, list[Figures]] = {name: [] for name in servers}
     for number in range(options.rounds + 1):
         for name, (port, pid) in servers.items():
-            measured = await stage.wrk(
+            measured = await stage.load(
                 port=port,
                 pid=pid,
                 headers={},

@@ -22,7 +22,7 @@ import psutil
 
 from gateway.schema import Model
 from tests.bench import gateway_stage as stage
-from tests.bench import openai_p2
+from tests.bench import openai_p2, wrk
 from tests.fakes.control_plane_gateway import service
 from tests.integration.gateway.harness import ALICE, Gateway, free_port
 
@@ -62,10 +62,10 @@ PARTS = ("haproxy", "sidecar", "templates")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--without-litellm", action="store_true")
     options = parser.parse_args()
-    stage.need_wrk()
+    wrk.need()
     with tempfile.TemporaryDirectory(prefix="tgi-p3-") as folder:
         asyncio.run(measure(Path(folder), options))
 
@@ -118,35 +118,32 @@ async def processes(gateway: Gateway) -> dict[str, list[int]]:
 
 
 async def one_round(
-    gateway: Gateway, script: Path, parts: dict[str, list[int]], connections: int, seconds: float
+    gateway: Gateway, script: Path, parts: dict[str, list[int]], connections: int, seconds: int
 ) -> dict[str, float]:
     before = {name: sum(map(stage.cpu_us, pids)) for name, pids in parts.items()}
-    argv = [stage.need_wrk(), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency"]
-    child = await asyncio.create_subprocess_exec(
-        *(*argv, "-s", str(script), f"{gateway.url}/v1/chat/completions"),
-        stdout=asyncio.subprocess.PIPE,
-        preexec_fn=lambda: os.sched_setaffinity(0, {stage.LOAD_CORE}),
+    report = await wrk.load(
+        url=f"{gateway.url}/v1/chat/completions",
+        core=stage.LOAD_CORE,
+        connections=connections,
+        seconds=seconds,
+        more=wrk.script(script),
     )
-    text = (await child.communicate())[0].decode()
-    if "Non-2xx" in text or "Socket errors" in text:
-        raise RuntimeError(text)
-    count = int(stage.found(r"(\d+) requests in", text))
     return {
-        "per_second": float(stage.found(r"Requests/sec:\s+([\d.]+)", text)),
-        "p50_ms": stage.milliseconds(stage.found(r"^\s+50%\s+(\S+)$", text)),
-        "p99_ms": stage.milliseconds(stage.found(r"^\s+99%\s+(\S+)$", text)),
+        "per_second": report.per_second,
+        "p50_ms": report.p50_ms,
+        "p99_ms": report.p99_ms,
         **{
-            name: (sum(map(stage.cpu_us, pids)) - before[name]) / count
+            name: (sum(map(stage.cpu_us, pids)) - before[name]) / report.requests
             for name, pids in parts.items()
         },
     }
 
 
 async def ask_peer(
-    peer: tuple[int, int], script: Path, connections: int, seconds: float
+    peer: tuple[int, int], script: Path, connections: int, seconds: int
 ) -> stage.Figures:
     port, pid = peer
-    return await stage.wrk(
+    return await stage.load(
         port=port,
         pid=pid,
         headers={},
