@@ -5,7 +5,7 @@
 | hosts  | host name                             | route, `own` for our own names, or |
 |        |                                       | `openai` for the OpenAI API        |
 | paths  | /services/PROJECT/RUN                 | route                              |
-| models | SHA-256 of a model's name             | route of its service               |
+| models | base64 (URL-safe) of a model's name   | route of its service               |
 | keys   | SHA-256 of a token, upper-case hex    | key id                             |
 | grants | PROJECT_ID:p:KEY or ENDPOINT_ID:e:KEY | 1                                  |
 | limits | ENDPOINT_ID:PREFIX                    | see `gateway.limits`               |
@@ -16,13 +16,12 @@
 |        |                                       | turn, where replicas have limits   |
 
 A route is `sSLOT:AUTH:PROJECT_ID:ENDPOINT_ID:STRIP:LIMITED`: all that a request must know, in one
-look-up. A model's is `sSLOT:AUTH:PROJECT_ID:ENDPOINT_ID:FORMAT:LIMITED:PREFIX`. Hashes are
-upper-case hex.
+look-up. A model's is `sSLOT:AUTH:PROJECT_ID:ENDPOINT_ID:FORMAT:LIMITED:PREFIX`.
 """
 
 from __future__ import annotations
 
-import hashlib
+import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -113,7 +112,7 @@ def draw_routes(
             hosts.update(dict.fromkeys(endpoint.hosts, to))
             paths.update(dict.fromkeys(endpoint.paths, to))
             if endpoint.model:
-                models[name_hash(endpoint.model.name)] = model_route(endpoint, endpoint.model, slot)
+                models[model_key(endpoint.model.name)] = model_route(endpoint, endpoint.model, slot)
     hosts.update(dict.fromkeys((*ALWAYS_OWN, *table.own_hosts), OWN))
     if table.domain:
         hosts[table.domain] = OWN
@@ -149,8 +148,9 @@ def is_limited(endpoint: Endpoint) -> int:
     return int(bool(endpoint.rate_limits))
 
 
-def name_hash(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest().upper()
+def model_key(name: str) -> str:
+    """Return a model's name in the letters that a map may hold, as HAProxy's `ub64enc` does."""
+    return base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
 
 
 def is_past(at: float | None, now: float) -> bool:

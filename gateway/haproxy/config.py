@@ -32,13 +32,12 @@ FOLDER = Path(__file__).parent
 # Programs beside the configuration, by name.
 LUA = {name: (FOLDER / name).read_text() for name in ("limits.lua", "sidecar.lua")}
 # What is said more than once stands in files of its own.
-STATIC = (
-    (FOLDER / "static.cfg")
-    .read_text()
-    .replace("@LIMITS@\n", (FOLDER / "limits.cfg").read_text())
-    .replace("@ANSWERS@\n", (FOLDER / "answers.cfg").read_text())
-    .replace("@ALLOWED@", (FOLDER / "allowed.cfg").read_text().strip())
-)
+SHARED = {
+    "@LIMITED@\n": "limited.cfg",
+    "@LIMITS@\n": "limits.cfg",
+    "@ANSWERS@\n": "answers.cfg",
+    "@ALLOWED@": "allowed.cfg",
+}
 TLS = (FOLDER / "tls.cfg").read_text()
 # Maps of TLS, which `gateway.tls` writes: see there.
 SECURE, CHALLENGES = "secure", "challenges"
@@ -73,6 +72,15 @@ def render(*, shape: Shape, servers: Iterable[Server]) -> str:
     return fixed_part(shape) + "".join(slots)
 
 
+def static() -> str:
+    """Return static.cfg with what stands in other files in its places."""
+    text = (FOLDER / "static.cfg").read_text()
+    for mark, name in SHARED.items():
+        shared = (FOLDER / name).read_text()
+        text = text.replace(mark, shared if mark.endswith("\n") else shared.strip())
+    return text
+
+
 def server_line(server: Server) -> str:
     limit = f" maxconn {server.limit}" if server.limit else ""
     return f"  server {server.name} {server.address} {SERVER_OPTIONS}{limit}\n"
@@ -90,7 +98,7 @@ def fixed_part(shape: Shape) -> str:
         # Makes the configuration another one when a program beside it changes.
         "@LUA@": hashlib.sha256("".join(LUA.values()).encode()).hexdigest(),
     }
-    text = STATIC
+    text = static()
     for mark, value in texts.items():
         text = text.replace(mark, value)
     return text

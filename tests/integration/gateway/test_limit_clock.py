@@ -46,6 +46,8 @@ frontend limited
   http-request set-var(req.limit) req.hdr(x-limit)
   http-request set-var(req.bound) req.hdr(x-bound)
 {limits}
+  default_backend passed
+backend passed
   http-request return status 200
 backend limits
   stick-table type string len 150 size 10k expire 24h store gpc(1),gpt(1)

@@ -93,6 +93,23 @@ async def test_finds_the_service_of_a_model(
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["m", "M", "ab", "abc", "a+b/c?d", "~~~", 'say "x"', "back\\slash", "日本語", "?" * 256],
+)
+async def test_finds_a_model_of_any_name(gateway: Gateway, target: Target, name: str) -> None:
+    slug = f"named-{name.encode().hex()[:40]}"
+    named = service(slug, target.address, model=Model(name=name, prefix=f"/{slug}"))
+    await gateway.control.applied(await gateway.control.put(named))
+
+    short = await ask(gateway, {"model": name})
+    await gateway.control.applied(await gateway.control.drop(named))
+    gone = await ask(gateway, {"model": name})
+
+    assert (short.status, short.json["path"]) == (200, f"/{slug}/chat/completions")
+    assert (gone.status, gone.json["error"]["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize(
     ("asked", "got"),
     [
         ("/v1/completions", "/v1/completions"),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+
+import pytest
+
+from gateway.haproxy.runtime import SAFE_WORD
 from gateway.layout import Layout
-from gateway.picture import Painter, Picture, clashes
-from gateway.schema import Endpoint, Hold, Key, Table
+from gateway.picture import Painter, Picture, clashes, model_key
+from gateway.schema import Endpoint, Hold, Key, Model, Table
 from tests.fakes.control_plane_gateway import key, service
 
 LAYOUT = Layout(slots={"e-a": 1, "e-b": 2})
@@ -108,3 +113,14 @@ def test_draws_only_what_changed_anew() -> None:
     assert all(same.maps[name] is first.maps[name] for name in first.maps)
     assert (expired.maps["keys"], expired.maps["hosts"] is first.maps["hosts"]) == ({}, True)
     assert moved.maps["hosts"]["a.localhost"].startswith("s2:")
+
+
+@pytest.mark.parametrize(
+    "name", ["m", "ab", "abc", "M", "meta/Llama 3 é", "日本", "x;y\n", "?" * 256]
+)
+def test_keys_a_model_in_letters_that_the_runtime_socket_takes(name: str) -> None:
+    key = model_key(name)
+
+    assert SAFE_WORD.fullmatch(key)
+    assert base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)).decode() == name
+    assert list(draw(service("a", model=Model(name=name))).maps["models"]) == [key]
