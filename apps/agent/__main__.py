@@ -1,4 +1,5 @@
-"""`python -m apps.agent` and `agent.pyz`: the agent, or with `shim FOLDER` one replica's shim."""
+"""`python -m apps.agent` and `agent.pyz`: the agent, or with `shim FOLDER [NAMESPACE]` one
+replica's shim."""
 
 import sys
 
@@ -7,7 +8,7 @@ if sys.argv[1:2] == ["shim"]:
     from apps.agent.shim import main as shim
 
     def run() -> None:
-        sys.exit(shim(sys.argv[2]))
+        sys.exit(shim(sys.argv[2], *map(int, sys.argv[3:4])))
 
 else:
     from apps.agent.main import main

@@ -25,6 +25,7 @@ from apps.agent.engine import Engine, EngineAway, EngineRefused
 from apps.agent.executor import Check, Executor, PrepareFailed
 from apps.agent.home import Home
 from apps.agent.host import Host
+from apps.agent.network import Network, Unavailable
 from apps.agent.process import Process
 from apps.agent.shipping import Shipment
 from apps.agent.workload import RECORD, SHUTDOWN_SECONDS, Workload
@@ -48,9 +49,15 @@ BATCH_WORKLOADS = 20
 
 class Agent:
     def __init__(
-        self, *, home: Home, config: Config, max_output_bytes: int = output.DEFAULT_MAX_BYTES
+        self,
+        *,
+        home: Home,
+        config: Config,
+        max_output_bytes: int = output.DEFAULT_MAX_BYTES,
+        network: typing.Optional[Network] = None,
     ) -> None:
         self.home = home
+        self._network = network
         self.client = Client(config)
         self.foreign = False  # the server speaks of another instance than the workloads here
         self.workloads: dict[str, Workload] = {}
@@ -74,12 +81,23 @@ class Agent:
         )
 
     def begin(self) -> None:
-        """This function will take up what runs already and start the loops."""
+        """Take up what runs already and start the loops."""
+        self._open_network()
         self.load()
         loops = (self._poll, self._report, self._ship, self._listen, self._look_around)
         for loop in (*loops, self._measure):
             name = loop.__name__
             threading.Thread(target=self._keep, args=(loop,), name=name, daemon=True).start()
+
+    def _open_network(self) -> None:
+        if self._network is None:
+            return
+        try:
+            self._network.open()
+        except Unavailable as error:
+            say(f"replicas share the network of this host: {error}")
+        else:
+            self._host = self._host._replace(network=self._network)
 
     def _keep(self, loop: typing.Callable[[], None]) -> None:
         """Run a loop to its end; a mistake of ours must not silence it for good."""
@@ -358,6 +376,9 @@ class Agent:
         for workload in workloads:
             workload.thread.join(max(0.0, give_up_at - time.monotonic()))
         self._close()
+        # Also where it was a killed agent that opened it.
+        if self.home.isolate:
+            (self._network or Network(self.home.base, home_id=self.home.home_id)).close()
         if not tell:
             return
         with contextlib.suppress(ServerAway, Refused):

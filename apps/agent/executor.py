@@ -64,12 +64,13 @@ class Sighting:
 class Place:
     """Where a running workload accepts connections; `taken_port` belongs to somebody else.
 
-    Without an address, `port` is where it should listen.
+    Without an address, `port` is where it should listen and `hint` says what it does instead.
     """
 
     address: typing.Optional[str] = None
     port: typing.Optional[int] = None
     taken_port: typing.Optional[int] = None
+    hint: str = ""
 
 
 class Executor(typing.Protocol):

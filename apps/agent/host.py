@@ -10,16 +10,21 @@ from apps.agent import ports, unpack, wire
 from apps.agent.executor import Check, PrepareFailed, Say
 from apps.agent.home import Home
 from apps.agent.interpreters import Interpreters
+from apps.agent.network import Network
 
 
 class Host(typing.NamedTuple):
-    """`fetch(hash, file, check)` downloads an upload; it raises PrepareFailed."""
+    """`fetch(hash, file, check)` downloads an upload; it raises PrepareFailed.
+
+    `network` gives process replicas networks of their own, None where they share the host's.
+    """
 
     home: Home
     ports: ports.Ports
     interpreters: Interpreters
     fetch: typing.Callable[[str, Path, Check], None]
     max_output_bytes: int
+    network: typing.Optional[Network] = None
 
 
 def unpack_upload(

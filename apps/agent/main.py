@@ -14,6 +14,7 @@ from apps.agent import config as configuration
 from apps.agent import home as homes
 from apps.agent import trees
 from apps.agent.agent import Agent, say
+from apps.agent.network import Network
 
 # glibc gives each thread a heap of its own, which an agent that must stay small does not need.
 M_ARENA_MAX = -8
@@ -45,8 +46,16 @@ def main(argv: list[str]) -> int:
     if source is None:
         _end(home)
     else:
-        serve(home=home, source=source, stop=stop)
+        serve(home=home, source=source, stop=stop, network=_network(home, arguments))
     return 0
+
+
+def _network(home: homes.Home, arguments: argparse.Namespace) -> typing.Optional[Network]:
+    """The networks that replicas get; None where they share the host's. Raises ValueError."""
+    if not home.isolate or arguments.network == "host":
+        return None
+    ports = [int(number) for number in arguments.public_ports.replace(",", " ").split()]
+    return Network(home.base, home_id=home.home_id, public_ports=ports)
 
 
 def _stay_small() -> None:
@@ -62,6 +71,17 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--config", default=environ("DSTACK_AGENT_CONFIG"), help="a JSON file")
     parser.add_argument("--url", default=environ("DSTACK_URL"), help="the server's address")
     parser.add_argument("--token-file", help="instead of the variable DSTACK_AGENT_TOKEN")
+    parser.add_argument(
+        "--network",
+        choices=("own", "host"),
+        default=environ("DSTACK_AGENT_NETWORK") or "own",
+        help="own: each replica has a network of its own, where the agent is root; host: none has",
+    )
+    parser.add_argument(
+        "--public-ports",
+        default=environ("DSTACK_AGENT_PUBLIC_PORTS") or "",
+        help="ports of this host's gateway, which replicas with a network of their own may call",
+    )
     parser.add_argument(
         "--end", action="store_true", help="stop the replicas that a killed agent left, then end"
     )
@@ -84,8 +104,14 @@ def _source(arguments: argparse.Namespace) -> configuration.Source:
     return configuration.FixedSource(configuration.made(arguments.url, token))
 
 
-def serve(*, home: homes.Home, source: configuration.Source, stop: threading.Event) -> None:
-    """This function will serve one configuration after the other until `stop` is set."""
+def serve(
+    *,
+    home: homes.Home,
+    source: configuration.Source,
+    stop: threading.Event,
+    network: typing.Optional[Network] = None,
+) -> None:
+    """Serve one configuration after the other until `stop` is set."""
     _clear_abandoned(home)
     homes.claim(home)
     agent = None
@@ -97,7 +123,7 @@ def serve(*, home: homes.Home, source: configuration.Source, stop: threading.Eve
             if home.instance_id not in ("", config.instance_id):
                 _clear(home)
             home.belongs_to(config.instance_id)
-        agent = Agent(home=home, config=config)
+        agent = Agent(home=home, config=config, network=network)
         agent.begin()
         _follow(agent, source, stop)
         agent.shut_down()

@@ -122,6 +122,22 @@ def owned_by(pids: typing.Iterable[int], inodes: typing.Container[int]) -> set[i
     return {inode for inode in found if inode in inodes}
 
 
+def takes_loopback(listener: Listener) -> bool:
+    """Tell whether the socket takes what comes for 127.0.0.1."""
+    return listener.host in (ANY_V4, ANY_V6, "127.0.0.1", "::ffff:127.0.0.1")
+
+
+def where_else(listening: typing.Sequence[Listener], *, port: int) -> str:
+    """Return what to tell about sockets that nobody reaches; empty where there are none."""
+    for listener in listening:
+        if listener.port == port:
+            return f"it listens on {listener.host} alone; let it listen on 127.0.0.1 or 0.0.0.0"
+    if listening:
+        found = ", ".join(str(one) for one in sorted({listener.port for listener in listening}))
+        return f"it listens on port {found}; let it listen on {port} or change `port`"
+    return ""
+
+
 def address_of(listener: Listener) -> str:
     """This function will return the "host:port" by which this host reaches the socket.
 

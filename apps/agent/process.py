@@ -10,13 +10,27 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
 import typing
 from pathlib import Path
 
-from apps.agent import cgroups, files, ports, procs, script, shim, trees, usage, users, venv, wire
+from apps.agent import (
+    cgroups,
+    files,
+    ports,
+    procs,
+    sandbox,
+    script,
+    shim,
+    trees,
+    usage,
+    users,
+    venv,
+    wire,
+)
 from apps.agent.executor import (
     Check,
     End,
@@ -28,6 +42,7 @@ from apps.agent.executor import (
 )
 from apps.agent.host import Host, unpack_upload
 from apps.agent.interpreters import Interpreter, NotFound
+from apps.agent.network import Inside, Unavailable
 
 ORDINARY_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FACTS = "process.json"
@@ -44,7 +59,7 @@ class Process:
         self.output = folder / shim.OUTPUT
         self.work = folder / "work"
         self.facts = files.read_json(folder / FACTS) or {}
-        if "port" in self.facts:
+        if "port" in self.facts and "address" not in self.facts:
             host.ports.keep(self.facts["port"])
 
     def prepare(self, *, say: Say, check: Check) -> list[str]:
@@ -60,9 +75,19 @@ class Process:
         venv.make(folder=self.folder / "venv", interpreter=interpreter, wheels=wheels)
         for made in (self.work, self.folder / "venv"):
             users.give(made, uid)
-        self._note(uid=uid, cgroups=self._limits(remarks))
-        self._launch_file(uid)
+            made.chmod(0o700)
+        self._note(uid=uid, cgroups=self._limits(remarks), isolated=self._isolated(uid, remarks))
+        self._launch_file(uid, interpreter)
         return remarks
+
+    def _isolated(self, uid: typing.Optional[int], remarks: list[str]) -> bool:
+        """Whether it gets a network of its own; then what it needs for that is made."""
+        if uid is None or self.host.network is None:
+            if self.host.home.isolate:
+                remarks.append("this replica shares the network of its host with all others")
+            return False
+        sandbox.furnish(self.folder, uid, hostname=socket.gethostname())
+        return True
 
     def _note(self, **facts: typing.Any) -> None:
         self.facts = {**self.facts, **facts}
@@ -100,12 +125,19 @@ class Process:
             return []
         return [str(path) for path in made]
 
-    def _launch_file(self, uid: typing.Optional[int]) -> None:
-        if "port" not in self.facts:
-            try:
-                self._note(port=self.host.ports.take())
-            except ports.NoFreePort as error:
-                raise PrepareFailed(str(error)) from error
+    def _port(self) -> int:
+        """The port that the gateway will call: in a network of its own, the one it asks for."""
+        if self.facts["isolated"]:
+            return self.spec.container_port
+        if "port" in self.facts:
+            return int(self.facts["port"])
+        try:
+            return self.host.ports.take()
+        except ports.NoFreePort as error:
+            raise PrepareFailed(str(error)) from error
+
+    def _launch_file(self, uid: typing.Optional[int], interpreter: Interpreter) -> None:
+        self._note(port=self._port())
         env = environment(
             self.spec, work=self.work, venv=self.folder / "venv", port=self.facts["port"]
         )
@@ -118,20 +150,18 @@ class Process:
             cgroups=self.facts["cgroups"],
             wake=str(self.host.home.wake),
             max_output_bytes=self.host.max_output_bytes,
+            keep=[
+                str(self.folder),
+                str(self.host.home.wheels),
+                str(Path(interpreter.path).parent.parent),
+                interpreter.library,
+            ],
         )
         files.write_json(self.folder / shim.LAUNCH, launch._asdict())
 
     def start(self) -> None:
-        argv = [sys.executable, "-I", "-S", str(self.host.home.program), "shim", str(self.folder)]
-        with (self.folder / "shim.log").open("ab") as log:
-            subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={"PATH": ORDINARY_PATH, "LANG": "C.UTF-8"},
-                start_new_session=True,
-            ).wait(timeout=START_SECONDS)
+        with self._own_network() as inside:
+            self._start_shim([] if inside is None else [inside.namespace])
         give_up_at = time.monotonic() + START_SECONDS
         while "pid" not in (self._state() or {}):
             if time.monotonic() > give_up_at:
@@ -139,6 +169,35 @@ class Process:
                     (self.folder / shim.LAUNCH).unlink()
                 raise PrepareFailed(f"its supervisor did not start: {self._shim_log()}")
             time.sleep(0.005)
+
+    @contextlib.contextmanager
+    def _own_network(self) -> typing.Iterator[typing.Optional[Inside]]:
+        """Make it, and hold it until the shim does. Raises PrepareFailed."""
+        if not self.facts["isolated"] or self.host.network is None:
+            yield None
+            return
+        try:
+            inside = self.host.network.make(uid=self.facts["uid"], port=self.facts["port"])
+        except Unavailable as error:
+            raise PrepareFailed(f"no network of its own for the replica: {error}") from error
+        try:
+            self._note(address=inside.address)
+            yield inside
+        finally:
+            os.close(inside.namespace)
+
+    def _start_shim(self, namespaces: list[int]) -> None:
+        argv = [sys.executable, "-I", "-S", str(self.host.home.program), "shim", str(self.folder)]
+        with (self.folder / "shim.log").open("ab") as log:
+            subprocess.Popen(
+                [*argv, *map(str, namespaces)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={"PATH": ORDINARY_PATH, "LANG": "C.UTF-8"},
+                start_new_session=True,
+                pass_fds=namespaces,
+            ).wait(timeout=START_SECONDS)
 
     def _shim_log(self) -> str:
         return (self.folder / "shim.log").read_text(errors="replace").strip()[-500:]
@@ -214,6 +273,8 @@ class Process:
         return found
 
     def place(self) -> Place:
+        if "address" in self.facts:
+            return self._place_in_own_network()
         own, wanted = self.facts["port"], self.spec.container_port
         listening = ports.listeners((own, wanted))
         if not listening:
@@ -235,6 +296,14 @@ class Process:
     def why_not_reached(self) -> str:
         """Return nothing: a process is asked where it listens."""
         return ""
+
+    def _place_in_own_network(self) -> Place:
+        port = self.facts["port"]
+        pid = (self._state() or {}).get("pid")
+        listening = [] if pid is None else ports.listeners(None, net=Path(f"/proc/{pid}/net"))
+        if any(one.port == port and ports.takes_loopback(one) for one in listening):
+            return Place(address=f"{self.facts['address']}:{port}")
+        return Place(port=port, hint=ports.where_else(listening, port=port))
 
     def usage(self, table: procs.Table) -> typing.Optional[usage.Used]:
         shim_pid = (self._state() or {}).get("shim_pid", -1)
@@ -265,8 +334,8 @@ class Process:
             procs.signal_all([state["shim_pid"]], 9)
             self._kill_left(state)
         cgroups.remove([Path(path) for path in self.facts.get("cgroups", [])])
-        for made in (self.work, self.folder / "venv"):
-            trees.remove(made)
+        for name in ("work", "venv", sandbox.TMP, sandbox.VAR_TMP):
+            trees.remove(self.folder / name)
         if "port" in self.facts:
             self.host.ports.give_back(self.facts["port"])
 

@@ -27,7 +27,7 @@ import time
 import typing
 from pathlib import Path
 
-from apps.agent import cgroups, files, output, procs
+from apps.agent import cgroups, files, output, procs, sandbox
 
 LAUNCH, STATE, STOP, LOCK, OUTPUT = "launch.json", "state.json", "stop.json", "shim.lock", "output"
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
@@ -55,10 +55,17 @@ class Launch(typing.NamedTuple):
     wake: str  # the FIFO of the agent
     max_output_bytes: int = output.DEFAULT_MAX_BYTES
     look_seconds: float = 30.0  # how often to look whether the folder is still there
+    keep: typing.Sequence[str] = ()  # folders that a replica with its own /tmp still needs
 
 
-def main(folder: str) -> int:
-    """This function will run the workload that `folder` describes, to its end."""
+def main(folder: str, namespace: typing.Optional[int] = None) -> int:
+    """Run the workload that `folder` describes, to its end.
+
+    `namespace` is an open descriptor of the network that the replica gets; it lives as long as the
+    shim holds it.
+    """
+    if namespace is not None:
+        os.set_inheritable(namespace, False)
     if os.fork():
         return 0
     os.chdir(folder)
@@ -70,13 +77,17 @@ def main(folder: str) -> int:
     launch = files.read_json(Path(LAUNCH))
     if launch is None or Path(STATE).exists():
         return 0
-    Shim(Launch(**launch)).run()
+    Shim(Launch(**launch), folder=folder, namespace=namespace).run()
     return 0
 
 
 class Shim:
-    def __init__(self, launch: Launch) -> None:
+    def __init__(
+        self, launch: Launch, *, folder: str = ".", namespace: typing.Optional[int] = None
+    ) -> None:
         self.launch = launch
+        self.folder = folder
+        self.namespace = namespace
         self.splitter = output.Splitter()
         self.pipe, self.pipe_end = os.pipe()
         self.wake, self.wake_end = os.pipe()
@@ -125,7 +136,13 @@ class Shim:
         self.pid = os.fork()
         if self.pid == 0:
             os.close(go_end)
-            _become(self.launch, go=go, out=self.pipe_end, fault=fault_end)
+            _become(
+                self.launch,
+                go=go,
+                out=self.pipe_end,
+                fault=fault_end,
+                enter=self._enter,
+            )
         for descriptor in (go, fault_end, self.pipe_end):
             os.close(descriptor)
         cgroups.enter([Path(path) for path in self.launch.cgroups], self.pid)
@@ -135,6 +152,11 @@ class Shim:
         os.close(go_end)
         with os.fdopen(fault, "rb") as reader:
             return reader.read().decode("utf-8", "replace") or None
+
+    def _enter(self) -> None:
+        """In the child: the network and the mounts of its own, where there are any."""
+        if self.namespace is not None:
+            sandbox.enter(namespace=self.namespace, folder=self.folder, keep=self.launch.keep)
 
     def _watch(self) -> None:
         poll = select.poll()
@@ -278,12 +300,15 @@ def _exit_code(status: typing.Optional[int]) -> typing.Optional[int]:
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def _become(launch: Launch, *, go: int, out: int, fault: int) -> typing.NoReturn:
+def _become(
+    launch: Launch, *, go: int, out: int, fault: int, enter: typing.Callable[[], None]
+) -> typing.NoReturn:
     """In the child: give up every right, then become the replica's first process."""
     try:
         os.setsid()
         if not os.read(go, 1):
             os._exit(1)  # the shim died before it noted our pid
+        enter()
         _give_up_rights(launch.uid)
         _reset_signals()
         os.chdir(launch.working_dir)
@@ -321,6 +346,8 @@ def _reset_signals() -> None:
 def _why(launch: Launch, error: typing.Union[OSError, ValueError]) -> str:
     if isinstance(error, ValueError):
         return f"the command or its environment cannot be passed to a process: {error}"
+    if isinstance(error, sandbox.Refused):
+        return str(error)
     if error.filename == launch.working_dir:
         return f"cannot enter the working folder {launch.working_dir}: {error.strerror}"
     if error.errno == errno.ENOENT:

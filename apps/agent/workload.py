@@ -208,6 +208,7 @@ class Workload:
 
     def _not_listening(self, place: Place, age_seconds: float) -> None:
         text = f"nothing listens on port {place.port or self.spec.container_port} yet"
+        text = f"{text}: {place.hint}" if place.hint else text
         if place.taken_port is not None:
             text = (
                 f"nothing of this replica listens yet; port {place.taken_port} belongs to another "

@@ -32,6 +32,11 @@ class Addresses:
         return bool(self.gateway_tls_port) and not f".{self.gateway_domain}".endswith(".localhost")
 
     @property
+    def public_ports(self) -> list[int]:
+        """The gateway's, which services may call too."""
+        return [port for port in (self.gateway_port, self.gateway_tls_port) if port]
+
+    @property
     def local_host(self) -> str:
         """The address at which processes of this machine reach the server."""
         return EVERYWHERE.get(self.bind, self.bind)

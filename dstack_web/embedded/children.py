@@ -191,7 +191,11 @@ def agent(plan: Plan) -> Child:
         # The local backend writes the configuration when it makes the first instance.
         argv=[*argv, "--config", str(home / "config.json")],
         if_dead=[*argv, "--end"],
-        env={**common_env(plan), **picked(plan.environ, HARDWARE)},
+        env={
+            **common_env(plan),
+            **picked(plan.environ, HARDWARE),
+            "DSTACK_AGENT_PUBLIC_PORTS": ",".join(map(str, plan.addresses.public_ports)),
+        },
         stop_seconds=8.5,
     )
 

@@ -38,6 +38,14 @@ def stopped_agent(plane: ControlPlane, place: Path) -> Iterator[RunningAgent]:
 
 
 @pytest.fixture
+def agent_on_host_network(stopped_agent: RunningAgent) -> RunningAgent:
+    """An agent whose replicas share the network of this machine, as an ordinary user's do."""
+    stopped_agent.env["DSTACK_AGENT_NETWORK"] = "host"
+    stopped_agent.start()
+    return stopped_agent
+
+
+@pytest.fixture
 def agent(stopped_agent: RunningAgent) -> RunningAgent:
     stopped_agent.start()
     return stopped_agent

@@ -53,11 +53,11 @@ def test_runs_each_replica_as_a_user_without_groups_or_new_rights(
     "path", ["work", "record.json", "launch.json", "process.json", "output", "."]
 )
 def test_shows_a_replica_nothing_of_another(
-    plane: ControlPlane, agent: RunningAgent, path: str
+    plane: ControlPlane, agent_on_host_network: RunningAgent, path: str
 ) -> None:
     plane.assign(workload(SERVE, id="w0", env={"SECRET": "of another"}))
     other = plane.wait_for("w0", ready=True)
-    target = agent.folder("w0") / path
+    target = agent_on_host_network.folder("w0") / path
 
     lines = output_of(
         plane, f"ls '{target}/' ; cat '{target}' ; cat /proc/{other.pid}/environ ; kill {other.pid}"

@@ -185,7 +185,7 @@ def test_removes_what_is_not_wanted_any_more(plane: ControlPlane, agent: Running
 
 
 def test_counts_the_specs_own_port_when_the_replica_listens_there(
-    plane: ControlPlane, agent: RunningAgent
+    plane: ControlPlane, agent_on_host_network: RunningAgent
 ) -> None:
     port = free_port()
     plane.assign(workload(f"python3 -m http.server {port}", container_port=port))
@@ -200,7 +200,7 @@ def test_counts_the_specs_own_port_when_the_replica_listens_there(
     [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "::1"), ("::", "127.0.0.1")],
 )
 def test_finds_the_address_that_connects(
-    plane: ControlPlane, agent: RunningAgent, bind: str, host: str
+    plane: ControlPlane, agent_on_host_network: RunningAgent, bind: str, host: str
 ) -> None:
     plane.assign(workload(f"python3 -m http.server $PORT --bind {bind}"))
 
@@ -210,7 +210,7 @@ def test_finds_the_address_that_connects(
 
 
 def test_does_not_take_anothers_socket_for_its_own(
-    plane: ControlPlane, agent: RunningAgent, held_port: int
+    plane: ControlPlane, agent_on_host_network: RunningAgent, held_port: int
 ) -> None:
     plane.assign(workload("sleep 60 # PORT", container_port=held_port))
 
@@ -224,7 +224,7 @@ def test_does_not_take_anothers_socket_for_its_own(
 
 @pytest.mark.parametrize("after", ["exit 1", "sleep 60"])
 def test_tells_to_use_the_port_variable_when_the_port_is_taken(
-    plane: ControlPlane, agent: RunningAgent, held_port: int, after: str
+    plane: ControlPlane, agent_on_host_network: RunningAgent, held_port: int, after: str
 ) -> None:
     plane.assign(
         workload(f"python3 -m http.server {held_port} || {after}", container_port=held_port)

@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +21,10 @@ SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin")
 
 
 @pytest.fixture
-def wheel(place: Path) -> Path:
-    """The smallest package that pip installs without a network."""
+def wheel() -> Iterator[Path]:
+    """The smallest package that pip installs without a network, where isolated replicas see it."""
+    place = Path(tempfile.mkdtemp(dir="/var/lib" if os.geteuid() == 0 else None))
+    place.chmod(0o755)
     path = place / "greeting-1.0-py3-none-any.whl"
     about = "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n"
     with zipfile.ZipFile(path, "w") as file:
@@ -31,7 +35,8 @@ def wheel(place: Path) -> Path:
         file.writestr("greeting-1.0.dist-info/entry_points.txt", entry)
         file.writestr("greeting-1.0.dist-info/RECORD", "")
     path.chmod(0o644)
-    return path
+    yield path
+    shutil.rmtree(place)
 
 
 @pytest.mark.parametrize("pip", ["pip", "python -m pip", "pip3", "python3 -m pip"])

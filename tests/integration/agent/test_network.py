@@ -1,0 +1,278 @@
+"""As root: each process replica has a network of its own, which gateway and agent alone reach."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.agent import users, wire
+from tests.fakes.control_plane import ControlPlane
+from tests.integration.agent.running import RunningAgent, eventually, workload
+
+pytestmark = pytest.mark.skipif(not users.can_isolate(), reason="needs root, to make namespaces")
+
+SERVE = "python3 -m http.server $PORT --bind {bind}"
+ASK = "python3 -c 'import sys,urllib.request as u; print(u.urlopen(sys.argv[1],timeout=3).status)'"
+NOBODY = 65534
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """A test's page says nothing."""
+
+
+@contextlib.contextmanager
+def page(host: str = "127.0.0.1") -> Iterator[int]:
+    """A page of this machine: what a dashboard or a gateway is to a replica."""
+    with http.server.ThreadingHTTPServer((host, 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def interfaces() -> set[str]:
+    return {name for _, name in socket.if_nameindex() if name.startswith("dsk")}
+
+
+def said(plane: ControlPlane, *commands: str, id: str = "asker") -> str:
+    plane.assign(workload(*commands, id=id))
+    return "\n".join(plane.wait_for(id, state=wire.EXITED).last_lines)
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "0.0.0.0", "::", "localhost"])
+def test_reaches_a_replica_wherever_it_listens(
+    plane: ControlPlane, agent: RunningAgent, bind: str
+) -> None:
+    plane.assign(workload(SERVE.format(bind=bind), container_port=80))
+
+    report = plane.wait_for("w1", ready=True)
+
+    assert report.address is not None and report.address.endswith(":80")
+    with socket.create_connection(_pair(report.address), timeout=3) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.0 200")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (SERVE.format(bind="::1"), "it listens on ::1 alone; let it listen on 127.0.0.1"),
+        ("python3 -m http.server 9000", "it listens on port 9000; let it listen on 8000"),
+    ],
+)
+def test_tells_where_it_listens_instead(
+    plane: ControlPlane, agent: RunningAgent, command: str, told: str
+) -> None:
+    plane.assign(workload(command))
+
+    assert plane.wait(lambda: (r := plane.seen("w1")) and told in r.probe_message)
+
+
+def test_gives_all_replicas_the_port_they_ask_for(plane: ControlPlane, agent: RunningAgent) -> None:
+    plane.assign(*[workload(SERVE.format(bind="127.0.0.1"), id=f"w{n}") for n in range(3)])
+
+    addresses = {plane.wait_for(f"w{n}", ready=True).address for n in range(3)}
+
+    assert len(addresses) == 3
+    assert {_pair(address)[1] for address in addresses if address} == {8000}
+
+
+def test_lets_no_other_user_of_the_host_reach_a_replica(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(workload(SERVE.format(bind="127.0.0.1")))
+    address = plane.wait_for("w1", ready=True).address or ""
+    ask = f"import socket; socket.create_connection({_pair(address)!r}, timeout=1)"
+
+    asked = subprocess.run(
+        ["/usr/bin/env", "python3", "-c", ask], user=NOBODY, capture_output=True, cwd="/"
+    )
+
+    assert b"timed out" in asked.stderr
+
+
+def test_keeps_replicas_from_one_another_and_from_the_host(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(workload(SERVE.format(bind="0.0.0.0")))
+    host, port = _pair(plane.wait_for("w1", ready=True).address or "")
+    own = host.rpartition(".")[0] + ".1"
+    with page("0.0.0.0") as dashboard, page() as private:
+        places = [(host, port), (own, dashboard), (_own_address(), dashboard)]
+        places += [("127.0.0.1", private), ("127.0.0.1", dashboard), ("169.254.169.254", 80)]
+        asks = [f"{ASK} http://{at}:{number}/ 2>&1 | tail -1" for at, number in places]
+
+        lines = said(plane, *asks).splitlines()
+
+    assert len(lines) == len(places)
+    assert all("Connection refused" in line for line in lines), lines
+
+
+def test_lets_a_replica_call_the_gateway_as_the_host_does(
+    plane: ControlPlane, stopped_agent: RunningAgent
+) -> None:
+    with page() as gateway:
+        stopped_agent.env["DSTACK_AGENT_PUBLIC_PORTS"] = str(gateway)
+        stopped_agent.start()
+
+        lines = said(
+            plane, f"{ASK} http://127.0.0.1:{gateway}/", f"{ASK} http://localhost:{gateway}/"
+        )
+
+    assert lines.split() == ["200", "200"]
+
+
+def test_lets_a_replica_reach_other_hosts_but_no_host_reach_it(
+    plane: ControlPlane, stopped_agent: RunningAgent, outside: str
+) -> None:
+    stopped_agent.start()
+    plane.assign(workload(SERVE.format(bind="0.0.0.0")))
+    address = plane.wait_for("w1", ready=True).address or ""
+
+    lines = said(plane, f"{ASK} http://{outside}:8000/")
+
+    assert lines == "200"
+    _in_outside("ip", "route", "replace", address.rpartition(":")[0], "via", "192.0.2.129")
+    asked = _in_outside(
+        "python3", "-c", f"import socket; socket.create_connection({_pair(address)!r}, 1)"
+    )
+    assert "timed out" in asked.stderr
+
+
+def test_hides_processes_and_temporary_files(plane: ControlPlane, agent: RunningAgent) -> None:
+    marker = Path("/tmp/of the host")
+    marker.write_text("seen")
+    plane.assign(
+        workload("echo mine > /tmp/f; echo mine > /dev/shm/f", SERVE.format(bind="0.0.0.0"))
+    )
+    plane.wait_for("w1", ready=True)
+
+    lines = said(
+        plane,
+        "ls /tmp /var/tmp /dev/shm",
+        "ls /proc | grep -c '^[0-9]'",
+        "echo x > /tmp/x; echo x > /dev/shm/x; echo x > /var/tmp/x; echo written",
+        "echo $TMPDIR; pwd",
+    )
+    marker.unlink()
+
+    assert "of the host" not in lines
+    assert "f\n" not in lines
+    assert "written" in lines
+    assert int(next(line for line in lines.splitlines() if line.isdigit())) < 8
+
+
+@pytest.mark.parametrize("end", ["stop", "kill the shim", "kill the agent", "forget"])
+def test_frees_the_network_however_it_ends(
+    plane: ControlPlane, agent: RunningAgent, end: str
+) -> None:
+    before = interfaces()
+    plane.assign(workload(SERVE.format(bind="127.0.0.1")))
+    plane.wait_for("w1", ready=True)
+    assert len(interfaces() - before) == 1
+
+    if end == "stop":
+        plane.ask_to_stop("w1", stop_seconds=1)
+    elif end == "kill the shim":
+        os.kill(agent.shim_pid("w1"), signal.SIGKILL)
+    elif end == "kill the agent":
+        agent.kill()
+        agent.end()
+    else:
+        plane.forget("w1")
+
+    eventually(lambda: not interfaces() - before)
+
+
+def test_goes_on_through_a_restart_of_the_agent(plane: ControlPlane, agent: RunningAgent) -> None:
+    plane.assign(workload(SERVE.format(bind="127.0.0.1")))
+    before = plane.wait_for("w1", ready=True)
+
+    agent.kill()
+    agent.start()
+
+    plane.wait(lambda: plane.reports[-1].agent_version and (r := plane.seen("w1")) and r.ready)
+    after = plane.seen("w1")
+    assert after is not None and (after.pid, after.address) == (before.pid, before.address)
+    assert socket.create_connection(_pair(after.address or ""), timeout=3)
+
+
+def test_leaves_the_host_as_it_was(plane: ControlPlane, agent: RunningAgent) -> None:
+    plane.assign(workload(SERVE.format(bind="127.0.0.1")))
+    plane.wait_for("w1", ready=True)
+
+    assert agent.stop() == 0
+
+    assert not (agent.home / "network.json").exists()
+    eventually(lambda: not _own_tables(agent))
+
+
+@pytest.fixture
+def outside() -> Iterator[str]:
+    """Another host: a namespace beside this one, which knows the way to this one alone."""
+    made = [
+        "ip netns add dstack-outside",
+        "ip link add dst-out type veth peer name eth0 netns dstack-outside",
+        "ip addr add 192.0.2.129/30 dev dst-out",
+        "ip link set dst-out up",
+        "ip -n dstack-outside addr add 192.0.2.130/30 dev eth0",
+        "ip -n dstack-outside link set eth0 up",
+        "ip -n dstack-outside link set lo up",
+    ]
+    for command in made:
+        subprocess.run(command.split(), check=True)
+    # What comes back from there is for this host to pass on, as on the way to the internet.
+    Path("/proc/sys/net/ipv4/conf/dst-out/forwarding").write_text("1")
+    server = subprocess.Popen(
+        ["ip", "netns", "exec", "dstack-outside", "python3", "-m", "http.server", "8000"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    eventually(lambda: _answers("192.0.2.130", 8000))
+    yield "192.0.2.130"
+    server.kill()
+    server.wait()
+    subprocess.run(["ip", "netns", "del", "dstack-outside"], check=True)
+
+
+def _answers(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
+
+
+def _in_outside(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["ip", "netns", "exec", "dstack-outside", *command], capture_output=True, text=True
+    )
+
+
+def _own_address() -> str:
+    """The address by which other hosts know this one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
+        trial.connect(("192.0.2.1", 9))
+        return str(trial.getsockname()[0])
+
+
+def _own_tables(agent: RunningAgent) -> list[str]:
+    home_id = (agent.home / "agent.json").read_text()
+    listing = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True)
+    return [line for line in listing.stdout.splitlines() if line.split("_")[-1] in home_id]
+
+
+def _pair(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
