@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
 PASSWORD = "a long password of the tests"
+# Where replicas see what a test sees: those with a network of their own have their own /tmp.
+SEEN_BY_REPLICAS = Path("/var/lib" if os.geteuid() == 0 else tempfile.gettempdir())
 
 
 def eventually(

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture
 def ledger() -> Iterator[Path]:
     """A file into which every replica may write, whoever it runs as."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=stacks.SEEN_BY_REPLICAS) as folder:
         Path(folder).chmod(0o755)
         file = Path(folder) / "ledger"
         file.touch()

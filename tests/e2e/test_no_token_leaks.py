@@ -101,7 +101,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def deployed(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The file in which all replicas write down what they are sent."""
-    record = Path("/tmp") / f"dstack-test-record-{os.getpid()}-{secrets.token_hex(4)}"
+    record = stacks.SEEN_BY_REPLICAS / f"dstack-test-record-{os.getpid()}-{secrets.token_hex(4)}"
     record.touch()
     record.chmod(0o666)  # each replica runs as a user of its own
     for name, more in SERVICES.items():
