@@ -171,6 +171,9 @@ class Network:
         closed = [(*here, *nft.goes_to(net, bits), *nft.refuse()) for net, bits in METADATA]
         closed += [(*here, *nft.leaves_by(b), *nft.refuse()) for b in (every, *CONTAINER_BRIDGES)]
         network = (str(self._range.network_address), self._range.prefixlen)
+        # The address of a replica that has gone leads to nobody, and not to another host.
+        closed.append((*here, *nft.goes_to(*network), *nft.refuse()))
+        gone = (*nft.goes_to(*network), *nft.leaves_by(every, equal=False))
         return [
             nft.Chain("gateway", "nat", nft.PREROUTING, nft.DNAT_PRIORITY, to_gateway),
             nft.Chain(
@@ -193,6 +196,7 @@ class Network:
             nft.Chain(
                 *("callers", "filter", nft.OUTPUT, nft.FILTER_PRIORITY),
                 [
+                    (*gone, *nft.leaves_by("lo", equal=False), *nft.tcp(), *nft.reset()),
                     (*nft.leaves_by(mine), *answers, *nft.accept()),
                     (*nft.leaves_by(mine), *nft.sent_by_user(0, equal=False), *nft.drop()),
                 ],

@@ -197,6 +197,20 @@ def test_frees_the_network_however_it_ends(
     eventually(lambda: not interfaces() - before)
 
 
+def test_sends_nothing_to_other_hosts_once_a_replica_has_gone(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(workload(SERVE.format(bind="127.0.0.1")))
+    address = plane.wait_for("w1", ready=True).address or ""
+
+    plane.ask_to_stop("w1", stop_seconds=1)
+    plane.wait_for("w1", state=wire.EXITED)
+
+    eventually(lambda: not _interface_to(_pair(address)[0]))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(_pair(address), timeout=3)
+
+
 def test_goes_on_through_a_restart_of_the_agent(plane: ControlPlane, agent: RunningAgent) -> None:
     plane.assign(workload(SERVE.format(bind="127.0.0.1")))
     before = plane.wait_for("w1", ready=True)
@@ -258,6 +272,11 @@ def _in_outside(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["ip", "netns", "exec", "dstack-outside", *command], capture_output=True, text=True
     )
+
+
+def _interface_to(address: str) -> str:
+    said = subprocess.run(["ip", "route", "get", address], capture_output=True, text=True).stdout
+    return next((word for word in said.split() if word.startswith("dsk")), "")
 
 
 def _own_address() -> str:
