@@ -24,6 +24,7 @@ from apps.instances.models import Workload
 from apps.runs import placing, states, tries
 from apps.runs import steps as rules
 from apps.runs.models import Replica, Run
+from apps.specs.durations import unending
 
 PHASE_CHARACTERS = 200
 LARGE = ("run__configuration", "run__secrets")
@@ -67,7 +68,7 @@ def _step(replica: Replica, workload: Workload | None, at: datetime) -> rules.St
         not_before=replica.not_before,
         deadline_at=replica.deadline_at,
         drained_at=replica.drained_at,
-        stop_duration=timedelta(seconds=replica.run.spec["stop_duration_seconds"]),
+        stop_duration=timedelta(seconds=unending(replica.run.spec["stop_duration_seconds"])),
     )
     return rules.advance(replica.state, facts, timing, at=at)
 

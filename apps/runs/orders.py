@@ -15,6 +15,7 @@ from apps.instances.services import Order
 from apps.offers import executors
 from apps.runs import urls_of
 from apps.runs.models import Replica, Run
+from apps.specs.durations import unending
 from apps.specs.ranges import Range
 from apps.specs.service import ServiceSpec
 
@@ -51,7 +52,7 @@ def order(*, run: Run, replica: Replica, offer: Offer) -> Order:
         cpu_limit=_limit(spec.resources.cpu.count, offer, has=offer.hardware.cpus),
         memory_limit_mib=_limit(spec.resources.memory_mib, offer, has=offer.hardware.memory_mib),
         shm_size_mib=spec.resources.shm_size_mib,
-        stop_seconds=float(spec.stop_duration_seconds),
+        stop_seconds=float(unending(spec.stop_duration_seconds)),
         probes=probes(spec),
     )
     stored = dataclasses.asdict(workload)

@@ -70,6 +70,8 @@ def _entrypoint(value: Any) -> list[str]:
 def _command(value: Any) -> str:
     if isinstance(value, Mapping):
         raise Misfit("expected text, found a mapping: put the whole line in quotes")
+    if isinstance(value, list):
+        raise Misfit("expected text, found a list: write its items here, YAML does not join lists")
     given = text(value)
     if not given.strip():
         raise Misfit("expected a command, found an empty one: remove it")

@@ -91,6 +91,11 @@ def read(text: str) -> Document:
     return document
 
 
+def without_notes(keys: dict[str, Plain]) -> dict[str, Plain]:
+    """Leave out the keys `x-...` at the top: they hold what anchors and merges take from there."""
+    return {key: value for key, value in keys.items() if not key.startswith("x-")}
+
+
 def in_order(problems: Iterable[SpecProblem]) -> list[SpecProblem]:
     """This function will return problems in file order, each once."""
     return sorted(

@@ -22,9 +22,10 @@ DURATION: JsonSchema = {
         {"type": "string", "pattern": r"^\s*\d{1,12}\s*[smhdwSMHDW]?\s*$"},
     ]
 }
-ENDLESS: JsonSchema = {
-    "anyOf": [*DURATION["anyOf"], {"enum": ["off", "never", "false", False, -1, "-1"]}]
-}
+# `true` is the default: somebody wrote that there shall be one, not which.
+_WORDS: list[Any] = ["off", "never", "false", False, True]
+DURATION_OR_OFF: JsonSchema = {"anyOf": [*DURATION["anyOf"], {"enum": _WORDS}]}
+IDLE: JsonSchema = {"anyOf": [*DURATION["anyOf"], {"enum": [*_WORDS, -1, "-1"]}]}
 
 
 def seconds(value: Any, *, least: int = 0, most: int = LONGEST_SECONDS) -> int:
@@ -39,15 +40,29 @@ def seconds(value: Any, *, least: int = 0, most: int = LONGEST_SECONDS) -> int:
     return given
 
 
-def seconds_or_off(value: Any, *, least: int = 1) -> int | None:
-    """This function will read a duration, or None for `off`, `false` and -1."""
-    if value is False or value == -1:
+def seconds_or_off(
+    value: Any, *, default: int | None, least: int = 0, minus_one: bool = False
+) -> int | None:
+    """Return a duration, None for `off` or `false`, the default for `true`. Raise Misfit.
+
+    -1 is an older way to write `off`, for `minus_one` only.
+    """
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word is True:
+        return default
+    if word is False or word in ("off", "false", "never"):
         return None
-    if isinstance(value, str) and value.strip().lower() in ("off", "false", "never", "-1"):
+    if minus_one and word in (-1, "-1"):
         return None
-    if value is True:
-        raise Misfit(f"expected {_ACCEPTED}, or off, {found(value)}")
-    return seconds(value, least=least)
+    try:
+        return seconds(value, least=least)
+    except Misfit as misfit:
+        raise Misfit(f"{misfit}; off is no limit") from misfit
+
+
+def unending(amount: int | None) -> int:
+    """Return a duration for whoever knows no `off`: as long as there can be."""
+    return LONGEST_SECONDS if amount is None else amount
 
 
 def in_words(amount: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -73,6 +73,9 @@ def is_stored(info: ValidationInfo) -> bool:
 
 class Section(BaseModel):
     """A mapping of the configuration: unknown keys are refused, keys without a value ignored."""
+
+    # Keys of other tools (see `foreign`) -> what to do instead.
+    foreign: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_alias=True)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from apps.specs import foreign
 from apps.specs.document import written
 from apps.specs.errors import Misfit
 from apps.specs.forms import OWN, Form, JsonSchema, Section
@@ -84,6 +85,8 @@ _VENDORS: JsonSchema = {
 
 class Gpu(Section):
     """The GPUs of a replica; memory is per GPU, names compare without case."""
+
+    foreign: ClassVar[Mapping[str, str]] = foreign.GPU
 
     vendor: Annotated[str | None, Form(_vendor, _VENDORS)] = None
     name: Annotated[list[str], Form(_names, _NAMES)] = []

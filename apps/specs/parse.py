@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.specs import commands, rules
-from apps.specs.document import Document, in_order, read
+from apps.specs.document import Document, in_order, read, without_notes
 from apps.specs.errors import Misfit, Path, SpecError, SpecProblem
 from apps.specs.interpolation import (
     fill_env,
@@ -65,8 +65,9 @@ def parse(
     if document.data.get("type") in _OTHER_TYPES:
         wrong = f"`type: {document.data['type']}` is not supported: expected service"
         raise _only(document, ("type",), wrong)
-    against = commands.unreadable(document.data, read_by_shell)
-    return _service(document, document.data, not_yet, list(against))
+    keys = without_notes(document.data)
+    against = commands.unreadable(keys, read_by_shell)
+    return _service(document, keys, not_yet, list(against))
 
 
 def decode(data: bytes) -> str:

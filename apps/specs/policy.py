@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue
 
 from apps.specs.cron import read_cron, read_timezone
-from apps.specs.durations import DURATION, ENDLESS, seconds, seconds_or_off
+from apps.specs.durations import DURATION, DURATION_OR_OFF, IDLE, seconds, seconds_or_off
 from apps.specs.errors import Misfit
 from apps.specs.forms import OWN, Form, JsonSchema, Section
 from apps.specs.words import (
@@ -30,6 +30,7 @@ from apps.specs.words import (
 EVENTS = ("no-capacity", "interruption", "error")
 IDLE_SECONDS = 300
 RETRY_SECONDS = 3600
+STOP_SECONDS = 300
 
 _TEXT: JsonSchema = {"type": "string"}
 _NUMBER: JsonSchema = {"type": ["number", "string"]}
@@ -165,12 +166,11 @@ def _options(value: Any) -> list[dict[str, Any]]:
 
 
 def _max_duration(value: Any) -> int | None:
-    return seconds_or_off(value, least=1)
+    return seconds_or_off(value, default=None, least=1)
 
 
-def _stop_duration(value: Any) -> int:
-    # `off` would let a replica that ignores SIGTERM stay for ever.
-    return seconds(value, most=86400)
+def _stop_duration(value: Any) -> int | None:
+    return seconds_or_off(value, default=STOP_SECONDS)
 
 
 def _start_duration(value: Any) -> int:
@@ -178,7 +178,7 @@ def _start_duration(value: Any) -> int:
 
 
 def _idle_duration(value: Any) -> int | None:
-    return seconds_or_off(value, least=0)
+    return seconds_or_off(value, default=IDLE_SECONDS, minus_one=True)
 
 
 def _priority(value: Any) -> int:
@@ -206,11 +206,13 @@ class Policy(Section):
         default=None, description="Try again: true, or {on_events, duration}."
     )
     retry_policy: RetryPolicy | None = None
-    max_duration_seconds: Annotated[int | None, Form(_max_duration, ENDLESS)] = Field(
+    max_duration_seconds: Annotated[int | None, Form(_max_duration, DURATION_OR_OFF)] = Field(
         default=None, alias="max_duration", description="Ends the run after this time: 2h, off."
     )
-    stop_duration_seconds: Annotated[int, Form(_stop_duration, DURATION)] = Field(
-        default=300, alias="stop_duration", description="Time to end well before it is killed."
+    stop_duration_seconds: Annotated[int | None, Form(_stop_duration, DURATION_OR_OFF)] = Field(
+        default=STOP_SECONDS,
+        alias="stop_duration",
+        description="Time to end well before it is killed: 5m, off.",
     )
     start_duration_seconds: Annotated[int | None, Form(_start_duration, DURATION)] = Field(
         default=None, alias="start_duration", description="Time for a replica to become ready."
@@ -224,7 +226,7 @@ class Policy(Section):
     ] = Field(
         default="reuse-or-create", description="Use machines that are there, or new ones too."
     )
-    idle_duration_seconds: Annotated[int | None, Form(_idle_duration, ENDLESS)] = Field(
+    idle_duration_seconds: Annotated[int | None, Form(_idle_duration, IDLE)] = Field(
         default=IDLE_SECONDS,
         alias="idle_duration",
         description="Time that an unused machine is kept: 5m, off.",
@@ -236,7 +238,7 @@ class Policy(Section):
             _enum("dont-destroy", "destroy-after-idle"),
         ),
     ] = None
-    termination_idle_seconds: Annotated[int | None, Form(_idle_duration, ENDLESS)] = Field(
+    termination_idle_seconds: Annotated[int | None, Form(_idle_duration, IDLE)] = Field(
         default=None, alias="termination_idle_time"
     )
     utilization_policy: UtilizationPolicy | None = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from apps.specs import foreign
 from apps.specs.durations import DURATION, seconds
 from apps.specs.errors import Misfit
 from apps.specs.forms import Form, JsonSchema, Section
@@ -99,6 +100,8 @@ def _headers(value: Any) -> Any:
 
 class Probe(Section):
     """An HTTP request that a replica must answer with 2xx to be ready."""
+
+    foreign: ClassVar[Mapping[str, str]] = foreign.PROBE
 
     type: Annotated[Literal["http"], Form(choice("http"), {"const": "http"})] = "http"
     url: Annotated[str, Form(_url, {"type": "string", "pattern": "^/", "maxLength": 2048})] = "/"

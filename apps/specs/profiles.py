@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import JsonValue
 
-from apps.specs.document import Document, in_order, read
+from apps.specs import foreign
+from apps.specs.document import Document, in_order, read, without_notes
 from apps.specs.errors import Path, SpecError, SpecProblem, path_text
 from apps.specs.forms import Form, Section
 from apps.specs.normal import modern, written_keys
 from apps.specs.policy import Policy, modernised
 from apps.specs.reading import Wrong, keys_of, read_section
-from apps.specs.service import ServiceSpec
+from apps.specs.service import ServiceKeys, ServiceSpec
 from apps.specs.support import NOT_YET, refusal
 from apps.specs.words import FLAG, flag, found, line
+
+_NOT_HERE = foreign.SERVICE | {
+    foreign.plainly(key): "it belongs into the service's file, not into a profile"
+    for key in set(keys_of(ServiceKeys)) - set(keys_of(Policy))
+}
 
 
 def _profile_name(value: Any) -> str:
@@ -24,6 +30,8 @@ def _profile_name(value: Any) -> str:
 
 class ProfileKeys(Policy):
     """Every key of a profile."""
+
+    foreign: ClassVar[Mapping[str, str]] = _NOT_HERE
 
     name: Annotated[str | None, Form(_profile_name, {"type": "string"})] = None
     default: Annotated[bool, Form(flag, FLAG)] = False
@@ -50,7 +58,7 @@ def parse_profiles(text: str, *, not_yet: Mapping[str, str] = NOT_YET) -> dict[s
         raise SpecError([_placed(document, Wrong((), message))])
     wrongs = [
         Wrong((key,), f"unknown key {key!r}; expected profiles", at_key=True)
-        for key in document.data
+        for key in without_notes(document.data)
         if key != "profiles"
     ]
     profiles: dict[str, Profile] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
@@ -11,27 +10,18 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from apps.specs import foreign
 from apps.specs.errors import MOST_PROBLEMS, Misfit, Path, Step
 from apps.specs.forms import Section
+from apps.specs.support import NOT_YET
 from apps.specs.words import found, shown
 
 S = TypeVar("S", bound=Section)
 
-# What people write from memory of other tools -> the key here.
-_ELSEWHERE = {
-    "environment": "env",
-    "envs": "env",
-    "ports": "port",
-    "cmd": "commands",
-    "run": "commands",
-    "container": "image",
-    "autoscaling": "scaling",
-    "healthcheck": "probes",
-    "timeout": "max_duration",
-}
-
 # A section with more keys than this is not listed in a message.
 _MOST_LISTED = 12
+# No key that is known anywhere is longer.
+_LONGEST_KEY = 60
 
 
 @dataclass(frozen=True)
@@ -87,14 +77,12 @@ def _unknown_key(section: type[Section], path: Path) -> str:
     key = str(path[-1])
     holder = _section_at(section, path[:-1]) or section
     known = list(keys_of(holder))
-    near = difflib.get_close_matches(key.lower(), known, n=1, cutoff=0.7)
     inner = _keys_inside(holder)
-    if near:
-        return f"unknown key {shown(key)}: did you mean {near[0]}?"
-    if key in _ELSEWHERE and _ELSEWHERE[key] in known:
-        return f"unknown key {shown(key)}: did you mean {_ELSEWHERE[key]}?"
-    if key in inner:
+    if key in inner and foreign.plainly(key) not in holder.foreign:
         return f"unknown key {shown(key)} here: did you mean {inner[key]}?"
+    advice = foreign.advice_for(key[:_LONGEST_KEY], known, holder.foreign)
+    if advice:
+        return f"unknown key {shown(key)}: {advice}"
     if len(known) > _MOST_LISTED:
         return f"unknown key {shown(key)}: there is no such key"
     return f"unknown key {shown(key)}; expected one of {', '.join(sorted(known))}"
@@ -105,7 +93,7 @@ def _keys_inside(holder: type[Section]) -> dict[str, str]:
     inside: dict[str, str] = {}
     for outer, field in keys_of(holder).items():
         inner = _section_of(field.annotation)
-        if inner is not None:
+        if inner is not None and outer not in NOT_YET:
             for key in keys_of(inner):
                 inside.setdefault(key, f"{outer}.{key}")
     return inside

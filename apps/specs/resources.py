@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from apps.specs import foreign
 from apps.specs.errors import Misfit
 from apps.specs.forms import OWN, Form, JsonSchema, Section
 from apps.specs.gpu import GPU, Gpu, read_gpu
@@ -100,6 +101,8 @@ _DISK: JsonSchema = {
 
 class Resources(Section):
     """What a replica needs. Which of these a person wrote is `ServiceSpec.wrote`."""
+
+    foreign: ClassVar[Mapping[str, str]] = foreign.RESOURCES
 
     cpu: Annotated[Cpu, Form(_cpu, _CPU)] = Field(
         default=Cpu(), description="CPUs: 4, 2..8, arm:4.."

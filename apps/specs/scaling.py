@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from apps.specs import foreign
 from apps.specs.durations import DURATION, seconds
 from apps.specs.errors import Misfit
 from apps.specs.forms import Form, JsonSchema, Section
@@ -60,6 +61,8 @@ class Scaling(Section):
 
     `rps` counts requests per second, `concurrency` (ours) requests in flight and held.
     """
+
+    foreign: ClassVar[Mapping[str, str]] = foreign.SCALING
 
     metric: Annotated[Literal["rps", "concurrency"], Form(choice("rps", "concurrency"), _METRICS)]
     target: Annotated[float, Form(positive, _TARGET)]

@@ -37,6 +37,7 @@ def service_schema(*, not_yet: Mapping[str, str] = NOT_YET) -> JsonSchema:
     return {
         "$schema": _DIALECT,
         **schema,
+        "patternProperties": {"^x-": {}},
         "title": "Service",
         "description": "A service: what runs, on what, and how it is reached.",
     }

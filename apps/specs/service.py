@@ -8,10 +8,11 @@ that nobody wrote must not exclude a machine.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError
 
+from apps.specs import foreign
 from apps.specs.container import Container, Router, ServiceContainer
 from apps.specs.durations import DURATION, seconds
 from apps.specs.env import ENV, read_env
@@ -86,6 +87,8 @@ class Hold(Section):
 class Group(Container):
     """Replicas of one kind within a service."""
 
+    foreign: ClassVar[Mapping[str, str]] = foreign.SERVICE
+
     name: Annotated[str | None, Form(_group_label, {"type": ["string", "integer"]})] = None
     replicas: Annotated[Replicas, Form(read_replicas, REPLICAS)] = Replicas()
     count: Annotated[Replicas | None, Form(read_replicas, REPLICAS)] = None
@@ -100,6 +103,8 @@ class Group(Container):
 
 class ServiceKeys(ServiceContainer, Policy):
     """Every key of a service's configuration file."""
+
+    foreign: ClassVar[Mapping[str, str]] = foreign.SERVICE
 
     type: Annotated[Literal["service"], Form(choice("service"), {"const": "service"})] = Field(
         description="what the file describes: `type: service`."

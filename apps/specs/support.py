@@ -11,22 +11,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _NO_POOLS = "there are no pools; use idle_duration"
+_CHOICE = "use backends, regions or instance_types"
 _ONE_NODE = "a replica is one machine"
 
 # key -> what to do instead, empty where there is nothing to say
 NOT_YET: Mapping[str, str] = {
-    "volumes": "",
+    "volumes": "what a replica writes ends with it: keep data in a database or an object store",
     "files": "the uploaded folder is there already",
     "repos": "the uploaded folder is there already",
-    "single_branch": "",
+    "single_branch": "the uploaded folder is there already",
     "groups": "give one number or range of replicas",
-    "utilization_policy": "",
+    "utilization_policy": "use `replicas: 0..N` with scaling: without requests it goes to sleep",
     "priority": "",
     "docker": "use an image that holds Docker, with `privileged: true`",
     "nvcc": "use an image that holds nvcc",
     "dstack": "",
-    "fleets": "",
-    "instances": "",
+    "fleets": _CHOICE,
+    "instances": _CHOICE,
     "reservation": "",
     "availability_zones": "use regions",
     "backend_options": "",

@@ -166,6 +166,18 @@ def test_gives_the_whole_group_its_time_to_stop(plane: ControlPlane, agent: Runn
     assert "tidy" in plane.wait_for("w1", state=wire.EXITED).last_lines
 
 
+def test_waits_without_an_end_where_stopping_has_no_limit(
+    plane: ControlPlane, agent: RunningAgent
+) -> None:
+    plane.assign(workload("trap 'sleep 0.5; echo tidy; exit' TERM; echo up; sleep 60 & wait"))
+    plane.wait(lambda: "up" in plane.lines("w1"))
+
+    plane.ask_to_stop("w1", stop_seconds=3650 * 86_400.0)
+
+    report = plane.wait_for("w1", state=wire.EXITED)
+    assert (report.reason, report.last_lines) == (wire.REASON_STOPPED, ["up", "tidy"])
+
+
 def test_leaves_no_daemon_behind(plane: ControlPlane, agent: RunningAgent) -> None:
     plane.assign(workload("setsid sleep 4242 >/dev/null 2>&1 & setsid sleep 4242 & sleep 0.2"))
 

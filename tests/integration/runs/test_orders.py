@@ -54,6 +54,20 @@ def test_other_services_are_asked_for_their_port(
     assert probes(alice, project, more) == [("tcp", "/", False, False)]
 
 
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("off", 3650 * 86_400.0), ("0", 0.0), ("true", 300.0), ("2d", 172_800.0)],
+)
+def test_gives_a_replica_its_time_to_stop(
+    alice: Access, project: Project, written: str, seconds: float
+) -> None:
+    text = YAML.removesuffix("resources:\n") + f"stop_duration: {written}\n"
+
+    services.submit(access=alice, project=project, request=PlanRequest(text))
+
+    assert Workload.objects.get().spec["stop_seconds"] == seconds
+
+
 def test_a_shared_host_gives_a_replica_no_more_than_it_asked_for(
     alice: Access, project: Project
 ) -> None:

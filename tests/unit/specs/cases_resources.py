@@ -120,7 +120,7 @@ READ: list[Read] = [
 
 REFUSED: list[Refused] = [
     ("resources: ¦80GB", "resources", "expected a mapping with cpu, memory, shm_size, gpu, disk"),
-    ("resources: {¦gpus: 1}", "resources.gpus", "did you mean gpu?"),
+    ("resources: {¦gpus: 1}", "resources.gpus", "use `gpu`"),
     ("resources: {¦memory_mib: 1}", "resources.memory_mib", "unknown key"),
     ("¦gpu: 80GB", "gpu", "did you mean resources.gpu?"),
     _bad("cpu", "4..1", "the range 4..1 runs backwards: write the smaller side first"),

@@ -120,15 +120,18 @@ def test_lets_a_key_pass_that_asks_for_nothing(keys: str) -> None:
     [
         ("comands", "commands"),
         ("Port", "port"),
-        ("ports", "port"),
+        ("prot", "port"),
+        ("imge", "image"),
+        ("evn", "env"),
+        ("nmae", "name"),
         ("replica", "replicas"),
-        ("environment", "env"),
-        ("cmd", "commands"),
+        ("maxDuration", "max_duration"),
+        ("max-price", "max_price"),
         ("gpu", "resources.gpu"),
         ("memory", "resources.memory"),
         ("target", "scaling.target"),
         ("max_durations", "max_duration"),
-        ("worker_dir", "working_dir"),
+        ("workng_dir", "working_dir"),
         ("chat_template", "model.chat_template"),
     ],
 )
@@ -139,7 +142,10 @@ def test_guesses_the_key_that_was_meant(key: str, meant: str) -> None:
     assert refused.value.problems[0].message.endswith(f"did you mean {meant}?")
 
 
-@pytest.mark.parametrize("key", ["path_prefix", "nodes", "x-y", "écrit", "a" * 900, "'; --"])
+@pytest.mark.parametrize(
+    "key",
+    ["xy", "X-y", "usage", "pot-roast", "y", "écrit", "a" * 900, "'; --", "portable", "naming"],
+)
 def test_says_so_when_a_key_resembles_none(key: str) -> None:
     with pytest.raises(SpecError) as refused:
         parse(service(f'"{key}": 1'))

@@ -72,6 +72,13 @@ def test_offers_only_keys_that_act(schema: dict[str, Any]) -> None:
     assert list(schema["properties"])[:3] == ["type", "name", "image"]
 
 
+@pytest.mark.parametrize(("key", "fits"), [("x-a", True), ("x-", True), ("xa", False)])
+def test_lets_notes_at_the_top_pass(schema: dict[str, Any], key: str, fits: bool) -> None:
+    found = list(Draft202012Validator(schema).iter_errors({**_FULL, key: [{"any": "thing"}]}))
+
+    assert (not found) == fits
+
+
 def test_describes_the_keys_at_the_top(schema: dict[str, Any]) -> None:
     assert "description" in schema["properties"]["replicas"]
     assert "description" in schema["properties"]["port"]

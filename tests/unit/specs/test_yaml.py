@@ -114,6 +114,63 @@ def test_prefers_own_keys_then_the_first_merged_mapping() -> None:
     assert spec.env == {"x": "one", "y": "one", "z": "own"}
 
 
+NOTES = """\
+x-env: &env
+  A: "1"
+  B: &two "2"
+x-more: &more {B: more, C: "3"}
+x-commands: &commands [prepare, serve]
+x-scaling: &scaling {metric: rps, target: 10}
+x-command: &command |
+  if true; then
+    echo
+  fi
+x-unused: [1, {any: thing}, ~, *two]
+x-: empty
+"""
+
+
+def test_takes_notes_at_the_top_for_anchors_and_merges() -> None:
+    spec = parse(
+        NOTES + "type: service\nport: 1\ncommands: *commands\nreplicas: 1..2\n"
+        "env: {<<: [*env, *more], D: *two}\nscaling: {<<: *scaling, target: 5}\n"
+    )
+
+    assert spec.commands == ["prepare", "serve"]
+    assert spec.env == {"A": "1", "B": "2", "C": "3", "D": "2"}
+    assert spec.scaling is not None and spec.scaling.target == 5
+    assert not any(key.startswith("x-") for key in spec.written)
+
+
+def test_takes_a_whole_service_from_a_note() -> None:
+    text = "x-base: &base {type: service, port: 1, commands: [a]}\n<<: *base\nport: 2\n"
+
+    assert parse(text).port.container_port == 2
+
+
+def test_takes_one_command_from_a_note() -> None:
+    spec = parse(NOTES + "type: service\nport: 1\ncommands: [*command, 'serve']\n")
+
+    assert spec.commands == ["if true; then\n  echo\nfi\n", "serve"]
+
+
+def test_takes_no_notes_further_inside() -> None:
+    with pytest.raises(SpecError, match='unknown key "x-a"'):
+        parse(service("resources: {x-a: 1}"))
+
+
+def test_names_a_problem_of_a_note_where_it_stands() -> None:
+    with pytest.raises(SpecError) as refused:
+        parse("x-r: &r\n  cpu: none\ntype: service\nport: 1\ncommands: [a]\nresources: *r\n")
+
+    assert [(p.path, p.line) for p in refused.value.problems] == [("resources.cpu", 2)]
+
+
+def test_refuses_a_note_that_is_no_yaml() -> None:
+    with pytest.raises(SpecError, match="the key 'a' is already on line 2"):
+        parse(service("x-a:\n  a: 1\n  a: 2"))
+
+
 def test_refuses_a_merge_of_something_else() -> None:
     with pytest.raises(SpecError, match="`<<` takes a mapping or a list of mappings"):
         parse(service("env: {<<: 3, A: b}"))
