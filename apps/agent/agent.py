@@ -17,18 +17,18 @@ import traceback
 import typing
 from pathlib import Path
 
-from apps.agent import docker, files, interpreters, output, ports, trees, usage, wire
+from apps.agent import files, interpreters, output, ports, record, trees, usage, wire
 from apps.agent.client import Client, Pauses, Refused, ServerAway
 from apps.agent.config import Config
-from apps.agent.docker import Docker
-from apps.agent.engine import Engine, EngineAway, EngineRefused
-from apps.agent.executor import Check, Executor, PrepareFailed
+from apps.agent.containers import TIDY_SECONDS, Containers
+from apps.agent.executor import Executor
+from apps.agent.fetching import Fetching
 from apps.agent.home import Home
 from apps.agent.host import Host
 from apps.agent.network import Network, Unavailable
 from apps.agent.process import Process
 from apps.agent.shipping import Shipment
-from apps.agent.workload import RECORD, SHUTDOWN_SECONDS, Workload
+from apps.agent.workload import RECORD, SHUTDOWN_SECONDS, Workload, never_started
 
 VERSION = "0.1.0"
 POLL_SECONDS = 20.0
@@ -42,7 +42,6 @@ SHIP_SECONDS = 5.0
 # How long the folder of a workload that is not wanted any more waits for its last lines to be sent.
 FAREWELL_SECONDS = 60.0
 LAST_REPORT_SECONDS = 1.0
-FETCH_ATTEMPTS = 5
 # The server takes 32 MiB at most, and a character may become six.
 BATCH_WORKLOADS = 20
 
@@ -70,13 +69,13 @@ class Agent:
         self._changed = threading.Event()
         self._written = threading.Event()
         self._said = ""
-        self._engine = Engine()
+        self._containers = Containers(home, known=self.workloads, log=say)
         self._revision = -1
         self._host = Host(
             home=home,
             ports=ports.Ports(),
             interpreters=interpreters.Interpreters(os.environ.get("PATH", "")),
-            fetch=self._fetch,
+            fetch=Fetching(self.client, self._say).fetch,
             max_output_bytes=max_output_bytes,
         )
 
@@ -110,56 +109,55 @@ class Agent:
                 self._pause(REFUSED_SECONDS)
 
     def load(self) -> None:
-        """This function will take up the workloads that an earlier agent left on the disk."""
+        """Take up the workloads that an earlier agent left on the disk."""
         for workload_id in self.home.known():
-            record = files.read_json(self.home.folder(workload_id) / RECORD) or {}
+            stored = files.read_json(self.home.folder(workload_id) / RECORD) or {}
             try:
-                spec = wire.from_json(wire.WorkloadSpec, record.get("spec"))
+                spec = wire.from_json(wire.WorkloadSpec, stored.get("spec"))
             except ValueError:
                 # It was never prepared: it begins anew if it is still wanted.
                 spec = wire.WorkloadSpec(id=workload_id, name=workload_id, desired="stop")
                 if not (self.home.folder(workload_id) / "state.json").exists():
                     trees.remove(self.home.folder(workload_id))
                     continue
-            self._add(spec)
-
-    def _sweep_containers(self) -> None:
-        """Remove containers of this home that nobody knows; without an engine there are none."""
-        with contextlib.suppress(EngineAway, EngineRefused):
-            for name in docker.sweep(
-                self._engine,
-                home_id=self.home.home_id,
-                base=str(self.home.base),
-                known=self.workloads,
-            ):
-                say(f"removed the container of {name}, which nobody knows")
+            workload = self._made(spec, missing=record.missing(stored.get("spec")))
+            if not stored.get("exit") and workload.executor.sight().started_at is None:
+                # Its secrets are the server's to say: it begins anew if it is still wanted.
+                workload.remove()
+                continue
+            self._begin(workload)
 
     def _add(self, spec: wire.WorkloadSpec) -> None:
         try:
-            folder = self.home.folder(spec.id)
+            self.home.folder(spec.id)
         except ValueError as error:
-            self._refused[spec.id] = _never_started(spec.id, str(error))
+            self._refused[spec.id] = never_started(spec.id, str(error))
             return
-        workload = Workload(
+        self._begin(self._made(spec))
+
+    def _made(
+        self, spec: wire.WorkloadSpec, *, missing: typing.AbstractSet[str] = frozenset()
+    ) -> Workload:
+        folder = self.home.folder(spec.id)
+        return Workload(
             spec=spec,
             folder=folder,
             executor=self._executor(spec, folder),
             on_change=self._changed.set,
             forwarded=spec.container_port if spec.executor == "docker" else None,
+            missing=missing,
         )
-        self.workloads[spec.id] = workload
+
+    def _begin(self, workload: Workload) -> None:
+        self.workloads[workload.spec.id] = workload
         workload.begin()
-        self._shipments[spec.id] = Shipment(spec.id, folder)
+        self._shipments[workload.spec.id] = Shipment(workload.spec.id, workload.folder)
 
     def _executor(self, spec: wire.WorkloadSpec, folder: Path) -> Executor:
         if spec.executor != "docker":
             return Process(spec=spec, folder=folder, host=self._host)
-        return Docker(
-            spec=spec,
-            folder=folder,
-            host=self._host,
-            engine=self._engine,
-            on_event=lambda: self._heard(spec.id),
+        return self._containers.executor(
+            spec, folder=folder, host=self._host, on_event=lambda: self._heard(spec.id)
         )
 
     def _heard(self, workload_id: str) -> None:
@@ -342,26 +340,13 @@ class Agent:
         os.close(fifo)
 
     def _look_around(self) -> None:
-        """Find the usual Python before the first workload asks for it, and lost containers."""
+        """Find the usual Python before the first workload asks for it; then keep house."""
         with contextlib.suppress(interpreters.NotFound):
             self._host.interpreters.find(version=None, for_all=self.home.isolate)
-        self._sweep_containers()
-
-    def _fetch(self, blob: str, target: Path, check: Check) -> None:
-        pauses, refusals = Pauses(), 0
         while True:
-            check()
-            try:
-                self.client.fetch(blob=blob, target=target, check=check)
+            self._containers.tidy()
+            if self._closing.wait(TIDY_SECONDS):
                 return
-            except ServerAway as error:
-                self._say(f"fetching an upload: {error}; trying again")
-            except Refused as error:
-                # 401 is about the agent, the others are about the upload.
-                refusals += 0 if error.status == 401 else 1
-                if refusals == FETCH_ATTEMPTS:
-                    raise PrepareFailed(f"the uploaded files cannot be fetched: {error}") from error
-            time.sleep(pauses.next())
 
     def shut_down(self, *, tell: bool = True) -> None:
         """This function will stop every workload, report that and end the loops, in 8 seconds."""
@@ -400,18 +385,7 @@ class Agent:
         for workload in self.workloads.values():
             workload.remove()
         self.workloads.clear()
-        self._sweep_containers()
-
-
-def _never_started(workload_id: str, message: str) -> wire.WorkloadReport:
-    return wire.WorkloadReport(
-        id=workload_id,
-        state=wire.EXITED,
-        ready=False,
-        exited_at=files.rfc3339(time.time()),
-        reason=wire.REASON_PREPARE_FAILED,
-        message=message,
-    )
+        self._containers.tidy()
 
 
 def say(text: str) -> None:

@@ -7,7 +7,6 @@ port is published on 127.0.0.1, on a port that the engine picks, so replicas nev
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 import time
@@ -26,8 +25,9 @@ from apps.agent import (
     usage,
     wire,
 )
-from apps.agent.docker_container import BASE_LABEL, HOME_LABEL, WORKLOAD_LABEL, description
+from apps.agent.docker_container import description
 from apps.agent.docker_folder import UPLOAD_FOLDER
+from apps.agent.docker_networks import Networks
 from apps.agent.docker_output import Follower
 from apps.agent.engine import Engine, EngineAway, EngineRefused, plain
 from apps.agent.executor import (
@@ -61,17 +61,21 @@ class Docker:
         folder: Path,
         host: Host,
         engine: Engine,
+        networks: Networks,
         on_event: typing.Callable[[], None],
     ) -> None:
         self.spec = spec
         self.folder = folder
         self.host = host
         self.engine = engine
+        self.networks = networks
         self.on_event = on_event
         self.output = folder / "output"
         self.work = folder / "work"  # the upload, until it is in the container
         self.name = f"dstack-{spec.id}"
         self.facts = files.read_json(folder / FACTS) or {}
+        if "container" in self.facts:
+            networks.keep(spec)
         self.outage = docker_end.Outage()
         self._end: typing.Optional[End] = None
         self._address: typing.Optional[str] = None
@@ -137,6 +141,7 @@ class Docker:
             image=image.get("Config") or {},
             upload=self.work if self.work.is_dir() else None,
             has_init=self.engine.has_init(),
+            network=self.networks.join(self.spec),
         )
         made = self.engine.call("POST", "/containers/create", query={"name": self.name}, body=body)
         self._note(container=made["Id"])
@@ -357,25 +362,9 @@ class Docker:
         try:
             self.engine.call("DELETE", f"/containers/{self.name}", query={"force": 1, "v": 1})
         except EngineAway:
-            return  # the next agent's sweep finds it by its label
+            pass  # it is swept when the engine is back, by its label
         except EngineRefused as error:
             if error.status not in (404, 409):
                 raise
+        self.networks.leave(self.spec)
         trees.remove(self.work)
-
-
-def sweep(engine: Engine, *, home_id: str, base: str, known: typing.Container[str]) -> list[str]:
-    """Remove this home's containers that belong to no known workload; return those workloads.
-
-    Raise EngineAway and EngineRefused.
-    """
-    filters = json.dumps({"label": [f"{BASE_LABEL}={base}"]})
-    listed = engine.call("GET", "/containers/json", query={"all": 1, "filters": filters})
-    removed = []
-    for container in listed:
-        labels = container["Labels"]
-        if labels.get(HOME_LABEL) == home_id and labels[WORKLOAD_LABEL] in known:
-            continue
-        engine.call("DELETE", f"/containers/{container['Id']}", query={"force": 1, "v": 1})
-        removed.append(labels[WORKLOAD_LABEL])
-    return removed

@@ -50,6 +50,7 @@ def description(
     image: dict[str, typing.Any],
     upload: typing.Optional[Path] = None,
     has_init: bool = True,
+    network: str = "default",
 ) -> dict[str, typing.Any]:
     """Return the body of the call that creates the container.
 
@@ -78,6 +79,7 @@ def description(
         # The image's own entrypoint would take the command for its arguments.
         body["Entrypoint"] = _command(spec)
         body["Cmd"] = []
+    body["HostConfig"]["NetworkMode"] = network
     body["HostConfig"]["Init"] = has_init and not _is_first(body, image)
     return body
 

@@ -112,6 +112,7 @@ class Shim:
         _control(PR_SET_CHILD_SUBREAPER, 1)
         self._catch_signals()
         self._save()
+        Path(LAUNCH).unlink()  # it holds the environment, with its secrets
         self.writer = output.Writer(Path(OUTPUT), max_bytes=self.launch.max_output_bytes)
         error = self._start()
         if error is None:
@@ -271,7 +272,6 @@ class Shim:
         cgroups.remove(groups)
         with contextlib.suppress(FileNotFoundError):
             self._save()
-            Path(LAUNCH).unlink()  # it holds the environment, with its secrets
         self._notify(force=True)
 
     def _notify(self, *, force: bool = False) -> None:

@@ -15,7 +15,7 @@ import traceback
 import typing
 from pathlib import Path
 
-from apps.agent import files, output, probe, trees, wire
+from apps.agent import files, output, probe, record, trees, wire
 from apps.agent.executor import Cancelled, End, Executor, Place, PrepareFailed
 
 RECORD = "record.json"
@@ -43,13 +43,16 @@ class Workload:
         executor: Executor,
         on_change: typing.Callable[[], None],
         forwarded: typing.Optional[int] = None,
+        missing: typing.AbstractSet[str] = frozenset(),
     ) -> None:
         self.spec = spec
+        self.missing = missing  # fields of the spec, until the server says them
         self.folder = folder
         self.executor = executor
         self.on_change = on_change
         self.record: dict[str, typing.Any] = files.read_json(folder / RECORD) or {}
         self.report = wire.WorkloadReport(id=spec.id)
+        self.forwarded = forwarded
         self.probes = probe.Probes(spec.probes, forwarded)
         self.thread = threading.Thread(target=self._run, name=spec.id, daemon=True)
         self._woken = threading.Event()
@@ -73,12 +76,21 @@ class Workload:
         self._woken.set()
 
     def update(self, spec: wire.WorkloadSpec) -> None:
-        """This function will take over what the server wants now; only stopping can be new."""
+        """Take over what the server wants now: only stopping can be new, or what was cut."""
+        if self.missing:
+            self._complete(spec)
         self.spec = dataclasses.replace(
             self.spec, desired=spec.desired, stop_seconds=spec.stop_seconds
         )
         if spec.desired == "stop":
             self.stop(reason=wire.REASON_STOPPED, seconds=spec.stop_seconds)
+
+    def _complete(self, spec: wire.WorkloadSpec) -> None:
+        self.spec = record.whole_again(self.spec, spec, self.missing)
+        if "probes" in self.missing:
+            self.probes = probe.Probes(spec.probes, self.forwarded)
+        self.missing = frozenset()
+        self.wake()
 
     def stop(self, *, reason: str, seconds: float) -> None:
         """This function will begin to stop it; asked again, the shorter time counts."""
@@ -127,7 +139,7 @@ class Workload:
         """Prepare and start; False when that was the end."""
         try:
             self._check()
-            self._note(spec=wire.to_json(self.spec))
+            self._note(spec=record.kept(self.spec))
             self._change(state=wire.PULLING)
             remarks = self.executor.prepare(say=self._say, check=self._check)
             self._remark(remarks)
@@ -182,6 +194,8 @@ class Workload:
                 return min(probe.starting_pause(age_seconds), LOOK_SECONDS)
             self._change(address=place.address)
         assert self.report.address is not None
+        if "probes" in self.missing:
+            return LOOK_SECONDS
         self.probes.run(address=self.report.address, age_seconds=age_seconds)
         self._note_readiness()
         return min(self.probes.seconds_until_due(), LOOK_SECONDS)
@@ -234,6 +248,8 @@ class Workload:
             self.stop(reason=wire.REASON_PORT_TAKEN, seconds=1.0)
 
     def _names_port(self) -> bool:
+        if "env" in self.missing:
+            return True  # it may
         texts = [*self.spec.commands, self.spec.entrypoint or "", *self.spec.env.values()]
         return any("PORT" in text for text in texts)
 
@@ -318,3 +334,15 @@ class Workload:
 
 def _written(seconds: typing.Optional[float]) -> typing.Optional[str]:
     return None if seconds is None else files.rfc3339(seconds)
+
+
+def never_started(workload_id: str, message: str) -> wire.WorkloadReport:
+    """Return the report of a workload that cannot even be taken in."""
+    return wire.WorkloadReport(
+        id=workload_id,
+        state=wire.EXITED,
+        ready=False,
+        exited_at=files.rfc3339(time.time()),
+        reason=wire.REASON_PREPARE_FAILED,
+        message=message,
+    )

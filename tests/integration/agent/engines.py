@@ -102,7 +102,7 @@ def _bridge() -> Iterator[str]:
     name, subnet = f"dsta{os.getpid() % 100000}", 20 + os.getpid() % 200
     _run("ip", "link", "add", "name", name, "type", "bridge")
     try:
-        _run("ip", "address", "add", f"10.213.{subnet}.1/24", "dev", name)
+        _run("ip", "address", "add", f"10.215.{subnet}.1/24", "dev", name)
         _run("ip", "link", "set", name, "up")
         yield name
     finally:
