@@ -198,8 +198,26 @@ class Status(Message):
     certificates: list[CertificateState] = Field(default_factory=list)
 
 
-# Upper bounds of the latency histogram's buckets, in milliseconds; one more bucket lies above.
+# Upper bounds of the coarse histograms that servers of earlier versions read, in milliseconds; one
+# more bucket lies above.
 LATENCY_BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000)
+STEPS_A_DECADE = 30
+
+
+def latency_bounds() -> tuple[int, ...]:
+    """Return the upper bounds of the fine histograms' buckets in microseconds, from 0.1 ms to over
+    an hour; one more bucket lies above.
+
+    Neighbours lie at most 8.3 % apart, so that any time inside a bucket is within 10 % of what took
+    so long. The coarse bounds are among them, and 2 and 5 of each decade in place of their like.
+    """
+    grid = {round(100 * 10 ** (step / STEPS_A_DECADE)) for step in range(229)}
+    whole = {base * 10**power for base in (1, 2, 5) for power in range(2, 9)}
+    near = {each for each in grid for one in whole if 0 < abs(each - one) < one / 100}
+    return tuple(sorted((grid - near) | {each * 1000 for each in LATENCY_BOUNDS_MS} | whole))
+
+
+LATENCY_BOUNDS_US = latency_bounds()
 
 
 class Counts(Message):
@@ -232,12 +250,19 @@ class Load(Message):
 
 
 class Latency(Message):
-    """Histograms of one endpoint since the counters began, by LATENCY_BOUNDS_MS: the whole
-    request, and the time to the first byte of the answer. Sampled lines count for several."""
+    """Histograms of one endpoint since the counters began: the whole request, and the time to the
+    first byte of the answer. Sampled lines count for several.
+
+    The fine ones count by index in LATENCY_BOUNDS_US, empty buckets left out. `total` and
+    `first_byte` are the same by LATENCY_BOUNDS_MS, for servers of earlier versions, and all that
+    gateways of earlier versions say.
+    """
 
     endpoint: Id
     total: list[int] = Field(default_factory=list)
     first_byte: list[int] = Field(default_factory=list)
+    fine_total: dict[int, int] | None = None
+    fine_first_byte: dict[int, int] | None = None
 
 
 class Stats(Message):

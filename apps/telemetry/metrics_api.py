@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.db.models import Sum
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Router, Schema
+from ninja import Query, Router, Schema
 from pydantic import Field
 
 from apps.accounts import access as accounts
@@ -89,11 +89,20 @@ class MetricsOut(Schema):
     response=MetricsOut,
     summary="Requests and resources of a run",
 )
-def metrics(request: HttpRequest, project: str, name: str, range: str = "1h") -> dict[str, Any]:
-    """The newest run of that name over the last `range`: 15m, 1h, 6h, 24h, 7d, or any time."""
+def metrics(
+    request: HttpRequest,
+    project: str,
+    name: str,
+    range: str = "1h",
+    points: Annotated[int, Query(ge=1, le=series.MOST_POINTS)] = series.MOST_POINTS,
+) -> dict[str, Any]:
+    """The newest run of that name over the last `range`: 15m, 1h, 6h, 24h, 7d, or any time.
+
+    There are `points` points at most, and one that is not over yet.
+    """
     length = series.read_range(range)
     run = runs.find_run(accounts.of(request).project(project), name)
-    return series.requests_of(run=run, length=length, at=timezone.now())
+    return series.requests_of(run=run, length=length, at=timezone.now(), most_points=points)
 
 
 def prometheus(*, at: datetime) -> Iterator[str]:

@@ -92,7 +92,8 @@ class Counter(models.Model):
     """The last value of one of a gateway's cumulative counters, to tell what is new.
 
     `kind` is "counts" (five classes, bytes in and out, tokens in and out; `token_id` 0 is a caller
-    without a key), "latency" or "first_byte" (buckets).
+    without a key), "total_us" or "first_us" (pairs of a histogram; see `histograms`), or "latency"
+    or "first_byte" (coarse buckets, of a gateway of an earlier version).
     """
 
     gateway = models.ForeignKey(Gateway, models.CASCADE, related_name="counters")
@@ -115,8 +116,9 @@ class Counter(models.Model):
 class Traffic(models.Model):
     """What was asked of one run in `seconds` from `at` on: 10 s, later rolled up to coarser ones.
 
-    `by_class` has the answers of 1xx to 5xx, the histograms are by LATENCY_BOUNDS_MS of the
-    gateway's schema.
+    `by_class` has the answers of 1xx to 5xx; `total_us` and `first_us` are pairs of a histogram
+    (see `histograms`), null in what an earlier version wrote. `latency` and `first_byte` are what
+    gateways of earlier versions say, by LATENCY_BOUNDS_MS of the gateway's schema.
     """
 
     run_id = models.UUIDField()
@@ -129,6 +131,8 @@ class Traffic(models.Model):
     tokens_out = models.BigIntegerField(default=0)
     latency = ArrayField(models.BigIntegerField(), default=list)
     first_byte = ArrayField(models.BigIntegerField(), default=list)
+    total_us = ArrayField(models.BigIntegerField(), default=list, null=True)
+    first_us = ArrayField(models.BigIntegerField(), default=list, null=True)
     in_flight_max = models.BigIntegerField(default=0)
     held_max = models.BigIntegerField(default=0)
 

@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from apps.runs import states
 from apps.runs.models import Run
-from apps.telemetry import usage
+from apps.telemetry import histograms, usage
 from apps.telemetry.models import Counter, KeyUse, Level, Traffic, Usage
 from apps.telemetry.traffic import ADDED, bucket_of, summed
 
@@ -71,10 +71,12 @@ def _known(
 
 
 def merged(into: Traffic, rows: Sequence[Traffic]) -> Traffic:
-    """This function will add buckets to another; maxima stay maxima."""
+    """Add buckets to another; maxima stay maxima."""
     every = [into, *rows]
     for name in ("by_class", "latency", "first_byte"):
         setattr(into, name, summed(*(getattr(row, name) for row in every)))
+    for name in ("total_us", "first_us"):
+        setattr(into, name, histograms.added(*(getattr(row, name) for row in every)))
     for name in ("bytes_in", "bytes_out", "tokens_in", "tokens_out"):
         setattr(into, name, sum(getattr(row, name) for row in every))
     for name in ("in_flight_max", "held_max"):

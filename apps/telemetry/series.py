@@ -13,7 +13,7 @@ from apps.core.errors import Detail, Invalid
 from apps.runs.models import Run
 from apps.specs import durations
 from apps.specs.errors import Misfit
-from apps.telemetry import usage
+from apps.telemetry import histograms, usage
 from apps.telemetry.histograms import percentile
 from apps.telemetry.models import GatewayFeed, Level, Traffic
 from apps.telemetry.traffic import bucket_of, summed
@@ -21,7 +21,10 @@ from apps.telemetry.traffic import bucket_of, summed
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 # A chart has so many points at most; a step is never finer than what is kept of that age.
 MOST_POINTS = 180
-STEPS_SECONDS = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
+STEPS_SECONDS = (
+    *(10, 30, 60, 120, 300, 600, 1800, 3600, 7200),
+    *(21_600, 43_200, 86_400, 259_200, 604_800, 2_592_000),
+)
 FINEST = ((timedelta(days=2), 600), (timedelta(hours=6), 60))
 LONGEST = timedelta(days=31)
 RECENT_SECONDS = 60
@@ -50,7 +53,7 @@ class Figures:
         """`84 ms`, `8.53 s`, or nothing."""
         if self.p95_ms is None:
             return ""
-        return f"{self.p95_ms:.0f} ms" if self.p95_ms < 1000 else f"{self.p95_ms / 1000:.3g} s"
+        return f"{self.p95_ms:.3g} ms" if self.p95_ms < 999.5 else f"{self.p95_ms / 1000:.3g} s"
 
     @property
     def is_quiet(self) -> bool:
@@ -73,20 +76,22 @@ def _bad_range(text: str) -> Invalid:
     return Invalid(f"range {problem}.", details=[Detail("range", problem)])
 
 
-def step_of(length: timedelta) -> int:
-    """This function will return the seconds of one point of a chart over `length`."""
+def step_of(length: timedelta, most_points: int = MOST_POINTS) -> int:
+    """Return the seconds of one point of a chart over `length`."""
     finest = next((seconds for age, seconds in FINEST if length > age), STEPS_SECONDS[0])
-    fitting = [s for s in STEPS_SECONDS if length.total_seconds() / s <= MOST_POINTS]
-    return max(finest, fitting[0] if fitting else 21_600)
+    fitting = [s for s in STEPS_SECONDS if length.total_seconds() / s <= most_points]
+    return max(finest, fitting[0] if fitting else STEPS_SECONDS[-1])
 
 
-def requests_of(*, run: Run, length: timedelta, at: datetime) -> Series:
+def requests_of(
+    *, run: Run, length: timedelta, at: datetime, most_points: int = MOST_POINTS
+) -> Series:
     """Return a run's requests over the last `length`, and its replicas.
 
     Points are evenly spaced; where nothing was asked they are zero. The newest goes as far as the
     gateway has counted, so that what was just asked is in it.
     """
-    step = step_of(length)
+    step = step_of(length, most_points)
     begin, end = bucket_of(at - length, step), _counted_until(run, at=at, step=step)
     rows: dict[datetime, list[Traffic]] = {}
     for row in Traffic.objects.filter(run_id=run.pk, at__gte=begin, at__lt=end):
@@ -120,8 +125,7 @@ def _counted_until(run: Run, *, at: datetime, step: int) -> datetime:
 
 def _point(when: datetime, rows: Sequence[Traffic], seconds: float) -> Series:
     by_class = summed(*(row.by_class for row in rows)) or [0] * len(CLASSES)
-    latency = summed(*(row.latency for row in rows))
-    first_byte = summed(*(row.first_byte for row in rows))
+    latency, first_byte = times_of(rows), first_byte_times_of(rows)
     return {
         "at": when,
         "seconds": seconds,
@@ -139,6 +143,16 @@ def _point(when: datetime, rows: Sequence[Traffic], seconds: float) -> Series:
         "bytes_in": sum(row.bytes_in for row in rows),
         "bytes_out": sum(row.bytes_out for row in rows),
     }
+
+
+def times_of(rows: Sequence[Traffic]) -> histograms.Histogram:
+    """Return how long the requests of all rows took."""
+    return histograms.whole((row.total_us for row in rows), (row.latency for row in rows))
+
+
+def first_byte_times_of(rows: Sequence[Traffic]) -> histograms.Histogram:
+    """Return how long it took to the first bytes of the answers."""
+    return histograms.whole((row.first_us for row in rows), (row.first_byte for row in rows))
 
 
 def levels_of(*, run: Run, begin: datetime, end: datetime) -> list[Series]:
@@ -177,7 +191,7 @@ def _figures(rows: Sequence[Traffic], begin: datetime, at: datetime) -> Figures:
         minutes[int((row.at - begin).total_seconds() // 60)] += sum(row.by_class[1:]) / 60
     return Figures(
         rps=asked / (at - since).total_seconds(),
-        p95_ms=percentile(summed(*(row.latency for row in recent)), 0.95),
+        p95_ms=percentile(times_of(recent), 0.95),
         errors_percent=by_class[-1] / asked * 100 if asked else None,
         refused_percent=by_class[-2] / asked * 100 if asked else None,
         spark=tuple(minutes),

@@ -6,7 +6,7 @@ after a later one, changes nothing; since counters are cumulative, a lost one is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -20,7 +20,7 @@ from apps.core import wake
 from apps.gateways.models import Gateway
 from apps.runs import loads
 from apps.runs.models import Run
-from apps.telemetry import live_points
+from apps.telemetry import histograms, live_points
 from apps.telemetry.models import Counter, GatewayFeed, KeyUse, Traffic
 from apps.telemetry.points import Point
 from gateway import schema
@@ -30,8 +30,11 @@ BUCKET_SECONDS = 10
 OLDEST_LOOK = timedelta(hours=1)
 FRESH = timedelta(seconds=5)
 COUNTS, LATENCY, FIRST_BYTE = "counts", "latency", "first_byte"
+# Kinds of counters that are pairs of a histogram, each with the coarse one that it takes over from.
+FINE = {"total_us": LATENCY, "first_us": FIRST_BYTE}
 CLASSES = 5
 BUCKETS = len(schema.LATENCY_BOUNDS_MS) + 1
+FINE_BUCKETS = len(schema.LATENCY_BOUNDS_US) + 1
 # What a column holds, with room for sums.
 MOST = 2**52
 
@@ -43,8 +46,8 @@ class News:
     """What a look adds for one run."""
 
     counts: dict[int, Numbers] = field(default_factory=dict)
-    latency: Numbers = field(default_factory=list)
-    first_byte: Numbers = field(default_factory=list)
+    # Histograms by the kind of their counter.
+    times: dict[str, Numbers] = field(default_factory=dict)
     in_flight: int = 0
     held: int = 0
     replicas: dict[str, int] = field(default_factory=dict)
@@ -131,10 +134,8 @@ def _news(gateway: Gateway, stats: schema.Stats, *, fresh: bool, at: datetime) -
     for (ref, token_id, kind), values in _fresh(gateway, said).items():
         if kind == COUNTS:
             news[ref].counts[token_id] = values
-        elif kind == LATENCY:
-            news[ref].latency = values
         else:
-            news[ref].first_byte = values
+            news[ref].times[kind] = values
     return {UUID(ref): each for ref, each in news.items()}
 
 
@@ -164,9 +165,20 @@ def _said(stats: schema.Stats, projects: dict[str, int]) -> dict[Key, Numbers]:
         said[place] = summed(said.get(place, []), [*map(_count, numbers)])
     for spent in stats.latency:
         if spent.endpoint in projects:
-            said[spent.endpoint, 0, LATENCY] = [*map(_count, spent.total[:BUCKETS])]
-            said[spent.endpoint, 0, FIRST_BYTE] = [*map(_count, spent.first_byte[:BUCKETS])]
+            said |= {(spent.endpoint, 0, kind): times for kind, times in _times(spent)}
     return said
+
+
+def _times(spent: schema.Latency) -> Iterator[tuple[str, Numbers]]:
+    for kind, fine, coarse in (
+        ("total_us", spent.fine_total, spent.total),
+        ("first_us", spent.fine_first_byte, spent.first_byte),
+    ):
+        if fine is None:
+            yield FINE[kind], [*map(_count, coarse[:BUCKETS])]
+        else:
+            sound = {index: _count(n) for index, n in fine.items() if 0 <= index < FINE_BUCKETS}
+            yield kind, histograms.pairs(sound)
 
 
 def _count(number: int) -> int:
@@ -192,9 +204,7 @@ def _fresh(gateway: Gateway, said: dict[Key, Numbers]) -> dict[Key, Numbers]:
     before = {(str(row.run_id), row.token_id, row.kind): row.values for row in rows}
     grown: dict[Key, Numbers] = {}
     for key, values in said.items():
-        old = before.get(key, [])
-        new = summed([-value for value in old], values)
-        grown[key] = values if any(number < 0 for number in new) else new
+        grown[key] = _grown(key, values, before)
     changed = [key for key, values in said.items() if before.get(key) != values]
     Counter.objects.bulk_create(
         [
@@ -207,6 +217,19 @@ def _fresh(gateway: Gateway, said: dict[Key, Numbers]) -> dict[Key, Numbers]:
         update_fields=["values"],
     )
     return {key: values for key, values in grown.items() if any(values)}
+
+
+def _grown(key: Key, values: Numbers, before: Mapping[Key, Numbers]) -> Numbers:
+    ref, token_id, kind = key
+    old = before.get(key, [])
+    if kind not in FINE:
+        new = summed([-value for value in old], values)
+        return values if any(number < 0 for number in new) else new
+    if key not in before and (ref, token_id, FINE[kind]) in before:
+        # We are newer than its last look, which counted the same coarsely: this one says where it
+        # stands.
+        return []
+    return histograms.grown(old, values)
 
 
 def _add_to_buckets(news: dict[UUID, News], looked_at: datetime) -> None:
@@ -231,7 +254,7 @@ def _add_to_buckets(news: dict[UUID, News], looked_at: datetime) -> None:
 
 ADDED = (
     *("by_class", "bytes_in", "bytes_out", "tokens_in", "tokens_out", "latency", "first_byte"),
-    *("in_flight_max", "held_max"),
+    *("total_us", "first_us", "in_flight_max", "held_max"),
 )
 
 
@@ -242,8 +265,9 @@ def _add(row: Traffic, each: News) -> None:
     row.bytes_out += total[CLASSES + 1]
     row.tokens_in += total[CLASSES + 2]
     row.tokens_out += total[CLASSES + 3]
-    row.latency = summed(row.latency, each.latency)
-    row.first_byte = summed(row.first_byte, each.first_byte)
+    for kind, times in each.times.items():
+        add = histograms.added if kind in FINE else summed
+        setattr(row, kind, add(getattr(row, kind), times))
     row.in_flight_max = max(row.in_flight_max, each.in_flight)
     row.held_max = max(row.held_max, each.held)
 

@@ -1,17 +1,25 @@
 """Histograms from HAProxy's samples.
 
-A sample is `ENDPOINT WEIGHT TOTAL REQUEST QUEUE CONNECT RESPONSE`, times in ms.
+A sample is `ENDPOINT WEIGHT TOTAL REQUEST QUEUE CONNECT RESPONSE TOTAL_US FIRST_US`: five times in
+ms, then two in us, which are `-` where HAProxy did not take them.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.schema import LATENCY_BOUNDS_MS, Latency
+from gateway.schema import LATENCY_BOUNDS_MS, LATENCY_BOUNDS_US, Latency
 
-BUCKETS = len(LATENCY_BOUNDS_MS) + 1
-FIELDS = 7
+# An earlier HAProxy, which still runs after an update, says the first seven.
+FIELDS = (7, 9)
+US_PER_MS = 1000
+# Milliseconds are differences of two that were cut off. A time in us that differs by more leaves
+# something out (a body that came slowly).
+FAR_US = 3000
+COARSE = [bisect_left(LATENCY_BOUNDS_MS, bound / US_PER_MS) for bound in LATENCY_BOUNDS_US]
+COARSE.append(len(LATENCY_BOUNDS_MS))
 
 
 @dataclass(frozen=True)
@@ -20,34 +28,51 @@ class Sample:
 
     endpoint: str
     weight: int
-    total_ms: int
-    first_byte_ms: int
+    total_us: int
+    first_byte_us: int
 
 
 def parse(text: str) -> Sample | None:
-    """This function will read a sample; None for what no service answered."""
+    """Read a sample; None for what no service answered."""
     fields = text.split()
-    if len(fields) != FIELDS:
+    if len(fields) not in FIELDS:
         return None
     try:
-        weight, total, *parts = (int(each) for each in fields[1:])
+        weight, total, *parts = (int(each) for each in fields[1:7])
+        exact = [int(each) if each != "-" else None for each in fields[7:]] or [None, None]
     except ValueError:
         return None
     if weight < 1 or total < 0 or min(parts) < 0:
         return None
-    return Sample(fields[0], weight, total, sum(parts))
+    return Sample(fields[0], weight, _us(total, exact[0]), _us(sum(parts), exact[1]))
+
+
+def _us(ms: int, exact_us: int | None) -> int:
+    middle_us = ms * US_PER_MS + US_PER_MS // 2
+    if exact_us is None or exact_us < 0 or abs(exact_us - middle_us) > FAR_US:
+        return middle_us
+    return exact_us
 
 
 @dataclass
 class Histogram:
-    """How many took how long, by LATENCY_BOUNDS_MS, and the sum of all."""
+    """How many took how long, by index in LATENCY_BOUNDS_US, and the sum of all."""
 
-    buckets: list[int] = field(default_factory=lambda: [0] * BUCKETS)
-    sum_ms: int = 0
+    counts: dict[int, int] = field(default_factory=dict)
+    sum_us: int = 0
 
-    def add(self, ms: int, weight: int) -> None:
-        self.buckets[bisect_left(LATENCY_BOUNDS_MS, ms)] += weight
-        self.sum_ms += ms * weight
+    def add(self, us: int, weight: int) -> None:
+        index = bisect_left(LATENCY_BOUNDS_US, us)
+        self.counts[index] = self.counts.get(index, 0) + weight
+        self.sum_us += us * weight
+
+
+def coarse(counts: Mapping[int, int]) -> list[int]:
+    """Return a histogram by LATENCY_BOUNDS_MS, whose bounds are among the fine ones."""
+    buckets = [0] * (len(LATENCY_BOUNDS_MS) + 1)
+    for index, count in counts.items():
+        buckets[COARSE[index]] += count
+    return buckets
 
 
 @dataclass
@@ -58,12 +83,14 @@ class Times:
     first_byte: Histogram = field(default_factory=Histogram)
 
     def add(self, sample: Sample) -> None:
-        self.total.add(sample.total_ms, sample.weight)
-        self.first_byte.add(sample.first_byte_ms, sample.weight)
+        self.total.add(sample.total_us, sample.weight)
+        self.first_byte.add(sample.first_byte_us, sample.weight)
 
     def as_message(self, endpoint: str) -> Latency:
         return Latency(
             endpoint=endpoint,
-            total=list(self.total.buckets),
-            first_byte=list(self.first_byte.buckets),
+            total=coarse(self.total.counts),
+            first_byte=coarse(self.first_byte.counts),
+            fine_total=dict(self.total.counts),
+            fine_first_byte=dict(self.first_byte.counts),
         )

@@ -14,43 +14,59 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from gateway.haproxy.process import write_whole
+from gateway.schema import LATENCY_BOUNDS_US
 from gateway.traffic.counters import Key, Values
-from gateway.traffic.latency import BUCKETS, Histogram, Times
+from gateway.traffic.latency import Histogram, Times
 
 log = logging.getLogger(__name__)
 
 FILE = "traffic.json"
 
 
+class Row(BaseModel):
+    """Both histograms of an endpoint: sum in us, and counts by index in LATENCY_BOUNDS_US."""
+
+    endpoint: str
+    total_us: int
+    total: dict[int, int]
+    first_byte_us: int
+    first_byte: dict[int, int]
+
+    @property
+    def is_sound(self) -> bool:
+        return all(0 <= i <= len(LATENCY_BOUNDS_US) for i in (*self.total, *self.first_byte))
+
+
 class Memory(BaseModel):
-    """`carried`: endpoint, key and values; `times`: endpoint, then sum and buckets, of both."""
+    """`carried`: endpoint, key and values. What earlier versions called `times` had other buckets,
+    and begins anew."""
 
     boot_id: str
     carried: list[tuple[str, str, list[int]]] = []
-    times: list[tuple[str, int, list[int], int, list[int]]] = []
+    histograms: list[Row] = []
 
 
 def write(
     home: Path, *, boot_id: str, carried: Mapping[Key, Values], times: Mapping[str, Times]
 ) -> None:
-    """This function will keep both for the next start. Raises OSError."""
+    """Keep both for the next start. Raise OSError."""
     rows = [
-        (
-            endpoint,
-            each.total.sum_ms,
-            each.total.buckets,
-            each.first_byte.sum_ms,
-            each.first_byte.buckets,
-        )
+        {
+            "endpoint": endpoint,
+            "total_us": each.total.sum_us,
+            "total": each.total.counts,
+            "first_byte_us": each.first_byte.sum_us,
+            "first_byte": each.first_byte.counts,
+        }
         for endpoint, each in times.items()
     ]
     lost = [(endpoint, key, values) for (endpoint, key), values in carried.items()]
-    text = json.dumps({"boot_id": boot_id, "carried": lost, "times": rows})
+    text = json.dumps({"boot_id": boot_id, "carried": lost, "histograms": rows})
     write_whole(home / FILE, text)
 
 
 def read(home: Path, *, boot_id: str) -> tuple[dict[Key, Values], dict[str, Times]]:
-    """This function will read what belongs to this run of HAProxy; nothing of another one."""
+    """Read what belongs to this run of HAProxy; nothing of another one."""
     try:
         memory = Memory.model_validate_json((home / FILE).read_bytes())
     except FileNotFoundError:
@@ -62,8 +78,10 @@ def read(home: Path, *, boot_id: str) -> tuple[dict[Key, Values], dict[str, Time
         return {}, {}
     carried = {(endpoint, key): tuple(values) for endpoint, key, values in memory.carried}
     times = {
-        endpoint: Times(Histogram(total, total_ms), Histogram(first, first_ms))
-        for endpoint, total_ms, total, first_ms, first in memory.times
-        if len(total) == len(first) == BUCKETS
+        row.endpoint: Times(
+            Histogram(row.total, row.total_us), Histogram(row.first_byte, row.first_byte_us)
+        )
+        for row in memory.histograms
+        if row.is_sound
     }
     return carried, times

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from gateway.schema import LATENCY_BOUNDS_MS, Load, Table
+from gateway.schema import LATENCY_BOUNDS_MS, LATENCY_BOUNDS_US, Load, Table
 from gateway.traffic.counters import Key, Values
 from gateway.traffic.latency import Histogram, Times
 
@@ -20,15 +20,24 @@ TYPE = "text/plain; version=0.0.4; charset=utf-8"
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 PREFIX = "dstack_gateway"
 
-Labels = tuple[tuple[str, str], ...]
+# Written for every endpoint, so that a dashboard finds them whatever the times are.
+ALWAYS = frozenset(LATENCY_BOUNDS_US.index(bound_ms * 1000) for bound_ms in LATENCY_BOUNDS_MS)
+LE = [f"{bound_us / 1_000_000:.10g}" for bound_us in LATENCY_BOUNDS_US]
+
+# As they are written: ids and names are of few characters (see gateway.schema), so nothing needs
+# escaping.
+Labels = str
 Series = Iterable[tuple[str, Labels, float]]
 
 
 async def serve(home: Path, page: Callable[[], str]) -> None:
-    """This function will serve what `page` says until it is cancelled. Raises OSError."""
+    """Serve what `page` says until it is cancelled. Raise OSError."""
 
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(text=page(), headers={"Content-Type": TYPE})
+    async def answer(request: web.Request) -> web.Response:
+        response = web.Response(text=page(), headers={"Content-Type": TYPE})
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            response.enable_compression(web.ContentCoding.gzip)
+        return response
 
     app = web.Application()
     app.router.add_get("/-/metrics", answer)
@@ -48,7 +57,7 @@ def page(
     load: Iterable[Load],
     times: Mapping[str, Times],
 ) -> str:
-    """This function will write everything in Prometheus' text format."""
+    """Write everything in Prometheus' text format."""
     who = Names(table)
     rows = [(who.caller(*key), values) for key, values in sorted(sums.items())]
     loads = [(who.service(each.endpoint), each) for each in load]
@@ -94,29 +103,26 @@ class Names:
 
     def service(self, endpoint: str) -> Labels:
         known = self._endpoints.get(endpoint)
+        project, run = (known.project, known.run) if known else ("", "")
         # A run's name may come again; its id does not.
-        return (
-            ("project", known.project if known else ""),
-            ("service", known.run if known else ""),
-            ("endpoint", endpoint),
-        )
+        return f'project="{project}",service="{run}",endpoint="{endpoint}"'
 
     def caller(self, endpoint: str, key: str) -> Labels:
-        return (*self.service(endpoint), ("key", key))
+        return f'{self.service(endpoint)},key="{key}"'
 
 
 def requests(rows: Iterable[tuple[Labels, Values]]) -> Iterator[tuple[str, Labels, float]]:
     for labels, values in rows:
         for name, count in zip(CLASSES, values[:5], strict=True):
             if count:
-                yield "", (*labels, ("code", name)), count
+                yield "", f'{labels},code="{name}"', count
 
 
 def tokens(rows: Iterable[tuple[Labels, Values]]) -> Iterator[tuple[str, Labels, float]]:
     for labels, values in rows:
         for name, count in zip(("input", "output"), values[5:7], strict=True):
             if count:
-                yield "", (*labels, ("direction", name)), count
+                yield "", f'{labels},direction="{name}"', count
 
 
 def one(rows: Iterable[tuple[Labels, Values]], place: int) -> Iterator[tuple[str, Labels, float]]:
@@ -126,19 +132,26 @@ def one(rows: Iterable[tuple[Labels, Values]], place: int) -> Iterator[tuple[str
 def histograms(found: Iterable[tuple[Labels, Histogram]]) -> Iterator[tuple[str, Labels, float]]:
     for labels, each in found:
         below = 0
-        for bound_ms, count in zip((*LATENCY_BOUNDS_MS, None), each.buckets, strict=True):
-            below += count
-            bound = "+Inf" if bound_ms is None else f"{bound_ms / 1000:g}"
-            yield "_bucket", (*labels, ("le", bound)), below
-        yield "_sum", labels, each.sum_ms / 1000
-        yield "_count", labels, below
+        for index in written(each):
+            below += each.counts.get(index, 0)
+            yield "_bucket", f'{labels},le="{LE[index]}"', below
+        total = sum(each.counts.values())
+        yield "_bucket", f'{labels},le="+Inf"', total
+        yield "_sum", labels, each.sum_us / 1_000_000
+        yield "_count", labels, total
+
+
+def written(histogram: Histogram) -> list[int]:
+    """Return the bounds to write: of all buckets that hold something both, so that a quantile is as
+    exact as if there were all, at a tenth of the lines."""
+    filled = histogram.counts.keys()
+    bounds = {*filled, *(index - 1 for index in filled if index), *ALWAYS}
+    return sorted(bounds - {len(LATENCY_BOUNDS_US)})
 
 
 def lines(name: str, kind: str, text: str, series: Series) -> Iterator[str]:
     full = f"{PREFIX}_{name}"
     yield f"# HELP {full} {text}\n# TYPE {full} {kind}\n"
     for ending, labels, value in series:
-        # Ids and names are of few characters (see gateway.schema), so nothing needs escaping.
-        written = ",".join(f'{label}="{each}"' for label, each in labels)
         number = str(value) if isinstance(value, int) else f"{value:.15g}"
-        yield f"{full}{ending}{{{written}}} {number}\n"
+        yield f"{full}{ending}{{{labels}}} {number}\n"

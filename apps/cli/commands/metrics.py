@@ -17,7 +17,7 @@ from apps.cli.words import age, size
 app = typer.Typer(rich_markup_mode=None)
 
 SHOWN_DECISIONS = 10
-# So many lines fit on a screen with the rest; each sums up several points.
+# So many lines fit on a screen with the rest.
 SHOWN_LINES = 12
 COLUMNS = (
     *("TIME", "RPS", "2XX", "3XX", "4XX", "5XX", "P50", "P95", "P99", "IN FLIGHT", "HELD"),
@@ -36,12 +36,15 @@ def metrics(
 ) -> None:
     """Show what is asked of a run, what its replicas use, and what scaling did."""
     with opened(project) as client:
-        found = client.get(client.within("runs", run, "metrics"), range=range_)
+        path = client.within("runs", run, "metrics")
+        found = client.get(path, range=range_)
+        # Percentiles of several steps are not those of their sum: the server has to work them out.
+        lines = found if as_json else client.get(path, range=range_, points=SHOWN_LINES)
         decided = client.get(client.within("runs", run, "decisions"), limit=SHOWN_DECISIONS)
     if as_json:
         print_json({**found, "decisions": decided["items"]})
         return
-    sections = [_requests(found), _resources(found), _replicas(found), _decisions(decided["items"])]
+    sections = [_requests(lines), _resources(found), _replicas(found), _decisions(decided["items"])]
     say("\n\n".join(section for section in sections if section))
 
 
@@ -60,8 +63,10 @@ def _row(points: Sequence[Mapping[str, Any]], step_seconds: int) -> list[str]:
     # The newest step is not over yet; a server of an older version has whole ones only.
     spans = [p.get("seconds", step_seconds) for p in points]
     rps = sum(p["rps"] * span for p, span in zip(points, spans, strict=True)) / sum(spans)
-    # Percentiles do not add up: the worst step stands for the line.
-    slow = [max((p[name] or 0 for p in points), default=0) for name in LATENCIES]
+    # A server of an older version does not sum up: its worst step stands for the line.
+    slow = [
+        max((p[name] for p in points if p[name] is not None), default=None) for name in LATENCIES
+    ]
     most = [max(p[name] for p in points) for name in ("in_flight", "held")]
     tokens = [sum(p[name] for p in points) for name in ("tokens_in", "tokens_out")]
     span = len(points) * step_seconds
@@ -73,10 +78,12 @@ def _row(points: Sequence[Mapping[str, Any]], step_seconds: int) -> list[str]:
 LATENCIES = ("p50_ms", "p95_ms", "p99_ms")
 
 
-def _time(ms: float) -> str:
-    if not ms:
+def _time(ms: float | None) -> str:
+    if ms is None:
         return "-"
-    return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms"
+    if ms >= 1000:
+        return f"{ms / 1000:.2f} s"
+    return f"{ms:.0f} ms" if ms >= 99.5 else f"{ms:.2g} ms"
 
 
 def _resources(found: Mapping[str, Any]) -> str:

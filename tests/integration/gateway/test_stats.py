@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import os
 import signal
+from bisect import bisect_left
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from gateway.schema import Load, Model, RateLimit, Stats
+from gateway.schema import LATENCY_BOUNDS_US, Load, Model, RateLimit, Stats
 from tests.fakes.control_plane_gateway import ControlPlane, key, service
 from tests.fakes.target import Target
 from tests.integration.gateway.harness import ALICE, BOB, Answer, Gateway, hello, until
@@ -184,6 +186,32 @@ async def test_measures_times_to_the_last_and_first_byte(gateway: Gateway) -> No
     # 240 ms lie between 200 and 500, and the first event comes at once.
     assert found.total[8:10] == [5, 0] or sum(found.total[8:10]) == 5
     assert sum(found.first_byte[:7]) == 5
+    assert found.fine_total is not None
+    assert all(180_000 < LATENCY_BOUNDS_US[index] < 400_000 for index in found.fine_total)
+
+
+async def test_measures_times_below_a_millisecond(gateway: Gateway) -> None:
+    await same_target(gateway, "quick")
+    for _ in range(30):
+        await gateway.call(host="quick.localhost", token=ALICE)
+
+    def is_there() -> bool:
+        found = gateway.control.latency("e-quick")
+        return found is not None and sum(found.total) == 30
+
+    await until(is_there)
+    found = gateway.control.latency("e-quick")
+
+    assert found is not None
+    # Where HAProxy said milliseconds only, all would lie in their middles.
+    middles = {bisect_left(LATENCY_BOUNDS_US, ms * 1000 + 500) for ms in range(1000)}
+    for fine, coarse in (
+        (found.fine_total, found.total),
+        (found.fine_first_byte, found.first_byte),
+    ):
+        assert fine is not None
+        assert sum(fine.values()) == sum(coarse)
+        assert not fine.keys() <= middles
 
 
 async def test_counts_the_tokens_that_a_model_used(gateway: Gateway) -> None:
@@ -256,12 +284,15 @@ async def test_shows_numbers_to_prometheus_on_this_machine(gateway: Gateway) -> 
     await gateway.call(host="shown.localhost", token=ALICE)
     await until(lambda: classes(gateway.control, "e-shown", ALICE)[1] == 1)
 
-    shown = await gateway.call("/-/metrics", host="localhost")
+    plain = {"Accept-Encoding": "identity"}
+    shown = await gateway.call("/-/metrics", host="localhost", headers=plain)
+    packed = await gateway.call("/-/metrics", host="localhost", headers={"Accept-Encoding": "gzip"})
     haproxy = await gateway.call("/-/metrics/haproxy", host="localhost")
 
     who = f'project="p1",service="shown",endpoint="e-shown",key="{key(ALICE).id}"'
     row = f'dstack_gateway_requests_total{{{who},code="2xx"}} 1\n'
     assert row in shown.body.decode()
+    assert row in gzip.decompress(packed.body).decode()
     assert b"haproxy_frontend_http_requests_total" in haproxy.body
     assert b"haproxy_server_" not in haproxy.body
 

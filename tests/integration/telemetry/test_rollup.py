@@ -49,6 +49,19 @@ def test_old_buckets_become_coarser_and_lose_nothing(
     assert rows(other) == [(60, 1, 1)]
 
 
+def test_times_add_up_those_of_earlier_versions_too() -> None:
+    run, age = uuid4(), timedelta(hours=7)
+    for second, kept in ((0, [40, 2]), (10, None), (20, [40, 1, 166, 8])):
+        row = bucket(run, age=age - timedelta(seconds=second))
+        Traffic.objects.filter(pk=row.pk).update(total_us=kept, first_us=kept)
+
+    rollup.roll_up(at=AT)
+
+    (row,) = Traffic.objects.filter(run_id=run)
+    assert (row.seconds, row.latency) == (60, [3])
+    assert row.total_us == row.first_us == [40, 3, 166, 8]
+
+
 def test_minutes_become_ten_minutes() -> None:
     run = uuid4()
     for minute in range(20):

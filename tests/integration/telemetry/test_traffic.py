@@ -111,6 +111,47 @@ def test_latency_and_load_are_kept(gateway: Gateway, run: Run) -> None:
     assert (row.in_flight_max, row.held_max) == (3, 2)
 
 
+def fine(run: Run, times: dict[int, int], **more: Any) -> schema.Latency:
+    said = {"fine_total": times, "fine_first_byte": {0: 1}, **more}
+    return schema.Latency(endpoint=str(run.pk), **said)
+
+
+def test_fine_times_are_kept_beside_the_coarse_ones(gateway: Gateway, run: Run) -> None:
+    take(gateway, look(1, latency=[fine(run, {166: 8}, total=[0, 8])]))
+    take(gateway, look(2, latency=[fine(run, {166: 8, 40: 2}, total=[0, 10])], after=1))
+
+    (row,) = Traffic.objects.all()
+    assert (row.total_us, row.first_us) == ([40, 2, 166, 8], [0, 1])
+    assert (row.latency, row.first_byte) == ([], [])
+
+
+def test_fine_times_begin_anew_with_a_boot(gateway: Gateway, run: Run) -> None:
+    take(gateway, look(1, latency=[fine(run, {166: 8})]))
+    take(gateway, look(1, latency=[fine(run, {166: 3})], after=1, boot_id="b2"))
+
+    assert Traffic.objects.get().total_us == [166, 11]
+
+
+def test_goes_on_with_a_gateway_that_learned_fine_times(gateway: Gateway, run: Run) -> None:
+    spent = schema.Latency(endpoint=str(run.pk), total=[0, 5])
+    take(gateway, look(1, latency=[spent]))
+    # A sidecar that is new: another boot, or the same HAProxy and its counts begun again.
+    take(gateway, look(2, latency=[fine(run, {3: 90})], after=1))
+    take(gateway, look(3, latency=[fine(run, {3: 91})], after=2))
+    take(gateway, look(1, latency=[fine(run, {7: 4})], after=3, boot_id="b2"))
+
+    (row,) = Traffic.objects.all()
+    # What it counted up to its first look may be in what was counted coarsely.
+    assert (row.latency, row.total_us) == ([0, 5], [3, 1, 7, 4])
+
+
+def test_passes_over_buckets_that_do_not_exist(gateway: Gateway, run: Run) -> None:
+    absurd = {-1: 5, 2: 10**40, 3: -7, 10**9: 1}
+    take(gateway, look(1, latency=[fine(run, absurd)]))
+
+    assert Traffic.objects.get().total_us == [2, traffic.MOST]
+
+
 def test_live_points_follow_each_look(gateway: Gateway, run: Run) -> None:
     load = schema.Load(endpoint=str(run.pk), in_flight=3, held=2)
     take(gateway, look(1, counts(run, 500)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.schema import Endpoint, Load, Table
+from gateway.schema import LATENCY_BOUNDS_MS, Endpoint, Load, Table
 from gateway.traffic import metrics
 from gateway.traffic.latency import Sample, Times
 from gateway.traffic.service import loads
@@ -30,17 +30,35 @@ def test_names_counters_with_their_unit() -> None:
 
 def test_shows_histograms_in_seconds_and_cumulative() -> None:
     times = Times()
-    times.add(Sample("e-1", 16, 3, 1))
-    times.add(Sample("e-1", 1, 70_000, 1))
+    times.add(Sample("e-1", 16, 3000, 1000))
+    times.add(Sample("e-1", 1, 70_000_000, 1000))
 
     shown = page(times={"e-1": times})
 
     name = "dstack_gateway_request_duration_seconds"
     assert f'{name}_bucket{{{WHO},le="0.002"}} 0' in shown
     assert f'{name}_bucket{{{WHO},le="0.005"}} 16' in shown
+    assert f'{name}_bucket{{{WHO},le="60"}} 16' in shown
     assert f'{name}_bucket{{{WHO},le="+Inf"}} 17' in shown
     assert f"{name}_sum{{{WHO}}} 70.048" in shown
     assert f"{name}_count{{{WHO}}} 17" in shown
+
+
+def test_shows_both_bounds_of_what_is_filled_and_few_others() -> None:
+    times = Times()
+    times.add(Sample("e-1", 1, 11_000_000, 11_000_000))
+
+    shown = page(times={"e-1": times})
+
+    bounds = [
+        float(line.split('le="')[1].split('"')[0])
+        for line in shown
+        if line.startswith("dstack_gateway_request_duration_seconds_bucket")
+    ]
+    assert bounds == sorted(bounds)
+    assert len(bounds) == len(LATENCY_BOUNDS_MS) + 3
+    above = min(bound for bound in bounds if bound >= 11)
+    assert above / max(bound for bound in bounds if bound < 11) < 1.085
 
 
 def test_shows_what_is_under_way_and_who_left_the_table() -> None:
