@@ -30,7 +30,7 @@ HOLD = (
 HOLD_NAME = "hold"
 FOLDER = Path(__file__).parent
 # Programs beside the configuration, by name.
-LUA = {name: (FOLDER / name).read_text() for name in ("limits.lua", "sidecar.lua")}
+LUA = {name: (FOLDER / name).read_text() for name in ("limits.lua", "models.lua", "sidecar.lua")}
 # What is said more than once stands in files of its own.
 SHARED = {
     "@LIMITED@\n": "limited.cfg",

@@ -63,6 +63,7 @@ async def ask(gateway: Gateway, body: Any, path: str = CHAT, **more: Any) -> Ans
     return await gateway.call(path, method="POST", data=data, headers=headers, **sent)
 
 
+LONGER = {"messages": "x" * 5_000}
 LONG = {"messages": "x" * 3_000_000}
 
 
@@ -76,6 +77,11 @@ LONG = {"messages": "x" * 3_000_000}
         ({"model": ECHO}, "/deep:er/v2/chat/completions"),
         ({**LONG, "model": ECHO}, "/deep:er/v2/chat/completions"),
         ({"model": "bare"}, "/chat/completions"),
+        ({**LONGER, "model": LLAMA}, "/v1/chat/completions"),
+        ({**LONGER, "model": ECHO, "stream": False}, "/deep:er/v2/chat/completions"),
+        ({**LONGER, "model": ECHO, "stop": ["}"]}, "/deep:er/v2/chat/completions"),
+        ({**LONGER, "model": ECHO, "x": [{"model": "bare"}]}, "/deep:er/v2/chat/completions"),
+        ({"x": [{"model": "bare"}], **LONGER, "model": ECHO}, "/deep:er/v2/chat/completions"),
     ],
 )
 @pytest.mark.parametrize("ascii_only", [True, False])
