@@ -15,7 +15,18 @@ from apps.specs.schema import service_schema
 from dstack_web.settings import data_path
 
 # The order in which the pages are listed.
-NAMES = ("start", "services", "deploy", "endpoints", "cli", "api", "tokens", "tls", "running")
+NAMES = (
+    "start",
+    "services",
+    "deploy",
+    "endpoints",
+    "cli",
+    "api",
+    "tokens",
+    "tls",
+    "running",
+    "isolation",
+)
 FIRST = NAMES[0]
 # Where a page wants the table of all keys, made from what reads them.
 KEYS = "<!-- keys -->"

@@ -47,6 +47,8 @@ DSTACK_GATEWAY_TLS_PORT = int(os.environ.get("DSTACK_GATEWAY_TLS_PORT") or "0")
 DSTACK_GATEWAY_SCHEME = os.environ.get("DSTACK_GATEWAY_SCHEME", "http")
 DSTACK_HUB_URL = os.environ.get("DSTACK_HUB_URL", "https://huggingface.co").rstrip("/")
 DSTACK_BASE_IMAGE = os.environ.get("DSTACK_BASE_IMAGE", "dstack-web/base")
+# Lets members deploy on this machine although nothing keeps its services apart.
+DSTACK_ALLOW_UNISOLATED = env_bool("DSTACK_ALLOW_UNISOLATED", False)
 DSTACK_UPLOAD_LIMIT_MB = int(os.environ.get("DSTACK_UPLOAD_LIMIT_MB", "512"))
 DSTACK_START_DEADLINE_SECONDS = int(os.environ.get("DSTACK_START_DEADLINE_SECONDS", "1200"))
 DSTACK_LOG_DAYS = int(os.environ.get("DSTACK_LOG_DAYS", "7"))

@@ -7,6 +7,7 @@ Logs: output lines until they are acknowledged. While the server is away everyth
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import random
 import socket
@@ -44,6 +45,7 @@ FAREWELL_SECONDS = 60.0
 LAST_REPORT_SECONDS = 1.0
 # The server takes 32 MiB at most, and a character may become six.
 BATCH_WORKLOADS = 20
+ISOLATION = "isolation.json"
 
 
 class Agent:
@@ -58,6 +60,7 @@ class Agent:
         self.home = home
         self._network = network
         self.client = Client(config)
+        self.isolation = wire.Isolation()
         self.foreign = False  # the server speaks of another instance than the workloads here
         self.workloads: dict[str, Workload] = {}
         self._shipments: dict[str, Shipment] = {}
@@ -89,14 +92,19 @@ class Agent:
             threading.Thread(target=self._keep, args=(loop,), name=name, daemon=True).start()
 
     def _open_network(self) -> None:
-        if self._network is None:
-            return
-        try:
-            self._network.open()
-        except Unavailable as error:
-            say(f"replicas share the network of this host: {error}")
-        else:
-            self._host = self._host._replace(network=self._network)
+        why = self.home.remark or "the agent was told so"
+        if self._network is not None:
+            try:
+                self._network.open()
+                self._host = self._host._replace(network=self._network)
+                why = ""
+            except Unavailable as error:
+                why = str(error)
+                say(f"replicas share the network of this host: {error}")
+        self.isolation = wire.Isolation(_level(self.home, self._host.network), why)
+        with contextlib.suppress(OSError):
+            # For the server on this host, which offers it before it has an instance.
+            files.write_json(self.home.root / ISOLATION, dataclasses.asdict(self.isolation))
 
     def _keep(self, loop: typing.Callable[[], None]) -> None:
         """Run a loop to its end; a mistake of ours must not silence it for good."""
@@ -284,6 +292,7 @@ class Agent:
             hostname=socket.gethostname(),
             workloads=reports,
             stopping=stopping,
+            isolation=self.isolation,
         )
 
     def _ship(self) -> None:
@@ -386,6 +395,12 @@ class Agent:
             workload.remove()
         self.workloads.clear()
         self._containers.tidy()
+
+
+def _level(home: Home, network: typing.Optional[Network]) -> str:
+    if not home.isolate:
+        return wire.ISOLATED_BY_NOTHING
+    return wire.ISOLATED_BY_USER if network is None else wire.ISOLATED_BY_NETWORK
 
 
 def say(text: str) -> None:

@@ -141,6 +141,20 @@ class WorkloadReport:
     last_lines: list[str] = field(default_factory=list)
 
 
+# What keeps process replicas of one host apart (`Isolation.level`).
+ISOLATED_BY_NETWORK = "network"  # a user and a network of its own each
+ISOLATED_BY_USER = "user"  # a user of its own each; they share the host's network
+ISOLATED_BY_NOTHING = "none"  # they run as the agent's own user
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """How replicas that are processes are kept apart, and why not better; empty where not known."""
+
+    level: str = ""
+    why: str = ""
+
+
 @dataclass(frozen=True)
 class Report:
     """Everything that is. `boot_id` changes when the host or the agent's home is made anew."""
@@ -150,6 +164,7 @@ class Report:
     hostname: str = ""
     workloads: list[WorkloadReport] = field(default_factory=list)
     stopping: bool = False
+    isolation: Isolation = field(default_factory=Isolation)
     wire: int = WIRE_VERSION
 
 

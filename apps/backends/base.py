@@ -109,6 +109,12 @@ class Offer:
     images: Sequence[str] = ()
     shells: Sequence[str] = ()
     data: dict[str, Any] = field(default_factory=dict)
+    isolation: str = ""
+
+    @property
+    def keeps_processes_apart(self) -> bool:
+        """Whether replicas that are plain processes reach nothing of one another or the host."""
+        return self.isolation not in ("user", "none")
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ class Instance(Stateful):
     hostname = models.CharField(max_length=255, blank=True)
     agent_version = models.CharField(max_length=50, blank=True)
     boot_id = models.CharField(max_length=100, blank=True)
+    isolation = models.CharField(max_length=16, blank=True, default="", db_default="")
+    isolation_note = models.TextField(blank=True, default="", db_default="")
     reported_at = models.DateTimeField(null=True)
     idle_since = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)

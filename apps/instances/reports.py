@@ -46,6 +46,8 @@ def _heard(instance: Instance, report: wire.Report, *, at: datetime) -> None:
         "hostname": report.hostname[:255],
         "agent_version": report.agent_version[:50],
         "boot_id": report.boot_id[:100],
+        "isolation": report.isolation.level[:16],
+        "isolation_note": _text(report.isolation.why),
     }
     Instance.objects.filter(pk=instance.pk).update(**known)
     if instance.state in (states.CREATING, states.BOOTING, states.LOST) and not report.stopping:

@@ -26,15 +26,20 @@ class Matches:
         return max((offer.price_usd_per_hour for offer in self.offers), default=None)
 
 
-def match(offers: Iterable[Offer], spec: ServiceSpec, *, base_image: str = "") -> Matches:
+def match(
+    offers: Iterable[Offer], spec: ServiceSpec, *, base_image: str = "", trusted: bool = True
+) -> Matches:
     """Keep the offers that fit, cheapest first, and say why others do not.
 
-    `base_image` is what a service without an `image` would run in.
+    `base_image` is what a service without an `image` would run in. Who is not `trusted` gets
+    nothing where services are not kept apart.
     """
     fitting: list[Offer] = []
     refused: dict[str, list[str]] = {}
     for offer in offers:
         reason = refusal(offer, spec, base_image=base_image)
+        if reason is None and not trusted:
+            reason = _strange(offer, spec, base_image)
         if reason is None:
             fitting.append(offer)
         else:
@@ -51,6 +56,12 @@ def refusal(offer: Offer, spec: ServiceSpec, *, base_image: str = "") -> str | N
         or _hardware(offer, spec)
         or _runs(offer, spec, base_image)
     )
+
+
+def _strange(offer: Offer, spec: ServiceSpec, base_image: str) -> str | None:
+    if executors.open_to_strangers(offer, spec, base_image=base_image):
+        return reasons.STRANGE
+    return None
 
 
 def _where(offer: Offer, spec: ServiceSpec) -> str | None:

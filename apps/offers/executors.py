@@ -71,6 +71,12 @@ def _why_no_container(offer: Offer) -> str:
     return "and no container engine answers there"
 
 
+def open_to_strangers(offer: Offer, spec: ServiceSpec, *, base_image: str) -> bool:
+    """Tell whether nothing would keep the service there from the server and other services."""
+    process = executor(offer, spec, base_image=base_image) == PROCESS
+    return process and not offer.keeps_processes_apart
+
+
 def remarks(offer: Offer, spec: ServiceSpec, *, base_image: str) -> Iterator[str]:
     """Say what a person may not expect of a service that would run as a process there."""
     if executor(offer, spec, base_image=base_image) != PROCESS:
@@ -81,6 +87,11 @@ def remarks(offer: Offer, spec: ServiceSpec, *, base_image: str) -> Iterator[str
             f"and the base image {base_image} is not on that machine and names no registry. For "
             "a container give an `image`, build the base image (`make images`), or set "
             "DSTACK_BASE_IMAGE to one with a registry."
+        )
+    if not offer.keeps_processes_apart:
+        yield (
+            f"Not isolated: it shares the network of {offer.instance} with the server and all "
+            "other services there, see /docs/isolation/."
         )
     if spec.resources.shm_size_mib is not None:
         yield "resources.shm_size: acts in a container only; a process has its machine's /dev/shm."

@@ -26,8 +26,8 @@ class Found:
     silent: dict[str, str]
 
 
-def find(*, project: Project, spec: ServiceSpec) -> Found:
-    """Ask the project's backends and match what they have.
+def find(*, project: Project, spec: ServiceSpec, trusted: bool = True) -> Found:
+    """Ask the project's backends and match what they have for who is `trusted` by the server.
 
     A backend that does not answer is named and left out. Calls the outside: never in a transaction.
     """
@@ -39,7 +39,12 @@ def find(*, project: Project, spec: ServiceSpec) -> Found:
             offers += backends.open_account(account).offers()
         except BackendError as error:
             silent[kind] = str(error)
-    matches = decide.match(offers, spec, base_image=settings.DSTACK_BASE_IMAGE)
+    matches = decide.match(
+        offers,
+        spec,
+        base_image=settings.DSTACK_BASE_IMAGE,
+        trusted=trusted or settings.DSTACK_ALLOW_UNISOLATED,
+    )
     return Found(project, matches, accounts, silent)
 
 

@@ -18,6 +18,10 @@ WAYS_OUT = {
     "resources.memory": "Ask for less, or add a larger machine",
     "resources.disk": "Ask for less, or add a larger machine",
 }
+STRANGE = (
+    "backends: is not isolated: a process there reaches the server and other services, so only "
+    "admins of this server may deploy it, see /docs/isolation/"
+)
 OTHERWISE = "Ask for something else"
 
 
@@ -53,5 +57,11 @@ def sentence(refused: Mapping[str, Sequence[str]], silent: Mapping[str, str]) ->
     said = "No offer fits"
     if reasons:
         said += ". " + "; ".join(reason.rstrip(".") for reason in reasons[:SHOWN_REASONS])
-    way = WAYS_OUT.get(common[0].partition(":")[0], OTHERWISE) if common else ""
+    way = _way_out(common[0]) if common else ""
     return f"{said}. {way}; `dstack offer` lists what there is." if way else f"{said}."
+
+
+def _way_out(reason: str) -> str:
+    if reason == STRANGE:
+        return "Ask one of them, or give an `image` where a container engine answers"
+    return WAYS_OUT.get(reason.partition(":")[0], OTHERWISE)

@@ -78,7 +78,7 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
     name = spec.name or names.random_name()
     gateway = _gateway(project, spec)
     _check_names(project, gateway, spec, name)
-    found = offers.find(project=project, spec=spec)
+    found = offers.find(project=project, spec=spec, trusted=access.user.is_superuser)
     # Waiting for capacity is of no use where nothing is connected that could ever have some.
     waits = bool(found.accounts) and "no-capacity" in _retry_events(spec)
     if not found.matches.offers and not waits:

@@ -193,7 +193,7 @@ def agent(plan: Plan) -> Child:
         if_dead=[*argv, "--end"],
         env={
             **common_env(plan),
-            **picked(plan.environ, HARDWARE),
+            **picked(plan.environ, (*HARDWARE, "DSTACK_AGENT_NETWORK")),
             "DSTACK_AGENT_PUBLIC_PORTS": ",".join(map(str, plan.addresses.public_ports)),
         },
         stop_seconds=8.5,

@@ -26,6 +26,7 @@ def eager(redis_url: str, settings: Any) -> Iterator[None]:
 @pytest.fixture
 def project(transactional_db: None, tmp_path: Path) -> Project:
     found = factories.project("main", admin=factories.user("alice"))
+    (tmp_path / "isolation.json").write_text('{"level": "network"}')
     config = {"boot_path": str(tmp_path / "config.json"), "url": "http://127.0.0.1:1"}
     backends.connect(project=found, kind="local", config=config)
     return found

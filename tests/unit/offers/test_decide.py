@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from apps.backends.base import Gpu, Hardware, Offer
+from apps.offers import reasons
 from apps.offers.decide import match, refusal
 from apps.specs.parse import parse
 
@@ -85,3 +86,25 @@ def test_tries_the_cheapest_first_and_names_the_refused() -> None:
     assert [offer.instance for offer in found.offers] == ["box", "other"]
     assert found.refused == {"max_price: costs more than $5/h": ["p4d"]}
     assert found.max_price_usd_per_hour == 1.0
+
+
+@pytest.mark.parametrize(
+    ("isolation", "more", "trusted", "fits"),
+    [
+        ("network", "", False, True),
+        ("user", "", False, False),
+        ("none", "", False, False),
+        ("none", "", True, True),
+        ("none", "image: nginx", False, True),
+        ("", "", False, True),
+    ],
+)
+def test_gives_strangers_nothing_where_processes_are_not_kept_apart(
+    isolation: str, more: str, trusted: bool, fits: bool
+) -> None:
+    host = replace(HOST, isolation=isolation, executors=("docker", "process"))
+
+    found = match([host], parse(BASE + more), base_image="none", trusted=trusted)
+
+    assert bool(found.offers) is fits
+    assert list(found.refused) == ([] if fits else [reasons.STRANGE])

@@ -55,6 +55,7 @@ class LocalBackend(base.Backend):
         """One for each kind of GPUs that the host has; all of them are the same machine."""
         images = host.images()
         pythons = tuple(host.pythons())
+        isolation = host.isolation(self.config.boot_path.with_name("isolation.json"))
         return [
             base.Offer(
                 backend=self.kind,
@@ -67,6 +68,7 @@ class LocalBackend(base.Backend):
                 pythons=pythons,
                 images=tuple(images or ()),
                 shells=tuple(host.shells()),
+                isolation=isolation,
             )
             for hardware in host.hardware(disk_of=self.config.boot_path.parent)
         ]
