@@ -7,7 +7,6 @@ Logs: output lines until they are acknowledged. While the server is away everyth
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import random
 import socket
@@ -18,7 +17,7 @@ import traceback
 import typing
 from pathlib import Path
 
-from apps.agent import files, interpreters, output, ports, record, trees, usage, wire
+from apps.agent import files, interpreters, isolation, output, ports, record, trees, usage, wire
 from apps.agent.client import Client, Pauses, Refused, ServerAway
 from apps.agent.config import Config
 from apps.agent.containers import TIDY_SECONDS, Containers
@@ -26,7 +25,7 @@ from apps.agent.executor import Executor
 from apps.agent.fetching import Fetching
 from apps.agent.home import Home
 from apps.agent.host import Host
-from apps.agent.network import Network, Unavailable
+from apps.agent.network import Network
 from apps.agent.process import Process
 from apps.agent.shipping import Shipment
 from apps.agent.workload import RECORD, SHUTDOWN_SECONDS, Workload, never_started
@@ -45,7 +44,6 @@ FAREWELL_SECONDS = 60.0
 LAST_REPORT_SECONDS = 1.0
 # The server takes 32 MiB at most, and a character may become six.
 BATCH_WORKLOADS = 20
-ISOLATION = "isolation.json"
 
 
 class Agent:
@@ -92,19 +90,10 @@ class Agent:
             threading.Thread(target=self._keep, args=(loop,), name=name, daemon=True).start()
 
     def _open_network(self) -> None:
-        why = self.home.remark or "the agent was told so"
-        if self._network is not None:
-            try:
-                self._network.open()
-                self._host = self._host._replace(network=self._network)
-                why = ""
-            except Unavailable as error:
-                why = str(error)
-                say(f"replicas share the network of this host: {error}")
-        self.isolation = wire.Isolation(_level(self.home, self._host.network), why)
-        with contextlib.suppress(OSError):
-            # For the server on this host, which offers it before it has an instance.
-            files.write_json(self.home.root / ISOLATION, dataclasses.asdict(self.isolation))
+        network, self.isolation = isolation.begin(self.home, self._network)
+        self._host = self._host._replace(network=network)
+        if self._network is not None and network is None:
+            say(f"replicas share the network of this host: {self.isolation.why}")
 
     def _keep(self, loop: typing.Callable[[], None]) -> None:
         """Run a loop to its end; a mistake of ours must not silence it for good."""
@@ -370,9 +359,7 @@ class Agent:
         for workload in workloads:
             workload.thread.join(max(0.0, give_up_at - time.monotonic()))
         self._close()
-        # Also where it was a killed agent that opened it.
-        if self.home.isolate:
-            (self._network or Network(self.home.base, home_id=self.home.home_id)).close()
+        isolation.end(self.home)
         if not tell:
             return
         with contextlib.suppress(ServerAway, Refused):
@@ -395,12 +382,6 @@ class Agent:
             workload.remove()
         self.workloads.clear()
         self._containers.tidy()
-
-
-def _level(home: Home, network: typing.Optional[Network]) -> str:
-    if not home.isolate:
-        return wire.ISOLATED_BY_NOTHING
-    return wire.ISOLATED_BY_USER if network is None else wire.ISOLATED_BY_NETWORK
 
 
 def say(text: str) -> None:
