@@ -1,4 +1,4 @@
-"""How this host keeps process replicas apart, found out at the agent's start and told the server."""
+"""How this host keeps process replicas apart: found at the agent's start, told the server."""
 
 from __future__ import annotations
 

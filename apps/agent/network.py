@@ -30,16 +30,11 @@ from pathlib import Path
 
 from apps.agent import files, netlink, sandbox, users
 from apps.agent import nftables as nft
+from apps.agent.network_rules import INSIDE, PREFIX, Rules
 
 STATE = "network.json"
-PREFIX = "dsk"
-INSIDE = "eth0"
-LOOPBACK = "127.0.0.1"
 # The first that the host does not use already; each has room for all users of replicas.
 RANGES = ("10.213.0.0/16", "10.167.0.0/16", "172.29.0.0/16", "10.91.0.0/16")
-# Where clouds tell a machine about itself, its credentials among it.
-METADATA = (("169.254.0.0", 16), ("100.100.100.200", 32), ("168.63.129.16", 32))
-CONTAINER_BRIDGES = ("docker*", "br-*", "podman*", "virbr*", "cni*")
 IPTABLES_SECONDS = 5.0
 INSIDE_TABLE = "dstack"
 
@@ -71,7 +66,11 @@ class Network:
 
     @property
     def host_address(self) -> str:
-        return str(self._range[1])
+        """The host's, as replicas see it."""
+        return self._rules().host_address
+
+    def _rules(self) -> Rules:
+        return Rules(f"{self._interfaces}*", self._range, self._gateway_ports)
 
     def open(self) -> None:
         """Write the host's rules; again, they are written anew. Raises Unavailable."""
@@ -81,7 +80,7 @@ class Network:
             self._range = _free_range()
             try:
                 sandbox.check()
-                nft.replace_table(self._table, self._host_chains())
+                nft.replace_table(self._table, self._rules().host())
                 self._forward(_default_interfaces())
             except OSError as error:
                 raise Unavailable(f"the kernel refuses: {error.strerror or error}") from error
@@ -143,76 +142,7 @@ class Network:
             netlink.set_up(route, INSIDE)
             netlink.add_route(route, name=INSIDE, to=self.host_address)
             netlink.add_route(route, name=INSIDE, to=None, via=self.host_address)
-        nft.replace_table(INSIDE_TABLE, self._inside_chains(port))
-
-    def _inside_chains(self, port: int) -> list[nft.Chain]:
-        gateway = [
-            (*nft.goes_to(LOOPBACK), *nft.tcp_port(public), *nft.send_to(self.host_address))
-            for public in self._gateway_ports
-            if public != port
-        ]
-        to_loopback = (*nft.comes_by(INSIDE), *nft.tcp_port(port), *nft.send_to(LOOPBACK))
-        source = (*nft.leaves_by(INSIDE), *nft.comes_from("127.0.0.0", 8), *nft.masquerade())
-        return [
-            nft.Chain("in", "nat", nft.PREROUTING, nft.DNAT_PRIORITY, [to_loopback]),
-            nft.Chain("out", "nat", nft.OUTPUT, nft.DNAT_PRIORITY, gateway),
-            nft.Chain("source", "nat", nft.POSTROUTING, nft.SNAT_PRIORITY, [source]),
-        ]
-
-    def _host_chains(self) -> list[nft.Chain]:
-        mine, every = f"{self._interfaces}*", f"{PREFIX}*"
-        here = nft.comes_by(mine)
-        answers = nft.is_answer()
-        ports = self._gateway_ports
-        to_gateway = [
-            (*here, *nft.goes_to(self.host_address), *nft.tcp_port(port), *nft.send_to(LOOPBACK))
-            for port in ports
-        ]
-        closed = [(*here, *nft.goes_to(net, bits), *nft.refuse()) for net, bits in METADATA]
-        closed += [(*here, *nft.leaves_by(b), *nft.refuse()) for b in (every, *CONTAINER_BRIDGES)]
-        network = (str(self._range.network_address), self._range.prefixlen)
-        # The address of a replica that has gone leads to nobody, and not to another host.
-        closed.append((*here, *nft.goes_to(*network), *nft.refuse()))
-        gone = (*nft.goes_to(*network), *nft.leaves_by(every, equal=False))
-        return [
-            nft.Chain("gateway", "nat", nft.PREROUTING, nft.DNAT_PRIORITY, to_gateway),
-            nft.Chain(
-                *("host", "filter", nft.INPUT, nft.FILTER_PRIORITY),
-                [
-                    (*here, *answers, *nft.accept()),
-                    *[(*here, *nft.tcp_port(port), *nft.accept()) for port in ports],
-                    (*here, *nft.tcp(), *nft.reset()),
-                    (*here, *nft.refuse()),
-                ],
-            ),
-            nft.Chain(
-                *("pass", "filter", nft.FORWARD, nft.FILTER_PRIORITY),
-                [
-                    *closed,
-                    (*nft.leaves_by(mine), *answers, *nft.accept()),
-                    (*nft.leaves_by(mine), *nft.drop()),
-                ],
-            ),
-            nft.Chain(
-                *("callers", "filter", nft.OUTPUT, nft.FILTER_PRIORITY),
-                [
-                    (*gone, *nft.leaves_by("lo", equal=False), *nft.tcp(), *nft.reset()),
-                    (*nft.leaves_by(mine), *answers, *nft.accept()),
-                    (*nft.leaves_by(mine), *nft.sent_by_user(0, equal=False), *nft.drop()),
-                ],
-            ),
-            nft.Chain(
-                *("source", "nat", nft.POSTROUTING, nft.SNAT_PRIORITY),
-                [
-                    (
-                        *nft.comes_from(*network),
-                        *nft.leaves_by(mine, equal=False),
-                        *nft.leaves_by("lo", equal=False),
-                        *nft.masquerade(),
-                    )
-                ],
-            ),
-        ]
+        nft.replace_table(INSIDE_TABLE, self._rules().inside(port))
 
     def _forward(self, interfaces: typing.Iterable[str]) -> None:
         """Let answers pass from the outside to replicas, and note what to put back."""
