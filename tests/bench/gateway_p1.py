@@ -5,7 +5,8 @@
 One core for the gateway (or plain HAProxy), one for wrk and the upstream; the rounds of all three
 are interleaved, so that a neighbour on the machine disturbs them alike. The table holds 5,000
 services and 20,000 keys; the service and the caller's key have rate limits, and all is counted.
-Prints rows of a table and the ratios of the medians.
+Then all 20,000 callers ask in turn, on the same connections. Prints a table of each, with the
+ratios of the medians.
 """
 
 from __future__ import annotations
@@ -18,11 +19,20 @@ from pathlib import Path
 from gateway.schema import RateLimit
 from tests.bench import gateway_stage as stage
 from tests.bench import wrk
-from tests.bench.gateway_stage import Figures
+from tests.bench.gateway_stage import Asked
 from tests.integration.gateway.harness import ALICE, free_port
 
 SERVICES, KEYS = 4_990, 20_000
 HEADERS = {"Host": "hello.localhost", "Authorization": f"Bearer {ALICE}"}
+# Each request has the token of the next of the keys that `full_keys` makes.
+CALLERS = """\
+local number = 0
+function request()
+  number = (number + 1) % {count}
+  local token = "Bearer dsk_u_" .. number
+  return wrk.format("GET", "/", {{Host = "hello.localhost", Authorization = token}})
+end
+"""
 
 
 def main() -> None:
@@ -68,39 +78,20 @@ async def measure(folder: Path, *, rounds: int, seconds: int, limited: bool) -> 
                 "plain HAProxy": (plain, plain_pid),
                 "gateway": (gateway.port, process.pid),
             }
-            for connections in (16, 1):
-                show(connections, await compare(servers, connections, rounds, seconds))
+            for asked in requests(folder):
+                found = await stage.compare(servers, asked, rounds=rounds, seconds=seconds)
+                stage.show(asked, rounds, found)
 
 
-async def compare(
-    servers: dict[str, tuple[int, int]], connections: int, rounds: int, seconds: int
-) -> dict[str, list[Figures]]:
-    figures: dict[str, list[Figures]] = {name: [] for name in servers}
-    for number in range(rounds + 1):
-        for name, (port, pid) in servers.items():
-            measured = await stage.load(
-                port=port, pid=pid, headers=HEADERS, connections=connections, seconds=seconds
-            )
-            # The first round only warms up.
-            if number:
-                figures[name].append(measured)
-    return figures
-
-
-def show(connections: int, figures: dict[str, list[Figures]]) -> None:
-    medians = {name: stage.medians(rounds) for name, rounds in figures.items()}
-    print(f"\n{connections} connections, medians of {len(figures['direct'])} interleaved rounds\n")
-    print("| | requests/s | p50 ms | p99 ms | CPU µs | of plain | of direct |")
-    print("|---|---|---|---|---|---|---|")
-    for name, each in medians.items():
-        of_plain = each.per_second / medians["plain HAProxy"].per_second
-        of_direct = each.per_second / medians["direct"].per_second
-        print(
-            f"| {name} | {each.per_second:,.0f} | {each.p50_ms:.3f} | {each.p99_ms:.3f} "
-            f"| {each.cpu_us:.1f} | {of_plain:.2f} | {of_direct:.2f} |"
-        )
-    added = medians["gateway"].p99_ms - medians["direct"].p99_ms
-    print(f"\nadded p99 over direct: {added:.3f} ms")
+def requests(folder: Path) -> list[Asked]:
+    """Return what is asked, in this order."""
+    callers = folder / "callers.lua"
+    callers.write_text(CALLERS.format(count=KEYS))
+    return [
+        Asked("one caller", headers=HEADERS),
+        Asked(f"{KEYS:,} callers in turn", script=callers),
+        Asked("one caller", connections=1, headers=HEADERS),
+    ]
 
 
 if __name__ == "__main__":

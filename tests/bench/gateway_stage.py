@@ -8,7 +8,7 @@ import signal
 import statistics
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.haproxy import binary
@@ -27,6 +27,7 @@ defaults
   timeout client 60s
 frontend upstream
   bind 127.0.0.1:{port}
+  http-request wait-for-body time 10s if METH_POST
   http-request return status 200 content-type application/json string '{body}'
 """
 # The same program, threads and time-outs as the gateway; nothing but passing on.
@@ -78,27 +79,26 @@ def haproxy(folder: Path, name: str, config: str, core: int) -> Iterator[int]:
         child.wait()
 
 
-async def load(
-    *,
-    port: int,
-    pid: int,
-    headers: dict[str, str],
-    connections: int,
-    seconds: int,
-    path: str = "/",
-    script: Path | None = None,
-) -> Figures:
-    """Load a port, which process `pid` serves, with wrk.
+@dataclass(frozen=True)
+class Asked:
+    """A kind of request, by how many connections; `script` is Lua that says what is sent."""
 
-    `script` is Lua that says what is sent. Raise RuntimeError unless all answers are 2xx.
-    """
+    title: str
+    connections: int = 16
+    headers: dict[str, str] = field(default_factory=dict)
+    path: str = "/"
+    script: Path | None = None
+
+
+async def load(asked: Asked, *, port: int, pid: int, seconds: int) -> Figures:
+    """Load a port, which process `pid` serves, with wrk; raise RuntimeError unless all are 2xx."""
     before = cpu_us(pid)
     report = await wrk.load(
-        url=f"http://127.0.0.1:{port}{path}",
+        url=f"http://127.0.0.1:{port}{asked.path}",
         core=LOAD_CORE,
-        connections=connections,
+        connections=asked.connections,
         seconds=seconds,
-        more=[*wrk.headers(headers), *(wrk.script(script) if script else [])],
+        more=[*wrk.headers(asked.headers), *(wrk.script(asked.script) if asked.script else [])],
     )
     return Figures(
         per_second=report.per_second,
@@ -106,6 +106,36 @@ async def load(
         p99_ms=report.p99_ms,
         cpu_us=(cpu_us(pid) - before) / report.requests,
     )
+
+
+async def compare(
+    servers: dict[str, tuple[int, int]], asked: Asked, *, rounds: int, seconds: int
+) -> dict[str, Figures]:
+    """Ask all servers, ports and pids by name, the same in turn; return medians by name."""
+    figures: dict[str, list[Figures]] = {name: [] for name in servers}
+    for number in range(rounds + 1):
+        for name, (port, pid) in servers.items():
+            measured = await load(asked, port=port, pid=pid, seconds=seconds)
+            # The first round only warms up.
+            if number:
+                figures[name].append(measured)
+    return {name: medians(each) for name, each in figures.items()}
+
+
+def show(asked: Asked, rounds: int, found: dict[str, Figures]) -> None:
+    """Print a table of what `compare` found, with `direct` and `plain HAProxy` among it."""
+    direct, plain = found["direct"], found["plain HAProxy"]
+    title = f"{asked.title}, connections: {asked.connections}"
+    print(f"\n{title}; medians of {rounds} interleaved rounds\n")
+    print("| | requests/s | p50 ms | p99 ms | CPU µs | of plain | of direct | of plain's CPU |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, each in found.items():
+        print(
+            f"| {name} | {each.per_second:,.0f} | {each.p50_ms:.3f} | {each.p99_ms:.3f} "
+            f"| {each.cpu_us:.1f} | {each.per_second / plain.per_second:.2f} "
+            f"| {each.per_second / direct.per_second:.2f} | {plain.cpu_us / each.cpu_us:.2f} |"
+        )
+    print(f"\nadded p99 over direct: {found['gateway'].p99_ms - direct.p99_ms:.3f} ms", flush=True)
 
 
 def cpu_us(pid: int) -> float:

@@ -3,8 +3,10 @@
     python -m tests.bench.openai_p2 [--rounds 5] [--seconds 3] [--without-litellm]
 
 The same POST to all; one core for what is measured, one for wrk and the upstream, rounds
-interleaved. The gateway has 5,000 services, 1,000 models and 20,000 keys, and counts and logs as it
-always does. LiteLLM is installed into an environment of its own, outside the checkout.
+interleaved. A short chat first, then chats of 4 and 12 kB, as a long talk makes them, whose
+`messages` come before the model. The gateway has 5,000 services, 1,000 models and 20,000 keys, and
+counts and logs as it always does. LiteLLM gets the short chat only; it is installed into an
+environment of its own, outside the checkout.
 """
 
 from __future__ import annotations
@@ -27,8 +29,7 @@ import httpx
 from gateway.schema import Endpoint, Model
 from tests.bench import gateway_stage as stage
 from tests.bench import wrk
-from tests.bench.gateway_p1 import show
-from tests.bench.gateway_stage import Figures
+from tests.bench.gateway_stage import Asked
 from tests.e2e.model.tools import cache_folder
 from tests.fakes.control_plane_gateway import service
 from tests.integration.gateway.harness import ALICE, free_port
@@ -38,7 +39,10 @@ INSTALL_SECONDS, START_SECONDS = 400, 90
 SERVICES, MODELS, KEYS = 3_980, 1_000, 20_000
 PATH = "/v1/chat/completions"
 NAME = "meta-llama/Llama-3.1-8B-Instruct"
-ASKED = {"model": NAME, "messages": [{"role": "user", "content": "What is recursion? " * 8}]}
+SHORT, CONNECTIONS = "short chat", (16, 1)
+QUESTION = "What is recursion? "
+# Its answers may take a second and more each.
+LITELLM_SECONDS, LITELLM_ROUNDS = 10, 3
 ANSWER = {
     "id": "x",
     "object": "chat.completion",
@@ -88,43 +92,53 @@ async def measure(folder: Path, options: argparse.Namespace) -> None:
                 "direct": (upstream, upstream_pid),
                 "plain HAProxy": (plain, plain_pid),
                 "gateway": (gateway.port, process.pid),
-                **({"LiteLLM": peer} if peer else {}),
             }
-            for connections in (16, 1):
-                found = await compare(folder, servers, connections, options)
-                show(connections, found)
+            for asked in chats(folder):
+                found = await stage.compare(
+                    servers, asked, rounds=options.rounds, seconds=options.seconds
+                )
+                if peer and asked.title == SHORT:
+                    found.update(await ask_peer(peer, asked))
+                stage.show(asked, options.rounds, found)
+
+
+async def ask_peer(peer: tuple[int, int], asked: Asked) -> dict[str, stage.Figures]:
+    """Return LiteLLM's figures by its name; none where it did not answer in time."""
+    port, pid = peer
+    try:
+        rounds = [
+            await stage.load(asked, port=port, pid=pid, seconds=LITELLM_SECONDS)
+            for _ in range(1 + LITELLM_ROUNDS)
+        ]
+    except wrk.NoAnswer:
+        print(f"LiteLLM's proxy gave no answer in {LITELLM_SECONDS} s")
+        return {}
+    # The first round only warms up.
+    return {"LiteLLM": stage.medians(rounds[1:])}
+
+
+def chats(folder: Path) -> list[Asked]:
+    """Return what is asked, in this order."""
+    short = [{"role": "user", "content": QUESTION * 8}]
+    script = chat_script(folder / "short.lua", {"model": NAME, "messages": short})
+    found = [Asked(SHORT, connections=number, path=PATH, script=script) for number in CONNECTIONS]
+    for size in (4_000, 12_000):
+        turns = [{"role": "user", "content": QUESTION * 25}] * (size // (25 * len(QUESTION)))
+        script = chat_script(folder / f"{size}.lua", {"messages": turns, "model": NAME})
+        title = f"chat of {size // 1000} kB, messages first"
+        found.append(Asked(title, path=PATH, script=script))
+    return found
+
+
+def chat_script(file: Path, body: object) -> Path:
+    file.write_text(SCRIPT.format(token=ALICE, body=json.dumps(body)))
+    return file
 
 
 def endpoints(upstream: int) -> list[Endpoint]:
     others = [service(f"model{n}", model=Model(name=f"other/{n}")) for n in range(MODELS)]
     asked = service("chat", f"127.0.0.1:{upstream}", model=Model(name=NAME))
     return [*(service(f"other{n}") for n in range(SERVICES)), *others, asked]
-
-
-async def compare(
-    folder: Path,
-    servers: dict[str, tuple[int, int]],
-    connections: int,
-    options: argparse.Namespace,
-) -> dict[str, list[Figures]]:
-    script = folder / "chat.lua"
-    script.write_text(SCRIPT.format(token=ALICE, body=json.dumps(ASKED)))
-    figures: dict[str, list[Figures]] = {name: [] for name in servers}
-    for number in range(options.rounds + 1):
-        for name, (port, pid) in servers.items():
-            measured = await stage.load(
-                port=port,
-                pid=pid,
-                headers={},
-                connections=connections,
-                seconds=options.seconds,
-                path=PATH,
-                script=script,
-            )
-            # The first round only warms up.
-            if number:
-                figures[name].append(measured)
-    return figures
 
 
 @contextlib.contextmanager

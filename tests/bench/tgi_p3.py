@@ -143,15 +143,8 @@ async def ask_peer(
     peer: tuple[int, int], script: Path, connections: int, seconds: int
 ) -> stage.Figures:
     port, pid = peer
-    return await stage.load(
-        port=port,
-        pid=pid,
-        headers={},
-        connections=connections,
-        seconds=seconds,
-        path=openai_p2.PATH,
-        script=script,
-    )
+    asked = stage.Asked("chat", connections=connections, path=openai_p2.PATH, script=script)
+    return await stage.load(asked, port=port, pid=pid, seconds=seconds)
 
 
 def show(connections: int, rounds: list[dict[str, float]], peers: list[stage.Figures]) -> None:

@@ -17,6 +17,10 @@ TIME = r"(\d+(?:\.\d+)?)(us|ms|s|m|h)"
 TIMEOUT_SECONDS = 60
 
 
+class NoAnswer(RuntimeError):
+    """Nothing was answered in the whole time."""
+
+
 @dataclass(frozen=True)
 class Report:
     """What wrk measured."""
@@ -65,7 +69,7 @@ def read(text: str) -> Report:
         raise RuntimeError(text)
     requests = int(found(r"^\s*(\d+) requests in ", text)[1])
     if not requests:
-        raise RuntimeError(f"wrk got no answer:\n{text}")
+        raise NoAnswer(f"wrk got no answer:\n{text}")
     return Report(
         requests=requests,
         per_second=float(found(r"^Requests/sec:\s+(\d+(?:\.\d+)?)\s*$", text)[1]),
