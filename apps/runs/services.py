@@ -70,9 +70,9 @@ class Plan:
 
 
 def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
-    """This function will say what submitting the request would do; it changes nothing.
+    """Say what submitting the request would do; change nothing.
 
-    Raises Invalid with every problem that can be seen beforehand.
+    Raise Invalid with every problem that can be seen beforehand.
     """
     spec = complete(spec_of(request), request.env)
     name = spec.name or names.random_name()

@@ -77,9 +77,9 @@ class Document:
 
 
 def read(text: str) -> Document:
-    """This function will read a YAML text into plain values with places.
+    """Read a YAML text into plain values with places.
 
-    Raises SpecError with the first problem of the syntax, behind which nothing can be read.
+    Raise SpecError with the first problem of the syntax, behind which nothing can be read.
     """
     root = compose(text)
     document = Document(None)
@@ -97,7 +97,7 @@ def without_notes(keys: dict[str, Plain]) -> dict[str, Plain]:
 
 
 def in_order(problems: Iterable[SpecProblem]) -> list[SpecProblem]:
-    """This function will return problems in file order, each once."""
+    """Return problems in file order, each once."""
     return sorted(
         dict.fromkeys(problems), key=lambda problem: (problem.line or 0, problem.column or 0)
     )
@@ -183,7 +183,7 @@ class _Expansion:
 
 
 def scalar(text: str) -> Plain:
-    """This function will return what an unquoted scalar means."""
+    """Return what an unquoted scalar means."""
     if text in _NULLS:
         return None
     if text in _BOOLS:
@@ -204,5 +204,5 @@ def scalar(text: str) -> Plain:
 
 
 def written(value: int | float) -> str:
-    """This function will return a number as it was written."""
+    """Return a number as it was written."""
     return getattr(value, "source", None) or str(value)

@@ -29,7 +29,7 @@ IDLE: JsonSchema = {"anyOf": [*DURATION["anyOf"], {"enum": [*_WORDS, -1, "-1"]}]
 
 
 def seconds(value: Any, *, least: int = 0, most: int = LONGEST_SECONDS) -> int:
-    """This function will read a duration into seconds; bounds in seconds."""
+    """Read a duration into seconds; bounds in seconds."""
     given = _seconds(value)
     if given < 0:
         raise Misfit(f"a duration cannot be negative, {found(value)}")
@@ -66,7 +66,7 @@ def unending(amount: int | None) -> int:
 
 
 def in_words(amount: int) -> str:
-    """This function will write seconds as people do: 300 -> `5m`."""
+    """Write seconds as people do: 300 -> `5m`."""
     for unit, size in reversed(_UNITS.items()):
         if amount and amount % size == 0 and unit != "w":
             return f"{amount // size}{unit}"

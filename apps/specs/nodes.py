@@ -50,9 +50,9 @@ class Node:
 
 
 def compose(text: str) -> Node | None:
-    """This function will return the tree of the one document in the text, None if it is empty.
+    """Return the tree of the one document in the text, None if it is empty.
 
-    Raises SpecError when the text is too large, not text, or not one YAML document.
+    Raise SpecError when the text is too large, not text, or not one YAML document.
     """
     _check_size(text)
     text = text.removeprefix("\ufeff")

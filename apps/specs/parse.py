@@ -71,9 +71,9 @@ def parse(
 
 
 def decode(data: bytes) -> str:
-    """This function will turn the bytes of a file into text.
+    """Turn the bytes of a file into text.
 
-    Raises SpecError when they are more than 1 MB or not UTF-8.
+    Raise SpecError when they are more than 1 MB or not UTF-8.
     """
     if len(data) > MAX_BYTES:
         size = max(len(data) / 1e6, 1.1)
@@ -90,7 +90,7 @@ def decode(data: bytes) -> str:
 
 
 def parse_replicas(value: str | int) -> Replicas:
-    """This function will read `3` or `1..4`, as `dstack scale` takes it; raises SpecError."""
+    """Read `3` or `1..4`, as `dstack scale` takes it. Raise SpecError."""
     try:
         return read_replicas(value)
     except Misfit as misfit:

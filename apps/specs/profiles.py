@@ -46,9 +46,9 @@ class Profile(Section):
 
 
 def parse_profiles(text: str, *, not_yet: Mapping[str, str] = NOT_YET) -> dict[str, Profile]:
-    """This function will read a profiles file into profiles by name, in file order.
+    """Read a profiles file into profiles by name, in file order.
 
-    Raises SpecError with all problems.
+    Raise SpecError with all problems.
     """
     document = read(text)
     listed = document.data.get("profiles") if isinstance(document.data, dict) else None
@@ -71,9 +71,9 @@ def parse_profiles(text: str, *, not_yet: Mapping[str, str] = NOT_YET) -> dict[s
 
 
 def read_profile(values: Mapping[str, Any], *, not_yet: Mapping[str, str] = NOT_YET) -> Profile:
-    """This function will read the keys of one profile, as a request carries them.
+    """Read the keys of one profile, as a request carries them.
 
-    Raises SpecError with all problems, without lines.
+    Raise SpecError with all problems, without lines.
     """
     keys, wrongs = _read(values, not_yet)
     if keys is None or wrongs:
@@ -84,7 +84,7 @@ def read_profile(values: Mapping[str, Any], *, not_yet: Mapping[str, str] = NOT_
 
 
 def apply_profile(spec: ServiceSpec, profile: Profile) -> ServiceSpec:
-    """This function will fill in what the profile says and the service's file does not."""
+    """Fill in what the profile says and the service's file does not."""
     policy = ProfileKeys.model_validate(profile.keys)
     meanings = modern(policy)
     wanted = [key for key in written_keys(profile.keys) if not spec.wrote(key)]

@@ -35,7 +35,7 @@ class Wrong:
 
 
 def read_section(section: type[S], values: Mapping[str, Any]) -> tuple[S | None, list[Wrong]]:
-    """This function will read a mapping; the section is None when something is wrong."""
+    """Read a mapping; the section is None when something is wrong."""
     try:
         return section.model_validate(values), []
     except ValidationError as error:
@@ -47,7 +47,7 @@ def read_section(section: type[S], values: Mapping[str, Any]) -> tuple[S | None,
 
 
 def keys_of(section: type[Section]) -> dict[str, FieldInfo]:
-    """This function will return the fields of a section by the keys that people write."""
+    """Return the fields of a section by the keys that people write."""
     return {field.alias or name: field for name, field in section.model_fields.items()}
 
 

@@ -20,7 +20,7 @@ _FIRST = ("type", "name", "image", "python", "env", "commands", "port", "resourc
 
 
 def service_schema(*, not_yet: Mapping[str, str] = NOT_YET) -> JsonSchema:
-    """This function will return the schema (draft 2020-12), without the keys in `not_yet`.
+    """Return the schema (draft 2020-12), without the keys in `not_yet`.
 
     Sections are written out in place, so that it has no `$ref`. An optional key may be null.
     """

@@ -41,5 +41,5 @@ NOT_YET: Mapping[str, str] = {
 
 
 def refusal(key: str, advice: str) -> str:
-    """This function will say that a key does not act yet."""
+    """Say that a key does not act yet."""
     return f"not supported yet: {key}" + (f" ({advice})" if advice else "")

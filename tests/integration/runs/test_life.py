@@ -105,6 +105,22 @@ def test_is_stopped_when_the_last_process_has_ended(
     assert routing.table(gateway=gateway, since=0).endpoints == []
 
 
+def test_stops_where_stopping_has_no_limit(
+    submitted: Run, agent: FakeAgent, alice: Access, gateway: Gateway
+) -> None:
+    Run.objects.filter(pk=submitted.pk).update(
+        spec={**submitted.spec, "stop_duration_seconds": None}
+    )
+    agent.sync()
+    agent.serve()
+    services.stop(access=alice, run=submitted)
+    applied(gateway)
+    agent.sync()
+
+    submitted.refresh_from_db()
+    assert submitted.state == states.STOPPED
+
+
 def test_an_abort_does_not_wait_for_requests(
     submitted: Run, agent: FakeAgent, alice: Access
 ) -> None:
