@@ -2,10 +2,10 @@
 
 Each item is a command of its own in one shell: what it exports, defines or sets is there for the
 next, which runs only if it succeeded. Text that does not end where its item ends (a comment, a
-here-document, a block, `&`) must not reach into the next item, so it goes through `eval`. A simple
-command needs no fence and stands as it is, so that `$_`, `trap ... ERR`, `set -x` and messages of
-the shell are those of a command that was typed. The last item is followed by nothing: it stands
-bare, and shells that can do so become it instead of waiting for it.
+here-document, a block, a quote) must not reach into the next item, so it goes through `eval`.
+Simple commands need no fence and stand as they are, so that `$_`, `trap ... ERR`, `set -x` and
+messages of the shell are those of a command that was typed. The last item is followed by nothing:
+it stands bare, and shells that can do so become it instead of waiting for it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ UNLESS_FAILED = "case $? in 0) ;; *) exit $? ;; esac"
 
 _WORD = r"""(?:[\w./:=,+@%~*?-]|\$\w|'[^']*'|"(?:[^"\\`$]|\$\w)*")+"""
 _RESERVED = "if|then|else|elif|fi|do|done|case|esac|while|until|for|in|select|function|time|coproc"
-_SIMPLE = re.compile(rf"(?!(?:{_RESERVED})(?: |$)){_WORD}(?: +{_WORD})*")
+_REDIRECTION = rf" *(?:>>?|<)&? *{_WORD}"
+_COMMAND = rf"(?!(?:{_RESERVED})(?![\w./:=,+@%~*?$'\"-])){_WORD}(?: +{_WORD}|{_REDIRECTION})*"
+_SIMPLE = re.compile(rf"{_COMMAND}(?: *(?:&&|\|\||[|;&]) *{_COMMAND})* *[;&]?")
 
 
 def program(commands: typing.Sequence[str], *, shell: str) -> str:
