@@ -30,9 +30,9 @@ class Host(typing.NamedTuple):
 def unpack_upload(
     host: Host, spec: wire.WorkloadSpec, folder: Path, *, say: Say, check: Check
 ) -> None:
-    """This function will get the workload's upload, if it has one, into the empty folder.
+    """Get the workload's upload, if it has one, into the empty folder.
 
-    Raises PrepareFailed and what `check` raises.
+    Raise PrepareFailed and what `check` raises.
     """
     if spec.upload_hash is None:
         return
@@ -42,7 +42,11 @@ def unpack_upload(
         host.fetch(spec.upload_hash, archive, check)
         say("unpacking files")
         unpack.unpack(
-            archive=archive, folder=folder, limit_bytes=spec.upload_limit_bytes, check=check
+            archive=archive,
+            folder=folder,
+            limit_bytes=spec.upload_limit_bytes,
+            check=check,
+            times=spec.upload_times,
         )
     except unpack.Refused as error:
         raise PrepareFailed(str(error)) from error

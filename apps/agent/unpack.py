@@ -14,6 +14,8 @@ import typing
 import zlib
 from pathlib import Path
 
+# 1980-01-02 and 2107-12-30: the first and the last day that a zip can hold in whatever zone.
+EARLIEST, LATEST = 315_619_200, 4_354_646_400
 MAX_ENTRIES = 100_000
 TIMES_LIMIT = 4
 CHUNK_BYTES = 256 * 1024
@@ -32,21 +34,34 @@ HEADER_TYPES = (
 BROKEN = (tarfile.TarError, EOFError, zlib.error, ValueError, RecursionError)
 
 
+def kept_time(seconds: float) -> int:
+    """Return a time that every archive and zip can hold, the nearest to what was given."""
+    if seconds != seconds:  # a float that is no number
+        return EARLIEST
+    return int(min(max(seconds, EARLIEST), LATEST))
+
+
 class Refused(Exception):
     """The archive is broken or does what it must not; the text says what."""
 
 
 def unpack(
-    *, archive: Path, folder: Path, limit_bytes: int, check: typing.Callable[[], None]
+    *,
+    archive: Path,
+    folder: Path,
+    limit_bytes: int,
+    check: typing.Callable[[], None],
+    times: typing.Optional[dict[str, int]] = None,
 ) -> None:
-    """This function will unpack the archive into the folder, which must exist and be empty.
+    """Unpack the archive into the folder, which must exist and be empty.
 
     `limit_bytes` is the limit of the packed upload. `check` is called often; what it raises ends
-    the work. Raises Refused.
+    the work. `times` are those of files that do not have the archive's, by path; "" is all others.
+    Raise Refused.
     """
     try:
         with tarfile.open(str(archive), "r:gz", tarinfo=_Header) as tar:
-            _Unpacker(tar, folder, limit_bytes * TIMES_LIMIT, check).run()
+            _Unpacker(tar, folder, limit_bytes * TIMES_LIMIT, check, times or {}).run()
     except BROKEN as error:
         raise Refused(f"the upload is not a sound tar.gz archive: {error}") from error
     except OSError as error:
@@ -71,6 +86,7 @@ class _Unpacker:
         folder: Path,
         max_bytes: int,
         check: typing.Callable[[], None],
+        times: dict[str, int],
     ) -> None:
         self.tar = tar
         self.folder = folder
@@ -78,7 +94,9 @@ class _Unpacker:
         self.check = check
         self.bytes = 0
         self.entries = 0
-        self.links: list[tuple[Path, str]] = []
+        self.times = times
+        self.links: list[tuple[Path, str, int]] = []
+        self.folders: dict[Path, int] = {}
 
     def run(self) -> None:
         while True:
@@ -89,12 +107,16 @@ class _Unpacker:
             self.tar.members = []  # type: ignore[attr-defined]
             self._count(member)
             self._entry(member)
-        for path, target in self.links:
+        for path, target, time in self.links:
             if path.exists() or path.is_symlink():
                 raise Refused(f"the upload holds two things of one name: {path.name!r}")
             path.symlink_to(target)
-        for path, _ in self.links:
+            os.utime(str(path), (time, time), follow_symlinks=False)
+        for path, _, _ in self.links:
             self._check_link(path)
+        # What is made in a folder changes its time.
+        for path, time in self.folders.items():
+            os.utime(str(path), (time, time))
 
     def _count(self, member: tarfile.TarInfo) -> None:
         self.check()
@@ -110,10 +132,11 @@ class _Unpacker:
         path = self._place(member.name)
         if member.isdir():
             path.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self.folders[path] = kept_time(member.mtime)
         elif member.issym():
             self._check_target(path, member.linkname)
             self._parents(path)
-            self.links.append((path, member.linkname))
+            self.links.append((path, member.linkname, kept_time(member.mtime)))
         elif member.islnk():
             self._parents(path)
             self._hard_link(path, self._place(member.linkname), member.name)
@@ -151,7 +174,13 @@ class _Unpacker:
                 self.check()
                 file.write(chunk)
                 chunk = source.read(CHUNK_BYTES)
-        os.utime(str(path), (max(member.mtime, 0), max(member.mtime, 0)))
+        time = self._time(path, member)
+        os.utime(str(path), (time, time))
+
+    def _time(self, path: Path, member: tarfile.TarInfo) -> int:
+        name = path.relative_to(self.folder).as_posix()
+        own = self.times.get(name, self.times.get("", kept_time(member.mtime)))
+        return kept_time(own)
 
     def _hard_link(self, path: Path, target: Path, name: str) -> None:
         if not target.is_file() or target.is_symlink():

@@ -98,6 +98,8 @@ class WorkloadSpec:
     env: dict[str, str] = field(default_factory=dict)
     upload_hash: typing.Optional[str] = None
     upload_limit_bytes: int = 2 * 2**30
+    # Seconds since 1970 of files that must not have the archive's time; "" is all others.
+    upload_times: dict[str, int] = dataclasses.field(default_factory=dict)
     container_port: int = 8000
     gpu_indices: list[int] = field(default_factory=list)
     cpu_limit: typing.Optional[float] = None

@@ -12,6 +12,7 @@ from apps.cli.console import clean
 from apps.cli.errors import CliError
 from apps.cli.ignoring import Level, is_ignored, outer_levels, read_level
 from apps.cli.words import size
+from apps.core import contents
 
 # What the server unpacks at most.
 MOST_FILES = 100_000
@@ -27,6 +28,7 @@ class Entry:
     size_bytes: int = 0
     executable: bool = False
     target: str = ""
+    time: int = contents.EARLIEST
 
 
 @dataclass
@@ -118,12 +120,13 @@ def _entry(collection: Collection, child: os.DirEntry[str], path: str) -> Entry 
     try:
         found = child.stat(follow_symlinks=False)
         if stat.S_ISLNK(found.st_mode):
-            return Entry(path, "link", target=_inside(collection.root, path))
+            target = _inside(collection.root, path)
+            return Entry(path, "link", target=target, time=contents.kept_time(found.st_mtime))
     except OSError as error:
         collection.leave_out(path, str(error.strerror))
         return None
     if stat.S_ISDIR(found.st_mode):
-        return Entry(path, "folder")
+        return Entry(path, "folder", time=contents.kept_time(found.st_mtime))
     if not stat.S_ISREG(found.st_mode):
         collection.leave_out(path, "neither a file nor a folder")
         return None

@@ -21,7 +21,7 @@ _MOST_WARNINGS = 10
 
 
 def upload(client: Client, folder: Path, *, without: Path | None = None) -> str:
-    """This function will bring a folder to the server and return the hash of its archive.
+    """Bring a folder to the server and return the hash of what is in it.
 
     `without`, the service's own file, is no part of it.
     Raises CliError for what cannot be packed and for what is too large.

@@ -180,7 +180,8 @@ def _events(page: paging.Page[Any]) -> dict[str, Any]:
 
 @router.post("/projects/{project}/uploads", response={201: UploadOut})
 def upload(request: HttpRequest, project: str) -> Status[dict[str, Any]]:
-    """The body is the archive (tar.gz); its hash is computed here."""
+    """The body is the archive (tar.gz); the answer's hash is of what it holds, whatever the times
+    of its files: name it in a plan."""
     saved = uploads.save(project=_project(request, project), chunks=_chunks(request))
     return Status(201, {"hash": saved.hash, "size_bytes": saved.size_bytes})
 

@@ -17,10 +17,15 @@ from apps.runs import states, timetable
 
 
 class Upload(models.Model):
-    """A working folder, packed: the blob lies in Django's storage under the project and hash."""
+    """A working folder, packed: the blob lies in Django's storage.
+
+    `hash` is of what it holds, whatever the times of its files; `archive_hash` of the blob's bytes.
+    Of an upload from before files kept their times, `hash` is both.
+    """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="uploads")
     hash = models.CharField(max_length=64)
+    archive_hash = models.CharField(max_length=64, blank=True, db_default="", default="")
     size_bytes = models.BigIntegerField()
     blob = models.CharField(max_length=200)
     created_at = models.DateTimeField(default=timezone.now)
@@ -32,6 +37,21 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hash[:12]} ({self.size_bytes} bytes)"
+
+    @property
+    def blob_hash(self) -> str:
+        return self.archive_hash or self.hash
+
+
+class UploadFiles(models.Model):
+    """The files of an upload as compressed JSON: path to a digest and a time. Kept apart because
+    it is large and seldom looked at."""
+
+    upload = models.OneToOneField(Upload, models.CASCADE, primary_key=True, related_name="files")
+    packed = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"files of {self.upload_id}"
 
 
 class Run(Stateful):
@@ -56,6 +76,7 @@ class Run(Stateful):
     spec = models.JSONField()
     secrets = models.TextField()
     upload = models.ForeignKey(Upload, models.PROTECT, null=True, related_name="runs")
+    upload_times = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
     deployment = models.PositiveIntegerField(default=1)
     fallback = models.PositiveIntegerField(null=True)
     replicas_wanted = models.PositiveIntegerField(default=1)
@@ -133,6 +154,7 @@ class RunVersion(models.Model):
     spec = models.JSONField()
     secrets = models.TextField()
     upload = models.ForeignKey(Upload, models.PROTECT, null=True, related_name="versions")
+    upload_times = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
     created_at = models.DateTimeField(default=timezone.now)
     note = models.CharField(max_length=200, blank=True)
     failed_at = models.DateTimeField(null=True)

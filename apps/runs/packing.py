@@ -1,8 +1,7 @@
 """Files that a browser sends (zip, tar, tar.gz), packed again as the one tar.gz that agents unpack.
 
-The same files give the same bytes, so the same folder is stored once: names are sorted, times and
-owners dropped. Nobody has checked what comes: names that lead out, links, devices and bombs are
-refused here, and once more by the agent.
+Files and folders keep their times; owners are dropped, names sorted. Nobody has checked what comes:
+names that lead out, links, devices and bombs are refused here, and once more by the agent.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -21,7 +20,9 @@ from typing import IO, Protocol
 
 from django.conf import settings
 
+from apps.core import contents
 from apps.core.errors import Invalid, TooLarge
+from apps.runs import ziptimes
 
 CHUNK = 256 * 1024
 MOST_FILES = 20_000
@@ -33,10 +34,20 @@ BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, ValueError
 UNSUPPORTED = (NotImplementedError, RuntimeError)
 
 
+@dataclass(frozen=True)
+class Member:
+    """A file or folder of an archive; `name` as it stands there."""
+
+    name: str
+    time: float
+    executable: bool = False
+    is_folder: bool = False
+
+
 class Source(Protocol):
     """An archive that is open for reading."""
 
-    def names(self) -> Iterator[tuple[str, bool]]: ...
+    def members(self) -> Iterator[Member]: ...
 
     def open(self, name: str) -> IO[bytes]: ...
 
@@ -57,7 +68,7 @@ class Packed:
 
 @contextmanager
 def packed(*, archive: IO[bytes]) -> Iterator[Packed]:
-    """This function will pack the files of an archive again. Raises Invalid and TooLarge."""
+    """Pack the files of an archive again. Raise Invalid and TooLarge."""
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as file:
         yield _repack(archive, file)
 
@@ -86,31 +97,43 @@ def _opened(archive: IO[bytes]) -> Iterator[Source]:
 
 
 def _pack(source: Source, to: IO[bytes]) -> Packed:
-    names: dict[str, tuple[str, bool]] = {}
-    for name, executable in source.names():
-        names[_clean(name)] = (name, executable)
-        if len(names) > MOST_FILES:
+    members: dict[str, Member] = {}
+    for member in source.members():
+        # `tar -C folder .` begins with the folder itself.
+        if member.is_folder and not PurePosixPath(member.name).parts:
+            continue
+        members[_clean(member.name)] = member
+        if len(members) > MOST_FILES:
             raise TooLarge(f"These are more than {MOST_FILES:,} files: use the CLI.")
-    if not names:
+    files = [name for name, member in members.items() if not member.is_folder]
+    if not files:
         raise Invalid("There is no file in it.")
-    _write(to, source, names)
+    _write(to, source, members)
     size_bytes = to.tell()
     to.seek(0)
-    return Packed(to, len(names), size_bytes, _top(names))
+    return Packed(to, len(files), size_bytes, _top(files))
 
 
-def _write(file: IO[bytes], source: Source, names: dict[str, tuple[str, bool]]) -> None:
+def _write(file: IO[bytes], source: Source, members: dict[str, Member]) -> None:
     left = settings.DSTACK_UPLOAD_LIMIT_MB * TIMES_LIMIT * 2**20
     with (
         gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
-        for clean in sorted(names):
-            name, executable = names[clean]
-            with source.open(name) as content, tempfile.SpooledTemporaryFile(SPOOL_BYTES) as body:
+        for clean, member in sorted(members.items()):
+            info = tarfile.TarInfo(clean)
+            info.mtime = contents.kept_time(member.time)
+            info.mode = 0o755 if member.executable or member.is_folder else 0o644
+            if member.is_folder:
+                info.type = tarfile.DIRTYPE
+                tar.addfile(info)
+                continue
+            with (
+                source.open(member.name) as content,
+                tempfile.SpooledTemporaryFile(SPOOL_BYTES) as body,
+            ):
                 left -= _copy(content, body, left)
-                info = tarfile.TarInfo(clean)
-                info.size, info.mode = body.tell(), 0o755 if executable else 0o644
+                info.size = body.tell()
                 body.seek(0)
                 tar.addfile(info, body)
 
@@ -136,7 +159,7 @@ def _clean(name: str) -> str:
     return str(path)
 
 
-def _top(names: dict[str, tuple[str, bool]]) -> list[str]:
+def _top(names: Iterable[str]) -> list[str]:
     paths = [PurePosixPath(name) for name in names]
     return sorted({f"{p.parts[0]}/" if len(p.parts) > 1 else p.parts[0] for p in paths})
 
@@ -149,13 +172,13 @@ def _refuse_link(name: str) -> None:
 class _Zip:
     archive: zipfile.ZipFile
 
-    def names(self) -> Iterator[tuple[str, bool]]:
+    def members(self) -> Iterator[Member]:
         for info in self.archive.infolist():
             mode = info.external_attr >> 16
             if stat.S_ISLNK(mode):
                 _refuse_link(info.filename)
-            if not info.is_dir():
-                yield info.filename, bool(mode & 0o100)
+            name, time = info.filename, ziptimes.time_of(info)
+            yield Member(name, time, bool(mode & 0o100), is_folder=info.is_dir())
 
     def open(self, name: str) -> IO[bytes]:
         return self.archive.open(name)
@@ -165,12 +188,12 @@ class _Zip:
 class _Tar:
     archive: tarfile.TarFile
 
-    def names(self) -> Iterator[tuple[str, bool]]:
+    def members(self) -> Iterator[Member]:
         for info in self.archive:
             if not (info.isreg() or info.isdir()):
                 _refuse_link(info.name)
-            if info.isreg():
-                yield info.name, bool(info.mode & 0o100)
+            executable = bool(info.mode & 0o100)
+            yield Member(info.name, info.mtime, executable, is_folder=info.isdir())
 
     def open(self, name: str) -> IO[bytes]:
         found = self.archive.extractfile(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -244,6 +244,8 @@ def _seen(plan_id: str | None) -> list[str | int | None] | None:
 
 def _create(access: Access, project: Project, request: PlanRequest, wanted: Plan) -> Run:
     at = timezone.now()
+    content = _content(project, request, wanted.spec)
+    times = uploads.times_for(content.upload, project=project, name=wanted.name, at=at)
     run = Run(
         project=project,
         user=access.user,
@@ -255,7 +257,7 @@ def _create(access: Access, project: Project, request: PlanRequest, wanted: Plan
         created_at=at,
         asked_at=at,
         replicas_wanted=wanted.spec.replicas.min or 0,
-        **vars(_content(project, request, wanted.spec)),
+        **vars(replace(content, upload_times=times)),
     )
     run.save()
     updates.keep(run)

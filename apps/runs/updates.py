@@ -7,7 +7,7 @@ before: should the new one not come up, the run returns to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,23 +18,25 @@ from django.utils import timezone
 from apps.accounts.access import Access
 from apps.core import crypto, wake
 from apps.core.errors import Conflict, Invalid
-from apps.runs import plan, queries, scaled, states
+from apps.runs import plan, queries, scaled, states, uploads
 from apps.runs.models import Run, RunVersion, Upload
 from apps.runs.wanted import note_asked
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a version is made of; `configuration` and `secrets` are encrypted."""
+    """What a version is made of; `configuration` and `secrets` are encrypted, `upload_times` are
+    of files that do not have the upload's (`filetimes`)."""
 
     configuration: str
     spec: dict[str, Any]
     secrets: str
     upload: Upload | None
+    upload_times: dict[str, int] = field(default_factory=dict)
 
 
 def content_of(made: Run | RunVersion) -> Content:
-    return Content(made.configuration, made.spec, made.secrets, made.upload)
+    return Content(made.configuration, made.spec, made.secrets, made.upload, made.upload_times)
 
 
 def differences(old: Content, new: Content) -> list[plan.Difference]:
@@ -74,6 +76,7 @@ def update(run: Run, new: Content, *, access: Access, note: str = "") -> Run:
     if not found:
         return run
     keep(run)
+    new = _timed(run, new)
     number = 1 + (run.versions.aggregate(most=Max("number"))["most"] or 0)
     if plan.needs_rollout(found):
         if run.fallback is None and _has_served(run):
@@ -87,6 +90,14 @@ def update(run: Run, new: Content, *, access: Access, note: str = "") -> Run:
     note_asked(run, before=before, why=f"version {number}", actor=access.actor)
     run.versions.create(number=number, user=access.user, note=note, **vars(new))
     return run
+
+
+def _timed(run: Run, new: Content) -> Content:
+    """The content with the times that its files need after those that were served before."""
+    if _hash(new.upload) == _hash(run.upload):
+        return replace(new, upload_times=run.upload_times)
+    times = uploads.times_for(new.upload, project=run.project, name=run.name, at=timezone.now())
+    return replace(new, upload_times=times)
 
 
 def _has_served(run: Run) -> bool:
@@ -120,7 +131,7 @@ def give_up(run: Run, *, reason: str, last_lines: list[str], at: datetime) -> No
     )
     spec = scaled.kept(run, good.spec)
     run.deployment, run.fallback, before = good.number, None, run.replicas_wanted
-    _take(run, Content(good.configuration, spec, good.secrets, good.upload))
+    _take(run, replace(content_of(good), spec=spec))
     note_asked(run, before=before, why=f"back to version {good.number}", actor="")
     run.notice = f"Version {bad.number} was given up: {reason or 'no replica became ready'}. "
     run.notice += f"Version {good.number} goes on."

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import IO
 
 from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from apps.accounts.models import Project
+from apps.core import contents
 from apps.core.errors import Invalid, NotFound, TooLarge
-from apps.runs.models import Upload
+from apps.runs import filetimes
+from apps.runs.models import RunVersion, Upload, UploadFiles
 
 CHUNK = 256 * 1024
-GZIP = b"\x1f\x8b"
+TIMES_LIMIT = 4
+# So much of what was served before is looked at: versions, and files in all of them.
+LOOKED_AT_VERSIONS, LOOKED_AT_FILES = 50, 300_000
 
 
 def save(*, project: Project, chunks: Iterable[bytes]) -> Upload:
-    """This function will store an archive (tar.gz) under the hash of its content.
+    """Store an archive (tar.gz) under the hash of what it holds.
 
-    The hash is computed here, never taken from the sender. Raises TooLarge and Invalid.
+    The hash is computed here, never taken from the sender. Raise TooLarge and Invalid.
     """
     limit_mb = settings.DSTACK_UPLOAD_LIMIT_MB
     with tempfile.TemporaryFile() as file:
@@ -34,31 +42,94 @@ def save(*, project: Project, chunks: Iterable[bytes]) -> Upload:
                 raise TooLarge(f"The upload is larger than {limit_mb} MB.")
             digest.update(chunk)
             file.write(chunk)
-        file.seek(0)
-        if file.read(2) != GZIP:
-            raise Invalid("The upload is not a tar.gz archive.")
-        return _store(project, digest.hexdigest(), size, file)
+        held = _held(file, limit_mb)
+        upload = Upload(
+            project=project,
+            hash=contents.hash_of(held),
+            archive_hash=digest.hexdigest(),
+            size_bytes=size,
+        )
+        return _store(upload, file, _packed_files(held))
 
 
-def _store(project: Project, digest: str, size: int, file: IO[bytes]) -> Upload:
-    known = Upload.objects.filter(project=project, hash=digest).first()
+def _held(file: IO[bytes], limit_mb: int) -> contents.Entries:
+    file.seek(0)
+    try:
+        held = contents.read(file, most_bytes=TIMES_LIMIT * limit_mb * 2**20)
+        contents.hash_of(held)
+    except contents.Unsound as error:
+        raise Invalid(f"The upload cannot be used: {error}.") from error
+    except contents.TooMuch as error:
+        raise TooLarge(
+            f"Unpacked, the upload is larger than {TIMES_LIMIT * limit_mb} MB, or has more than "
+            f"{contents.MOST_ENTRIES:,} files."
+        ) from error
+    return held
+
+
+def _store(new: Upload, file: IO[bytes], files: bytes) -> Upload:
+    known = Upload.objects.filter(project=new.project, hash=new.hash).first()
     if known is not None and default_storage.exists(known.blob):
         return known
     file.seek(0)
-    blob = default_storage.save(f"uploads/{project.pk}/{digest}", File(file))
+    new.blob = default_storage.save(f"uploads/{new.project.pk}/{new.archive_hash}", File(file))
+    values = {name: getattr(new, name) for name in ("size_bytes", "blob", "archive_hash")}
     try:
         with transaction.atomic():
             row, _ = Upload.objects.update_or_create(
-                project=project, hash=digest, defaults={"size_bytes": size, "blob": blob}
+                project=new.project, hash=new.hash, defaults=values
             )
+            UploadFiles.objects.update_or_create(upload=row, defaults={"packed": files})
     except IntegrityError:
-        row = Upload.objects.get(project=project, hash=digest)
+        row = Upload.objects.get(project=new.project, hash=new.hash)
     return row
 
 
 def find(*, project: Project, digest: str) -> Upload:
-    """This function will return a project's upload. Raises NotFound."""
-    upload = Upload.objects.filter(project=project, hash=digest).first()
+    """Return a project's upload by the hash of what it holds, or of its archive. Raise NotFound."""
+    named = Upload.objects.filter(Q(hash=digest) | Q(archive_hash=digest), project=project)
+    upload = named.first()
     if upload is None:
         raise NotFound(f"There is no upload {digest[:12]} in this project.")
     return upload
+
+
+def times_for(
+    upload: Upload | None, *, project: Project, name: str, at: datetime
+) -> dict[str, int]:
+    """Return the times of files that must be later than packed, since another content of theirs
+    was served by a run of this name before."""
+    if upload is None:
+        return {}
+    now = int(at.timestamp())
+    return filetimes.instead(_files(upload.pk), _served(project, name), at=now)
+
+
+def _served(project: Project, name: str) -> Iterator[filetimes.Served]:
+    versions = RunVersion.objects.filter(run__project=project, run__name=name)
+    versions = versions.exclude(upload=None).order_by("-pk")
+    left = LOOKED_AT_FILES
+    for version in versions[:LOOKED_AT_VERSIONS]:
+        files = _files(version.upload_id)
+        yield filetimes.Served(files, version.upload_times)
+        left -= len(files)
+        if left < 0:
+            return
+
+
+def _packed_files(held: contents.Entries) -> bytes:
+    files = {
+        path: (entry.content[:32], entry.time)
+        for path, entry in held.items()
+        if entry.kind == contents.FILE
+    }
+    return zlib.compress(json.dumps(files).encode())
+
+
+def _files(upload_id: int | None) -> filetimes.Files:
+    """The files of an upload; of one from before times were kept nothing is known."""
+    row = UploadFiles.objects.filter(pk=upload_id).first()
+    if row is None:
+        return {}
+    found: dict[str, list[str | int]] = json.loads(zlib.decompress(bytes(row.packed)))
+    return {path: (str(digest), int(time)) for path, (digest, time) in found.items()}

@@ -14,14 +14,17 @@ function octal(header, offset, length, number) {
   field(header, offset, length, number.toString(8).padStart(length - 1, "0") + "\0");
 }
 
-function tarHeader(name, size, type) {
+// The first day that a zip can hold in whatever zone.
+const EARLIEST = 315619200;
+
+function tarHeader(name, size, type, time = 0) {
   const header = new Uint8Array(BLOCK);
   field(header, 0, 100, name);
   octal(header, 100, 8, 0o644);
   octal(header, 108, 8, 0);
   octal(header, 116, 8, 0);
   octal(header, 124, 12, size);
-  octal(header, 136, 12, 0);
+  octal(header, 136, 12, Math.max(Math.floor(time), EARLIEST));
   header.fill(32, 148, 156);
   field(header, 156, 1, type);
   field(header, 257, 8, "ustar\u000000");
@@ -39,7 +42,7 @@ function tarEntry(path, file) {
     tarHeader("././@LongLink", name.length, "L"),
     name,
     padding(name.length),
-    tarHeader("long", file.size, "0"),
+    tarHeader("long", file.size, "0", file.lastModified / 1000),
     file,
     padding(file.size),
   ];

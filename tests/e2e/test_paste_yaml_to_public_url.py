@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import zipfile
 from collections.abc import Iterator
@@ -127,7 +128,9 @@ def test_asks_for_a_missing_value_and_passes_it_on(page: Page, stack: Stack) -> 
 def test_sends_a_folder_along(page: Page, stack: Stack, tmp_path: Path) -> None:
     folder = tmp_path / "my app"
     (folder / "lib").mkdir(parents=True)
-    (folder / "lib" / "hello é.txt").write_text("from the folder")
+    hello = folder / "lib" / "hello é.txt"
+    hello.write_text("from the folder")
+    os.utime(hello, (1_600_000_000, 1_600_000_000))
     (folder / "node_modules").mkdir()
     (folder / "node_modules" / "big.js").write_text("not sent")
     page.get_by_role("link", name="Deploy", exact=True).first.click()
@@ -140,6 +143,7 @@ def test_sends_a_folder_along(page: Page, stack: Stack, tmp_path: Path) -> None:
 
     answer = stack.call("folder", "/lib/hello%20%C3%A9.txt", **stack.bearer())
     assert answer.text == "from the folder"
+    assert answer.headers["Last-Modified"] == "Sun, 13 Sep 2020 12:26:40 GMT"
 
 
 def test_takes_a_folder_that_is_dropped(page: Page, tmp_path: Path) -> None:

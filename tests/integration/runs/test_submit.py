@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import tarfile
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.files.storage import default_storage
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
@@ -174,12 +177,61 @@ def test_deletes_only_what_is_over(alice: Access, project: Project) -> None:
         services.delete(access=alice, run=run)
 
 
+AT = 1_600_000_000
+
+
+TWO = [("a.txt", b"one", AT), ("b.txt", b"two", AT)]
+
+
+def tarred(*files: tuple[str, bytes, int]) -> bytes:
+    """Return a tar.gz of files with their contents and times."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, content, time in files:
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(content), time
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
 def test_stores_an_upload_under_its_own_hash(project: Project, settings: Any) -> None:
-    content = b"\x1f\x8b" + b"x" * 1000
+    content = tarred(("a.txt", b"one", AT), ("b.txt", b"two", AT))
     saved = uploads.save(project=project, chunks=[content[:5], content[5:]])
 
-    assert saved.hash == hashlib.sha256(content).hexdigest()
+    assert saved.blob_hash == hashlib.sha256(content).hexdigest()
     assert uploads.save(project=project, chunks=[content]).pk == saved.pk
+    assert uploads.find(project=project, digest=saved.hash) == saved
+    assert uploads.find(project=project, digest=saved.blob_hash) == saved
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [("b.txt", b"two", AT + 60), ("./a.txt", b"one", 0)],
+        [("a.txt", b"none", AT), ("b.txt", b"two", AT), ("a.txt", b"one", AT)],
+    ],
+)
+def test_stores_the_same_contents_once(project: Project, files: list[Any]) -> None:
+    first = uploads.save(project=project, chunks=[tarred(*TWO)])
+    (blob,) = default_storage.listdir(f"uploads/{project.pk}")[1]
+
+    assert uploads.save(project=project, chunks=[tarred(*files)]) == first
+    assert default_storage.listdir(f"uploads/{project.pk}")[1] == [blob]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [("a.txt", b"one", AT)],
+        [("a.txt", b"two", AT), ("b.txt", b"one", AT)],
+        [("a.txt", b"one", AT), ("c.txt", b"two", AT)],
+        [("a.txt", b"one", AT), ("b.txt/b.txt", b"two", AT)],
+    ],
+)
+def test_stores_other_contents_apart(project: Project, files: list[Any]) -> None:
+    first = uploads.save(project=project, chunks=[tarred(*TWO)])
+
+    assert uploads.save(project=project, chunks=[tarred(*files)]).hash != first.hash
 
 
 def test_refuses_an_upload_that_is_no_archive_or_too_large(project: Project, settings: Any) -> None:
@@ -188,10 +240,14 @@ def test_refuses_an_upload_that_is_no_archive_or_too_large(project: Project, set
         uploads.save(project=project, chunks=[b"plain"])
     with pytest.raises(TooLarge):
         uploads.save(project=project, chunks=[b"\x1f\x8b", b"x" * 2**20])
+    with pytest.raises(TooLarge, match="Unpacked"):
+        uploads.save(project=project, chunks=[tarred(("zeros", bytes(5 * 2**20), AT))])
+    with pytest.raises(Invalid, match="not a sound"):
+        uploads.save(project=project, chunks=[tarred(("a", b"x", AT))[:-20]])
 
 
 def test_does_not_find_the_upload_of_another_project(alice: Access, project: Project) -> None:
-    saved = uploads.save(project=factories.project(), chunks=[b"\x1f\x8b"])
+    saved = uploads.save(project=factories.project(), chunks=[tarred(("a", b"x", AT))])
 
     with pytest.raises(NotFound):
         plan(alice, project, upload=saved.hash)

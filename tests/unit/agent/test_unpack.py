@@ -4,12 +4,14 @@ import gzip
 import io
 import os
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from apps.agent import unpack
 from apps.agent.executor import Cancelled
+from apps.core import contents
 
 LIMIT = 1000
 
@@ -32,7 +34,7 @@ def hard_link(name: str, target: str) -> tarfile.TarInfo:
 def packed(folder: Path, *members: tarfile.TarInfo, data: bytes = b"") -> Path:
     """An archive whose regular files all hold `data`."""
     path = folder / "upload.tar.gz"
-    with tarfile.open(path, "w:gz") as tar:
+    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as tar:
         for one in members:
             if one.isreg():
                 one.size = len(data)
@@ -40,11 +42,68 @@ def packed(folder: Path, *members: tarfile.TarInfo, data: bytes = b"") -> Path:
     return path
 
 
-def unpacked(archive: Path, *, limit: int = LIMIT) -> Path:
+def unpacked(archive: Path, *, limit: int = LIMIT, times: dict[str, int] | None = None) -> Path:
     folder = archive.parent / "work"
     folder.mkdir()
-    unpack.unpack(archive=archive, folder=folder, limit_bytes=limit, check=lambda: None)
+    unpack.unpack(
+        archive=archive, folder=folder, limit_bytes=limit, check=lambda: None, times=times
+    )
     return folder
+
+
+AT = 1_600_000_000
+
+
+@pytest.mark.parametrize(
+    ("given", "time"),
+    [
+        (AT, AT),
+        (AT + 0.5, AT),
+        (0, unpack.EARLIEST),
+        (-1, unpack.EARLIEST),
+        (2**33, unpack.LATEST),
+        (float("nan"), unpack.EARLIEST),
+        (float("inf"), unpack.LATEST),
+    ],
+)
+def test_keeps_times_that_a_zip_can_hold(tmp_path: Path, given: float, time: int) -> None:
+    folder, link = member("a", type=tarfile.DIRTYPE, mode=0o755), symlink("a/l", "b.txt")
+    file = member("a/b.txt")
+    for one in (folder, file, link):
+        # What a header of numbers cannot hold stands in one of text.
+        one.mtime, one.pax_headers = 0, {"mtime": str(given)}
+    archive = packed(tmp_path, folder, file, link, data=b"text")
+
+    found = unpacked(archive)
+
+    for path in ("a", "a/b.txt", "a/l"):
+        assert (found / path).lstat().st_mtime == time
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as zipped:
+        zipped.write(found / "a/b.txt")
+
+
+def test_takes_times_that_differ_from_the_archive(tmp_path: Path) -> None:
+    names = [member(name, mtime=AT) for name in ("./a/b.txt", "c.txt")]
+    archive = packed(tmp_path, *names, data=b"text")
+
+    found = unpacked(archive, times={"a/b.txt": AT + 60})
+
+    assert (found / "a/b.txt").stat().st_mtime == AT + 60
+    assert (found / "c.txt").stat().st_mtime == AT
+
+
+def test_takes_one_time_for_all_others(tmp_path: Path) -> None:
+    names = [member(name, mtime=AT) for name in ("a/b.txt", "c.txt")]
+    archive = packed(tmp_path, *names, data=b"text")
+
+    found = unpacked(archive, times={"a/b.txt": AT + 60, "": 5})
+
+    assert (found / "a/b.txt").stat().st_mtime == AT + 60
+    assert (found / "c.txt").stat().st_mtime == unpack.EARLIEST
+
+
+def test_its_bounds_are_those_of_who_packs() -> None:
+    assert (unpack.EARLIEST, unpack.LATEST) == (contents.EARLIEST, contents.LATEST)
 
 
 def test_unpacks_files_folders_and_links(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import socket
@@ -15,6 +14,7 @@ from apps.cli import collecting
 from apps.cli.archive import Archive, pack
 from apps.cli.collecting import collect
 from apps.cli.errors import CliError
+from apps.core import contents as packing
 
 LIMIT = 2**20
 
@@ -47,13 +47,58 @@ def test_packs_folders_files_and_links(tmp_path: Path) -> None:
     ]
 
 
-def test_says_nothing_about_owner_and_time(tmp_path: Path) -> None:
+def test_says_nothing_about_the_owner(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     (tmp_path / "a").chmod(0o600)
 
     (member,) = members(packed(tmp_path))
 
-    assert (member.uid, member.gid, member.uname, member.mtime, member.mode) == (0, 0, "", 0, 0o644)
+    assert (member.uid, member.gid, member.uname, member.mode) == (0, 0, "", 0o644)
+
+
+@pytest.mark.parametrize(
+    ("given", "time"),
+    [(1_600_000_000.7, 1_600_000_000), (0, packing.EARLIEST), (5e9, packing.LATEST)],
+)
+def test_keeps_the_times_of_files_and_folders(tmp_path: Path, given: float, time: int) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "a").write_text("x")
+    (tmp_path / "l").symlink_to("b/a")
+    for path in (tmp_path / "b" / "a", tmp_path / "l", tmp_path / "b"):
+        os.utime(path, (given, given), follow_symlinks=False)
+
+    assert {member.name: member.mtime for member in members(packed(tmp_path))} == {
+        "b": time, "b/a": time, "l": time,
+    }  # fmt: skip
+
+
+def hashed(folder: Path) -> str:
+    file = io.BytesIO()
+    made = pack(collect(folder), file, on_bytes=lambda amount: None, limit_bytes=LIMIT)
+    assert packing.hash_of(packing.read(file, most_bytes=LIMIT)) == made.hash
+    return made.hash
+
+
+def test_the_hash_is_of_the_contents_alone(tmp_path: Path) -> None:
+    for name, time in (("one", 1_600_000_000), ("two", 1_700_000_000)):
+        folder = tmp_path / name
+        (folder / "empty").mkdir(parents=True)
+        (folder / "日本 \udcff").write_text("x")
+        (folder / "l").symlink_to("empty")
+        os.utime(folder / "日本 \udcff", (time, time))
+    one, two = tmp_path / "one", tmp_path / "two"
+    same = hashed(one)
+
+    assert hashed(two) == same
+    (two / "日本 \udcff").write_text("y")
+    assert hashed(two) != same
+    (two / "日本 \udcff").write_text("x")
+    (two / "日本 \udcff").chmod(0o755)
+    assert hashed(two) != same
+    (two / "日本 \udcff").chmod(0o644)
+    assert hashed(two) == same
+    (two / "empty").rmdir()
+    assert hashed(two) != same
 
 
 def test_knows_the_hash_and_size_of_what_it_wrote(tmp_path: Path) -> None:
@@ -64,7 +109,8 @@ def test_knows_the_hash_and_size_of_what_it_wrote(tmp_path: Path) -> None:
     archive = pack(collect(tmp_path), file, on_bytes=read.append, limit_bytes=LIMIT)
 
     data = file.getvalue()
-    assert archive == Archive(file, hashlib.sha256(data).hexdigest(), len(data))
+    held = packing.read(io.BytesIO(data), most_bytes=LIMIT)
+    assert archive == Archive(file, packing.hash_of(held), len(data))
     assert file.tell() == 0
     assert sum(read) == 300_000
 
@@ -79,14 +125,14 @@ TREES = st.dictionaries(
 
 @settings(deadline=None, max_examples=60)
 @given(tree=TREES)
-def test_makes_the_same_bytes_of_the_same_content(
+def test_makes_the_same_hash_of_the_same_content(
     tmp_path_factory: pytest.TempPathFactory, tree: dict[tuple[str, ...], bytes]
 ) -> None:
     first, second = tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second")
     plant(first, tree)
     copy_backwards(first, second)
 
-    assert packed(first) == packed(second)
+    assert hashed(first) == hashed(second)
     assert contents(packed(first)) == contents_on_disk(first)
 
 

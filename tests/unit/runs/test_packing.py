@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import io
+import struct
 import tarfile
 import zipfile
 from typing import Any
 
 import pytest
 
+from apps.core import contents as contents_of
 from apps.core.errors import Invalid, TooLarge
 from apps.runs import packing
 
@@ -67,6 +69,56 @@ def test_keeps_what_can_be_run() -> None:
 
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         assert archive.getmember("run.sh").mode == 0o755
+
+
+def times(packed: bytes) -> dict[str, int]:
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+        return {member.name: int(member.mtime) for member in archive}
+
+
+AT = 1_600_000_000
+UT = struct.pack("<HHBi", 0x5455, 5, 1, AT)
+
+
+@pytest.mark.parametrize(
+    ("date_time", "extra", "time"),
+    [
+        ((2020, 9, 13, 12, 26, 40), b"", AT),
+        ((2021, 1, 1, 0, 0, 0), UT, AT),
+        ((2021, 1, 1, 0, 0, 0), struct.pack("<HHH", 0x7875, 2, 1) + UT, AT),
+        ((2020, 9, 13, 12, 26, 40), struct.pack("<HHBi", 0x5455, 5, 2, 1), AT),
+        ((1980, 1, 1, 0, 0, 0), b"", contents_of.EARLIEST),
+        ((1980, 0, 0, 0, 0, 0), b"", contents_of.EARLIEST),
+        ((2021, 1, 1, 0, 0, 0), struct.pack("<HHBi", 0x5455, 5, 1, -1), contents_of.EARLIEST),
+        ((2107, 12, 31, 23, 59, 58), b"", contents_of.LATEST),
+    ],
+)
+def test_keeps_the_times_of_a_zip(date_time: Any, extra: bytes, time: int) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in ("lib/", "lib/a.txt"):
+            info = zipfile.ZipInfo(name, max(date_time, (1980, 1, 1, 0, 0, 0)))
+            info.extra = extra
+            info.date_time = date_time
+            archive.writestr(info, b"" if name.endswith("/") else b"x")
+
+    assert times(repacked(buffer)) == {"lib": time, "lib/a.txt": time}
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+@pytest.mark.parametrize(
+    ("given", "time"),
+    [(AT, AT), (0, contents_of.EARLIEST), (-5, contents_of.EARLIEST), (2**33, contents_of.LATEST)],
+)
+def test_keeps_the_times_of_a_tar(mode: str, given: int, time: int) -> None:
+    folder, file, top = plain("lib", 0o755), plain("lib/a.txt"), plain(".", 0o755)
+    folder.type = top.type = tarfile.DIRTYPE
+    for info in (folder, file):
+        info.mtime = given
+
+    packed = repacked(tarred((top, b""), (folder, b""), (file, b"x"), mode=mode))
+
+    assert times(packed) == {"lib": time, "lib/a.txt": time}
 
 
 def test_says_what_is_at_the_top() -> None:
