@@ -106,6 +106,7 @@ class Plan:
     url: str = ""
     shell: str | None = None
     warnings: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def run(data: Any) -> Run:
@@ -129,6 +130,7 @@ def plan(data: Any) -> Plan:
         offers=tuple(offer(one) for one in _list(data, "offers")),
         differences=tuple(_read(Difference, one) for one in _list(data, "differences")),
         warnings=tuple(_list(data, "warnings")),
+        left_out=tuple(_list(data, "left_out")),
     )
 
 

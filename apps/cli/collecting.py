@@ -10,9 +10,10 @@ from pathlib import Path
 
 from apps.cli.console import clean
 from apps.cli.errors import CliError
-from apps.cli.ignoring import Level, is_ignored, outer_levels, read_level
+from apps.cli.ignoring import outer_levels, read_level
 from apps.cli.words import size
 from apps.core import contents
+from apps.core.ignoring import Level, is_ignored, is_left_out
 
 # What the server unpacks at most.
 MOST_FILES = 100_000
@@ -33,11 +34,13 @@ class Entry:
 
 @dataclass
 class Collection:
-    """What a working folder holds; `warnings` say what was left out without being asked."""
+    """What a working folder holds; `warnings` say what was left out without being asked, `left_out`
+    are paths that every machine makes anew."""
 
     root: Path
     entries: list[Entry] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def total_bytes(self) -> int:
@@ -54,12 +57,12 @@ class Collection:
 
 
 def collect(folder: Path, *, without: Path | None = None) -> Collection:
-    """This function will list what is packed of a folder, sorted by the bytes of the paths.
+    """List what is packed of a folder, sorted by the bytes of the paths.
 
     `without` is the service's own file, which is sent beside the archive: part of it, a change of
     the number of replicas would look like a change of what they run.
 
-    Raises CliError for links that leave the folder and for too many files.
+    Raise CliError for links that leave the folder and for too many files.
     """
     try:
         root = folder.resolve(strict=True)
@@ -107,6 +110,9 @@ def _walk(collection: Collection, levels: list[Level], parts: tuple[str, ...]) -
     for child in children:
         below = (*parts, child.name)
         is_folder = child.is_dir(follow_symlinks=False)
+        if is_left_out(levels, below, is_folder=is_folder):
+            collection.left_out.append("/".join(below))
+            continue
         if is_ignored(levels, below, is_folder=is_folder):
             continue
         entry = _entry(collection, child, "/".join(below))

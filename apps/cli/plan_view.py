@@ -45,8 +45,13 @@ def _properties(plan: Plan, configuration: str) -> list[tuple[str, str]]:
         ("Replicas", _range(spec.get("replicas")) or "1"),
         *([("Shell", clean(plan.shell))] if plan.shell else []),
         ("Authentication", "yes" if spec.get("auth", True) else "no"),
+        *([("Left out", _left_out(plan))] if plan.left_out else []),
         *([("Model", str(spec["model"].get("name")))] if spec.get("model") else []),
     ]
+
+
+def _left_out(plan: Plan) -> str:
+    return f"{', '.join(plan.left_out)} (`!NAME/` in .dstackignore brings one back)"
 
 
 def _changes(plan: Plan) -> list[str]:

@@ -83,7 +83,7 @@ def publish(folder: str, order: Order) -> None:
     with opened(order.project) as client:
         try:
             _validate(client, configuration)
-            body["upload"] = upload(client, working, without=configuration.path)
+            body |= upload(client, working, without=configuration.path)
             run = _submit(client, configuration, order, body)
         except Refused as refusal:
             raise _explained(refusal, configuration) from refusal

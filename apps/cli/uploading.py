@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from apps.cli.archive import Archive, pack
 from apps.cli.client import Client
@@ -13,6 +14,7 @@ from apps.cli.collecting import Collection, collect
 from apps.cli.console import clean, warn
 from apps.cli.errors import CliError, Refused
 from apps.cli.progress import bar
+from apps.core.ignoring import in_words
 
 LIMIT_VARIABLE = "DSTACK_UPLOAD_LIMIT_MB"
 LIMIT_MB = 512
@@ -20,8 +22,9 @@ _CHUNK = 256 * 1024
 _MOST_WARNINGS = 10
 
 
-def upload(client: Client, folder: Path, *, without: Path | None = None) -> str:
-    """Bring a folder to the server and return the hash of what is in it.
+def upload(client: Client, folder: Path, *, without: Path | None = None) -> dict[str, Any]:
+    """Bring a folder to the server and return what a plan says of it: the hash of what is in it,
+    and what was left out.
 
     `without`, the service's own file, is no part of it.
     Raises CliError for what cannot be packed and for what is too large.
@@ -34,7 +37,7 @@ def upload(client: Client, folder: Path, *, without: Path | None = None) -> str:
         _warn(collection)
         if not _is_known(client, archive):
             _send(client, archive, collection)
-        return archive.hash
+        return {"upload": archive.hash, "left_out": in_words(collection.left_out)}
 
 
 def limit_mb(environ: Mapping[str, str]) -> int:

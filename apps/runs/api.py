@@ -45,7 +45,7 @@ def _run(request: HttpRequest, project: str, name: str) -> Run:
 
 
 def _asked(body: PlanIn) -> PlanRequest:
-    return PlanRequest(**body.dict(exclude={"plan_id"}))
+    return PlanRequest(**body.dict(exclude={"plan_id", "left_out"}))
 
 
 @router.post("/projects/{project}/runs/plan", response=PlanOut)
@@ -69,6 +69,7 @@ def plan(request: HttpRequest, project: str, body: PlanIn) -> dict[str, Any]:
         "model_url": found.model_url,
         "shell": found.shell,
         "warnings": list(found.warnings),
+        "left_out": body.left_out,
     }
 
 

@@ -27,6 +27,8 @@ class DeployForm(PageForm):
     upload = forms.RegexField(
         r"\A[0-9a-f]{64}\Z", required=False, widget=forms.HiddenInput, max_length=HASH_LENGTH
     )
+    # What stayed out of the files, in words.
+    left_out = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
     yaml_file = forms.FileField(
         label="A YAML file",
         required=False,

@@ -22,10 +22,13 @@ from django.conf import settings
 
 from apps.core import contents
 from apps.core.errors import Invalid, TooLarge
-from apps.runs import ziptimes
+from apps.runs import choosing, ziptimes
 
 CHUNK = 256 * 1024
 MOST_FILES = 20_000
+# Before what stays out is taken away: a folder of packages has very many.
+MOST_LISTED = 200_000
+MOST_RULES_BYTES = 256 * 1024
 TIMES_LIMIT = 4
 LONGEST_NAME = 1024
 # Below this, the packed folder stays in memory.
@@ -54,12 +57,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Packed:
-    """`file` is the tar.gz, from its begin; `top` the names at its top, folders with a slash."""
+    """`file` is the tar.gz, from its begin; `top` the names at its top, folders with a slash;
+    `left_out` the paths that stay out of every upload."""
 
     file: IO[bytes]
     files: int
     size_bytes: int
     top: list[str]
+    left_out: list[str]
 
     def chunks(self) -> Iterator[bytes]:
         while chunk := self.file.read(CHUNK):
@@ -97,21 +102,40 @@ def _opened(archive: IO[bytes]) -> Iterator[Source]:
 
 
 def _pack(source: Source, to: IO[bytes]) -> Packed:
-    members: dict[str, Member] = {}
-    for member in source.members():
-        # `tar -C folder .` begins with the folder itself.
-        if member.is_folder and not PurePosixPath(member.name).parts:
-            continue
-        members[_clean(member.name)] = member
-        if len(members) > MOST_FILES:
-            raise TooLarge(f"These are more than {MOST_FILES:,} files: use the CLI.")
+    found = _members(source)
+    rules = choosing.rule_files(name for name, member in found.items() if not member.is_folder)
+    choice = choosing.Choice({folder: _text(source, found[path]) for folder, path in rules.items()})
+    members = {
+        name: member
+        for name, member in found.items()
+        if choice.keeps(name, is_folder=member.is_folder)
+    }
+    if len(members) > MOST_FILES:
+        raise TooLarge(f"These are more than {MOST_FILES:,} files: use the CLI.")
     files = [name for name, member in members.items() if not member.is_folder]
     if not files:
         raise Invalid("There is no file in it.")
     _write(to, source, members)
     size_bytes = to.tell()
     to.seek(0)
-    return Packed(to, len(files), size_bytes, _top(files))
+    return Packed(to, len(files), size_bytes, _top(files), sorted(choice.left_out))
+
+
+def _members(source: Source) -> dict[str, Member]:
+    members: dict[str, Member] = {}
+    for member in source.members():
+        # `tar -C folder .` begins with the folder itself.
+        if member.is_folder and not PurePosixPath(member.name).parts:
+            continue
+        members[_clean(member.name)] = member
+        if len(members) > MOST_LISTED:
+            raise TooLarge(f"These are more than {MOST_LISTED:,} files: use the CLI.")
+    return members
+
+
+def _text(source: Source, member: Member) -> bytes:
+    with source.open(member.name) as content:
+        return content.read(MOST_RULES_BYTES)
 
 
 def _write(file: IO[bytes], source: Source, members: dict[str, Member]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from ninja import Schema
 from pydantic import Field
 
 from apps.offers.schemas import OfferOut
+
+LeftOut = Annotated[str, Field(max_length=300)]
 
 
 class PlanIn(Schema):
@@ -18,6 +20,8 @@ class PlanIn(Schema):
     profile: dict[str, Any] = {}
     overrides: dict[str, Any] = {}
     upload: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    # What who packed the upload left out by itself: told again in the plan, for people.
+    left_out: list[LeftOut] = Field([], max_length=100)
 
 
 class SubmitIn(PlanIn):
@@ -116,6 +120,7 @@ class PlanOut(Schema):
     model_url: str | None
     shell: str | None
     warnings: list[str]
+    left_out: list[str]
 
 
 class StopIn(Schema):

@@ -1,4 +1,6 @@
 // What a person drops on an element: its folders are walked, its files given with their paths.
+import { RULES } from "./sieve.js";
+
 const ARCHIVE = /\.(zip|tar|tar\.gz|tgz)$/i;
 
 const promised = (entry, method) =>
@@ -12,29 +14,37 @@ async function children(folder) {
   return found;
 }
 
-async function walk(entry, path, isSkipped) {
-  if (isSkipped(entry.name)) return [];
+async function readRules(entry, sieve) {
+  if (entry.isFile && entry.name === RULES) await sieve.read(await promised(entry, "file"));
+}
+
+// `sieve` says which folders need not be walked, once it has read the rules that lie above them.
+async function walk(entry, path, sieve) {
   if (entry.isFile) return [[path, await promised(entry, "file")]];
+  if (path && sieve.skips(path, true)) return [];
   const found = [];
-  for (const child of await children(entry)) {
-    found.push(...(await walk(child, path ? `${path}/${child.name}` : child.name, isSkipped)));
+  const inside = await children(entry);
+  for (const child of inside) await readRules(child, sieve);
+  for (const child of inside) {
+    found.push(...(await walk(child, path ? `${path}/${child.name}` : child.name, sieve)));
   }
   return found;
 }
 
 // One folder gives its content, one archive itself, anything else lies side by side.
-async function taken(entries, isSkipped) {
+async function taken(entries, sieve) {
   const [first] = entries;
   if (entries.length === 1 && first.isFile && ARCHIVE.test(first.name)) {
     return { archive: await promised(first, "file") };
   }
-  if (entries.length === 1 && first.isDirectory) return { files: await walk(first, "", isSkipped) };
+  if (entries.length === 1 && first.isDirectory) return { files: await walk(first, "", sieve) };
   const found = [];
-  for (const entry of entries) found.push(...(await walk(entry, entry.name, isSkipped)));
+  for (const entry of entries) await readRules(entry, sieve);
+  for (const entry of entries) found.push(...(await walk(entry, entry.name, sieve)));
   return { files: found };
 }
 
-export function onDrop(place, isSkipped, take) {
+export function onDrop(place, take) {
   const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
 
   place.addEventListener("dragover", (event) => {
@@ -53,6 +63,6 @@ export function onDrop(place, isSkipped, take) {
     // The list is empty once this handler has returned.
     const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
     const entries = items.map((item) => item.webkitGetAsEntry()).filter(Boolean);
-    if (entries.length) take(() => taken(entries, isSkipped));
+    if (entries.length) take((sieve) => taken(entries, sieve));
   });
 }

@@ -138,6 +138,7 @@ def test_sends_a_folder_along(page: Page, stack: Stack, tmp_path: Path) -> None:
     page.locator("[data-files-folder]").set_input_files(folder)
     expect(page.locator("#files")).to_contain_text("1 file")
     expect(page.locator("#plan .plan-name")).to_contain_text("folder")
+    expect(page.locator("#plan .facts")).to_contain_text("Left outnode_modules (!NAME/ in")
     page.locator("#plan").get_by_role("button", name="Deploy").click()
     state(page, "running")
 
@@ -162,6 +163,13 @@ def test_takes_a_folder_that_is_dropped(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#files")).to_contain_text("2 files")
     expect(page.locator("#files")).to_contain_text("lib/, main.py")
     expect(page.locator("#plan .plan-name")).to_contain_text("dropped")
+    expect(page.locator("#plan .facts")).to_contain_text("Left outnode_modules")
+
+    (folder / ".dstackignore").write_text("!node_modules/\n*.py\n")
+    browser.drop(page, page.locator("[data-files]"), folder)
+
+    expect(page.locator("#files")).to_contain_text(".dstackignore, lib/, node_modules/")
+    expect(page.locator("#plan .facts")).not_to_contain_text("Left out")
 
 
 def test_takes_an_archive_that_is_dropped(page: Page, tmp_path: Path) -> None:

@@ -181,6 +181,7 @@ def _plan(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
         "url": f"http://{name}.localhost:8080",
         "shell": "bash",
         "warnings": [],
+        "left_out": seen.body.get("left_out", []),
         **fake.plan_changes,
     }
 

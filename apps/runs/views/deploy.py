@@ -21,6 +21,7 @@ from apps.backends import queries as backends
 from apps.core import crypto
 from apps.core.errors import AppError, Detail, Invalid
 from apps.core.htmx import page, redirect, render_page
+from apps.core.ignoring import FILES, FOLDERS, in_words
 from apps.runs import packing, queries, scaled, services, uploads
 from apps.runs.forms import DeployForm, passed_env
 from apps.runs.models import Upload
@@ -32,6 +33,7 @@ from apps.specs import parse
 from apps.specs.errors import SpecError
 
 SHOWN_OFFERS = 10
+MOST_SKIPPED = 10_000
 HOURS_A_MONTH = 730
 
 
@@ -91,7 +93,15 @@ def upload_files(request: HttpRequest, project: str) -> HttpResponse:
         raise Invalid("Choose a folder or an archive first.")
     with packing.packed(archive=sent.file) as packed:
         upload = uploads.save(project=where, chunks=packed.chunks())
-    context = {"project": where, "upload": upload, "packed": packed}
+    # The page sends only names of the list that it was given, and never what they hold.
+    skipped = request.POST.get("left_out", "").splitlines()[:MOST_SKIPPED]
+    left_out = in_words([*packed.left_out, *(path for path in skipped if path.isprintable())])
+    context = {
+        "project": where,
+        "upload": upload,
+        "packed": packed,
+        "left_out": ", ".join(left_out),
+    }
     return render(request, "runs/deploy.html#files", context)
 
 
@@ -133,6 +143,7 @@ def _asked(
     if data["archive"]:
         with packing.packed(archive=data["archive"].file) as packed:
             upload = uploads.save(project=project, chunks=packed.chunks())
+        form.data = {**form.data, "left_out": ", ".join(in_words(packed.left_out))}
     elif data["upload"]:
         upload = uploads.find(project=project, digest=data["upload"])
     digest = upload.hash if upload else None
@@ -253,5 +264,7 @@ def _context(project: Project, form: DeployForm, preview: Preview) -> dict[str, 
         "first": first,
         "offers": plan.offers[:SHOWN_OFFERS] if plan else [],
         "price": price,
+        "left_out": form["left_out"].value() or "",
+        "names_left_out": json.dumps({"folders": FOLDERS, "files": FILES}),
         "price_a_month": price * HOURS_A_MONTH if price is not None else None,
     }

@@ -95,6 +95,7 @@ def test_sends_everything_that_flags_and_files_say(cli: Cli, api: FakeApi, folde
             "max_price": 2.5, "max_duration": "2h", "retry": True,
         },
         "upload": next(iter(api.uploads)),
+        "left_out": [],
     }  # fmt: skip
     assert submitted == {**planned, "plan_id": "plan-1"}
 
@@ -248,6 +249,21 @@ def test_says_that_the_run_changed_since_the_plan(cli: Cli, api: FakeApi) -> Non
     done = cli(*RUN)
 
     assert done.err == "Error: The run changed since it was planned. Run the command again.\n"
+
+
+def test_shows_what_was_left_out(cli: Cli, api: FakeApi, folder: Path) -> None:
+    for name in ("venv", "web/node_modules", "api/node_modules"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "big").symlink_to("/etc/passwd")
+
+    done = cli(*RUN)
+
+    assert done.code == 0
+    assert (
+        " Left out        node_modules (2), venv (`!NAME/` in .dstackignore brings one back)"
+        in done.out.splitlines()
+    )
+    assert api.bodies("POST", "/runs/plan")[0]["left_out"] == ["node_modules (2)", "venv"]
 
 
 def test_shows_what_the_plan_warns_of(cli: Cli, api: FakeApi) -> None:

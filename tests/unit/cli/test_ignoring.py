@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.cli.collecting import collect
+from apps.core.ignoring import in_words
 
 
 def lay_out(root: Path, files: Mapping[str, str]) -> Path:
@@ -48,6 +49,7 @@ def kept(root: Path) -> list[str]:
         ({".gitignore": "a", ".dstackignore": "!a\nb", "a": "", "b": "", "c": ""}, ["a", "c"]),
         ({".dstackignore": "*.bin", "b/a.bin": "", "c": ""}, ["c"]),
         ({".git/config": "", "sub/.git": "gitdir: x", "a": ""}, ["a"]),
+        ({".gitignore": "!.git", ".git/config": "", "a": ""}, ["a"]),
         ({".gitignore": "[z-a]\n[", "a": ""}, ["a"]),
         ({".gitignore": "a b\nc\\ ", "a b": "", "c ": "", "c": ""}, ["c"]),
     ],
@@ -58,6 +60,54 @@ def test_leaves_out_what_the_files_say(
     lay_out(tmp_path, files)
 
     assert kept(tmp_path) == names
+
+
+REST = {"venv/bin/python": "", "web/node_modules/x/a.js": "", "a.py": "", ".DS_Store": ""}
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        ({}, ["a.py"]),
+        ({"src/__pycache__/a.pyc": "", ".tox/py/a": "", ".idea/a.xml": ""}, ["a.py"]),
+        # Only folders are meant, whatever a file is called.
+        ({"bin/venv": "a program"}, ["a.py", "bin/venv"]),
+        ({".dstackignore": "!venv/"}, ["a.py", "venv/bin/python"]),
+        ({".dstackignore": "!venv"}, ["a.py", "venv/bin/python"]),
+        ({".dstackignore": "!/venv"}, ["a.py", "venv/bin/python"]),
+        ({".dstackignore": "!node_modules/"}, ["a.py", "web/node_modules/x/a.js"]),
+        ({".dstackignore": "!/node_modules/"}, ["a.py"]),
+        ({"web/.dstackignore": "!/node_modules/"}, ["a.py", "web/node_modules/x/a.js"]),
+        ({".dstackignore": "!.DS_Store"}, [".DS_Store", "a.py"]),
+        ({".dstackignore": "!venv/\nvenv/"}, ["a.py"]),
+        ({".gitignore": "venv/", ".dstackignore": "!venv/"}, ["a.py", "venv/bin/python"]),
+        # Git's own list does not speak of uploads, and a list of exceptions names nothing.
+        ({".gitignore": "!venv/"}, ["a.py"]),
+        ({".dstackignore": "*\n!*/\n!*.py\n!python"}, ["a.py"]),
+        ({".dstackignore": "*\n!*/\n!**\n!venv/"}, ["a.py", "venv/bin/python"]),
+    ],
+)
+def test_leaves_out_what_every_machine_makes_anew(
+    tmp_path: Path, files: dict[str, str], names: list[str]
+) -> None:
+    lay_out(tmp_path, {**REST, **files})
+
+    assert kept(tmp_path) == names
+
+
+def test_tells_what_it_left_out_unless_it_was_asked_to(tmp_path: Path) -> None:
+    lay_out(tmp_path, {**REST, ".gitignore": "*.log\nvenv", "a.log": "", "b/__pycache__/x": ""})
+
+    left_out = collect(tmp_path).left_out
+
+    assert sorted(left_out) == [".DS_Store", "b/__pycache__", "venv", "web/node_modules"]
+
+
+def test_names_what_was_left_out_once() -> None:
+    paths = ["a/__pycache__", "venv", "__pycache__", *(f"x{n}/.tox" for n in range(3))]
+    assert in_words(paths) == [".tox (3)", "__pycache__ (2)", "venv"]
+    assert in_words(f"n{n}" for n in range(20))[-1] == "12 more"
+    assert in_words([]) == []
 
 
 def test_obeys_the_repository_around_the_folder(tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ def plain(name: str, mode: int = 0o644) -> tarfile.TarInfo:
     return info
 
 
+def tarred_all(files: dict[str, bytes]) -> io.BytesIO:
+    return tarred(*((plain(name), content) for name, content in files.items()))
+
+
 def repacked(archive: io.BytesIO) -> bytes:
     with packing.packed(archive=archive) as packed:
         return packed.file.read()
@@ -119,6 +123,47 @@ def test_keeps_the_times_of_a_tar(mode: str, given: int, time: int) -> None:
     packed = repacked(tarred((top, b""), (folder, b""), (file, b"x"), mode=mode))
 
     assert times(packed) == {"lib": time, "lib/a.txt": time}
+
+
+@pytest.mark.parametrize(
+    ("files", "names", "left_out"),
+    [
+        ({"a.py": b"", "venv/x": b"", "w/node_modules/y": b""}, ["a.py"],
+         ["venv", "w/node_modules"]),
+        ({"a.py": b"", "bin/venv": b""}, ["a.py", "bin/venv"], []),
+        ({"venv/x": b"", ".dstackignore": b"!venv/\n"}, [".dstackignore", "venv/x"], []),
+        ({"app/venv/x": b"", "app/.dstackignore": b"!/venv"},
+         ["app/.dstackignore", "app/venv/x"], []),
+        ({"venv/x": b"", "a": b"", "app/.dstackignore": b"!venv"}, ["a", "app/.dstackignore"],
+         ["venv"]),
+        ({"a.log": b"", "b/c.log": b"", "d": b"", ".dstackignore": b"*.log"},
+         [".dstackignore", "d"], []),
+        ({"data/a": b"", "data/keep": b"", ".dstackignore": b"data/\n!data/keep"},
+         [".dstackignore"], []),
+        # What git leaves out may be just what somebody packs.
+        ({"dist/x": b"", ".gitignore": b"dist/"}, [".gitignore", "dist/x"], []),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "kind", [zipped, lambda files: tarred(*((plain(n), c) for n, c in files.items()))]
+)
+def test_packs_what_the_command_line_packs(
+    kind: Any, files: dict[str, bytes], names: list[str], left_out: list[str]
+) -> None:
+    with packing.packed(archive=kind(files)) as packed:
+        assert packed.left_out == left_out
+        assert sorted(contents(packed.file.read())) == names
+
+
+def test_counts_only_what_it_packs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "MOST_FILES", 3)
+    many = {f"node_modules/{n}.js": b"" for n in range(50)}
+
+    assert list(contents(repacked(zipped({**many, "a": b""})))) == ["a"]
+    with pytest.raises(TooLarge):
+        repacked(zipped({f"{n}.js": b"" for n in range(4)}))
+    with pytest.raises(Invalid, match="no file"):
+        repacked(zipped(many))
 
 
 def test_says_what_is_at_the_top() -> None:
