@@ -1,0 +1,120 @@
+"""Rows that pages find hard to show: run inside a server, by `manage.py shell`.
+
+Everything is as long as it may be and in each of its states. Nothing is ever due, so that the
+server leaves it as it is.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import timedelta
+
+from django.utils import timezone
+
+from apps.accounts.models import Project, User
+from apps.core import crypto
+from apps.core.models import Event
+from apps.gateways.models import Gateway
+from apps.instances.models import Instance
+from apps.runs import states
+from apps.runs.models import Replica, Run, RunVersion
+from apps.specs.parse import parse
+from apps.telemetry.models import Traffic
+from tests import factories
+from tests.e2e.stack import ROOT, Stack
+
+LONG = "a-service-with-a-name-as-long-as-possible"
+FAILED = f"{LONG[:28]}-failed"
+EMPTY_PROJECT = "a-project-with-the-longest-name-that-one-may-give"
+SERVICES = 60
+MODEL = f"organisation-with-a-long-name/{'Model-' * 12}Instruct"
+TEXT = f"""type: service
+commands: [serve]
+port: 8000
+model: {MODEL}
+"""
+WHY = "exited with code 1 after 0.4 s: " + "cannot/load/the/library/" * 12
+LINES = ["Traceback (most recent call last):", "x" * 400, "RuntimeError: no such model"]
+
+
+def fill(stack: Stack) -> None:
+    """Put the rows into a running server."""
+    command = [sys.executable, str(ROOT / "manage.py"), "shell", "-c"]
+    code = "from tests.e2e import showcase; showcase.make()"
+    done = subprocess.run(
+        [*command, code], env=stack.environ(), cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def make() -> None:
+    main = Project.objects.get(name="main")
+    admin = User.objects.get(username="admin")
+    gateway = Gateway.objects.get()
+    person = factories.user("a-person-" + "with-a-long-name-" * 5)
+    factories.member(main, person)
+    factories.token(admin, name="what it is for " * 6, project=main, run_names=[LONG] * 3)
+    factories.token(admin, name="t" * 100, expires_at=timezone.now() - timedelta(days=1))
+    for number in range(SERVICES):
+        _run(main, gateway, admin, name=f"service-{number}", state="running")
+    for state in states.RUN.states:
+        run = _run(main, gateway, admin, name=f"{LONG[:28]}-{state}", state=state)
+        run.error = WHY if state == states.FAILED else ""
+        run.notice = f"Version 2 was given up: {WHY}. Version 1 goes on."
+        run.save()
+    _model(main, gateway, person)
+    _instances(main)
+    _open_project(admin)
+
+
+def _run(main: Project, gateway: Gateway, user: User, *, name: str, state: str) -> Run:
+    run = factories.run(main, user=user, name=name, state=state, gateway=gateway)
+    Run.objects.filter(pk=run.pk).update(next_check_at=None)
+    run.next_check_at = None
+    return run
+
+
+def _model(main: Project, gateway: Gateway, user: User) -> None:
+    """The service whose page has everything: replicas in each state, versions, traffic."""
+    run = _run(main, gateway, user, name=LONG, state=states.RUNNING)
+    run.spec, run.configuration = parse(TEXT).to_json(), crypto.encrypt(TEXT)
+    run.save()
+    at = timezone.now()
+    for num, state in enumerate(states.REPLICA.states):
+        fields = {"message": WHY, "last_lines": LINES} if state == states.FAILED else {}
+        replica = factories.replica(
+            run, num=num, state=state, backend="local", region="local", started_at=at,
+            instance_type="a-machine-" + "of-a-long-name-" * 5, phase="pulling image 1.2/3.4 GB",
+            resources="10xCPU, 80GB, 1xA100 (80GB), 100GB (disk)", **fields,
+        )  # fmt: skip
+        over = at if state in states.REPLICA.final else None
+        Replica.objects.filter(pk=replica.pk).update(next_check_at=None, finished_at=over)
+        Event.objects.create(
+            machine="replica", object_id=replica.pk, run_id=run.pk, label=str(replica), at=at,
+            old="", new=state, reason=WHY, version=1,
+        )  # fmt: skip
+    for number, failed in ((1, None), (2, at)):
+        RunVersion.objects.create(
+            run=run, number=number, user=user, configuration=run.configuration, spec=run.spec,
+            secrets=run.secrets, failed_at=failed, reason=WHY if failed else "",
+            last_lines=LINES if failed else [],
+        )  # fmt: skip
+    Traffic.objects.create(
+        run_id=run.pk, at=at.replace(second=0, microsecond=0) - timedelta(minutes=1), seconds=10,
+        by_class=[0, 0, 0, 12, 0], latency=[0, 0, 0, 12],
+    )  # fmt: skip
+
+
+def _instances(main: Project) -> None:
+    for state in Instance.machine.states:
+        made = factories.instance(
+            main, state=state, name=f"dstack-01a223f8-3080-7f06-bd26-aeb674c4122f-{state}",
+            instance_type="a-machine-" + "of-a-long-name-" * 5, error=WHY,
+        )  # fmt: skip
+        Instance.objects.filter(pk=made.pk).update(next_check_at=None)
+
+
+def _open_project(admin: User) -> None:
+    """A project in which nothing can run yet."""
+    factories.project(EMPTY_PROJECT, admin=admin)

@@ -1,0 +1,144 @@
+"""What each page is for the eye, on a phone and in both themes, when everything in it is long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Page, ViewportSize, expect
+
+from tests.e2e import browser, showcase
+from tests.e2e import stack as stacks
+from tests.e2e.stack import Stack
+
+PHONE, DESK = ViewportSize(width=390, height=844), ViewportSize(width=1400, height=900)
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+MAIN, EMPTY = "/projects/main", f"/projects/{showcase.EMPTY_PROJECT}"
+SERVICE = f"{MAIN}/services/{showcase.LONG}"
+PAGES = [
+    f"{MAIN}/services/",
+    f"{MAIN}/services/?state=failed",
+    f"{MAIN}/services/{showcase.FAILED}/",
+    f"{MAIN}/deploy/",
+    f"{MAIN}/deploy/?service={showcase.LONG}",
+    f"{MAIN}/models/",
+    f"{MAIN}/gateways/",
+    f"{MAIN}/gateways/local/certificates/",
+    f"{MAIN}/backends/",
+    f"{MAIN}/instances/?all=1",
+    f"{MAIN}/offers/",
+    f"{MAIN}/offers/?gpu=banana",
+    f"{MAIN}/tokens/",
+    f"{MAIN}/members/",
+    "/users/",
+    "/new-project/",
+    "/password/",
+    "/docs/",
+    "/docs/services/",
+    "/docs/cli/",
+    f"{SERVICE}/",
+    f"{SERVICE}/metrics/",
+    f"{SERVICE}/logs/",
+    f"{SERVICE}/replicas/",
+    f"{SERVICE}/events/",
+    f"{SERVICE}/versions/",
+    f"{SERVICE}/configuration/",
+    f"{EMPTY}/services/",
+    f"{EMPTY}/deploy/",
+    f"{EMPTY}/offers/",
+    f"{EMPTY}/backends/",
+    f"{EMPTY}/models/",
+]
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
+WIDTH = "document.documentElement.scrollWidth"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    running = stacks.new(tmp_path_factory.mktemp("eye"))
+    showcase.fill(running)
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def page(stack: Stack, chromium: str) -> Iterator[Page]:
+    with browser.opened(chromium) as opened:
+        browser.sign_in(opened, stack)
+        yield opened
+
+
+def shown(page: Page, stack: Stack, path: str) -> Page:
+    """The page with all that comes after it: what it loads by itself."""
+    page.goto(f"{stack.url}{path}")
+    expect(page.locator("main")).to_be_visible()
+    expect(page.locator(".htmx-request")).to_have_count(0)
+    return page
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_moves_sideways_on_a_phone(page: Page, stack: Stack, path: str) -> None:
+    page.set_viewport_size(PHONE)
+
+    assert shown(page, stack, path).evaluate(WIDTH) <= PHONE["width"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_text_can_be_read(page: Page, stack: Stack, path: str) -> None:
+    page.set_viewport_size(DESK)
+    shown(page, stack, path)
+
+    unreadable = {}
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
+        expect(page.locator("html")).to_have_attribute("data-bs-theme", theme)
+        unreadable[theme] = page.evaluate(CONTRAST)
+
+    assert unreadable == {"light": [], "dark": []}
+
+
+def test_refreshes_a_long_list_without_a_complaint(page: Page, stack: Stack) -> None:
+    """The browser's console fails the test: a figure for a row that is not there is one."""
+    page.set_viewport_size(DESK)
+    shown(page, stack, f"{MAIN}/services/")
+    rows = page.locator(".services-table tbody tr")
+    expect(rows).to_have_count(50)
+
+    for _ in range(2):
+        with page.expect_response(lambda answer: "/figures/" in answer.url) as heard:
+            pass
+        assert heard.value.text().count('id="rps-') == 50
+    # Another page of the list asks for its own rows.
+    page.get_by_role("link", name="Older").click()
+    expect(rows).not_to_have_count(50)
+    with page.expect_response(lambda answer: "/figures/" in answer.url) as heard:
+        pass
+    assert heard.value.text().count('id="rps-') == rows.count()
+
+
+def test_fetches_each_font_once(page: Page, stack: Stack) -> None:
+    program = page.context.browser
+    assert program is not None
+    fresh = program.new_context()
+    fonts: list[str] = []
+    fresh.on("request", lambda sent: fonts.append(sent.url) if "woff2" in sent.url else None)
+
+    first = fresh.new_page()
+    first.goto(stack.url)
+    first.evaluate("document.fonts.ready.then(() => true)")
+
+    names = [url.rpartition("/")[2].partition("?")[0] for url in fonts]
+    assert "inter.woff2" in names
+    assert len(names) == len({*names})
+    fresh.close()
+
+
+def test_a_model_whose_calls_all_fail_says_so(page: Page, stack: Stack) -> None:
+    page.set_viewport_size(DESK)
+    shown(page, stack, f"{MAIN}/models/")
+
+    row = page.locator("#models tbody tr")
+    expect(row).to_contain_text("most calls fail")
+    expect(row).to_contain_text("100.0 %")

@@ -1,0 +1,138 @@
+"""Pages that follow what goes on: they keep what a person does, and drop what is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.e2e import browser
+from tests.e2e import stack as stacks
+from tests.e2e.stack import Stack
+
+TALKS = """\
+type: service
+name: {name}
+commands:
+  - for i in $(seq 600); do echo "line $i $(printf 'w%.0s' $(seq $((i % 150))))"; done
+  - python3 -u -m http.server $PORT --bind $DSTACK_HOST
+port: 8000
+"""
+LATE_SECONDS = 0.7
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    running = stacks.new(tmp_path_factory.mktemp("follow"), DOCKER_HOST="unix:///nowhere")
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture
+def page(stack: Stack, chromium: str) -> Iterator[Page]:
+    with browser.opened(chromium) as opened:
+        browser.sign_in(opened, stack)
+        yield opened
+
+
+def deploy(stack: Stack, folder: Path, name: str) -> str:
+    (folder / "serve.dstack.yml").write_text(TALKS.format(name=name))
+    stack.dstack("run", ".", "-f", "serve.dstack.yml", "-y", "-d", cwd=folder)
+    return f"{stack.url}/projects/main/services/{name}/"
+
+
+def late(route: Route) -> None:
+    """A font that comes long after the page, as on a cold visit."""
+    time.sleep(LATE_SECONDS)
+    route.continue_()
+
+
+def is_at_end(page: Page) -> bool:
+    box = "document.querySelector('[data-log-box]')"
+    found: bool = page.evaluate(f"{box}.scrollHeight - {box}.scrollTop - {box}.clientHeight < 2")
+    return found
+
+
+def test_a_log_follows_from_the_first_visit_on(page: Page, stack: Stack, tmp_path: Path) -> None:
+    address = deploy(stack, tmp_path, "talks")
+    page.route("**/mono.woff2*", late)
+
+    page.goto(f"{address}logs/")
+    expect(page.get_by_role("log")).to_contain_text("line 600")
+    page.wait_for_function("document.fonts.check('12px JetBrains Mono')")
+    # What is larger or smaller than it was is no person's scrolling.
+    page.set_viewport_size({"width": 700, "height": 500})
+    page.locator("[data-log-wrap]").click()
+    page.set_viewport_size({"width": 1200, "height": 900})
+    stack.call("talks", "/seen-live", **stack.bearer())
+    expect(page.get_by_role("log")).to_contain_text("/seen-live")
+
+    expect(page.locator("[data-log-follow]")).to_have_text("Pause")
+    expect(page.locator("[data-log-state]")).to_have_text("")
+    assert is_at_end(page)
+
+
+def test_a_log_pauses_where_a_person_scrolls_up(page: Page, stack: Stack, tmp_path: Path) -> None:
+    page.goto(f"{deploy(stack, tmp_path, 'scrolls')}logs/")
+    expect(page.get_by_role("log")).to_contain_text("line 600")
+
+    page.get_by_role("log").hover()
+    page.mouse.wheel(0, -900)
+    expect(page.locator("[data-log-follow]")).to_have_text("Follow")
+    stack.call("scrolls", "/seen-live", **stack.bearer())
+    expect(page.locator("[data-log-state]")).to_contain_text("new line")
+    assert not is_at_end(page)
+
+    page.mouse.wheel(0, 5000)
+    expect(page.locator("[data-log-follow]")).to_have_text("Pause")
+
+
+def test_an_ended_service_offers_no_address_and_no_key(
+    page: Page, stack: Stack, tmp_path: Path
+) -> None:
+    page.goto(deploy(stack, tmp_path, "ends"))
+    card = page.locator(".endpoint-card")
+    expect(card.get_by_role("button", name="Create a key for this service")).to_be_visible()
+
+    stack.dstack("stop", "ends", "-y")
+
+    expect(card).to_contain_text("It was at")
+    expect(card.get_by_role("button")).to_have_count(0)
+    expect(card.locator(".snippets")).to_have_count(0)
+
+
+def test_a_key_that_was_made_stays_while_the_page_follows(
+    page: Page, stack: Stack, tmp_path: Path
+) -> None:
+    page.goto(deploy(stack, tmp_path, "keyed"))
+    page.get_by_role("button", name="Create a key for this service").click()
+    key = page.locator("#issued-key").inner_text()
+
+    stack.dstack("scale", "keyed", "2")
+
+    expect(page.locator(".service-line")).to_contain_text("2 of 2 replicas ready")
+    expect(page.locator("#issued-key")).to_have_text(key)
+
+
+def test_what_is_typed_stays_while_the_page_follows(
+    page: Page, stack: Stack, tmp_path: Path
+) -> None:
+    page.goto(deploy(stack, tmp_path, "typed"))
+    page.get_by_role("button", name="Scale").click()
+    field = page.get_by_label("Replicas")
+    field.fill("abc")
+
+    stack.dstack("scale", "typed", "2")
+    expect(page.locator(".service-line")).to_contain_text("2 of 2 replicas ready")
+
+    expect(field).to_have_value("abc")
+    page.locator("#scale").get_by_role("button", name="Scale").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.locator("#replicas-again")).to_have_value("abc")
+    # Also while the page goes on to follow.
+    stack.dstack("scale", "typed", "1")
+    expect(page.locator(".service-line")).to_contain_text("1 of 1 replica ready")
+    expect(page.locator("#replicas-again")).to_have_value("abc")
