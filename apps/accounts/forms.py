@@ -52,6 +52,9 @@ class PasswordForm(PageForm):
         return again
 
 
+LIMITS = ("rps", "burst")
+
+
 class TokenForm(PageForm):
     name = forms.CharField(
         label="Name",
@@ -81,9 +84,9 @@ class TokenForm(PageForm):
         widget=forms.NumberInput(attrs={"step": "any", "min": "0"}),
     )
     burst = forms.IntegerField(
-        label="More at once",
+        label="Burst",
         required=False,
-        help_text="Calls above that which may come at once. Empty: a second's worth.",
+        help_text="How many calls above that rate may come together. Empty: a second's worth.",
         widget=forms.NumberInput(attrs={"min": "0"}),
     )
 
@@ -93,6 +96,19 @@ class TokenForm(PageForm):
         where = self.fields["where"]
         assert isinstance(where, forms.ChoiceField)
         where.choices = [("project", f"Project {project.name}"), ("all", "All my projects")]
+
+    @property
+    def usual(self) -> list[forms.BoundField]:
+        return [field for field in self if field.name not in LIMITS]
+
+    @property
+    def limits(self) -> list[forms.BoundField]:
+        """The fields that few need, folded away."""
+        return [self[name] for name in LIMITS]
+
+    @property
+    def has_limits(self) -> bool:
+        return any(field.value() or field.errors for field in self.limits)
 
     def request(self, *, at: datetime) -> tokens.TokenRequest:
         """This function will return what was asked for. Raises Invalid."""

@@ -115,11 +115,15 @@ def set_member(*, project: Project, username: str, role: str) -> Member:
     Raises Invalid for an unknown user or role and Conflict when no admin would be left.
     """
     if role not in Role.values:
-        raise Invalid("role must be admin or user.", details=[Detail("role", "is unknown")])
+        raise Invalid(
+            "role must be admin or user.", details=[Detail("role", "must be admin or user")]
+        )
     try:
         user = find_user(username)
     except NotFound as error:
-        raise Invalid(error.message, details=[Detail("username", "is unknown")]) from error
+        raise Invalid(
+            error.message, details=[Detail("username", "no user of this server has this name")]
+        ) from error
     with transaction.atomic():
         _lock(project)
         member, _ = Member.objects.update_or_create(

@@ -35,7 +35,11 @@ def certificate_list(request: HttpRequest, project: str, name: str) -> HttpRespo
     if request.method == "POST":
         queries.require_manage(access, where, gateway)
         if _bring(gateway, form, access.actor):
-            messages.success(request, "The certificate is on its way.", extra_tags="green")
+            messages.success(
+                request,
+                "The certificate is stored; its gateway takes it within seconds.",
+                extra_tags="green",
+            )
             return redirect("gateways:certificates", where.name, gateway.name)
     context = {
         "project": where,

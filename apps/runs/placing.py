@@ -72,7 +72,8 @@ def _place_on(replica: Replica, found: offers.Found, offer: Offer, *, at: dateti
             replica,
             states.PROVISIONING,
             at=at,
-            reason=f"{offer.backend} {offer.region} {offer.instance}",
+            # Of this machine, backend and region have the same name: once is enough.
+            reason=" ".join(dict.fromkeys([offer.backend, offer.region, offer.instance])),
             workload=workload,
             instance=workload.instance,
             backend=offer.backend,

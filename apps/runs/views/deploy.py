@@ -224,7 +224,9 @@ def _submit(
         run = services.submit(access=access, project=project, request=named, plan_id=plan_id)
     except AppError as error:
         return _refused(request, access, project, form, asked, error)
-    messages.success(request, f"{run.name} is on its way.", extra_tags="green")
+    first = run.deployment == 1
+    said = f"{run.name} is accepted." if first else f"{run.name} is at version {run.deployment}."
+    messages.success(request, said, extra_tags="green")
     return redirect(request, reverse("runs:service", args=[project.name, run.name]))
 
 
