@@ -27,6 +27,12 @@ BAD_REQUEST = Page(
     "This request cannot be read",
     "The request is not valid HTTP, so it was not passed on.",
 )
+LONG_HEAD = Page(
+    431,
+    "head_too_long",
+    "The head of this request is too long",
+    "The address and the headers may have up to 64 kB together. Send less, in cookies say.",
+)
 UNAUTHORIZED = Page(
     401,
     "unauthorized",
@@ -62,7 +68,8 @@ BAD_GATEWAY = Page(
     502,
     "bad_gateway",
     "The service gave no valid answer",
-    "The service closed the connection or answered something that is not HTTP. See its logs.",
+    "The service closed the connection without an answer, or answered something that is not HTTP "
+    "or has a head of more than 64 kB. See its logs.",
 )
 UNAVAILABLE = Page(
     503,
@@ -89,6 +96,7 @@ PAGES = (
     NOT_FOUND,
     REQUEST_TIMEOUT,
     TOO_MANY_REQUESTS,
+    LONG_HEAD,
     INTERNAL,
     BAD_GATEWAY,
     UNAVAILABLE,

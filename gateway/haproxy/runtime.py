@@ -35,7 +35,7 @@ from gateway.picture import MAPS, Map
 SAFE_WORD = re.compile(r"[A-Za-z0-9._:/-]+")
 SLOT = re.compile(r"s[0-9]+")
 ANSWER_SECONDS = 5.0
-# HAProxy reads a command and its payload into one buffer of 16 KiB.
+# HAProxy reads a command and its payload into one buffer, of 16 KiB where that is not set.
 MOST_LINE_BYTES = 12_000
 # Bits of srv_admin_state: forced or inherited maintenance, then forced or inherited drain.
 MAINTENANCE_BITS = 0x01 | 0x02 | 0x20

@@ -17,6 +17,9 @@ from aiohttp.http import RawRequestMessage
 
 from gateway.openai.errors import error
 
+# HAProxy bounds heads already; more than it lets through never comes here.
+MOST_HEAD_BYTES, MOST_HEADERS = 73_728, 1000
+
 log = logging.getLogger(__name__)
 
 
@@ -30,6 +33,9 @@ class Server(web.Server):
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,
+            max_line_size=MOST_HEAD_BYTES,
+            max_field_size=MOST_HEAD_BYTES,
+            max_headers=MOST_HEADERS,
         )
 
     def __call__(self) -> web.RequestHandler:

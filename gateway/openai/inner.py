@@ -12,6 +12,8 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from gateway.openai.http import MOST_HEAD_BYTES, MOST_HEADERS
+
 SOCKET = "inner.sock"
 # Of this connection only, so never passed on (RFC 9110, 7.6.1).
 HOP_BY_HOP = frozenset(
@@ -51,6 +53,9 @@ class Inner:
             # Every service is the same host here: a cookie kept would be told to all of them.
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=NO_LIMIT,
+            max_line_size=MOST_HEAD_BYTES,
+            max_field_size=MOST_HEAD_BYTES,
+            max_headers=MOST_HEADERS,
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
         )
 

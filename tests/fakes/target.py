@@ -53,6 +53,9 @@ class Target:
             access_log=None,
             handler_cancellation=True,
             auto_decompress=False,
+            max_line_size=2**20,
+            max_field_size=2**20,
+            max_headers=10_000,
         )
         await self.runner.setup()
         await web.TCPSite(self.runner, "127.0.0.1", self.port).start()
