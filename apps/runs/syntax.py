@@ -21,6 +21,8 @@ from apps.specs.commands import Script, Unreadable
 MOST_SECONDS = 2.0
 MOST_BYTES = 128 * 1024
 REMEMBERED_CHARACTERS = 2000
+# A shell quotes the word over which it stumbled, however long that is.
+LONGEST_REASON = 200
 
 _BASH = (("bash", "-n"), ("bash", "-O", "extglob", "-n"))
 _SH = (("sh", "-n"),)
@@ -117,6 +119,8 @@ def _in_words(shell: str, said: str, text: str) -> tuple[int, str]:
     number, reason = (found[1], found[2]) if found else (None, "it is not valid")
     # Text that is not closed is missed behind its last line.
     line = min(int(number or 1), text.rstrip("\n").count("\n") + 1)
+    if len(reason) > LONGEST_REASON:
+        reason = f"{reason[:LONGEST_REASON]}…"
     reason = reason[0].lower() + reason[1:] if reason.startswith("Syntax") else reason
     advice = f"; {_WHOLE}" if _OPEN_END.search(reason) else ""
     return line, f"{shell} cannot read it: {reason}{advice}"

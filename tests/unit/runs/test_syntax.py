@@ -151,6 +151,13 @@ def test_runs_nothing(tmp_path: Path) -> None:
     assert not made.exists()
 
 
+def test_says_it_briefly() -> None:
+    (found,) = syntax.unreadable(Script((f"echo ({'x' * 100_000} y)",)))
+
+    assert "syntax error near unexpected token" in found.message
+    assert len(found.message) < 300
+
+
 def test_gives_up_on_what_takes_too_long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "bash").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "bash").chmod(0o755)
