@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.schema import Endpoint, Table, Upstream
+from gateway.slots import FreeSlots, reads_usage, wants_reading
 
 
 class Server(BaseModel):
@@ -80,26 +81,19 @@ def place_endpoints(layout: Layout, table: Table, slot_count: int) -> tuple[dict
     taken = set(layout.slots.values()) | {
         server.slot for server in (*layout.servers.values(), *layout.draining.values())
     }
+    free = FreeSlots(taken=taken, count=slot_count, first=layout.next_slot)
     slots: dict[str, int] = {}
-    next_slot = layout.next_slot
     for endpoint in table.endpoints:
         slot = layout.slots.get(endpoint.id, 0)
-        if not 1 <= slot <= slot_count:
-            slot = free_slot(next_slot, taken, slot_count)
-            if slot == 0:
-                continue
-            taken.add(slot)
-            next_slot = slot % slot_count + 1
-        slots[endpoint.id] = slot
-    return slots, next_slot
-
-
-def free_slot(first: int, taken: Collection[int], slot_count: int) -> int:
-    """This function will return the next free slot from `first` on, going round; 0 if none."""
-    if len(taken) >= slot_count:
-        return 0
-    candidates = ((first - 1 + step) % slot_count + 1 for step in range(slot_count))
-    return next((slot for slot in candidates if slot not in taken), 0)
+        reading = wants_reading(endpoint)
+        is_placed = 1 <= slot <= slot_count
+        # One that has got a model moves to where its tokens are counted.
+        is_misplaced = is_placed and reading and not reads_usage(slot) and free.has(reading=True)
+        if not is_placed or is_misplaced:
+            slot = free.take(reading=reading)
+        if slot:
+            slots[endpoint.id] = slot
+    return slots, free.next
 
 
 def placed_endpoints(slots: dict[str, int], table: Table) -> Iterator[tuple[Endpoint, int]]:

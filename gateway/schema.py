@@ -223,7 +223,8 @@ LATENCY_BOUNDS_US = latency_bounds()
 class Counts(Message):
     """What one key asked of one endpoint, since the counters began.
 
-    `key` is empty for callers without one; `by_class` counts answers of 1xx to 5xx.
+    `key` is empty for callers without one; `by_class` counts answers of 1xx to 5xx, `usages` those
+    that said how many tokens they used. Without any, tokens were not measured.
     """
 
     endpoint: Id
@@ -231,6 +232,7 @@ class Counts(Message):
     by_class: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
     bytes_in: int = 0
     bytes_out: int = 0
+    usages: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from gateway import slots
 from gateway.layout import Server
 
 FILE = "haproxy.cfg"
@@ -30,14 +31,18 @@ HOLD = (
 HOLD_NAME = "hold"
 FOLDER = Path(__file__).parent
 # Programs beside the configuration, by name.
-LUA = {name: (FOLDER / name).read_text() for name in ("limits.lua", "models.lua", "sidecar.lua")}
+PROGRAMS = ("limits.lua", "models.lua", "sidecar.lua", "usage.lua")
+LUA = {name: (FOLDER / name).read_text() for name in PROGRAMS}
 # What is said more than once stands in files of its own.
 SHARED = {
+    "@SLOTS@\n": "slots.cfg",
     "@LIMITED@\n": "limited.cfg",
     "@LIMITS@\n": "limits.cfg",
     "@ANSWERS@\n": "answers.cfg",
     "@ALLOWED@": "allowed.cfg",
 }
+# Of an answer's sample: whose tokens, and how many in and out; `-` for what is not known.
+USED = " used %[var(txn.key)] %[var(txn.tokens_in)] %[var(txn.tokens_out)]"
 TLS = (FOLDER / "tls.cfg").read_text()
 # Maps of TLS, which `gateway.tls` writes: see there.
 SECURE, CHALLENGES = "secure", "challenges"
@@ -61,15 +66,21 @@ def map_file(name: str) -> str:
 
 
 def render(*, shape: Shape, servers: Iterable[Server]) -> str:
-    """This function will write the whole configuration."""
+    """Return the whole configuration."""
     by_slot: dict[int, list[str]] = {}
     for server in servers:
         by_slot.setdefault(server.slot, []).append(server_line(server))
-    slots = (
-        f"backend s{number}\n{HOLD}{''.join(by_slot.get(number, ()))}"
+    backends = (
+        f"{slot_head(number)}{HOLD}{''.join(by_slot.get(number, ()))}"
         for number in range(1, shape.slots + 1)
     )
-    return fixed_part(shape) + "".join(slots)
+    return fixed_part(shape) + "".join(backends)
+
+
+def slot_head(number: int) -> str:
+    if slots.reads_usage(number):
+        return f"backend s{number} from models\n  filter lua.usage\n"
+    return f"backend s{number}\n"
 
 
 def static() -> str:
@@ -94,6 +105,7 @@ def fixed_part(shape: Shape) -> str:
         "@TLS_BINDS@": tls_binds if shape.tls_port else "",
         "@TLS@": TLS if shape.tls_port else "",
         "@THREADS@": str(shape.threads),
+        "@USED@": USED,
         "@HOLD_ROOM@": str(HOLD_ROOM),
         # Makes the configuration another one when a program beside it changes.
         "@LUA@": hashlib.sha256("".join(LUA.values()).encode()).hexdigest(),

@@ -25,7 +25,7 @@ from gateway.openai.errors import error
 from gateway.openai.http import Server
 from gateway.openai.inner import Caller, Inner, SlotUpstream, passed_on
 from gateway.openai.paths import bare, models_named
-from gateway.openai.usage import Counted, Ending, of_json
+from gateway.openai.usage import Counted, of_json
 from gateway.schema import Endpoint
 
 log = logging.getLogger(__name__)
@@ -56,8 +56,8 @@ class Translator(Protocol):
 class OpenAi:
     """Answers on `openai.sock`.
 
-    `count_tokens` takes endpoint and key, and the tokens in and out of an answer that HAProxy does
-    not look into.
+    `count_tokens` takes endpoint and key, and the tokens in and out of an answer that was
+    translated. Into all others HAProxy looks.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class OpenAi:
             caller=caller_of(request, endpoint),
         )
         async with answer:
-            return await copy(request, answer, counted=self._counted(request, endpoint))
+            return await copy(request, answer)
 
     async def _translate(
         self, request: web.BaseRequest, endpoint: Endpoint, body: Taken | None = None
@@ -204,8 +204,7 @@ class OpenAi:
         answer = await self._translator.handle(
             request, endpoint=endpoint, upstream=upstream, body=whole, counted=counted
         )
-        # Where HAProxy named the endpoint it looks into the answer too.
-        if body and isinstance(answer, web.Response) and isinstance(answer.body, bytes):
+        if isinstance(answer, web.Response) and isinstance(answer.body, bytes):
             counted(*(of_json(answer.body) or (0, 0)))
         return answer
 
@@ -213,10 +212,8 @@ class OpenAi:
         return partial(self._count_tokens, (endpoint.id, request.headers.get(KEY, "")))
 
 
-async def copy(
-    request: web.BaseRequest, answer: aiohttp.ClientResponse, *, counted: Counted
-) -> web.StreamResponse:
-    """This function will send an answer on, each piece as it comes, and count what it used.
+async def copy(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    """Send an answer on, each piece as it comes.
 
     What has begun cannot become an error: one that breaks off is cut off here too.
     """
@@ -224,17 +221,13 @@ async def copy(
         status=answer.status, reason=answer.reason, headers=passed_on(answer.headers)
     )
     await copied.prepare(request)
-    ending = Ending(answer.content_type)
     try:
         async for piece in answer.content.iter_any():
-            ending.feed(piece)
             await copied.write(piece)
         await copied.write_eof()
     except (aiohttp.ClientError, OSError):
         if request.transport is not None:
             request.transport.abort()
-    finally:
-        counted(*(ending.tokens() or (0, 0)))
     return copied
 
 

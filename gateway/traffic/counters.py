@@ -14,15 +14,16 @@ from gateway.haproxy.runtime import Runtime, line
 from gateway.haproxy.tables import rows
 
 Key = tuple[str, str]
-# Five classes of answers, tokens in and out, bytes in and out.
+# Five classes of answers, answers that said their tokens, tokens in and out, bytes in and out.
 Values = tuple[int, ...]
-NONE: Values = (0,) * 9
+NONE: Values = (0,) * 10
 NAMES = (
-    *(f"gpc{number}" for number in range(5)),
+    *(f"gpc{number}" for number in range(6)),
     *(f"gpt{number}" for number in range(2)),
     "bytes_in_cnt",
     "bytes_out_cnt",
 )
+NEW = {"gpc5": "0"}
 # Rows that changed are asked for; all of them at first, and then so often, to see which are gone.
 FULL_LOOKS = 600
 # All fields but the last two have 32 bits.
@@ -40,7 +41,7 @@ class Row:
 
 def parse(text: str) -> Iterator[Row]:
     """This function will read what `show table counts` answers, once or several times."""
-    for name, (*numbers, in_flight) in rows(text, (*NAMES, "conn_cur")):
+    for name, (*numbers, in_flight) in rows(text, (*NAMES, "conn_cur"), new=NEW):
         endpoint, _, key = name.partition(":")
         yield Row(endpoint, key, tuple(numbers), in_flight)
 
@@ -90,8 +91,8 @@ class Counters:
         return changed
 
     def add_tokens(self, key: Key, *, tokens_in: int, tokens_out: int) -> None:
-        """This function will count tokens of which HAProxy does not know."""
-        self._carry(key, (0, 0, 0, 0, 0, tokens_in, tokens_out, 0, 0))
+        """Count the tokens of one answer, which HAProxy's table does not know."""
+        self._carry(key, (0, 0, 0, 0, 0, 1, tokens_in, tokens_out, 0, 0))
         self._added.add(key)
 
     def sums(self) -> dict[Key, Values]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.haproxy.process import write_whole
 from gateway.schema import LATENCY_BOUNDS_US
-from gateway.traffic.counters import Key, Values
+from gateway.traffic.counters import NONE, Key, Values
 from gateway.traffic.latency import Histogram, Times
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def read(home: Path, *, boot_id: str) -> tuple[dict[Key, Values], dict[str, Time
         return {}, {}
     if memory.boot_id != boot_id:
         return {}, {}
-    carried = {(endpoint, key): tuple(values) for endpoint, key, values in memory.carried}
+    carried = {(endpoint, key): whole(values) for endpoint, key, values in memory.carried}
     times = {
         row.endpoint: Times(
             Histogram(row.total, row.total_us), Histogram(row.first_byte, row.first_byte_us)
@@ -85,3 +85,10 @@ def read(home: Path, *, boot_id: str) -> tuple[dict[Key, Values], dict[str, Time
         if row.is_sound
     }
     return carried, times
+
+
+def whole(values: list[int]) -> Values:
+    """Return sums as they are counted now: an earlier version did not count who said tokens."""
+    if len(values) == len(NONE) - 1:
+        values = [*values[:5], int(any(values[5:7])), *values[5:]]
+    return tuple(values)

@@ -64,8 +64,8 @@ def page(
     found = [(who.service(endpoint), each) for endpoint, each in sorted(times.items())]
     families: list[tuple[str, str, str, Series]] = [
         ("requests_total", "counter", "Requests by class of the answer.", requests(rows)),
-        ("request_bytes_total", "counter", "Bytes from callers.", one(rows, 7)),
-        ("response_bytes_total", "counter", "Bytes to callers.", one(rows, 8)),
+        ("request_bytes_total", "counter", "Bytes from callers.", one(rows, 8)),
+        ("response_bytes_total", "counter", "Bytes to callers.", one(rows, 9)),
         ("model_tokens_total", "counter", "Tokens that model servers reported.", tokens(rows)),
         (
             "requests_in_flight",
@@ -120,8 +120,9 @@ def requests(rows: Iterable[tuple[Labels, Values]]) -> Iterator[tuple[str, Label
 
 def tokens(rows: Iterable[tuple[Labels, Values]]) -> Iterator[tuple[str, Labels, float]]:
     for labels, values in rows:
-        for name, count in zip(("input", "output"), values[5:7], strict=True):
-            if count:
+        # Where no answer said its tokens none were measured, which is not 0.
+        for name, count in zip(("input", "output"), values[6:8], strict=True):
+            if values[5]:
                 yield "", f'{labels},direction="{name}"', count
 
 

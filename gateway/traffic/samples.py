@@ -10,7 +10,9 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.traffic import used
 from gateway.traffic.latency import Sample, parse
+from gateway.traffic.used import Used
 
 SOCKET = "samples.sock"
 # Ours are shorter by far; what is longer is no sample.
@@ -20,21 +22,28 @@ MOST_LINE_BYTES = 4096
 class Lines(asyncio.Protocol):
     """Cuts one connection's bytes into lines."""
 
-    def __init__(self, take: Callable[[Sample], None]) -> None:
+    def __init__(self, take: Callable[[Sample], None], count: Callable[[Used], None]) -> None:
         self._take = take
+        self._count = count
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
         *lines, rest = (self._rest + data).split(b"\n")
         self._rest = rest if len(rest) <= MOST_LINE_BYTES else b""
         for each in lines:
-            if sample := parse(each.decode("ascii", errors="replace")):
+            text, said = used.parse(each.decode("ascii", errors="replace"))
+            if sample := parse(text):
                 self._take(sample)
+            if said:
+                self._count(said)
 
 
-async def listen(home: Path, take: Callable[[Sample], None]) -> None:
-    """This function will give each sample to `take` until it is cancelled. Raises OSError."""
+async def listen(home: Path, take: Callable[[Sample], None], count: Callable[[Used], None]) -> None:
+    """Give each sample to `take`, and what it says was used to `count`, until cancelled.
+
+    Raise OSError.
+    """
     loop = asyncio.get_running_loop()
-    server = await loop.create_unix_server(lambda: Lines(take), home / SOCKET)
+    server = await loop.create_unix_server(lambda: Lines(take, count), home / SOCKET)
     async with server:
         await server.serve_forever()

@@ -20,6 +20,7 @@ from gateway.traffic.counters import Counters, Key, Values
 from gateway.traffic.latency import Sample, Times
 from gateway.traffic.pace import Pace
 from gateway.traffic.spread import spread
+from gateway.traffic.used import Used
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class Traffic:
         self._held = held
         self._boot_id = ""
         self._counters = Counters()
+        # Told before it is known which HAProxy this is.
+        self._early: list[Used] = []
         self._stored: dict[Key, Values] = {}
         self._times: dict[str, Times] = {}
         self._changed_times: set[str] = set()
@@ -66,15 +69,24 @@ class Traffic:
     async def run(self) -> None:
         """This function will count until it is cancelled. Raises OSError."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(samples.listen(self._home, self._take_sample))
+            group.create_task(samples.listen(self._home, self._take_sample, self._take_used))
             group.create_task(metrics.serve(self._home, self._page))
             group.create_task(self._look_each_second())
             group.create_task(self._send())
 
     def count_tokens(self, key: Key, tokens_in: int, tokens_out: int) -> None:
-        """This function will count what an answer used that HAProxy did not look into."""
+        """Count what an answer used that HAProxy did not look into."""
         if tokens_in or tokens_out:
-            self._counters.add_tokens(key, tokens_in=tokens_in, tokens_out=tokens_out)
+            endpoint, key_id = key
+            self._take_used(Used(endpoint, key_id, tokens_in, tokens_out))
+
+    def _take_used(self, used: Used) -> None:
+        if not self._boot_id:
+            self._early.append(used)
+            return
+        self._counters.add_tokens(
+            (used.endpoint, used.key), tokens_in=used.tokens_in, tokens_out=used.tokens_out
+        )
 
     def _take_sample(self, sample: Sample) -> None:
         self._times.setdefault(sample.endpoint, Times()).add(sample)
@@ -113,6 +125,9 @@ class Traffic:
         carried, times = memory.read(self._home, boot_id=boot_id)
         self._counters, self._stored = Counters(carried=carried), dict(carried)
         self._boot_id = boot_id
+        early, self._early = self._early, []
+        for each in early:
+            self._take_used(each)
         self._times = times
         self._changed_times = set(times)
 
@@ -184,13 +199,14 @@ def loads(in_flight: dict[Key, int], held: dict[str, int]) -> list[Load]:
 
 def as_counts(key: Key, values: Values) -> Counts:
     endpoint, key_id = key
-    one, two, three, four, five, tokens_in, tokens_out, bytes_in, bytes_out = values
+    one, two, three, four, five, usages, tokens_in, tokens_out, bytes_in, bytes_out = values
     return Counts(
         endpoint=endpoint,
         key=key_id,
         by_class=(one, two, three, four, five),
         bytes_in=bytes_in,
         bytes_out=bytes_out,
+        usages=usages,
         tokens_in=tokens_in,
         tokens_out=tokens_out,
     )

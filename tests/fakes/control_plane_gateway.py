@@ -177,6 +177,7 @@ def add_counts(endpoint: str, key_id: str, found: Iterable[Counts]) -> Counts:
         by_class=(one, two, three, four, five),
         bytes_in=sum(c.bytes_in for c in each),
         bytes_out=sum(c.bytes_out for c in each),
+        usages=sum(c.usages for c in each),
         tokens_in=sum(c.tokens_in for c in each),
         tokens_out=sum(c.tokens_out for c in each),
     )

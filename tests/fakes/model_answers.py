@@ -55,7 +55,8 @@ async def answer(request: web.Request) -> web.StreamResponse:
 
 def text_of(asked: Said) -> str:
     # Text that looks like usage, as a model may write it.
-    return 'It says "usage": {"prompt_tokens": 1}. ' + "x" * asked.get("padding", 0)
+    padding: int = asked.get("padding", 0)
+    return 'It says "usage": {"prompt_tokens": 1}. ' + "x" * padding
 
 
 def used(asked: Said, usage: Said) -> Said:
@@ -127,7 +128,7 @@ def chat_stream(asked: Said) -> Iterator[str]:
 
 def responses_stream(asked: Said) -> Iterator[str]:
     begun = {"type": "response.created", "response": {"id": "r", "output": [], "usage": None}}
-    yield event(begun, begun["type"])
+    yield event(begun, "response.created")
     yield event({"type": "response.output_text.delta", "delta": text_of(asked)})
     yield event({"type": "response.completed", "response": responses(asked)}, "response.completed")
 

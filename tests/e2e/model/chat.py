@@ -10,7 +10,7 @@ import json
 import sys
 import time
 
-import openai  # type: ignore[import-not-found]
+import openai
 
 
 def main(base_url: str, host: str, model: str) -> None:

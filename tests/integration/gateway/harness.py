@@ -112,7 +112,8 @@ class Gateway:
         ) as got:
             body = await got.read()
         answer = Answer(got.status, {k.lower(): v for k, v in got.headers.items()}, body)
-        if got.content_type == "application/json" and body:
+        is_plain = "Content-Encoding" not in got.headers
+        if got.content_type == "application/json" and body and is_plain:
             answer.json = await got.json()
         return answer
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import openai  # type: ignore[import-not-found]
+import openai
 from huggingface_hub import InferenceClient  # type: ignore[import-not-found]
 
 HI = [{"role": "user", "content": "hi"}]
@@ -62,7 +62,8 @@ def error(client: Any, asked: Any) -> list[Any]:
     try:
         client.chat.completions.create(**asked, logit_bias={"1": 5})
     except openai.BadRequestError as refused:
-        return [refused.status_code, refused.param, refused.body["message"]]
+        said: Any = refused.body
+        return [refused.status_code, refused.param, said["message"]]
     return []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from gateway import pages
 from gateway.haproxy import config
@@ -31,6 +32,13 @@ def test_puts_each_server_into_its_slot() -> None:
         f"backend s2\n{config.HOLD}"
         f"backend s3\n{config.HOLD}  server n2 127.0.0.1:2 {options}\n"
     )
+
+
+def test_lets_every_fourth_slot_look_for_tokens() -> None:
+    text = render(shape=replace(SHAPE, slots=8), servers=[])
+
+    reading = re.findall(r"^backend (s\d+) from models\n  filter lua.usage\n", text, re.MULTILINE)
+    assert reading == ["s4", "s8"]
 
 
 def test_listens_where_it_is_told() -> None:

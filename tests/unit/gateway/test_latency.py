@@ -80,7 +80,7 @@ def test_says_it_to_servers_of_both_versions() -> None:
 def test_remembers_what_belongs_to_this_run_of_haproxy(tmp_path: Path) -> None:
     times = {"e-hello": Times()}
     times["e-hello"].add(Sample("e-hello", 1, 20_000, 3000))
-    carried = {("e-hello", "k"): (1, 2, 3, 4, 5, 6, 7, 8, 9)}
+    carried = {("e-hello", "k"): (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)}
     memory.write(tmp_path, boot_id="b1", carried=carried, times=times)
 
     assert memory.read(tmp_path, boot_id="b1") == (carried, times)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from gateway.layout import Layout, adopt, arrange, unplaced, waiting, without
-from gateway.schema import Table
+from gateway.schema import Model, Table
 from tests.fakes.control_plane_gateway import replica, service
 
 A, B = "127.0.0.1:1", "127.0.0.1:2"
+MODEL = Model(name="m")
 
 
 def table(*services: tuple[str, *tuple[str, ...]]) -> Table:
@@ -107,3 +108,47 @@ def test_lets_strangers_drain_and_passes_their_names_by() -> None:
 
     assert {name: server.slot for name, server in layout.draining.items()} == {"n41": 2, "other": 1}
     assert layout.next_server == 42
+
+
+def with_models(known: Table, *names: str, model: Model = MODEL) -> Table:
+    endpoints = [
+        each.model_copy(update={"model": model}) if each.run in names else each
+        for each in known.endpoints
+    ]
+    return known.model_copy(update={"endpoints": endpoints})
+
+
+def test_puts_models_where_their_tokens_are_counted() -> None:
+    known = with_models(table(("a",), ("m",), ("b",), ("n",), ("c",)), "m", "n")
+    layout = place(Layout(), known, slots=8)
+
+    assert layout.slots == {"e-a": 1, "e-m": 4, "e-b": 5, "e-n": 8, "e-c": 1 + 1}
+
+
+def test_uses_the_other_kind_of_slots_where_one_is_full() -> None:
+    many = [(name,) for name in "abcdefgh"]
+    plain = place(Layout(), table(*many), slots=8)
+    models = place(Layout(), with_models(table(*many), *"abcdefgh"), slots=8)
+
+    for layout in (plain, models):
+        assert sorted(layout.slots.values()) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_moves_one_that_got_a_model_and_only_that() -> None:
+    known = table(("a", A), ("b", A))
+    first = place(Layout(), known, A, slots=8)
+    second = place(first, with_models(known, "b"), A, slots=8)
+    third = place(second, known, A, slots=8)
+
+    assert (first.slots, second.slots) == ({"e-a": 1, "e-b": 2}, {"e-a": 1, "e-b": 4})
+    assert [server.slot for server in second.draining.values()] == [2]
+    assert third.slots == second.slots
+
+
+def test_leaves_models_that_are_counted_elsewhere_or_find_no_place() -> None:
+    known = table(("a",), ("b",))
+    first = place(Layout(), known, slots=3)
+    tgi = with_models(known, "a", model=Model(name="t", format="tgi"))
+
+    assert place(first, with_models(known, "a", "b"), slots=3).slots == first.slots
+    assert place(Layout(), tgi, slots=8).slots == {"e-a": 1, "e-b": 2}

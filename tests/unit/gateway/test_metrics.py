@@ -18,7 +18,7 @@ def page(**given: object) -> list[str]:
 
 
 def test_names_counters_with_their_unit() -> None:
-    shown = page(sums={("e-1", "k"): (0, 5, 0, 1, 0, 70, 30, 1000, 2**53)})
+    shown = page(sums={("e-1", "k"): (0, 5, 0, 1, 0, 4, 70, 30, 1000, 2**53)})
 
     assert "# TYPE dstack_gateway_requests_total counter" in shown
     assert f'dstack_gateway_requests_total{{{WHO},key="k",code="2xx"}} 5' in shown

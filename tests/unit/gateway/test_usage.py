@@ -4,39 +4,43 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.openai.usage import MOST_END_BYTES, Ending, Tokens
-
-USAGE = b'"usage":{"prompt_tokens":7,"completion_tokens":3}'
-STREAM, JSON = "text/event-stream", "application/json"
-LAST = b'data: {"choices":[],' + USAGE + b"}\n\ndata: [DONE]\n\n"
-
-
-def read(content_type: str, *pieces: bytes) -> Tokens | None:
-    ending = Ending(content_type)
-    for piece in pieces:
-        ending.feed(piece)
-    return ending.tokens()
+from gateway.openai.usage import Tokens, of_json
+from gateway.traffic import used
+from gateway.traffic.used import Used
 
 
 @pytest.mark.parametrize(
-    ("content_type", "pieces", "found"),
+    ("text", "found"),
     [
-        (STREAM, [LAST], (7, 3)),
-        (STREAM, [LAST.replace(b"\n", b"\r\n")], (7, 3)),
-        (STREAM, [LAST[:30], LAST[30:50], LAST[50:]], (7, 3)),
-        (STREAM, [b"data: {}\n\n" * MOST_END_BYTES, LAST], (7, 3)),
-        (STREAM, [b'data: {"usage":{"prompt_tokens":7}}\n\n', b"data: [DONE]\n\n"], (7, 0)),
-        (STREAM, [LAST, b'data: {"usage":null}\n\n'], (7, 3)),
-        (STREAM, [b'data: {"choices":[""usage""]}\n\n'], None),
-        (STREAM, [b'data: {"usage":\n\n'], None),
-        (STREAM, [b'data: {"usage":{"prompt_tokens":-1,"completion_tokens":1e99}}\n\n'], (0, 0)),
-        (STREAM, [b'data: ["usage"]\n\n'], None),
-        (STREAM, [b"data: " + b"[" * 10_000 + b'"usage"\n\n'], None),
-        (STREAM, [b""], None),
-        (JSON, [b"{" + USAGE, b"}"], (7, 3)),
-        (JSON, [b'{"a":"' + b"x" * MOST_END_BYTES + b'",' + USAGE + b"}"], None),
-        ("text/plain", [LAST], None),
+        (b'{"usage":{"prompt_tokens":7,"completion_tokens":3}}', (7, 3)),
+        (b'{"usage":{"prompt_tokens":7}}', (7, 0)),
+        (b'{"usage":{"prompt_tokens":-1,"completion_tokens":1e99}}', (0, 0)),
+        (b'{"usage":{"prompt_tokens":true,"completion_tokens":"3"}}', (0, 0)),
+        (b'{"usage":null}', None),
+        (b'{"choices":["usage"]}', None),
+        (b'["usage"]', None),
+        (b'{"usage":', None),
+        (b"[" * 10_000 + b'"usage"', None),
+        (b"", None),
     ],
 )
-def test_reads_what_was_used(content_type: str, pieces: list[bytes], found: Tokens | None) -> None:
-    assert read(content_type, *pieces) == found
+def test_reads_what_was_used(text: bytes, found: Tokens | None) -> None:
+    assert of_json(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("e 1 5 0 0 0 5 used k 7 3", Used("e", "k", 7, 3)),
+        ("e 0 5 0 0 0 5 used - 7 3", Used("e", "", 7, 3)),
+        ("e 1 5 0 0 0 5 used k 7 -", Used("e", "k", 7, 0)),
+        ("e 1 5 0 0 0 5 used k 0 0", Used("e", "k", 0, 0)),
+        ("e 1 5 0 0 0 5 used k - -", None),
+        ("e 1 5 0 0 0 5 used k 7", None),
+        ("e 1 5 0 0 0 5 used", None),
+        ("e 1 5 0 0 0 5", None),
+        ("", None),
+    ],
+)
+def test_reads_what_haproxy_tells(text: str, found: Used | None) -> None:
+    assert used.parse(text) == (text.partition(" used ")[0], found)
