@@ -23,7 +23,8 @@ router = Router()
 
 
 class Point(Schema):
-    """One step. Latencies are None where nothing was answered; in_flight and held are the most.
+    """One step. Latencies are None where nothing was answered, tokens where no answer said them;
+    in_flight and held are the most.
 
     `seconds` is how much of the step was counted: less than all of it in the newest.
     """
@@ -39,8 +40,8 @@ class Point(Schema):
     p99_ms: float | None
     first_byte_p50_ms: float | None
     first_byte_p95_ms: float | None
-    tokens_in: int
-    tokens_out: int
+    tokens_in: int | None
+    tokens_out: int | None
     bytes_in: int
     bytes_out: int
 

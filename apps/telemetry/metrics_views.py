@@ -44,6 +44,7 @@ def metrics(request: HttpRequest, project: str, name: str) -> HttpResponse:
         "run": run,
         "range": asked if asked in RANGES else _usual_range(run),
         "ranges": RANGES,
+        "has_model": bool(run.spec.get("model")),
     }
     return render_page(request, "telemetry/metrics.html", context)
 

@@ -116,9 +116,10 @@ class Counter(models.Model):
 class Traffic(models.Model):
     """What was asked of one run in `seconds` from `at` on: 10 s, later rolled up to coarser ones.
 
-    `by_class` has the answers of 1xx to 5xx; `total_us` and `first_us` are pairs of a histogram
-    (see `histograms`), null in what an earlier version wrote. `latency` and `first_byte` are what
-    gateways of earlier versions say, by LATENCY_BOUNDS_MS of the gateway's schema.
+    `by_class` has the answers of 1xx to 5xx, `usages` counts those that said their tokens.
+    `total_us` and `first_us` are pairs of a histogram (see `histograms`), null in what an earlier
+    version wrote. `latency` and `first_byte` are what gateways of earlier versions say, by
+    LATENCY_BOUNDS_MS of the gateway's schema.
     """
 
     run_id = models.UUIDField()
@@ -127,6 +128,7 @@ class Traffic(models.Model):
     by_class = ArrayField(models.BigIntegerField(), default=list)
     bytes_in = models.BigIntegerField(default=0)
     bytes_out = models.BigIntegerField(default=0)
+    usages = models.BigIntegerField(default=0, db_default=0)
     tokens_in = models.BigIntegerField(default=0)
     tokens_out = models.BigIntegerField(default=0)
     latency = ArrayField(models.BigIntegerField(), default=list)
@@ -144,6 +146,11 @@ class Traffic(models.Model):
 
     def __str__(self) -> str:
         return f"{self.seconds} s of {self.run_id} from {self.at}"
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether tokens were measured. Gateways of earlier versions do not count who said them."""
+        return bool(self.usages or self.tokens_in or self.tokens_out)
 
 
 class KeyUse(models.Model):

@@ -77,7 +77,7 @@ def merged(into: Traffic, rows: Sequence[Traffic]) -> Traffic:
         setattr(into, name, summed(*(getattr(row, name) for row in every)))
     for name in ("total_us", "first_us"):
         setattr(into, name, histograms.added(*(getattr(row, name) for row in every)))
-    for name in ("bytes_in", "bytes_out", "tokens_in", "tokens_out"):
+    for name in ("bytes_in", "bytes_out", "usages", "tokens_in", "tokens_out"):
         setattr(into, name, sum(getattr(row, name) for row in every))
     for name in ("in_flight_max", "held_max"):
         setattr(into, name, max(getattr(row, name) for row in every))

@@ -126,6 +126,7 @@ def _counted_until(run: Run, *, at: datetime, step: int) -> datetime:
 def _point(when: datetime, rows: Sequence[Traffic], seconds: float) -> Series:
     by_class = summed(*(row.by_class for row in rows)) or [0] * len(CLASSES)
     latency, first_byte = times_of(rows), first_byte_times_of(rows)
+    has_tokens = any(row.has_tokens for row in rows)
     return {
         "at": when,
         "seconds": seconds,
@@ -138,8 +139,8 @@ def _point(when: datetime, rows: Sequence[Traffic], seconds: float) -> Series:
         "p99_ms": percentile(latency, 0.99),
         "first_byte_p50_ms": percentile(first_byte, 0.5),
         "first_byte_p95_ms": percentile(first_byte, 0.95),
-        "tokens_in": sum(row.tokens_in for row in rows),
-        "tokens_out": sum(row.tokens_out for row in rows),
+        "tokens_in": sum(row.tokens_in for row in rows) if has_tokens else None,
+        "tokens_out": sum(row.tokens_out for row in rows) if has_tokens else None,
         "bytes_in": sum(row.bytes_in for row in rows),
         "bytes_out": sum(row.bytes_out for row in rows),
     }
@@ -232,7 +233,7 @@ def _outcome(rows: Sequence[Traffic]) -> Outcome:
 def as_numbers(found: Mapping[str, Any]) -> Series:
     """This function will make a series small for a chart: lists by name, times in seconds."""
     points = found["points"]
-    names = ("in_flight", "held", "p50_ms", "p95_ms", "p99_ms", "tokens_in", "tokens_out")
+    names = ("in_flight", "held", "p50_ms", "p95_ms", "p99_ms")
     return {
         "step": found["step_seconds"],
         "at": [_seconds(point["at"]) for point in points],
@@ -241,6 +242,7 @@ def as_numbers(found: Mapping[str, Any]) -> Series:
             for name in CLASSES[1:]
         },
         **{name: [point[name] for point in points] for name in names},
+        **{name: [_per_second(point, name) for point in points] for name in TOKENS},
         "replicas": {
             "at": [_seconds(level["at"]) for level in found["replicas"]],
             "wanted": [level["wanted"] for level in found["replicas"]],
@@ -250,6 +252,13 @@ def as_numbers(found: Mapping[str, Any]) -> Series:
             {"replica": each["replica"], **_columns(each["points"])} for each in found["resources"]
         ],
     }
+
+
+TOKENS = ("tokens_in", "tokens_out")
+
+
+def _per_second(point: Mapping[str, Any], name: str) -> float | None:
+    return None if point[name] is None else point[name] / point["seconds"]
 
 
 RESOURCES = (

@@ -54,7 +54,7 @@ class News:
 
     @property
     def total(self) -> Numbers:
-        return summed(*self.counts.values()) or [0] * (CLASSES + 4)
+        return summed(*self.counts.values()) or [0] * (CLASSES + 5)
 
     @property
     def answered(self) -> int:
@@ -161,6 +161,7 @@ def _said(stats: schema.Stats, projects: dict[str, int]) -> dict[Key, Numbers]:
             continue
         token_id = int(one.key) if (one.key, projects[one.endpoint]) in known else 0
         numbers = [*one.by_class, one.bytes_in, one.bytes_out, one.tokens_in, one.tokens_out]
+        numbers.append(one.usages)
         place = (one.endpoint, token_id, COUNTS)
         said[place] = summed(said.get(place, []), [*map(_count, numbers)])
     for spent in stats.latency:
@@ -253,7 +254,8 @@ def _add_to_buckets(news: dict[UUID, News], looked_at: datetime) -> None:
 
 
 ADDED = (
-    *("by_class", "bytes_in", "bytes_out", "tokens_in", "tokens_out", "latency", "first_byte"),
+    *("by_class", "bytes_in", "bytes_out", "usages", "tokens_in", "tokens_out"),
+    *("latency", "first_byte"),
     *("total_us", "first_us", "in_flight_max", "held_max"),
 )
 
@@ -265,6 +267,7 @@ def _add(row: Traffic, each: News) -> None:
     row.bytes_out += total[CLASSES + 1]
     row.tokens_in += total[CLASSES + 2]
     row.tokens_out += total[CLASSES + 3]
+    row.usages += total[CLASSES + 4]
     for kind, times in each.times.items():
         add = histograms.added if kind in FINE else summed
         setattr(row, kind, add(getattr(row, kind), times))

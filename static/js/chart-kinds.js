@@ -119,8 +119,12 @@ export const CHARTS = {
     };
   },
   tokens: (data) => ({
-    series: [line("in", "--accent"), line("out", "--green")],
-    values: [data.at, data.tokens_in.map((n) => n / data.step), data.tokens_out.map((n) => n / data.step)],
+    // No line where no answer said its tokens: that is not 0.
+    series: [["in", "--accent"], ["out", "--green"]].map(([label, name]) =>
+      line(label, name, { spanGaps: false, points: { show: true, size: 4 } }),
+    ),
+    values: [data.at, data.tokens_in, data.tokens_out],
+    none: data.tokens_in.every((value) => value == null) ? "Not measured: no answer in this time said its tokens." : null,
   }),
 };
 

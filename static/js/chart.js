@@ -27,7 +27,7 @@ class Charts {
     this.plots.splice(0).forEach((plot) => plot.destroy());
     const range = [data.at[0], data.at.at(-1) + data.step];
     const shown = {
-      tokens: [...data.tokens_in, ...data.tokens_out].some(Boolean),
+      tokens: "hasModel" in this.card.dataset || data.tokens_in.some((value) => value != null),
       gpu: data.resources.some((each) => each.gpu_memory_bytes.some((value) => value != null)),
     };
     for (const card of this.card.querySelectorAll("[data-chart-card]")) card.hidden = !shown[card.dataset.chartCard];
@@ -36,7 +36,7 @@ class Charts {
       const isEmpty = !chart.values.slice(1).some((values) => values.some((value) => value != null && value > 0));
       box.replaceChildren();
       if (box.offsetParent) this.plots.push(new uPlot(options(box, chart, range), chart.values, box));
-      if (isEmpty) box.append(Object.assign(document.createElement("p"), { className: "chart-none", textContent: "Nothing in this time." }));
+      if (isEmpty) box.append(Object.assign(document.createElement("p"), { className: "chart-none", textContent: chart.none ?? "Nothing in this time." }));
     }
   }
 }

@@ -68,14 +68,20 @@ def _row(points: Sequence[Mapping[str, Any]], step_seconds: int) -> list[str]:
         max((p[name] for p in points if p[name] is not None), default=None) for name in LATENCIES
     ]
     most = [max(p[name] for p in points) for name in ("in_flight", "held")]
-    tokens = [sum(p[name] for p in points) for name in ("tokens_in", "tokens_out")]
+    tokens = [_tokens([p[name] for p in points]) for name in ("tokens_in", "tokens_out")]
     span = len(points) * step_seconds
     clock = f"{begin:%m-%d %H:%M}" if span > 3600 else f"{begin:%H:%M:%S}"
-    numbers = [f"{n:,}" if n else "-" for n in (*most, *tokens)]
+    numbers = [*(f"{n:,}" if n else "-" for n in most), *tokens]
     return [clock, f"{rps:.1f}", *(f"{n:,}" for n in classes), *map(_time, slow), *numbers]
 
 
 LATENCIES = ("p50_ms", "p95_ms", "p99_ms")
+
+
+def _tokens(counts: Sequence[int | None]) -> str:
+    """Return a sum; a dash is what was not measured, which is not 0."""
+    measured = [count for count in counts if count is not None]
+    return f"{sum(measured):,}" if measured else "-"
 
 
 def _time(ms: float | None) -> str:

@@ -141,8 +141,9 @@ def test_says_what_replicas_may_be(cli: Cli, api: FakeApi, replicas: str) -> Non
 
 def measured(**more: Any) -> dict[str, Any]:
     quiet = {"requests": {"2xx": 0, "3xx": 0, "4xx": 0, "5xx": 0}, "rps": 0.0}
-    others = ("p50_ms", "p95_ms", "p99_ms", "in_flight", "held", "tokens_in", "tokens_out")
-    return {"at": "2030-01-01T10:00:00Z", **quiet, **dict.fromkeys(others, 0), **more}
+    others = ("p50_ms", "p95_ms", "p99_ms", "in_flight", "held")
+    unknown = {"tokens_in": None, "tokens_out": None}
+    return {"at": "2030-01-01T10:00:00Z", **quiet, **dict.fromkeys(others, 0), **unknown, **more}
 
 
 def test_shows_what_is_asked_and_what_scaling_did(cli: Cli, api: FakeApi) -> None:
@@ -172,6 +173,24 @@ def test_shows_what_is_asked_and_what_scaling_did(cli: Cli, api: FakeApi) -> Non
     assert out[6] == " Replicas: 2 of 4 ready."
     assert out[-1].endswith("2 -> 4: 38 rps over 6 s, target 10")
     assert json.loads(cli("metrics", "hello", "--json").out)["decisions"] == api.decisions
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown"),
+    [([None, None], "-"), ([None, 0], "0"), ([1200, None], "1,200"), ([1200, 34], "1,234")],
+)
+def test_tells_tokens_that_were_not_measured_from_none(
+    cli: Cli, api: FakeApi, counts: list[int | None], shown: str
+) -> None:
+    api.add_run("hello")
+    asked = {"2xx": 1, "3xx": 0, "4xx": 0, "5xx": 0}
+    # More points than lines, so that several make one.
+    points = [measured(requests=asked, tokens_in=count, tokens_out=count) for count in counts] * 12
+    api.metrics = {"step_seconds": 10, "points": points, "replicas": []}
+
+    out = cli("metrics", "hello").out.splitlines()
+
+    assert [line.split()[-2:] for line in out[1:13]] == [[shown, shown]] * 12
 
 
 def test_says_that_nothing_was_asked(cli: Cli, api: FakeApi) -> None:

@@ -47,6 +47,33 @@ def test_a_series_is_whole_and_has_zeros_where_nothing_was_asked(run: Run) -> No
     assert found["points"][0]["p95_ms"] is None
 
 
+@pytest.mark.parametrize(
+    ("rows", "tokens"),
+    [
+        ([{}], (None, None)),
+        ([{"usages": 1}], (0, 0)),
+        ([{"usages": 2, "tokens_in": 7}], (7, 0)),
+        ([{"usages": 2, "tokens_in": 7, "tokens_out": 3}, {}], (7, 3)),
+        ([{"tokens_out": 30}], (0, 30)),
+        ([], (None, None)),
+    ],
+)
+def test_tokens_that_nobody_said_are_no_zero(
+    run: Run, rows: list[dict[str, Any]], tokens: tuple[int | None, int | None]
+) -> None:
+    for place, more in enumerate(rows):
+        bucket(run, age=30 + 10 * place, **more)
+
+    found = series.requests_of(run=run, length=timedelta(minutes=15), at=AT, most_points=1)
+    drawn = series.as_numbers(found)
+
+    (point,) = [each for each in found["points"] if each["rps"]] or found["points"][:1]
+    assert (point["tokens_in"], point["tokens_out"]) == tokens
+    per_second = [None if each is None else each / point["seconds"] for each in tokens]
+    place = found["points"].index(point)
+    assert [drawn["tokens_in"][place], drawn["tokens_out"][place]] == per_second
+
+
 @pytest.mark.parametrize("counted", [0.1, 1, 2, 6])
 def test_a_series_has_what_was_just_asked(run: Run, people: People, counted: float) -> None:
     run.gateway = factories.gateway(people.project)

@@ -23,6 +23,7 @@ def bucket(run: UUID, *, age: timedelta, seconds: int = 10, requests: int = 1) -
         by_class=[0, requests, 0, 0, 0],
         latency=[requests],
         bytes_out=10,
+        usages=requests,
         held_max=requests,
     )
 
@@ -47,6 +48,8 @@ def test_old_buckets_become_coarser_and_lose_nothing(
 
     assert rows(run) == [(10, 1, 1)] * 12 + [(60, 6, 1), (60, 12, 2)]
     assert rows(other) == [(60, 1, 1)]
+    coarse = Traffic.objects.filter(run_id=run, seconds=60).order_by("at")
+    assert [row.usages for row in coarse] == [6, 12]
 
 
 def test_times_add_up_those_of_earlier_versions_too() -> None:

@@ -14,7 +14,7 @@ from apps.gateways.models import Gateway
 from apps.runs import loads
 from apps.runs.models import Run
 from apps.telemetry import levels, live_points, traffic
-from apps.telemetry.models import KeyUse, Level, Traffic
+from apps.telemetry.models import Counter, KeyUse, Level, Traffic
 from gateway import schema
 from tests import factories
 from tests.people import People
@@ -64,6 +64,24 @@ def test_cumulative_counts_become_what_is_new(gateway: Gateway, run: Run) -> Non
     assert row.by_class == [0, 7, 0, 1, 0]
     assert (row.bytes_out, row.tokens_out, row.seconds) == (150, 9, 10)
     assert row.at == AT.replace(second=0)
+
+
+def test_counts_who_said_tokens(gateway: Gateway, run: Run) -> None:
+    take(gateway, look(1, counts(run, 5, usages=2, tokens_in=7)))
+    take(gateway, look(2, counts(run, 7, usages=3, tokens_in=7), after=1))
+
+    (row,) = Traffic.objects.all()
+    assert (row.usages, row.tokens_in, row.has_tokens) == (3, 7, True)
+
+
+def test_goes_on_with_counters_that_an_earlier_version_kept(gateway: Gateway, run: Run) -> None:
+    take(gateway, look(1, counts(run, 5, tokens_in=7)))
+    (kept,) = Counter.objects.all()
+    Counter.objects.update(values=kept.values[:-1])
+    take(gateway, look(2, counts(run, 6, usages=2, tokens_in=9), after=1))
+
+    assert answered(run) == [0, 6, 0, 0, 0]
+    assert Traffic.objects.get().usages == 2
 
 
 def test_a_row_for_each_ten_seconds(gateway: Gateway, run: Run) -> None:
