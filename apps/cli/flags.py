@@ -9,17 +9,28 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from apps.cli import suggesting
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
 
 Project = Annotated[
-    str | None, typer.Option("--project", metavar="NAME", help="The project (DSTACK_PROJECT).")
+    str | None,
+    typer.Option(
+        "--project",
+        metavar="NAME",
+        help="The project (DSTACK_PROJECT).",
+        autocompletion=suggesting.projects,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="The name of the run.")]
+RunName = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="The name of the run.", autocompletion=suggesting.runs),
+]
 
 
 def takes(kind: type[T]) -> Callable[[Callable[[T], None]], Callable[..., None]]:

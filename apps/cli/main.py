@@ -21,6 +21,8 @@ from apps.cli.console import complain
 from apps.cli.errors import CliError
 
 INTERRUPTED = 130
+# Set by the scripts that shells complete with.
+COMPLETE = "_DSTACK_COMPLETE"
 # The first line of each command's own help, kept in step by a test.
 COMMANDS = {
     "config": "Save a project: its server, name and token.",
@@ -39,7 +41,7 @@ COMMANDS = {
     "gateway": "List gateways.",
     "token": "Create, list and revoke tokens.",
     "project": "Add, list and choose saved projects.",
-    "completion": "Print the completion script of a shell.",
+    "completion": "Print the completion script of a shell, or install it.",
 }
 
 
@@ -60,6 +62,11 @@ class LazyGroup(TyperGroup):
         command = get_command(importlib.import_module(f"apps.cli.commands.{cmd_name}").app)
         assert isinstance(command, (TyperCommand, TyperGroup))
         return command
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        completing = importlib.import_module("apps.cli.completing")
+        options = TyperCommand.shell_complete(self, ctx, incomplete)
+        return [*completing.commands(COMMANDS, incomplete), *options]
 
     def format_commands(self, ctx: object, formatter: _Formatter) -> None:
         with formatter.section("Commands"):
@@ -111,18 +118,51 @@ def _version(wanted: bool) -> None:
         raise typer.Exit()
 
 
+def _show_completion(wanted: bool) -> None:
+    if wanted:
+        print(importlib.import_module("apps.cli.completing").script(None))
+        raise typer.Exit()
+
+
+def _install_completion(wanted: bool) -> None:
+    if wanted:
+        name, path = importlib.import_module("apps.cli.completing").install(None)
+        print(f"{name} completes dstack from its next start on, by {path}.")
+        raise typer.Exit()
+
+
 @app.callback()
 def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    install_completion: Annotated[
+        bool,
+        typer.Option(
+            "--install-completion",
+            callback=_install_completion,
+            is_eager=True,
+            help="Make this shell complete dstack.",
+        ),
+    ] = False,
+    show_completion: Annotated[
+        bool,
+        typer.Option(
+            "--show-completion",
+            callback=_show_completion,
+            is_eager=True,
+            help="Print this shell's completion script.",
+        ),
     ] = False,
 ) -> None:
     """Publish models and web applications as services."""
 
 
 def main() -> None:
-    """This function will run the command that this process was started for."""
+    """Run the command that this process was started for."""
     for stream in (sys.stdout, sys.stderr):
         # A terminal without UTF-8 shows a mark instead of failing.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    if os.environ.get(COMPLETE):
+        importlib.import_module("apps.cli.completing").answer(lambda: app(prog_name="dstack"))
     ending_well(lambda: app(prog_name="dstack"))

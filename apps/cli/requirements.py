@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from apps.cli import flags
+from apps.cli import flags, suggesting
 from apps.cli.errors import CliError
 
 
@@ -32,7 +32,14 @@ class Requirements:
         typer.Option("--max-price", metavar="USD", callback=_positive, help="Most USD per hour."),
     ] = None
     backends: Annotated[
-        Words, typer.Option("-b", "--backend", metavar="NAME", help="Only this backend; repeat.")
+        Words,
+        typer.Option(
+            "-b",
+            "--backend",
+            metavar="NAME",
+            help="Only this backend; repeat.",
+            autocompletion=suggesting.backends,
+        ),
     ] = None
     regions: Annotated[
         Words, typer.Option("-r", "--region", metavar="NAME", help="Only this region; repeat.")

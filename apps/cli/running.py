@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from apps.cli import answers, flags
+from apps.cli import answers, flags, suggesting
 from apps.cli.answers import Plan, Run
 from apps.cli.client import Client, address
 from apps.cli.configuration import (
@@ -41,7 +41,14 @@ class Order(Requirements):
         str | None, typer.Option("-f", "--file", metavar="FILE", help="The service's file.")
     ] = None
     name: Annotated[
-        str | None, typer.Option("-n", "--name", metavar="NAME", help="The name of the run.")
+        str | None,
+        typer.Option(
+            "-n",
+            "--name",
+            metavar="NAME",
+            help="The name of the run.",
+            autocompletion=suggesting.runs,
+        ),
     ] = None
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Return with the address.")] = False
     yes: flags.Yes = False

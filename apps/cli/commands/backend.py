@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from apps.cli import flags
+from apps.cli import flags, suggesting
 from apps.cli.backends import next_step
 from apps.cli.console import ask, say
 from apps.cli.errors import CliError
@@ -18,6 +18,7 @@ from apps.cli.words import age
 app = typer.Typer(
     help="Connect, list and close backends: where services run.",
     rich_markup_mode=None,
+    add_completion=False,
     no_args_is_help=True,
 )
 
@@ -54,7 +55,10 @@ def list_backends(as_json: flags.AsJson = False, project: flags.Project = None) 
 
 @app.command()
 def delete(
-    name: Annotated[str, typer.Argument(help="The name of the backend.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="The name of the backend.", autocompletion=suggesting.backends),
+    ],
     yes: flags.Yes = False,
     project: flags.Project = None,
 ) -> None:

@@ -6,11 +6,11 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
-from apps.cli.console import say
+from apps.cli import completing
+from apps.cli.console import clean, say
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 class Shell(StrEnum):
@@ -20,13 +20,21 @@ class Shell(StrEnum):
 
 
 @app.command()
-def completion(shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.")]) -> None:
-    """Print the completion script of a shell.
+def completion(
+    shell: Annotated[
+        Shell | None, typer.Argument(metavar="[SHELL]", help="bash, zsh or fish; else this one.")
+    ] = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="Load it at each start of the shell.")
+    ] = False,
+) -> None:
+    """Print the completion script of a shell, or install it.
 
-    Load it with: source <(dstack completion bash)
+    To try it: source <(dstack completion bash); in fish: dstack completion fish | source
     """
-    say(
-        get_completion_script(
-            prog_name="dstack", complete_var="_DSTACK_COMPLETE", shell=shell.value
-        )
-    )
+    chosen = shell.value if shell else None
+    if not install:
+        say(completing.script(chosen))
+        return
+    name, path = completing.install(chosen)
+    say(f"{name} completes dstack from its next start on, by {clean(path)}.")

@@ -8,7 +8,7 @@ import typer
 
 from apps.cli.saving import check_and_save
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()

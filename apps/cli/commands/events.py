@@ -7,21 +7,24 @@ from typing import Annotated, Any
 
 import typer
 
-from apps.cli import flags
+from apps.cli import flags, suggesting
 from apps.cli.console import say
 from apps.cli.runs_table import state_cell
 from apps.cli.session import opened, print_json
 from apps.cli.table import Cell, table
 from apps.cli.words import moment
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 COLUMNS = ("TIME", "OBJECT", "FROM", "TO", "REASON", "ACTOR")
 
 
 @app.command()
 def events(
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Only this run.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="Only this run.", autocompletion=suggesting.runs),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, newest.")] = 100,
     as_json: flags.AsJson = False,
     project: flags.Project = None,

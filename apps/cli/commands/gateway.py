@@ -13,7 +13,9 @@ from apps.cli.session import opened, print_json
 from apps.cli.table import Cell, table
 from apps.cli.words import age
 
-app = typer.Typer(help="List gateways.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(
+    help="List gateways.", rich_markup_mode=None, add_completion=False, no_args_is_help=True
+)
 
 COLUMNS = ("BACKEND", "REGION", "NAME", "ADDRESS", "DOMAIN", "DEFAULT")
 

@@ -15,7 +15,7 @@ from apps.cli.words import moment
 from apps.specs.durations import seconds
 from apps.specs.errors import Misfit
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from apps.cli.session import opened, print_json
 from apps.cli.table import table
 from apps.cli.words import age, size
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 SHOWN_DECISIONS = 10
 # So many lines fit on a screen with the rest.

@@ -15,7 +15,7 @@ from apps.cli.offers_table import offers_table
 from apps.cli.requirements import Requirements
 from apps.cli.session import opened, print_json
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 MOST = 50
 # Lists are named in the singular in a query, once for each value.

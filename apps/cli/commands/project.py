@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from apps.cli import config, flags
+from apps.cli import config, flags, suggesting
 from apps.cli.console import say
 from apps.cli.errors import CliError
 from apps.cli.saving import check_and_save
@@ -15,7 +15,10 @@ from apps.cli.session import print_json
 from apps.cli.table import Cell, table
 
 app = typer.Typer(
-    help="Add, list and choose saved projects.", rich_markup_mode=None, no_args_is_help=True
+    help="Add, list and choose saved projects.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
 )
 
 
@@ -48,7 +51,12 @@ def add(
 
 
 @app.command("set-default")
-def set_default(name: Annotated[str, typer.Argument(help="Name of a saved project.")]) -> None:
+def set_default(
+    name: Annotated[
+        str,
+        typer.Argument(help="Name of a saved project.", autocompletion=suggesting.projects),
+    ],
+) -> None:
     """Use a saved project when none is named."""
     remotes = config.load()
     if name not in [one.name for one in remotes]:

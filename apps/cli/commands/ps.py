@@ -17,7 +17,7 @@ from apps.cli.errors import CliError
 from apps.cli.runs_table import notes, runs_table
 from apps.cli.session import opened, print_json
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 WATCH_SECONDS = 2
 _TOP_AND_CLEAR = "\x1b[H\x1b[J"

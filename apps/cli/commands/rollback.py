@@ -11,7 +11,7 @@ from apps.cli.console import say
 from apps.cli.following import until_updated
 from apps.cli.session import opened
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()

@@ -10,7 +10,7 @@ import typer
 from apps.cli import flags
 from apps.cli.running import Order, publish
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @dataclass(frozen=True, kw_only=True)

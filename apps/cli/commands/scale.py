@@ -10,7 +10,7 @@ from apps.cli import flags
 from apps.cli.console import clean, say
 from apps.cli.session import opened
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from apps.cli.errors import CliError
 from apps.cli.following import until_ended
 from apps.cli.session import opened
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()

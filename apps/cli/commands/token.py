@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from apps.cli import flags
+from apps.cli import flags, suggesting
 from apps.cli.client import address
 from apps.cli.console import say
 from apps.cli.errors import CliError
@@ -18,7 +18,10 @@ from apps.cli.table import table
 from apps.cli.words import age, moment
 
 app = typer.Typer(
-    help="Create, list and revoke tokens.", rich_markup_mode=None, no_args_is_help=True
+    help="Create, list and revoke tokens.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
 )
 
 COLUMNS = (
@@ -42,7 +45,10 @@ class Options:
         str | None, typer.Option("--scope", help="full, or call: only calls services.")
     ] = None
     runs: Annotated[
-        list[str] | None, typer.Option("--run", metavar="RUN", help="Only calls this run.")
+        list[str] | None,
+        typer.Option(
+            "--run", metavar="RUN", help="Only calls this run.", autocompletion=suggesting.runs
+        ),
     ] = None
     expires: Annotated[
         str | None, typer.Option("--expires", metavar="DURATION", help="30d, 12h; else never.")

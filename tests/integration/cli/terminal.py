@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,16 +21,18 @@ SECONDS = 20
 
 
 class Terminal:
-    """`dstack` on a pseudo terminal."""
+    """`dstack`, or another command, on a pseudo terminal."""
 
-    def __init__(self, *args: str, folder: Path, **environ: str) -> None:
+    def __init__(
+        self, *args: str, folder: Path, command: Sequence[str] = COMMAND, **environ: str
+    ) -> None:
         self.screen = ""
         self._master, slave = pty.openpty()
         env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", **environ}
         if "NO_COLOR" not in environ:
             env.pop("NO_COLOR", None)
         self.process = subprocess.Popen(
-            [*COMMAND, *args],
+            [*command, *args],
             stdin=slave, stdout=slave, stderr=slave, env=env, cwd=folder, start_new_session=True,
             # In a session of its own, the terminal becomes the one that Ctrl-C comes through.
             preexec_fn=lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0),
