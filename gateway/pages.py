@@ -103,9 +103,6 @@ PAGES = (
     GATEWAY_TIMEOUT,
 )
 
-# What HAProxy may have to say before, or without, having understood a request.
-WITHOUT_REQUEST = (BAD_REQUEST, REQUEST_TIMEOUT, INTERNAL)
-
 OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 # What programs written for OpenAI compare with.
 OPENAI_CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
@@ -159,15 +156,13 @@ def as_html(page: Page) -> str:
 
 
 def files() -> dict[str, str]:
-    """This function will return every text by its file name.
+    """Return every text by its file name.
 
     HAProxy looks a page up in the map of its status by the format that the caller wants, `json`,
-    `html` or `openai`, one line each. The files are for errors that have no request.
+    `html` or `openai`, one line each.
     """
     found: dict[str, str] = {}
     for page in PAGES:
-        if page in WITHOUT_REQUEST:
-            found[f"{page.status}.json"] = as_json(page)
         one_line = " ".join(as_html(page).split())
         found[f"{page.status}.map"] = (
             f"json {as_json(page)}\nhtml {one_line}\nopenai {as_openai(page)}\n"

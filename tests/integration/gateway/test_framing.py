@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.fakes.target import Target
@@ -95,3 +97,34 @@ async def test_refuses_what_is_no_request(
 
     assert target.seen == []
     assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 404", b"HTTP/1.1 401", b"HTTP/1.0 400"))
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "accept", "kind", "word"),
+    [
+        ("hello.localhost", "/", "*/*", b"application/json", b'"bad_request"'),
+        ("hello.localhost", "/", "text/html", b"text/html; charset=utf-8", b"<h1>"),
+        ("localhost", "/services/main/hello/", "*/*", b"application/json", b'"bad_request"'),
+        ("localhost", "/v1/chat", "*/*", b"application/json", b'"invalid_request_error"'),
+    ],
+)
+async def test_says_in_the_callers_form_that_a_body_breaks(
+    gateway: Gateway, host: str, path: str, accept: str, kind: bytes, word: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {ALICE}\r\n"
+        f"Origin: http://a\r\nAccept: {accept}\r\nTransfer-Encoding: chunked\r\n"
+        "Expect: 100-continue\r\n\r\n"
+    )
+    writer.write(head.encode())
+    # A chunk that came with the head would be read, and refused, with it.
+    assert b" 100 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    writer.write(b"xyz\r\n")
+    answer = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"content-type: " + kind in answer.lower()
+    assert word in answer
+    assert b"access-control-allow-origin" in answer.lower()
