@@ -50,6 +50,8 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("workload", "exited"): (runs.advance_of_workloads, instances.advance_of_workloads),
     ("instance", "requested"): (instances.advance,),
     ("instance", "terminating"): (instances.advance,),
+    ("instance", "lost"): (runs.advance_on_instances,),
+    ("instance", "ready"): (runs.advance_on_instances,),
     ("endpoint", "held"): (autoscaling.wake,),
     ("endpoint", "counted"): (autoscaling.look,),
     ("grants", "changed"): (routing.publish_keys,),

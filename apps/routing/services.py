@@ -12,10 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from apps.accounts import queries as accounts
 from apps.core import wake
 from apps.gateways.models import Gateway
+from apps.instances import states as machines
 from apps.routing import certificates, queries
 from apps.routing.models import Entry
 from apps.runs import states, urls_of
@@ -67,7 +69,10 @@ def publish_certificates(*, gateway_ids: Iterable[int]) -> None:
 def endpoints(run_ids: Iterable[UUID]) -> dict[str, dict[str, Any]]:
     """This function will return the endpoints of these runs as the table should have them."""
     active = Run.objects.filter(pk__in=list(run_ids)).exclude(state__in=states.RUN.final)
-    serving = Replica.objects.filter(run__in=active, state=states.RUNNING).exclude(address="")
+    # One whose machine is silent may serve all the same: the gateway sees that for itself.
+    silent = Q(state=states.UNHEALTHY, instance__state=machines.LOST)
+    serving = Replica.objects.filter(Q(state=states.RUNNING) | silent, run__in=active)
+    serving = serving.exclude(address="")
     upstreams: dict[UUID, list[dict[str, str]]] = {}
     for run_id, pk, address in serving.order_by("num").values_list("run_id", "pk", "address"):
         upstreams.setdefault(run_id, []).append({"id": str(pk), "address": address})

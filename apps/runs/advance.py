@@ -20,7 +20,7 @@ from apps.core import sweep
 from apps.core.transition import Change, transition_all
 from apps.instances import services as instances
 from apps.instances import states as machines
-from apps.instances.models import Workload
+from apps.instances.models import Instance, Workload
 from apps.runs import placing, states, tries
 from apps.runs import steps as rules
 from apps.runs.models import Replica, Run
@@ -39,7 +39,8 @@ def advance(*, ids: Sequence[UUID], at: datetime) -> None:
         workloads = Workload.objects.defer("spec", "secrets").in_bulk(
             [replica.workload_id for replica in replicas if replica.workload_id]
         )
-        steps = {r.pk: _step(r, _of(r, workloads), at) for r in replicas}
+        lost = _lost(replicas)
+        steps = {r.pk: _step(r, _of(r, workloads), r.instance_id in lost, at) for r in replicas}
         _write(replicas, workloads, steps, at=at)
         for replica in replicas:
             if steps[replica.pk].place:
@@ -50,7 +51,14 @@ def _of(replica: Replica, workloads: dict[UUID, Workload]) -> Workload | None:
     return workloads.get(replica.workload_id) if replica.workload_id else None
 
 
-def _step(replica: Replica, workload: Workload | None, at: datetime) -> rules.Step:
+def _lost(replicas: Sequence[Replica]) -> set[UUID | None]:
+    """Return the machines of these replicas that are silent."""
+    there = {r.instance_id for r in replicas if r.instance_id is not None}
+    silent = Instance.objects.filter(pk__in=there, state=machines.LOST)
+    return set(silent.values_list("pk", flat=True))
+
+
+def _step(replica: Replica, workload: Workload | None, lost: bool, at: datetime) -> rules.Step:
     facts = None
     if workload is not None:
         facts = rules.WorkloadFacts(
@@ -62,6 +70,7 @@ def _step(replica: Replica, workload: Workload | None, at: datetime) -> rules.St
             message=workload.message,
             probe_message=workload.probe_message,
             waits=workload.phase == wire.PHASE_ENGINE_AWAY,
+            lost=lost,
         )
     timing = rules.Timing(
         state_at=replica.state_at,
@@ -105,7 +114,8 @@ def _look_again(
     alike: dict[tuple[datetime, str], list[UUID]] = defaultdict(list)
     for replica in waiting:
         known = _of(replica, workloads)
-        phase = phase_of(known) if known else replica.phase
+        kept = known is None or replica.phase == rules.MACHINE_LOST
+        phase = replica.phase if kept or known is None else phase_of(known)
         alike[steps[replica.pk].look_at or at + rules.CALM, phase].append(replica.pk)
     for (look_at, phase), ids in alike.items():
         Replica.objects.filter(pk__in=ids).update(next_check_at=look_at, phase=phase)
@@ -138,7 +148,9 @@ def _fields(
 ) -> dict[str, Any]:
     fields: dict[str, Any] = {"next_check_at": step.look_at or at + rules.CALM}
     if workload is not None:
-        fields |= {"phase": phase_of(workload), "address": workload.address}
+        lost = step.reason == rules.MACHINE_LOST
+        phase = rules.MACHINE_LOST if lost else phase_of(workload)
+        fields |= {"phase": phase, "address": workload.address}
     if step.to == states.RUNNING and replica.ready_at is None:
         fields["ready_at"] = (workload.ready_at if workload else None) or at
     if step.to == states.PENDING and workload is not None:
@@ -164,10 +176,13 @@ def overtaken() -> list[UUID]:
     """This function will return replicas whose workloads went on without them: a hint was lost."""
     unfinished = Replica.objects.exclude(state__in=states.REPLICA.final)
     early = [states.PROVISIONING, states.STARTING]
+    lost = Q(instance__state=machines.LOST)
     behind = (
         Q(workload__state=machines.EXITED)
         | Q(state=states.RUNNING, workload__ready=False)
-        | Q(state__in=[*early, states.UNHEALTHY], workload__ready=True)
+        | Q(state=states.RUNNING) & lost
+        | Q(state__in=early, workload__ready=True)
+        | Q(state=states.UNHEALTHY, workload__ready=True) & ~lost
     )
     return list(unfinished.filter(behind).values_list("pk", flat=True)[: 10 * sweep.BATCH])
 

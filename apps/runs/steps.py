@@ -19,7 +19,8 @@ NEVER_MADE = (NO_CAPACITY, NO_BACKEND, REASON_ENGINE_AWAY)
 class WorkloadFacts:
     """A replica's workload as its agent last said; `asked_to_stop` is what we want of it.
 
-    With `waits` its container engine is away, and nothing can be said of it for now.
+    With `waits` its container engine is away, with `lost` its machine is silent: nothing can be
+    said of it for now.
     """
 
     state: str
@@ -30,6 +31,7 @@ class WorkloadFacts:
     message: str = ""
     probe_message: str = ""
     waits: bool = False
+    lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ UNHEALTHY_FOR = timedelta(minutes=2)
 # One whose engine is away is waited for, as for a host that is away; then it is replaced.
 ENGINE_GIVEN_UP = timedelta(minutes=10)
 BUSY = timedelta(seconds=5)
+MACHINE_LOST = "its machine does not report"
 
 
 def advance(state: str, workload: WorkloadFacts | None, timing: Timing, *, at: datetime) -> Step:
@@ -118,6 +121,10 @@ def _starting(state: str, workload: WorkloadFacts, timing: Timing, at: datetime)
 
 
 def _watched(state: str, workload: WorkloadFacts, timing: Timing, at: datetime) -> Step:
+    if workload.lost:
+        # It may serve all the same; the machine's own life says when it is given up.
+        to = states.UNHEALTHY if state == states.RUNNING else None
+        return Step(to, MACHINE_LOST if to else "", look_at=at + CALM)
     if state == states.RUNNING and workload.ready is False:
         return Step(states.UNHEALTHY, workload.probe_message, look_at=at + CALM)
     if state == states.UNHEALTHY and workload.ready:

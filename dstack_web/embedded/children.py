@@ -214,6 +214,7 @@ def server_env(plan: Plan) -> dict[str, str]:
         "DSTACK_PORT": str(plan.addresses.port),
         "DSTACK_GATEWAY_PORT": str(plan.addresses.gateway_port),
         "DSTACK_PUBLIC_URL": plan.addresses.public_url,
+        "DSTACK_AGENT_URL": plan.environ.get("DSTACK_AGENT_URL") or plan.addresses.local_url,
         "DSTACK_GATEWAY_DOMAIN": plan.addresses.gateway_domain,
         "DSTACK_STATIC_ROOT": str(plan.static_root),
         "DSTACK_SECRET_KEY": plan.secrets.secret_key,

@@ -114,6 +114,16 @@ class Home:
         write_private(path, token + "\n")
         return path
 
+    def update_agent_config(self, *, url: str) -> None:
+        """Tell the agent of an existing server where it is now: its port may be another one."""
+        path = self.folder("agent") / "config.json"
+        try:
+            config = json.loads(path.read_text())
+        except (OSError, ValueError):
+            return  # the local backend writes it when it makes the first instance
+        if isinstance(config, dict) and config.get("url") != url:
+            write_private(path, json.dumps({**config, "url": url}))
+
     def write_cli_config(self, *, url: str, token: str) -> None:
         """This function will give the command line its first project, unless it has some."""
         path = self.root / "config.yml"

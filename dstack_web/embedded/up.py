@@ -102,6 +102,7 @@ def make_plan(home: Home, listen: addresses.Addresses, environ: Mapping[str, str
             server.prepare()
     secrets = home.secrets(environ)
     home.write_gateway_token(secrets.gateway_token)
+    home.update_agent_config(url=environ.get("DSTACK_AGENT_URL") or listen.local_url)
     return Plan(
         home=home,
         addresses=listen,

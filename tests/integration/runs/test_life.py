@@ -12,6 +12,7 @@ from apps.core import wake
 from apps.core.models import Event
 from apps.core.transition import transition
 from apps.gateways.models import Gateway
+from apps.instances import states as machines
 from apps.instances.models import Instance, Workload
 from apps.routing import services as routing
 from apps.runs import advance, decide, life, services, states, steps
@@ -270,3 +271,26 @@ def test_what_may_sleep_is_tried_again_when_it_cannot_start(
     assert waiting.attempt == 2
     assert waiting.not_before is not None
     assert waiting.not_before - at >= decide.BACKOFF_FIRST
+
+
+def test_does_not_run_while_its_machine_is_silent_and_keeps_its_route(
+    submitted: Run, agent: FakeAgent, gateway: Gateway
+) -> None:
+    agent.sync()
+    agent.serve()
+    agent.instance.refresh_from_db()
+
+    transition(agent.instance, machines.LOST, at=timezone.now(), reason="no report for 60 s")
+
+    submitted.refresh_from_db()
+    replica = Replica.objects.get()
+    assert (submitted.state, replica.state) == (states.PROVISIONING, states.UNHEALTHY)
+    assert replica.phase == "its machine does not report"
+    assert len(routing.table(gateway=gateway, since=0).endpoints[0].replicas) == 1
+
+    agent.report()
+
+    submitted.refresh_from_db()
+    replica.refresh_from_db()
+    assert (submitted.state, replica.state) == (states.RUNNING, states.RUNNING)
+    assert replica.phase == ""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,22 @@ def test_leaves_an_existing_configuration_alone(made: Home) -> None:
     made.write_cli_config(url="http://127.0.0.1:3000", token="dsk_u_x")
 
     assert (made.root / "config.yml").read_text() == "projects: []\n"
+
+
+@pytest.mark.parametrize("before", [None, "{", "[]", '{"url": "http://127.0.0.1:1", "token": "t"}'])
+def test_tells_the_agent_where_the_server_is_now(tmp_path: Path, before: str | None) -> None:
+    home = Home(tmp_path)
+    home.prepare()
+    config = home.folder("agent") / "config.json"
+    if before is not None:
+        config.write_text(before)
+
+    home.update_agent_config(url="http://127.0.0.1:2")
+
+    known = before is not None and "url" in before
+    expected = {"url": "http://127.0.0.1:2", "token": "t"} if known else before
+    assert (json.loads(config.read_text()) if known else _text(config)) == expected
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None

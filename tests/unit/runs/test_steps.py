@@ -155,3 +155,23 @@ def test_one_that_could_not_start_for_want_of_its_engine_is_no_failure_of_its_ow
     late = step(states.STARTING, AWAY, deadline_at=AT)
 
     assert (late.to, late.exit_reason) == (states.FAILED, decide.HOST_STOPPED)
+
+
+@pytest.mark.parametrize(
+    ("state", "lost", "to"),
+    [
+        (states.RUNNING, True, states.UNHEALTHY),
+        (states.RUNNING, False, None),
+        (states.UNHEALTHY, True, None),
+        (states.UNHEALTHY, False, states.RUNNING),
+    ],
+)
+@pytest.mark.parametrize("minutes", [1, 60])
+def test_waits_for_a_machine_that_is_silent(
+    state: str, lost: bool, to: str | None, minutes: int
+) -> None:
+    said = replace(WORKLOAD, state="running", ready=True, lost=lost)
+
+    found = step(state, said, state_at=AT - 60 * minutes * SECOND)
+
+    assert (found.to, found.stop) == (to, False)
