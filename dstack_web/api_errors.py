@@ -72,7 +72,10 @@ def _handlers() -> dict[type[Exception], Handler]:
 
 
 def _app_error(request: HttpRequest, exc: AppError) -> HttpResponse:
-    return answer(exc.status, exc.message, code=exc.code, details=exc.details)
+    response = answer(exc.status, exc.message, code=exc.code, details=exc.details)
+    if isinstance(exc, errors.TooManyRequests):
+        response["Retry-After"] = str(exc.retry_after_seconds)
+    return response
 
 
 def _validation_error(request: HttpRequest, exc: ValidationError) -> HttpResponse:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import csp.constants
+from django.core.exceptions import ImproperlyConfigured
 
 
 def env_bool(name: str, default: bool) -> bool:
@@ -21,6 +23,13 @@ def env_bool(name: str, default: bool) -> bool:
 
 def env_list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
+
+
+def env_networks(name: str) -> list[IPv4Network | IPv6Network]:
+    try:
+        return [ip_network(text, strict=False) for text in env_list(name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}: give addresses or networks") from error
 
 
 def data_path(name: str, packaged: str) -> Path:
@@ -47,6 +56,8 @@ DSTACK_GATEWAY_TLS_PORT = int(os.environ.get("DSTACK_GATEWAY_TLS_PORT") or "0")
 DSTACK_GATEWAY_SCHEME = os.environ.get("DSTACK_GATEWAY_SCHEME", "http")
 DSTACK_HUB_URL = os.environ.get("DSTACK_HUB_URL", "https://huggingface.co").rstrip("/")
 DSTACK_BASE_IMAGE = os.environ.get("DSTACK_BASE_IMAGE", "dstack-web/base")
+# Proxies whose X-Forwarded-For is believed: addresses or networks.
+DSTACK_TRUSTED_PROXIES = env_networks("DSTACK_TRUSTED_PROXIES")
 # Lets members deploy on this machine although nothing keeps its services apart.
 DSTACK_ALLOW_UNISOLATED = env_bool("DSTACK_ALLOW_UNISOLATED", False)
 DSTACK_UPLOAD_LIMIT_MB = int(os.environ.get("DSTACK_UPLOAD_LIMIT_MB", "512"))
@@ -164,7 +175,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 
 AUTH_USER_MODEL = "accounts.User"
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+PASSWORD_HASHERS = ["apps.accounts.hashers.Argon2InTurn"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},

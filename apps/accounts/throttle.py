@@ -2,7 +2,8 @@
 
 Every try counts before the password is looked at, so that many at once gain nothing. The first few
 of a name from one address are free, then each doubles the pause; a name that is tried from many
-addresses gets short pauses too. Counts live in the broker: where it is away, sign-in works on
+addresses gets short pauses too, but not at an address from which it signed in before: strangers
+lock nobody out of where they work. Counts live in the broker: where it is away, sign-in works on
 without them (Argon2 alone still makes a guess cost 50 ms).
 """
 
@@ -21,7 +22,10 @@ TIMEOUT_SECONDS = 0.5
 # (free tries, longest pause in seconds): per name and address, and per name from anywhere.
 HERE = (4, 900)
 ANYWHERE = (30, 60)
+# At an address from which the name signed in before: others behind the same proxy try there, too.
+KNOWN = (8, 5)
 FORGET_SECONDS = 3600
+KNOWN_SECONDS = 90 * 24 * 3600
 
 
 @cache
@@ -36,25 +40,31 @@ def _redis() -> redis.Redis:
 def seconds_to_wait(*, username: str, address: str) -> int:
     """This function will count a try and return how long to wait before it may be made, 0: now."""
     try:
-        pauses = [_count(key, *limits) for key, limits in _keys(username, address)]
+        here, anywhere = _keys(username, address)
+        if _redis().exists(f"{here}:known"):
+            return _count(here, *KNOWN)
+        pauses = [_count(here, *HERE), _count(anywhere, *ANYWHERE)]
     except (redis.RedisError, OSError) as error:
         logger.warning("sign-in is not slowed down: %s", error)
         return 0
     return max(pauses)
 
 
-def forget(*, username: str, address: str) -> None:
-    """This function will forget the tries of somebody who signed in."""
+def signed_in(*, username: str, address: str) -> None:
+    """Forget the tries of somebody who signed in, and remember the address."""
     try:
-        known = [key for key, _ in _keys(username, address)]
-        _redis().delete(*(f"{key}:{part}" for key in known for part in ("tries", "pause")))
+        here, anywhere = _keys(username, address)
+        counts = [f"{key}:{part}" for key in (here, anywhere) for part in ("tries", "pause")]
+        _redis().delete(*counts)
+        _redis().set(f"{here}:known", 1, ex=KNOWN_SECONDS)
     except (redis.RedisError, OSError) as error:
         logger.warning("tries to sign in are not forgotten: %s", error)
 
 
-def _keys(username: str, address: str) -> list[tuple[str, tuple[int, int]]]:
+def _keys(username: str, address: str) -> tuple[str, str]:
+    """Return the key of a name at an address, and that of the name anywhere."""
     name = username.strip().lower()
-    return [(_key(f"{name}\n{address}"), HERE), (_key(name), ANYWHERE)]
+    return _key(f"{name}\n{address}"), _key(name)
 
 
 def _key(text: str) -> str:

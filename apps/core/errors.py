@@ -7,6 +7,7 @@ AppError                  400
 +-- NotFound              404   what is not there, or what one may not see
 +-- Conflict              409   the world changed since the person looked
 +-- TooLarge              413
++-- TooManyRequests       429   with Retry-After
 +-- Unavailable           503   a part of the server is away; try again
 """
 
@@ -66,6 +67,14 @@ class Conflict(AppError):
 class TooLarge(AppError):
     code = "too_large"
     status = 413
+
+
+class TooManyRequests(AppError):
+    """`retry_after_seconds` is when it is worth another try."""
+
+    code = "too_many_requests"
+    status = 429
+    retry_after_seconds = 2
 
 
 class Unavailable(AppError):

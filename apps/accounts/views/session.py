@@ -14,7 +14,8 @@ from django.views.decorators.http import require_http_methods
 from apps.accounts import services, throttle
 from apps.accounts.forms import PasswordForm, SignInForm
 from apps.accounts.models import User
-from apps.core.errors import AppError
+from apps.core.client_address import client_address
+from apps.core.errors import AppError, TooManyRequests
 from apps.core.htmx import page
 
 WRONG = "This user name and password do not fit together."
@@ -29,7 +30,10 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return redirect(after)
     form = SignInForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        user = _authenticate(request, form)
+        try:
+            user = _authenticate(request, form)
+        except TooManyRequests as error:
+            return _too_many(request, form, error)
         if user is not None:
             login(request, user)
             return redirect(after)
@@ -38,9 +42,17 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/sign_in.html", context, status=status)
 
 
+def _too_many(request: HttpRequest, form: SignInForm, error: TooManyRequests) -> HttpResponse:
+    form.add_error(None, error.message)
+    context = {"form": form, "next": _after(request)}
+    response = render(request, "accounts/sign_in.html", context, status=error.status)
+    response["Retry-After"] = str(error.retry_after_seconds)
+    return response
+
+
 def _authenticate(request: HttpRequest, form: SignInForm) -> User | None:
     username, password = form.cleaned_data["username"], form.cleaned_data["password"]
-    address = request.META.get("REMOTE_ADDR", "")
+    address = client_address(request)
     wait = throttle.seconds_to_wait(username=username, address=address)
     if wait:
         form.add_error(None, f"Too many tries for this name. Try again in {wait} s.")
@@ -49,7 +61,7 @@ def _authenticate(request: HttpRequest, form: SignInForm) -> User | None:
     if not isinstance(user, User):
         form.add_error(None, WRONG)
         return None
-    throttle.forget(username=username, address=address)
+    throttle.signed_in(username=username, address=address)
     return user
 
 

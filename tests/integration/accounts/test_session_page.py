@@ -5,7 +5,7 @@ from django.contrib.auth import get_user
 from django.test import Client
 from django.urls import reverse
 
-from apps.accounts import throttle
+from apps.accounts import hashers, throttle
 from tests import factories
 from tests.people import People, signed_in
 
@@ -74,6 +74,34 @@ def test_forgets_the_tries_of_who_gets_in(client: Client) -> None:
 
     assert sign_in(client) == 302
     assert throttle.seconds_to_wait(username="dora", address="127.0.0.1") == 0
+
+
+def test_strangers_do_not_lock_a_name_out_where_it_signed_in_before(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttle, "ANYWHERE", (-8, 60))
+    elsewhere = Client(REMOTE_ADDR="203.0.113.9")
+    assert sign_in(client) == 302
+    client.post(reverse("accounts:sign_out"))
+
+    tries = [sign_in(elsewhere, "guess") for _ in range(3)]
+
+    assert tries == [422] * 3
+    assert sign_in(elsewhere) == 422
+    assert sign_in(client) == 302
+
+
+def test_refuses_at_once_when_too_many_sign_in(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = hashers.Turns(at_once=1, waiting=0, patience_seconds=0)
+    monkeypatch.setattr(hashers, "turns", turns)
+    with turns.take():
+        answer = client.post(SIGN_IN, {"username": "nobody", "password": "x"})
+
+    assert (answer.status_code, answer["Retry-After"]) == (429, "2")
+    assert "Try again in a few seconds" in answer.content.decode()
+    assert sign_in(client) == 302
 
 
 @pytest.mark.parametrize("name", ["\0", "x" * 5000, "dora' OR 1=1", "ドラ", "\ud800"])
