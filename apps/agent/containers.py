@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import typing
 from pathlib import Path
 
 from apps.agent import wire
-from apps.agent.docker import Docker
+from apps.agent.docker import Docker, Shared
 from apps.agent.docker_container import BASE_LABEL, HOME_LABEL, WORKLOAD_LABEL
+from apps.agent.docker_images import Images
 from apps.agent.docker_networks import Networks
 from apps.agent.engine import Engine, EngineAway, EngineRefused
 from apps.agent.home import Home
 from apps.agent.host import Host
 
 TIDY_SECONDS = 60.0
+# How full the engine's disk may be before images that nobody uses are removed; 100 is never.
+PERCENT, DEFAULT_PERCENT = "DSTACK_IMAGES_DISK_PERCENT", 85.0
 Log = typing.Callable[[str], None]
 
 
@@ -28,6 +32,8 @@ class Containers:
         self._log = log
         self.engine = Engine()
         self.networks = Networks(self.engine, home)
+        percent = most_disk_percent(os.environ.get(PERCENT, ""))
+        self.images = Images(self.engine, home, log=log, most_disk_percent=percent)
 
     def executor(
         self,
@@ -41,8 +47,7 @@ class Containers:
             spec=spec,
             folder=folder,
             host=host,
-            engine=self.engine,
-            networks=self.networks,
+            shared=Shared(self.engine, self.networks, self.images),
             on_event=on_event,
         )
 
@@ -51,6 +56,7 @@ class Containers:
         with contextlib.suppress(EngineAway, EngineRefused):
             self._sweep()
             self.networks.sweep()
+            self.images.tidy()
 
     def _sweep(self) -> None:
         """Remove this home's containers that belong to no known workload."""
@@ -64,3 +70,12 @@ class Containers:
             path = f"/containers/{container['Id']}"
             self.engine.call("DELETE", path, query={"force": 1, "v": 1})
             self._log(f"removed the container of {name}, which nobody knows")
+
+
+def most_disk_percent(text: str) -> float:
+    """Read the setting; what is no share of a disk counts as not set."""
+    try:
+        percent = float(text)
+    except ValueError:
+        return DEFAULT_PERCENT
+    return percent if 0 <= percent <= 100 else DEFAULT_PERCENT

@@ -16,7 +16,6 @@ from pathlib import Path
 from apps.agent import (
     docker_end,
     docker_files,
-    docker_images,
     docker_listening,
     docker_stats,
     files,
@@ -27,6 +26,7 @@ from apps.agent import (
 )
 from apps.agent.docker_container import description
 from apps.agent.docker_folder import UPLOAD_FOLDER
+from apps.agent.docker_images import Image, Images
 from apps.agent.docker_networks import Networks
 from apps.agent.docker_output import Follower
 from apps.agent.engine import Engine, EngineAway, EngineRefused, plain
@@ -53,6 +53,14 @@ PATIENCE_SECONDS = 15.0
 ATTEMPTS = 3
 
 
+class Shared(typing.NamedTuple):
+    """What all containers of one home use."""
+
+    engine: Engine
+    networks: Networks
+    images: Images
+
+
 class Docker:
     def __init__(
         self,
@@ -60,22 +68,20 @@ class Docker:
         spec: wire.WorkloadSpec,
         folder: Path,
         host: Host,
-        engine: Engine,
-        networks: Networks,
+        shared: Shared,
         on_event: typing.Callable[[], None],
     ) -> None:
         self.spec = spec
         self.folder = folder
         self.host = host
-        self.engine = engine
-        self.networks = networks
+        self.engine, self.networks, self.images = shared
         self.on_event = on_event
         self.output = folder / "output"
         self.work = folder / "work"  # the upload, until it is in the container
         self.name = f"dstack-{spec.id}"
         self.facts = files.read_json(folder / FACTS) or {}
         if "container" in self.facts:
-            networks.keep(spec)
+            self.networks.keep(spec)
         self.outage = docker_end.Outage()
         self._end: typing.Optional[End] = None
         self._address: typing.Optional[str] = None
@@ -99,7 +105,8 @@ class Docker:
         raise AssertionError("the last attempt returns or raises")
 
     def _prepare(self, say: Say, check: Check) -> list[str]:
-        image = self._image(say, check)
+        image = self.images.have(self.spec, say=say, check=check)
+        self._note(image_pin=image.pin)
         self.remove()
         trees.remove(self.work)
         if self.spec.upload_hash is not None:
@@ -107,7 +114,7 @@ class Docker:
             unpack_upload(self.host, self.spec, self.work, say=say, check=check)
         say("creating container")
         self._create(image)
-        return []
+        return list(image.remarks)
 
     def _await_engine(self, say: Say, check: Check) -> None:
         say(wire.PHASE_ENGINE_AWAY)
@@ -127,26 +134,23 @@ class Docker:
             self.facts = {**self.facts, **facts}
             files.write_json(self.folder / FACTS, self.facts)
 
-    def _image(self, say: Say, check: Check) -> dict[str, typing.Any]:
-        """What the engine knows of the image; it is pulled unless it is there."""
-        auth = (self.spec.registry_username, self.spec.registry_password)
-        return docker_images.have(
-            self.engine, self.spec.image or "", auth=auth, say=say, check=check
-        )
-
-    def _create(self, image: dict[str, typing.Any]) -> None:
+    def _create(self, image: Image) -> None:
+        config = image.known.get("Config") or {}
         body = description(
             self.spec,
             home=self.host.home,
-            image=image.get("Config") or {},
+            image=config,
             upload=self.work if self.work.is_dir() else None,
             has_init=self.engine.has_init(),
             network=self.networks.join(self.spec),
         )
+        named = self.images.inspect(self.spec.image or "")
+        if named is None or named["Id"] != image.known["Id"]:
+            body["Image"] = image.known["Id"]  # the name means another one by now
         made = self.engine.call("POST", "/containers/create", query={"name": self.name}, body=body)
         self._note(container=made["Id"])
         if self.work.is_dir():
-            owner = self.spec.user or (image.get("Config") or {}).get("User") or ""
+            owner = self.spec.user or config.get("User") or ""
             data = docker_files.packed(self.work, name=UPLOAD_FOLDER.lstrip("/"), owner=owner)
             path = f"/containers/{made['Id']}/archive"
             self.engine.send(path, query={"path": "/"}, data=data)
@@ -194,6 +198,9 @@ class Docker:
         if self._address is None:
             self._address = self._published()
         return Place(address=self._address)
+
+    def image_pin(self) -> str:
+        return str(self.facts.get("image_pin") or "")
 
     def why_not_reached(self) -> str:
         if self.outage.is_felt:
@@ -367,4 +374,5 @@ class Docker:
             if error.status not in (404, 409):
                 raise
         self.networks.leave(self.spec)
+        self.images.leave(self.spec.id)
         trees.remove(self.work)

@@ -1,132 +1,266 @@
-"""Images of a container engine: pulled unless they are there, with progress and clear errors."""
+"""Images of a container engine: which one a workload runs, and which nobody needs any more.
+
+A tag may move. Who deploys gets what the registry has now; its later replicas get the very image
+of the first one (`WorkloadSpec.image_pin`), wherever the tag points by then. An image that somebody
+else's login brought here is run only by whom its registry gives it to.
+"""
 
 from __future__ import annotations
 
-import base64
-import json
-import math
+import contextlib
 import re
+import shutil
+import threading
 import typing
+from dataclasses import dataclass
 
+from apps.agent import docker_pull, wire
+from apps.agent.docker_ledger import Ledger
+from apps.agent.docker_pull import Auth, PullFailed
 from apps.agent.engine import Engine, EngineRefused
 from apps.agent.executor import Check, PrepareFailed, Say
+from apps.agent.home import Home
 
 # Names that are not of this form would become part of a call to the engine.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,400}")
-Auth = tuple[typing.Optional[str], typing.Optional[str]]  # username, password
+Known = dict[str, typing.Any]
+GIB = 2**30
 
 
-def have(
-    engine: Engine, image: str, *, auth: Auth, say: Say, check: Check
-) -> dict[str, typing.Any]:
-    """This function will return what the engine knows of the image, pulled if it must be.
+@dataclass(frozen=True)
+class Image:
+    """An image that is here: what the engine knows of it, and the name that means it for good."""
 
-    Raises PrepareFailed, EngineAway, EngineRefused and what `check` raises.
-    """
-    if not image:
-        raise PrepareFailed("there is no image to run: give `image`")
-    if not NAME.fullmatch(image) or ".." in image:
-        raise PrepareFailed(f"{image!r} is not the name of an image")
-    try:
-        return _inspect(engine, image)
-    except EngineRefused as error:
-        if error.status != 404:
-            raise
-    say("pulling image")
-    _pull(engine, image, auth=auth, say=say, check=check)
-    return _inspect(engine, image)
+    known: Known
+    pin: str
+    remarks: typing.Sequence[str] = ()
 
 
-def _inspect(engine: Engine, image: str) -> dict[str, typing.Any]:
-    found: dict[str, typing.Any] = engine.call("GET", f"/images/{image}/json")
-    return found
+class Images:
+    """The images of one engine, for all workloads; safe to use from several threads."""
 
+    def __init__(
+        self,
+        engine: Engine,
+        home: Home,
+        *,
+        log: typing.Callable[[str], None],
+        most_disk_percent: float,
+    ) -> None:
+        self._engine = engine
+        self._ledger = Ledger(home)
+        self._log = log
+        self._most_disk_percent = most_disk_percent
+        self._lock = threading.RLock()
+        self._starting: dict[str, str] = {}  # workload -> image that it has or pulls
 
-def _pull(engine: Engine, image: str, *, auth: Auth, say: Say, check: Check) -> None:
-    name, tag = reference(image)
-    query = {"fromImage": name, **({"tag": tag} if tag else {})}
-    headers = registry_auth(image, *auth)
-    progress = Progress()
-    try:
-        with engine.stream("POST", "/images/create", query=query, headers=headers) as pieces:
-            for step in json_lines(pieces):
-                check()
-                if "error" in step:
-                    raise PrepareFailed(cannot_pull(image, step["error"]))
-                said = progress.note(step)
-                if said:
-                    say(said)
-    except EngineRefused as error:
-        raise PrepareFailed(cannot_pull(image, str(error))) from error
+    def have(self, spec: wire.WorkloadSpec, *, say: Say, check: Check) -> Image:
+        """Return the image that a workload is to run, pulled where it must be.
 
+        Raise PrepareFailed, EngineAway, EngineRefused and what `check` raises.
+        """
+        name = spec.image or ""
+        if not name:
+            raise PrepareFailed("there is no image to run: give `image`")
+        if not NAME.fullmatch(name) or ".." in name:
+            raise PrepareFailed(f"{name!r} is not the name of an image")
+        auth = (spec.registry_username, spec.registry_password)
+        try:
+            found = _Look(self, auth, say, check).find(name, spec.image_pin)
+            with self._lock:
+                self._starting[spec.id] = found.known["Id"]
+                self._ledger.used([found.known["Id"]])
+            return found
+        finally:
+            self.leave(_pull_of_thread())
 
-class Progress:
-    """Adds up what the engine tells of a pull: many layers, each with its own bytes."""
+    def leave(self, workload_id: str) -> None:
+        """Note that a workload starts no more: what it runs the engine knows by its container."""
+        with self._lock:
+            self._starting.pop(workload_id, None)
 
-    def __init__(self) -> None:
-        self._layers: dict[str, tuple[int, int]] = {}
-        self._said = ""
-
-    def note(self, step: dict[str, typing.Any]) -> typing.Optional[str]:
-        """This function will return what to tell, or None if that was told already."""
-        detail = step.get("progressDetail") or {}
-        if step.get("status") == "Downloading" and detail.get("total"):
-            self._layers[str(step.get("id"))] = (detail["current"], detail["total"])
-        done = sum(current for current, _ in self._layers.values())
-        total = sum(size for _, size in self._layers.values())
-        said = f"pulling image {_gigabytes(done)}/{_gigabytes(total)} GB" if total else ""
-        if said in ("", self._said):
+    def inspect(self, name: str) -> typing.Optional[Known]:
+        """Return what the engine knows of an image, None where it has none."""
+        try:
+            found: Known = self._engine.call("GET", f"/images/{name}/json")
+        except EngineRefused as error:
+            if error.status != 404:
+                raise
             return None
-        self._said = said
-        return said
+        return found
+
+    def may_be_local(self, known: Known) -> bool:
+        """Tell whether an image may have been made here, so that no registry knows it.
+
+        Engines of containerd's store give each image a digest, as if it came from a registry.
+        """
+        if not known.get("RepoDigests"):
+            return True
+        if known["Id"] in self._ledger:
+            return False
+        status = self._engine.call("GET", "/info").get("DriverStatus") or []
+        return any("containerd.snapshotter" in str(each) for each in status)
+
+    def pulled(self, name: str, *, auth: Auth, say: Say, check: Check) -> Known:
+        """Pull an image and return what the engine knows of it. Raise PullFailed."""
+        say("pulling image")
+        self.tidy()
+        before = self._ids()
+        docker_pull.pull(self._engine, name, auth=auth, say=say, check=check)
+        with self._lock:
+            known = self.inspect(name)
+            if known is None:
+                raise PullFailed(name, "it was removed at once", auth)
+            new = known["Id"] not in before
+            self._ledger.note(known["Id"], auth, names=_names(known), ours=new)
+            # Until its workload says that it is the one.
+            self._starting[_pull_of_thread()] = known["Id"]
+        return known
+
+    def permit(self, name: str, known: Known, auth: Auth) -> None:
+        """See that a login may have an image that is here already. Raise PullFailed."""
+        if self.may_be_local(known) or self._ledger.may(known["Id"], auth):
+            return
+        try:
+            docker_pull.ask(self._engine, name, auth=auth)
+        except PullFailed as error:
+            if error.is_answer or not self._ledger.is_anybodys(known["Id"]):
+                raise
+            return
+        self._ledger.note(known["Id"], auth, names=(), ours=False)
+
+    def is_anybodys(self, known: Known) -> bool:
+        return self._ledger.is_anybodys(known["Id"])
+
+    def may(self, known: Known, auth: Auth) -> bool:
+        return self._ledger.may(known["Id"], auth)
+
+    def _ids(self) -> set[str]:
+        return {image["Id"] for image in self._engine.call("GET", "/images/json")}
+
+    def tidy(self) -> None:
+        """Remove images that this agent pulled and nobody uses, while the disk is too full."""
+        folder = str(self._engine.call("GET", "/info").get("DockerRootDir") or "")
+        with self._lock:
+            used = self._used()
+            self._ledger.used(used)
+            for image in self._ledger.ours():
+                percent = _full_percent(folder)
+                if percent is None or percent < self._most_disk_percent:
+                    return
+                if image not in used:
+                    self._remove(image, percent)
+
+    def _used(self) -> set[str]:
+        """Images of containers, running or not, and of workloads that start."""
+        listed = self._engine.call("GET", "/containers/json", query={"all": 1})
+        return {container["ImageID"] for container in listed} | set(self._starting.values())
+
+    def _remove(self, image: str, percent: float) -> None:
+        known = self.inspect(image)
+        if known is None:
+            self._ledger.forget(image)
+            return
+        tags = known.get("RepoTags") or []
+        if not set(tags) <= self._ledger.names(image):
+            return  # somebody has given it a name of their own
+        with contextlib.suppress(EngineRefused):  # used by something that we do not see
+            for name in tags or [image]:
+                self._engine.call("DELETE", f"/images/{name}")
+            self._ledger.forget(image)
+            size = f"{known.get('Size', 0) / GIB:.1f} GiB"
+            name = ", ".join(tags or known.get("RepoDigests") or [image])
+            self._log(
+                f"removed the image {name} ({size}), which nobody uses: the container engine's "
+                f"disk was {percent:.0f} % full"
+            )
 
 
-def _gigabytes(count: int) -> str:
-    # Rounded up, so that a small image does not stay at 0.0.
-    return f"{math.ceil(count / 1e8) / 10:.1f}"
+def _pull_of_thread() -> str:
+    return f"pull {threading.get_ident()}"
 
 
-def json_lines(pieces: typing.Iterable[bytes]) -> typing.Iterator[dict[str, typing.Any]]:
-    """This function will yield the objects of a stream with one per line."""
-    rest = b""
-    for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from (json.loads(line) for line in lines if line.strip())
-    if rest.strip():
-        yield json.loads(rest)
+def _names(known: Known) -> list[str]:
+    return [*(known.get("RepoTags") or []), *(known.get("RepoDigests") or [])]
 
 
-def cannot_pull(image: str, message: str) -> str:
-    """This function will say why an image cannot be had."""
-    missing = ("not found", "does not exist", "manifest unknown", "access denied")
-    if any(words in message for words in missing):
-        return (
-            f"image {image} does not exist, or its registry wants `registry_auth` "
-            f"(the engine said: {message})"
+def _full_percent(folder: str) -> typing.Optional[float]:
+    """How full the disk is; None where the engine's folder is not of this host."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return None
+    return 100 * (1 - usage.free / usage.total)
+
+
+class _Look:
+    """One workload's search for its image."""
+
+    def __init__(self, images: Images, auth: Auth, say: Say, check: Check) -> None:
+        self._images = images
+        self._auth = auth
+        self._say = say
+        self._check = check
+        self._remarks: list[str] = []
+
+    def find(self, name: str, pin: typing.Optional[str]) -> Image:
+        try:
+            known = self._pinned(name, pin) if pin else None
+            if known is None:
+                known = self._of_name(name)
+        except PullFailed as error:
+            raise PrepareFailed(str(error)) from error
+        return Image(known, _pin(name, known), self._remarks)
+
+    def _pinned(self, name: str, pin: str) -> typing.Optional[Known]:
+        """The very image of the version's first replica, None where it cannot be had here."""
+        known = self._images.inspect(pin)
+        try:
+            if known is not None:
+                self._images.permit(name if pin.startswith("sha256:") else pin, known, self._auth)
+                return known
+            if not pin.startswith("sha256:"):
+                return self._pulled(pin)
+            why = "it was made on another machine"
+        except PullFailed as error:
+            if docker_pull.DENIED.search(str(error)):
+                raise
+            why = str(error)
+        self._remarks.append(
+            f"this replica may run another image than those before it: {pin}, with which this "
+            f"version was deployed, cannot be had ({why}), so it takes what {name} is now"
         )
-    return f"image {image} cannot be pulled: {message}"
+        return None
+
+    def _of_name(self, name: str) -> Known:
+        known = self._images.inspect(name)
+        if known is not None and "@" in name:
+            self._images.permit(name, known, self._auth)
+            return known
+        if known is not None and not known.get("RepoDigests"):
+            return known  # made here: no registry has it
+        try:
+            return self._pulled(name)
+        except PullFailed as error:
+            if known is None or not self._may_run(known, error):
+                raise
+            self._remarks.append(f"{error}; the image {name} that is on this machine is run")
+            return known
+
+    def _may_run(self, known: Known, error: PullFailed) -> bool:
+        """Whether the image that is here will do for one that its registry did not give."""
+        if error.is_answer:
+            return self._images.may_be_local(known)
+        return self._images.is_anybodys(known) or self._images.may(known, self._auth)
+
+    def _pulled(self, name: str) -> Known:
+        return self._images.pulled(name, auth=self._auth, say=self._say, check=self._check)
 
 
-def reference(image: str) -> tuple[str, str]:
-    """This function will split an image's name into repository and tag; a digest stays with it."""
-    if "@" in image:
-        return image, ""
-    name, colon, tag = image.rpartition(":")
-    # A colon before the last slash is a registry's port.
-    return (name, tag) if colon and "/" not in tag else (image, "latest")
-
-
-def registry_auth(
-    image: str, username: typing.Optional[str], password: typing.Optional[str]
-) -> dict[str, str]:
-    """This function will return the header that lets the engine pull from a private registry."""
-    if username is None and password is None:
-        return {}
-    host = image.split("/")[0] if "/" in image else ""
-    named = "." in host or ":" in host or host == "localhost"
-    auth = {
-        "username": username or "",
-        "password": password or "",
-        "serveraddress": host if named else "https://index.docker.io/v1/",
-    }
-    return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(auth).encode()).decode()}
+def _pin(name: str, known: Known) -> str:
+    """What means this image for good: its digest in its registry, else its id in this engine."""
+    repository = docker_pull.reference(name.partition("@")[0])[0]
+    for digest in known.get("RepoDigests") or []:
+        if digest.partition("@")[0] == repository:
+            return str(digest)
+    return str(known["Id"])

@@ -97,6 +97,10 @@ class Executor(typing.Protocol):
 
     def place(self) -> Place: ...
 
+    def image_pin(self) -> str:
+        """Return what means the image that it runs for good; "" where there is none."""
+        ...
+
     def is_cut_off(self) -> bool:
         """Tell whether what runs it is away, so that nothing can be said of it for now."""
         ...

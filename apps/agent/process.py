@@ -290,6 +290,9 @@ class Process:
         taken = any(one.port == wanted for one in listening)
         return Place(port=own, taken_port=wanted if taken else None)
 
+    def image_pin(self) -> str:
+        return ""
+
     def is_cut_off(self) -> bool:
         return False
 

@@ -74,7 +74,8 @@ class WorkloadSpec:
     reported, then it is left out and the agent removes its folder. `env` is complete but for what
     only the instance knows (PORT, PATH, HOME, LANG). `commands` run one after the other in one
     `shell`, each only if the one before succeeded; with `prefers_bash` in bash where there is one
-    (an older agent does not know it and takes `shell`).
+    (an older agent does not know it and takes `shell`). `image_pin` is the image that the run's
+    first replica got for `image` (see WorkloadReport).
     """
 
     id: str
@@ -85,6 +86,7 @@ class WorkloadSpec:
     desired: str = "run"
     executor: str = "process"  # or "docker"
     image: typing.Optional[str] = None
+    image_pin: typing.Optional[str] = None
     registry_username: typing.Optional[str] = None
     registry_password: typing.Optional[str] = None
     entrypoint: typing.Optional[str] = None
@@ -123,8 +125,9 @@ class WorkloadReport:
 
     `ready` is True while its probes pass (None before the first result), `probe_message` the last
     failure in words, or the refusal that was accepted. `last_lines` are the last 20 output lines,
-    sent with the exit only. `phase` names what a workload that is not ready does ("fetching files",
-    "pulling image 1.2/3.4 GB", "starting"). Times are RFC 3339 in UTC.
+    sent with the exit only. `image_pin` means the very image that it runs: name@digest, or the id
+    of one that was made on the instance. `phase` names what a workload that is not ready does
+    ("fetching files", "pulling image 1.2/3.4 GB", "starting"). Times are RFC 3339 in UTC.
     """
 
     id: str
@@ -132,6 +135,7 @@ class WorkloadReport:
     ready: typing.Optional[bool] = None
     phase: str = ""
     probe_message: str = ""
+    image_pin: str = ""
     address: typing.Optional[str] = None
     pid: typing.Optional[int] = None
     started_at: typing.Optional[str] = None

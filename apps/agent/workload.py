@@ -126,6 +126,7 @@ class Workload:
         if not self.executor.sight().started_at and not self._prepared():
             return
         self.executor.adopt()
+        self._change(image_pin=self.executor.image_pin())
         with self._lock:
             self._running = True
             if self.record.get("stop_reason") == wire.REASON_HOST_STOPPED:

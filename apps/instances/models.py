@@ -74,7 +74,7 @@ class Workload(Stateful):
 
     `spec` is what the agent must run but for its secrets (encrypted: {"env": {...},
     "registry_password": ...}). `desired` is "run" or "stop". `ready` is None before the first probe
-    result.
+    result. `image_pin` means the very image that it runs (see the wire).
     """
 
     machine = states.WORKLOAD
@@ -91,6 +91,7 @@ class Workload(Stateful):
     ready = models.BooleanField(null=True)
     phase = models.CharField(max_length=200, blank=True)
     probe_message = models.TextField(blank=True)
+    image_pin = models.CharField(max_length=600, blank=True, default="", db_default="")
     address = models.CharField(max_length=300, blank=True)
     started_at = models.DateTimeField(null=True)
     ready_at = models.DateTimeField(null=True)

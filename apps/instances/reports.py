@@ -71,6 +71,8 @@ def _write(row: Workload, said: wire.WorkloadReport) -> None:
         "phase": _text(said.phase)[:200],
         "probe_message": _text(said.probe_message),
         "address": _text(said.address or "")[:300],
+        # It stays known of what ended.
+        "image_pin": _text(said.image_pin)[:600] or row.image_pin,
     }
     changed = {name: value for name, value in fields.items() if getattr(row, name) != value}
     if changed:

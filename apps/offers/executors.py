@@ -97,3 +97,8 @@ def remarks(offer: Offer, spec: ServiceSpec, *, base_image: str) -> Iterator[str
         yield "resources.shm_size: acts in a container only; a process has its machine's /dev/shm."
     if spec.registry_auth is not None:
         yield "registry_auth: is for an `image`, and this service has none."
+    if spec.env.get("PORT") is not None:
+        yield (
+            "env.PORT: processes of one machine each get a port of their own, which is the PORT "
+            "that they see: listen on $PORT."
+        )

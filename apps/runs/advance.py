@@ -21,7 +21,7 @@ from apps.core.transition import Change, transition_all
 from apps.instances import services as instances
 from apps.instances import states as machines
 from apps.instances.models import Instance, Workload
-from apps.runs import placing, states, tries
+from apps.runs import images, placing, states, tries
 from apps.runs import steps as rules
 from apps.runs.models import Replica, Run
 from apps.specs.durations import unending
@@ -96,6 +96,7 @@ def _write(
         if (step := _told(r, _of(r, workloads), steps[r.pk])).to is not None
     ]
     changed = [row.run_id for row in transition_all(changes, at=at) if isinstance(row, Replica)]
+    images.tell_mixture({r.run_id for r in replicas if steps[r.pk].to == states.RUNNING})
     # Should the hint to the run be lost, the sweep finds it.
     Run.objects.filter(pk__in=changed, next_check_at__isnull=False).update(next_check_at=at)
     waiting = [r for r in replicas if steps[r.pk].to is None and not steps[r.pk].place]

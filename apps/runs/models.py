@@ -145,7 +145,10 @@ class Run(Stateful):
 
 
 class RunVersion(models.Model):
-    """What a run was made of at some time; `failed_at` when it was given up, and why."""
+    """What a run was made of at some time; `failed_at` when it was given up, and why.
+
+    `image_pin` means the very image that it runs, where that is another version's.
+    """
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
@@ -160,6 +163,7 @@ class RunVersion(models.Model):
     failed_at = models.DateTimeField(null=True)
     reason = models.TextField(blank=True)
     last_lines = models.JSONField(default=list)
+    image_pin = models.CharField(max_length=600, blank=True, default="", db_default="")
 
     class Meta:
         constraints = [

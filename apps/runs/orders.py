@@ -13,7 +13,7 @@ from apps.backends.base import Offer
 from apps.core import crypto
 from apps.instances.services import Order
 from apps.offers import executors
-from apps.runs import urls_of
+from apps.runs import images, urls_of
 from apps.runs.models import Replica, Run
 from apps.specs.durations import unending
 from apps.specs.ranges import Range
@@ -27,6 +27,7 @@ def order(*, run: Run, replica: Replica, offer: Offer) -> Order:
     spec = ServiceSpec.from_json(run.spec)
     base_image = settings.DSTACK_BASE_IMAGE
     executor = executors.executor(offer, spec, base_image=base_image)
+    image = (spec.image or base_image) if executor == executors.DOCKER else None
     gpus = _gpus(spec, offer)
     auth = spec.registry_auth
     workload = wire.WorkloadSpec(
@@ -36,7 +37,8 @@ def order(*, run: Run, replica: Replica, offer: Offer) -> Order:
         run_name=run.name,
         project=run.project.name,
         executor=executor,
-        image=(spec.image or base_image) if executor == executors.DOCKER else None,
+        image=image,
+        image_pin=images.pin(run, image=image) if image else None,
         registry_username=auth.username if auth else None,
         entrypoint=shlex.join(spec.entrypoint) if spec.entrypoint else None,
         commands=list(spec.commands),

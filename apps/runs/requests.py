@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from apps.core.errors import Detail, Invalid
 from apps.runs import syntax
-from apps.specs import parse
+from apps.specs import parse, rules
 from apps.specs.errors import SpecError, SpecProblem
 from apps.specs.service import ServiceSpec
 
@@ -93,4 +93,8 @@ def complete(spec: ServiceSpec, env: Mapping[str, str]) -> ServiceSpec:
         raise invalid(problems)
     filled = parse.fill_env(spec, env)
     values = {name: value for name, value in filled.env.items() if value is not None}
-    return _or_invalid(lambda: parse.interpolate(filled, secrets={}, env=values))
+    whole = _or_invalid(lambda: parse.interpolate(filled, secrets={}, env=values))
+    problem = rules.port_problem(whole.env.get("PORT"), whole.port)
+    if problem:
+        raise invalid([SpecProblem("env.PORT", None, None, problem)])
+    return whole

@@ -18,7 +18,7 @@ from django.utils import timezone
 from apps.accounts.access import Access
 from apps.core import crypto, wake
 from apps.core.errors import Conflict, Invalid
-from apps.runs import plan, queries, scaled, states, uploads
+from apps.runs import images, plan, queries, scaled, states, uploads
 from apps.runs.models import Run, RunVersion, Upload
 from apps.runs.wanted import note_asked
 
@@ -158,4 +158,8 @@ def rollback(*, access: Access, run: Run, to: int | None = None) -> Run:
         note = f"rollback to version {wanted.number}"
         content = content_of(wanted)
         content = replace(content, spec=scaled.kept(run, content.spec))
-        return update(run, content, access=access, note=note)
+        before = run.deployment
+        run = update(run, content, access=access, note=note)
+        if run.deployment != before:
+            images.keep(run, of=wanted.number)
+        return run

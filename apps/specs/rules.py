@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from apps.specs.errors import Misfit, Path
+from apps.specs.network import Port, read_port
 from apps.specs.policy import modernised
 from apps.specs.scaling import read_replicas, scaling_problem
 
@@ -30,6 +31,7 @@ def broken(keys: Mapping[str, Any]) -> Iterator[Problem]:
     keys = {key: value for key, value in keys.items() if value is not None}
     yield from _exclusions(keys)
     yield from _missing_command(keys)
+    yield from _other_port(keys)
     older = modernised(keys)
     if older:
         yield (older[0],), older[1]
@@ -59,6 +61,38 @@ def _missing_command(keys: Mapping[str, Any]) -> Iterator[Problem]:
     if keys.get("commands") or "image" in keys or "groups" in keys or _is_on(keys.get("docker")):
         return
     yield ("commands",) if "commands" in keys else (), "expected commands or image: what shall run?"
+
+
+def _other_port(keys: Mapping[str, Any]) -> Iterator[Problem]:
+    """A PORT that the person sets and that is not the one on which they say that it listens."""
+    try:
+        port = read_port(keys.get("port"))
+    except Misfit:
+        return
+    env = keys.get("env")
+    pairs: list[tuple[Any, Any, Any]] = []
+    if isinstance(env, Mapping):
+        pairs = [(name, name, value) for name, value in env.items()]
+    elif isinstance(env, list):
+        entries = [(at, entry) for at, entry in enumerate(env) if isinstance(entry, str)]
+        pairs = [(at, *entry.partition("=")[::2]) for at, entry in entries if "=" in entry]
+    for at, name, value in pairs:
+        known = not isinstance(value, str) or "${{" not in value
+        problem = port_problem(value, port) if name == "PORT" and known else None
+        if problem:
+            yield ("env", at), problem
+
+
+def port_problem(value: Any, port: Any) -> str | None:
+    """Say why the variable PORT cannot have a value, where it is not the port of the service."""
+    if not isinstance(port, Port) or value is None:
+        return None
+    if isinstance(value, (str, int)) and str(value).strip() == str(port.container_port):
+        return None
+    return (
+        f"PORT is the port that is called, which `port: {port.container_port}` says: leave PORT "
+        "out, or give both the same number"
+    )
 
 
 def _groups(keys: Mapping[str, Any], groups: list[Any]) -> Iterator[Problem]:

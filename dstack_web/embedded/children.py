@@ -33,6 +33,7 @@ FROM_THE_USER = (
     + ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 )
 HARDWARE = ("DOCKER_HOST", "DOCKER_CONFIG", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+FOR_THE_AGENT = (*HARDWARE, "DSTACK_AGENT_NETWORK", "DSTACK_IMAGES_DISK_PERCENT")
 FOR_THE_GATEWAY = (
     "DSTACK_HAPROXY",
     "DSTACK_GATEWAY_HOSTS",
@@ -193,7 +194,7 @@ def agent(plan: Plan) -> Child:
         if_dead=[*argv, "--end"],
         env={
             **common_env(plan),
-            **picked(plan.environ, (*HARDWARE, "DSTACK_AGENT_NETWORK")),
+            **picked(plan.environ, FOR_THE_AGENT),
             "DSTACK_AGENT_PUBLIC_PORTS": ",".join(map(str, plan.addresses.public_ports)),
         },
         stop_seconds=8.5,

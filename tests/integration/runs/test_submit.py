@@ -128,6 +128,20 @@ def test_asks_for_values_that_are_missing(alice: Access, project: Project) -> No
         plan(alice, project, YAML + "env: [HF_TOKEN]\n")
 
 
+@pytest.mark.parametrize("value", ["9999", "", "80"])
+def test_refuses_another_port_for_the_replica_than_the_one_that_is_called(
+    alice: Access, project: Project, value: str
+) -> None:
+    with pytest.raises(Invalid, match=r"env\.PORT: PORT is the port that is called"):
+        plan(alice, project, YAML + "env: [PORT]\n", env={"PORT": value})
+
+
+def test_takes_the_port_that_is_called_anyway(alice: Access, project: Project) -> None:
+    found = plan(alice, project, YAML + "env: [PORT]\n", env={"PORT": "8000"})
+
+    assert any("env.PORT: processes of one machine" in warning for warning in found.warnings)
+
+
 def test_says_that_a_secret_does_not_exist(alice: Access, project: Project) -> None:
     with pytest.raises(Invalid, match="no such secret: hf"):
         plan(alice, project, YAML + "env: ['A=${{ secrets.hf }}']\n")

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import base64
 import io
-import json
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from apps.agent import docker_container, docker_files, docker_images, engine, output, wire
+from apps.agent import docker_container, docker_files, engine, output, wire
 from apps.agent.docker_output import Follower
 from apps.agent.home import Home
 
@@ -21,79 +19,6 @@ def spec(**fields: Any) -> wire.WorkloadSpec:
 def description(spec: wire.WorkloadSpec, **image: Any) -> dict[str, Any]:
     home = Home(Path("/home"), Path("/base"), "home-id", False, 0)
     return docker_container.description(spec, home=home, image=image)
-
-
-@pytest.mark.parametrize(
-    ("image", "expected"),
-    [
-        ("ubuntu", ("ubuntu", "latest")),
-        ("ubuntu:22.04", ("ubuntu", "22.04")),
-        ("host:5000/a/b", ("host:5000/a/b", "latest")),
-        ("host:5000/a/b:c", ("host:5000/a/b", "c")),
-        ("a@sha256:00", ("a@sha256:00", "")),
-    ],
-)
-def test_splits_an_images_name(image: str, expected: tuple[str, str]) -> None:
-    assert docker_images.reference(image) == expected
-
-
-@pytest.mark.parametrize(
-    ("image", "server"),
-    [
-        ("a/b", "https://index.docker.io/v1/"),
-        ("ghcr.io/a/b:c", "ghcr.io"),
-        ("localhost/a", "localhost"),
-    ],
-)
-def test_signs_in_at_the_images_registry(image: str, server: str) -> None:
-    header = docker_images.registry_auth(image, "bob", "p:w")["X-Registry-Auth"]
-
-    auth = json.loads(base64.urlsafe_b64decode(header))
-    assert auth == {"username": "bob", "password": "p:w", "serveraddress": server}
-
-
-def test_signs_in_nowhere_without_credentials() -> None:
-    assert docker_images.registry_auth("a", None, None) == {}
-
-
-def test_adds_up_the_layers_of_a_pull() -> None:
-    progress = docker_images.Progress()
-
-    def step(layer: str, current: int, total: int) -> dict[str, Any]:
-        detail = {"current": current, "total": total}
-        return {"status": "Downloading", "id": layer, "progressDetail": detail}
-
-    said = [
-        progress.note({"status": "Pulling from a"}),
-        progress.note(step("1", 10**9, 2 * 10**9)),
-        progress.note(step("2", 200_000_000, 1_400_000_000)),
-        progress.note(step("2", 200_000_001, 1_400_000_000)),
-    ]
-
-    assert said == [
-        None,
-        "pulling image 1.0/2.0 GB",
-        "pulling image 1.2/3.4 GB",
-        "pulling image 1.3/3.4 GB",
-    ]
-
-
-def test_reads_objects_however_they_are_cut() -> None:
-    pieces = [b'{"a": 1}\r\n{"b"', b": 2}\n", b'{"c": 3}']
-
-    assert list(docker_images.json_lines(pieces)) == [{"a": 1}, {"b": 2}, {"c": 3}]
-
-
-@pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        ("manifest unknown", "does not exist, or its registry wants `registry_auth`"),
-        ("pull access denied for x", "does not exist, or its registry wants `registry_auth`"),
-        ("dial tcp: i/o timeout", "image x cannot be pulled: dial tcp: i/o timeout"),
-    ],
-)
-def test_says_why_an_image_cannot_be_had(message: str, expected: str) -> None:
-    assert expected in docker_images.cannot_pull("x", message)
 
 
 RUNC = (

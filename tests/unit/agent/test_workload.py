@@ -50,6 +50,9 @@ class FakeExecutor:
     def place(self) -> Place:
         return self.where
 
+    def image_pin(self) -> str:
+        return ""
+
     def is_cut_off(self) -> bool:
         return self.cut_off
 

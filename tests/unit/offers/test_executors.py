@@ -95,6 +95,8 @@ def test_says_what_a_process_cannot_be_given(
         (ENGINE, "image: a", []),
         (NO_ENGINE, "", []),
         (NO_ENGINE, "resources: {shm_size: 1GB}", ["resources.shm_size: acts in a container only"]),
+        (NO_ENGINE, "env: {PORT: 8000}", ["env.PORT: processes of one machine each get a port"]),
+        (ENGINE, "image: a\nenv: {PORT: 8000}", []),
         (
             ENGINE,
             "registry_auth: {username: a, password: b}",

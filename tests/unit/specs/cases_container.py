@@ -78,6 +78,12 @@ READ: list[Read] = [
     ("env: {yes: 'x', on: 'y'}", {"env": {"yes": "x", "on": "y"}}),
     ("env: {_a9: x}", {"env": {"_a9": "x"}}),
     ("env: {A: !!str 1}", {"env": {"A": "1"}}),
+    ("env: {PORT: 8000}", {"env": {"PORT": "8000"}}),
+    ("env: [PORT=8000]", {"env": {"PORT": "8000"}}),
+    ("env: [PORT]", {"env": {"PORT": None}}),
+    ("env: ['PORT=${{ secrets.x }}']", {"env": {"PORT": "${{ secrets.x }}"}}),
+    ("env: [PORT=8000]\nport: 80:8000", {"env": {"PORT": "8000"}}),
+    ("env: [MY_PORT=1, port=2]", {"env": {"MY_PORT": "1", "port": "2"}}),
 ]
 
 REFUSED: list[Refused] = [
@@ -168,5 +174,8 @@ REFUSED: list[Refused] = [
     ("env: {A: 1, ¦A: 2}", "env.A", "the key 'A' is already on line 1"),
     ("env: [¦'A=${{ foo.x }}']", "env[0]", "a literal ${{ is written $${{"),
     ("env: {A: ¦'${{ secrets.x'}", "env.A", "expected ${{ secrets.NAME }} or ${{ env.NAME }}"),
+    ("env: {PORT: ¦9999}", "env.PORT", "which `port: 8000` says: leave PORT out"),
+    ("env: {PORT: ¦''}", "env.PORT", "leave PORT out, or give both the same number"),
+    ("env: [A=1, ¦PORT=80]\nport: 80:8000", "env[1]", "which `port: 8000` says"),
     (f"env: [¦A={'x' * 140_000}]", "env[0]", "longer than 128 KiB"),
 ]
