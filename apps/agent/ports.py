@@ -127,14 +127,20 @@ def takes_loopback(listener: Listener) -> bool:
     return listener.host in (ANY_V4, ANY_V6, "127.0.0.1", "::ffff:127.0.0.1")
 
 
-def where_else(listening: typing.Sequence[Listener], *, port: int) -> str:
-    """Return what to tell about sockets that nobody reaches; empty where there are none."""
+def where_else(listening: typing.Sequence[Listener], *, port: int, name: str = "") -> str:
+    """Return what to tell about sockets that nobody reaches; empty where there are none.
+
+    `name` is what a command must write, where `port` is given and no number of the service file.
+    """
     for listener in listening:
         if listener.port == port:
             return f"it listens on {listener.host} alone; let it listen on 127.0.0.1 or 0.0.0.0"
     if listening:
         found = ", ".join(str(one) for one in sorted({listener.port for listener in listening}))
-        return f"it listens on port {found}; let it listen on {port} or change `port`"
+        instead = (
+            f"let it listen on {name}" if name else f"let it listen on {port} or change `port`"
+        )
+        return f"it listens on port {found}; {instead}"
     return ""
 
 

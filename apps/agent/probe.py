@@ -30,11 +30,13 @@ class Failed(Exception):
 class Probe:
     """One probe and what is known by it; times are of the monotonic clock.
 
-    `forwarded` is the port inside, where what is asked is a forwarded one.
+    `forwarded` is the port inside, where what is asked is a forwarded one; `wanted` is the port of
+    the service file, by which a person knows the one that is asked.
     """
 
     spec: wire.ProbeSpec
     forwarded: typing.Optional[int] = None
+    wanted: typing.Optional[int] = None
     ready: typing.Optional[bool] = None
     message: str = ""
     due_at: float = 0.0
@@ -45,7 +47,7 @@ class Probe:
     def run(self, *, address: str, age_seconds: float) -> None:
         """This function will ask once, note the result and when to ask next."""
         try:
-            remark = ask(self.spec, address=address, forwarded=self.forwarded)
+            remark = ask(self.spec, address=address, forwarded=self.forwarded, wanted=self.wanted)
         except Failed as error:
             self._failed(str(error))
         else:
@@ -82,11 +84,12 @@ class Probes:
 
     specs: typing.Sequence[wire.ProbeSpec]
     forwarded: typing.Optional[int] = None
+    wanted: typing.Optional[int] = None
     probes: list[Probe] = field(init=False)
 
     def __post_init__(self) -> None:
         specs = self.specs or [wire.ProbeSpec()]
-        self.probes = [Probe(spec, self.forwarded) for spec in specs]
+        self.probes = [Probe(spec, self.forwarded, self.wanted) for spec in specs]
 
     @property
     def ready(self) -> typing.Optional[bool]:
@@ -115,13 +118,27 @@ def starting_pause(age_seconds: float) -> float:
     return next(pause for until, pause in STARTING if age_seconds < until)
 
 
-def ask(spec: wire.ProbeSpec, *, address: str, forwarded: typing.Optional[int] = None) -> str:
+def port_words(wanted: int, given: typing.Union[int, str, None]) -> str:
+    """Return a port by the number that the service file has, and by the one that it has here."""
+    if given is None or str(given) == str(wanted):
+        return str(wanted)
+    return f"{wanted} ($PORT, which is {given} here)"
+
+
+def ask(
+    spec: wire.ProbeSpec,
+    *,
+    address: str,
+    forwarded: typing.Optional[int] = None,
+    wanted: typing.Optional[int] = None,
+) -> str:
     """Run one probe against "host:port", which stands for the port `forwarded` if given.
 
     Return what is worth a remark although it passed. Raise Failed.
     """
     host, _, asked = address.rpartition(":")
-    port = asked if forwarded is None else str(forwarded)
+    # A forwarded port has its own number inside; a process may have another than its file says.
+    port = str(forwarded or asked) if wanted is None else port_words(wanted, forwarded or asked)
     try:
         if spec.kind == "http":
             return _request(spec, host, int(asked))

@@ -276,19 +276,19 @@ class Process:
         if "address" in self.facts:
             return self._place_in_own_network()
         own, wanted = self.facts["port"], self.spec.container_port
-        listening = ports.listeners((own, wanted))
-        if not listening:
-            return Place(port=own)
+        listening = ports.listeners(None)
         state = self._state() or {}
-        mine = ports.owned_by(
+        inodes = ports.owned_by(
             procs.descendants(state.get("shim_pid", -1)), {one.inode for one in listening}
         )
+        mine = [one for one in listening if one.inode in inodes]
         # Its own port first: what it opens on the spec's port may be something else.
-        for listener in sorted(listening, key=lambda one: one.port != own):
-            if listener.inode in mine:
+        for listener in sorted(mine, key=lambda one: one.port != own):
+            if listener.port in (own, wanted):
                 return Place(address=ports.address_of(listener))
         taken = any(one.port == wanted for one in listening)
-        return Place(port=own, taken_port=wanted if taken else None)
+        hint = ports.where_else(mine, port=own, name="$PORT")
+        return Place(port=own, taken_port=wanted if taken else None, hint=hint)
 
     def image_pin(self) -> str:
         return ""

@@ -53,7 +53,7 @@ class Workload:
         self.record: dict[str, typing.Any] = files.read_json(folder / RECORD) or {}
         self.report = wire.WorkloadReport(id=spec.id)
         self.forwarded = forwarded
-        self.probes = probe.Probes(spec.probes, forwarded)
+        self.probes = probe.Probes(spec.probes, forwarded, spec.container_port)
         self.thread = threading.Thread(target=self._run, name=spec.id, daemon=True)
         self._woken = threading.Event()
         self._lock = threading.Lock()
@@ -88,7 +88,7 @@ class Workload:
     def _complete(self, spec: wire.WorkloadSpec) -> None:
         self.spec = record.whole_again(self.spec, spec, self.missing)
         if "probes" in self.missing:
-            self.probes = probe.Probes(spec.probes, self.forwarded)
+            self.probes = probe.Probes(spec.probes, self.forwarded, spec.container_port)
         self.missing = frozenset()
         self.wake()
 
@@ -222,7 +222,8 @@ class Workload:
         return before if before not in ("", wire.PHASE_ENGINE_AWAY) else "starting"
 
     def _not_listening(self, place: Place, age_seconds: float) -> None:
-        text = f"nothing listens on port {place.port or self.spec.container_port} yet"
+        wanted = probe.port_words(self.spec.container_port, place.port)
+        text = f"nothing listens on port {wanted} yet"
         text = f"{text}: {place.hint}" if place.hint else text
         if place.taken_port is not None:
             text = (

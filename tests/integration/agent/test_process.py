@@ -221,6 +221,44 @@ def test_finds_the_address_that_connects(
     assert (report.address or "").rpartition(":")[0] == host
 
 
+@pytest.mark.parametrize(
+    ("command", "instead"),
+    [
+        ("python3 -m http.server {other} --bind 127.0.0.1", ": it listens on port {other}; "),
+        ("python3 -m http.server {other}", ": it listens on port {other}; "),
+        ("sleep 60", ""),
+    ],
+)
+def test_tells_a_wrong_port_by_the_number_of_the_file(
+    plane: ControlPlane, agent_on_host_network: RunningAgent, command: str, instead: str
+) -> None:
+    other = free_port()
+    plane.assign(workload(command.format(other=other), container_port=8123))
+
+    told = instead.format(other=other) + ("let it listen on $PORT" if instead else "")
+    report = plane.wait(
+        lambda: (r := plane.seen("w1")) and r.probe_message.endswith(f"yet{told}") and r
+    )
+
+    assert report.probe_message.startswith("nothing listens on port 8123 ($PORT, which is 2")
+    assert report.ready is False
+
+
+def test_tells_the_port_of_a_ready_replica_by_the_number_of_the_file(
+    plane: ControlPlane, agent_on_host_network: RunningAgent
+) -> None:
+    spec = wire.ProbeSpec(interval_seconds=0.1)
+    server = "python3 -m http.server $PORT --bind 127.0.0.1 & echo $! && sleep 60"
+    plane.assign(workload(server, probes=[spec], container_port=8123))
+    plane.wait_for("w1", ready=True)
+
+    said = plane.wait(lambda: [line for line in plane.lines("w1") if line.isdigit()])
+    os.kill(int(said[0]), signal.SIGKILL)
+
+    told = plane.wait_for("w1", ready=False).probe_message
+    assert told.startswith(("port 8123 ($PORT", "nothing listens on port 8123 ($PORT"))
+
+
 def test_does_not_take_anothers_socket_for_its_own(
     plane: ControlPlane, agent_on_host_network: RunningAgent, held_port: int
 ) -> None:

@@ -185,3 +185,32 @@ def test_opens_the_port_where_no_probe_is_given(target: HTTPServer) -> None:
 @pytest.mark.parametrize(("age", "pause"), [(0, 0.05), (30, 0.1), (200, 0.25), (1200, 0.5)])
 def test_asks_less_often_the_longer_a_start_takes(age: float, pause: float) -> None:
     assert probe.starting_pause(age) == pause
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "words"),
+    [
+        (8000, None, "8000"),
+        (8000, 8000, "8000"),
+        (8000, "8000", "8000"),
+        (8000, 27443, "8000 ($PORT, which is 27443 here)"),
+    ],
+)
+def test_knows_a_port_by_the_number_of_the_service_file(
+    wanted: int, given: int | str | None, words: str
+) -> None:
+    assert probe.port_words(wanted, given) == words
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "said"), [(None, "port 8000 ($PORT, which is "), (8000, "port 8000: ")]
+)
+def test_names_no_port_that_a_person_did_not_write(forwarded: int | None, said: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        with pytest.raises(probe.Failed) as failed:
+            probe.ask(ProbeSpec(), address=address, forwarded=forwarded, wanted=8000)
+
+    assert str(failed.value).startswith(said)
