@@ -241,13 +241,15 @@ def test_the_page_says_what_goes_on(people: People, run: Run) -> None:
         bucket(run, age=age, at=timezone.now(), by_class=[0, 45, 0, 0, 5])
 
     assert "10.0 % errors" in browser.get(figures).content.decode()
-    assert "polyline" in browser.get("/projects/main/figures/", {"run": run.pk}).content.decode()
+    assert (
+        "polyline" in browser.get("/projects/main/figures/", {"run": str(run.pk)}).content.decode()
+    )
 
 
 def test_the_table_hears_of_its_own_rows_alone(people: People, run: Run) -> None:
     others = [factories.run(people.project) for _ in range(60)]
     strange = factories.run(factories.project("other"))
-    asked = {"run": [run.pk, others[0].pk, strange.pk, "no-uuid", ""]}
+    asked = {"run": [str(run.pk), str(others[0].pk), str(strange.pk), "no-uuid", ""]}
 
     for page in ("figures", "model-figures"):
         text = signed_in(people.bob).get(f"/projects/main/{page}/", asked).content.decode()
@@ -270,7 +272,7 @@ def test_the_page_of_models_says_how_calls_end(
 ) -> None:
     bucket(run, age=600, at=timezone.now(), by_class=by_class)
 
-    page = signed_in(people.bob).get("/projects/main/model-figures/", {"run": run.pk})
+    page = signed_in(people.bob).get("/projects/main/model-figures/", {"run": str(run.pk)})
     cells = dict(re.findall(r'id="([a-z]+)-[^"]+"[^>]*>(.*?)</span>\n', page.content.decode()))
 
     assert ("most calls fail" in cells["outcome"]) == is_bad
@@ -281,7 +283,7 @@ def test_the_page_of_models_says_how_calls_end(
 def test_a_model_that_nobody_called_has_no_share(people: People, run: Run) -> None:
     bucket(run, age=3600, at=timezone.now(), by_class=[0, 0, 0, 12, 0])
 
-    page = signed_in(people.bob).get("/projects/main/model-figures/", {"run": run.pk})
+    page = signed_in(people.bob).get("/projects/main/model-figures/", {"run": str(run.pk)})
 
     assert "%" not in page.content.decode()
     assert "most calls fail" not in page.content.decode()
