@@ -203,3 +203,27 @@ async def serial(secured: Secured, host: str) -> str:
         stdout=asyncio.subprocess.PIPE,
     )
     return (await child.communicate())[0].decode()
+
+
+# A body whose length nothing announces.
+BODY = ("-d", "hello", "-H", "Content-Length:")
+
+
+@pytest.mark.parametrize(("more", "said"), [((), "2 200"), (BODY, "2 401")])
+async def test_a_preflight_over_http2_has_no_body(
+    secured: Secured, more: tuple[str, ...], said: str
+) -> None:
+    wild = secured.brought("wild", secured.ca.sign("*.example.test"), "*.example.test")
+    guarded = secured.open_service("guarded", auth=True)
+    await secured.gateway.control.put(wild, guarded)
+    await secured.has("guarded.example.test", "valid")
+
+    answer = await secured.curl(
+        f"https://guarded.example.test:{secured.port}/x",
+        *("-X", "OPTIONS", "-H", "Origin: https://a.test"),
+        *("-H", "Access-Control-Request-Method: PUT", "-o", "/dev/null"),
+        *("-w", "%{http_version} %{http_code}"),
+        *more,
+    )
+
+    assert answer == said
