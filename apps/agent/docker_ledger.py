@@ -57,10 +57,11 @@ class Ledger:
     def used(self, image_ids: typing.Iterable[str]) -> None:
         """Note that images are in use now."""
         with self._lock:
-            for image_id in image_ids:
-                if image_id in self._entries:
-                    self._entries[image_id]["used_at"] = time.time()
-            self._save()
+            known = [image_id for image_id in image_ids if image_id in self._entries]
+            for image_id in known:
+                self._entries[image_id]["used_at"] = time.time()
+            if known:
+                self._save()
 
     def forget(self, image_id: str) -> None:
         with self._lock:
