@@ -18,11 +18,10 @@ from django.urls import reverse
 from apps.accounts import access as who
 from apps.accounts.models import Project
 from apps.backends import queries as backends
-from apps.core import crypto
 from apps.core.errors import AppError, Detail, Invalid
 from apps.core.htmx import page, redirect, render_page
 from apps.core.ignoring import FILES, FOLDERS, in_words
-from apps.runs import packing, queries, scaled, services, uploads
+from apps.runs import kept_values, packing, queries, scaled, services, uploads
 from apps.runs.forms import DeployForm, passed_env
 from apps.runs.models import Upload
 from apps.runs.plan import NONE, UPDATE
@@ -37,6 +36,15 @@ MOST_SKIPPED = 10_000
 HOURS_A_MONTH = 730
 
 
+@dataclass(frozen=True)
+class OpenValue:
+    """A variable without a value in the file. What the service keeps of it is never shown."""
+
+    name: str
+    typed: str
+    is_kept: bool
+
+
 @dataclass
 class Preview:
     """What the right side shows: a plan, or the problems; and the values that are asked for."""
@@ -44,11 +52,11 @@ class Preview:
     plan: Plan | None = None
     problem: str = ""
     details: list[Detail] = field(default_factory=list)
-    missing: list[tuple[str, str]] = field(default_factory=list)
+    missing: list[OpenValue] = field(default_factory=list)
 
     @property
     def unanswered(self) -> list[str]:
-        return [name for name, value in self.missing if not value]
+        return [one.name for one in self.missing if not (one.typed or one.is_kept)]
 
     @property
     def marks(self) -> list[dict[str, Any]]:
@@ -120,15 +128,13 @@ def _initial(request: HttpRequest, project: Project) -> dict[str, str]:
 
 
 def _first(project: Project, service: str | None, form: DeployForm) -> PlanRequest:
-    """What a page that nobody has typed in asks for; a service's own values are kept."""
+    """What a page that nobody has typed in asks for."""
     text = form["configuration"].initial
     if not service:
         return PlanRequest(configuration=text)
     run = queries.find_run(project, service)
-    kept = crypto.decrypt(run.secrets)["env"]
-    env = {name: value for name, value in kept.items() if value is not None}
     upload = run.upload.hash if run.upload else None
-    return PlanRequest(configuration=text, env=env, upload=upload)
+    return PlanRequest(configuration=text, upload=upload)
 
 
 def _asked(
@@ -220,7 +226,9 @@ def _submit(
     plan_id = request.POST.get("plan_id") or None
     try:
         # A name in the file wins over the plan's: text that changed since is a conflict.
-        named = replace(asked, name=spec_of(asked).name)
+        spec = spec_of(asked)
+        kept = kept_values.of(project, spec.name or form["draft"].value() or "")
+        named = replace(asked, name=spec.name, env=kept_values.filled(spec, asked.env, kept))
         run = services.submit(access=access, project=project, request=named, plan_id=plan_id)
     except AppError as error:
         return _refused(request, access, project, form, asked, error)
@@ -233,16 +241,17 @@ def _submit(
 def preview_of(
     access: who.Access, project: Project, asked: PlanRequest, *, draft: str = ""
 ) -> Preview:
-    """This function will plan without submitting; values that miss are asked for, not an error."""
+    """Plan without submitting; values that miss are asked for, not an error."""
     preview = Preview()
     try:
         spec = spec_of(asked)
         names = parse.missing_env(spec)
-        preview.missing = [(name, asked.env.get(name, "")) for name in names]
+        kept = kept_values.of(project, spec.name or draft) if names else {}
+        preview.missing = [OpenValue(one, asked.env.get(one, ""), one in kept) for one in names]
         filled = replace(
             asked,
             name=None if spec.name else draft or None,
-            env={name: asked.env.get(name, "") for name in names},
+            env=dict.fromkeys(names, "") | kept_values.filled(spec, asked.env, kept),
         )
         preview.plan = services.plan(access=access, project=project, request=filled)
     except AppError as error:
