@@ -108,11 +108,13 @@ def workload(*commands: str, id: str = "w1", **fields: Any) -> wire.WorkloadSpec
     return wire.WorkloadSpec(id=id, name=id, commands=list(commands), **fields)
 
 
-def archive(content: dict[str, str]) -> bytes:
+def archive(content: dict[str, str], *, time: int = 0) -> bytes:
+    """Pack files, all of one time; what ends with a slash is a folder."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name, text in content.items():
             member = tarfile.TarInfo(name)
-            member.size = len(text.encode())
+            member.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
+            member.size, member.mtime = len(text.encode()), time
             tar.addfile(member, io.BytesIO(text.encode()))
     return buffer.getvalue()
