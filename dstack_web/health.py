@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import ipaddress
 from collections.abc import Iterator
 
@@ -11,6 +12,7 @@ from django.db import DatabaseError, connection
 from django.db.models import Count, Min
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
+from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
 from apps.accounts.access import TokenAuth
@@ -18,10 +20,12 @@ from apps.core.errors import AppError
 from apps.core.models import Stateful
 from apps.instances.models import Instance
 from apps.runs.models import Replica, Run
-from apps.telemetry.metrics_api import prometheus
+from apps.telemetry import prometheus
 from dstack_web.api_errors import answer
 
 TIMEOUT_SECONDS = 1.0
+# Repeated labels shrink to a tenth at any level.
+GZIP_LEVEL = 1
 MODELS: dict[str, type[Stateful]] = {"runs": Run, "replicas": Replica, "instances": Instance}
 
 
@@ -48,8 +52,13 @@ def metrics(request: HttpRequest) -> HttpResponse:
             TokenAuth()(request).require_global_admin()
     except AppError as error:
         return answer(error.status, error.message, code=error.code)
-    text = "\n".join(_lines()) + "\n"
-    return HttpResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+    content = ("\n".join(_lines()) + "\n").encode()
+    response = HttpResponse(content, content_type="text/plain; version=0.0.4; charset=utf-8")
+    patch_vary_headers(response, ["Accept-Encoding"])
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        response.content = gzip.compress(content, GZIP_LEVEL, mtime=0)
+        response["Content-Encoding"] = "gzip"
+    return response
 
 
 def _database_answers() -> bool:
@@ -97,4 +106,4 @@ def _lines() -> Iterator[str]:
         due = model._default_manager.aggregate(at=Min("next_check_at"))["at"]
         lag = max((now - due).total_seconds(), 0.0) if due else 0.0
         yield f'dstack_sweep_lag_seconds{{machine="{model.machine.name}"}} {lag:.3f}'
-    yield from prometheus(at=now)
+    yield from prometheus.lines(at=now)

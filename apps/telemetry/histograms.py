@@ -18,8 +18,8 @@ US_PER_MS = 1000
 # What lies below the finest bound, and above the last, is taken for so much.
 LEAST_US, MOST_US = 50, LATENCY_BOUNDS_US[-1]
 EDGES_US = (LEAST_US, *LATENCY_BOUNDS_US)
-# Counts are sums of shares where coarse ones are among them.
-EPSILON = 1e-6
+# Sums of numbers that are not whole are not exact.
+EPSILON = 1e-9
 
 Histogram = Mapping[int, float]
 
@@ -30,15 +30,23 @@ def percentile(histogram: Histogram, share: float) -> float | None:
 
     It is the middle of the bucket that this request lies in, 4.2 % from its edges at most.
     """
+    return percentiles(histogram, [share])[0]
+
+
+def percentiles(histogram: Histogram, shares: Sequence[float]) -> list[float | None]:
+    """Return the percentiles of several shares, which grow."""
     total = sum(histogram.values())
     if total <= 0:
-        return None
-    wanted, passed, found = share * total - EPSILON, 0.0, 0
-    for index in sorted(histogram):
-        found, passed = index, passed + histogram[index]
-        if passed >= wanted:
-            break
-    return float(f"{middle_us(found) / US_PER_MS:.4g}")
+        return [None for _ in shares]
+    buckets = iter(sorted(histogram.items()))
+    found: list[float | None] = []
+    index, passed = 0, 0.0
+    for share in shares:
+        while passed < share * total * (1 - EPSILON):
+            index, count = next(buckets, (len(LATENCY_BOUNDS_US), total))
+            passed += count
+        found.append(float(f"{middle_us(index) / US_PER_MS:.4g}"))
+    return found
 
 
 def middle_us(index: int) -> float:
@@ -78,7 +86,10 @@ def grown(before: Sequence[int], now: Sequence[int]) -> list[int]:
 
 def whole(fine: Iterable[Sequence[int] | None], coarse: Iterable[Sequence[int]]) -> Histogram:
     """Return all as one, those of wider buckets too."""
-    total: dict[int, float] = dict(counts_of(added(*fine)))
+    total: dict[int, float] = {}
+    for kept in fine:
+        for index, count in zip((kept or ())[::2], (kept or ())[1::2], strict=False):
+            total[index] = total.get(index, 0) + count
     for buckets in coarse:
         for place, count in enumerate(buckets[: len(LATENCY_BOUNDS_MS) + 1]):
             for index, share in spread(place) if count else ():

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import redis
@@ -26,6 +27,10 @@ logger = logging.getLogger(__name__)
 KEPT_POINTS = 130
 KEPT_SECONDS = 150
 
+# Requests in flight and held.
+Load = tuple[int, int]
+NOTHING: Load = (0, 0)
+
 
 def _of_run(run_id: UUID) -> str:
     return f"dstack-points:run:{run_id}"
@@ -35,9 +40,16 @@ def _of_gateway(gateway_id: int) -> str:
     return f"dstack-points:gateway:{gateway_id}"
 
 
+def _of_look(gateway_id: int, at: float) -> str:
+    return f"dstack-points:look:{gateway_id}:{at!r}"
+
+
 def add(*, gateway_id: int, look: Point, points: Mapping[UUID, Point]) -> None:
-    """This function will keep a gateway's look and the points of the services it names, and tell
-    the pages that show them."""
+    """Keep a gateway's look and the points of the services it names, and tell the pages that show
+    them."""
+    busy: dict[Any, Any] = {
+        str(pk): _written(point) for pk, point in points.items() if point.outstanding
+    }
     kept = {_of_run(pk): point for pk, point in points.items()}
     try:
         with valkey.client().pipeline(transaction=False) as pipeline:
@@ -45,6 +57,9 @@ def add(*, gateway_id: int, look: Point, points: Mapping[UUID, Point]) -> None:
                 pipeline.lpush(key, _written(point))
                 pipeline.ltrim(key, 0, KEPT_POINTS - 1)
                 pipeline.expire(key, KEPT_SECONDS)
+            if busy:
+                pipeline.hset(_of_look(gateway_id, look.at), mapping=busy)
+                pipeline.expire(_of_look(gateway_id, look.at), KEPT_SECONDS)
             for pk in points:
                 pipeline.publish(f"{PREFIX}metrics:{pk}", "{}")
             pipeline.execute()
@@ -73,6 +88,34 @@ def of(gateways: Mapping[UUID, int | None], *, at: float) -> dict[UUID, list[Poi
     return {pk: _merged(looks.get(g or 0, {}), own.get(pk, {})) for pk, g in gateways.items()}
 
 
+def now(*, gateway_ids: Collection[int], at: float) -> dict[int, dict[UUID, Load]]:
+    """Return what each gateway's last look named as under way; a gateway that did not look in the
+    last minutes is left out, and so are all while Valkey is away."""
+    try:
+        with valkey.client().pipeline(transaction=False) as pipeline:
+            for pk in gateway_ids:
+                pipeline.lindex(_of_gateway(pk), 0)
+            written = zip(gateway_ids, pipeline.execute(), strict=True) if gateway_ids else ()
+            looked = {pk: _point(line) for pk, line in written if line}
+            looks = {pk: look for pk, look in looked.items() if at - KEPT_SECONDS < look.at <= at}
+            for pk, look in looks.items():
+                pipeline.hgetall(_of_look(pk, look.at))
+            found = pipeline.execute() if looks else []
+    except (redis.RedisError, OSError) as error:
+        logger.warning("live figures are away: %s", error)
+        return {}
+    return {pk: _loads(busy) for pk, busy in zip(looks, found, strict=True)}
+
+
+def _loads(busy: Mapping[str, str]) -> dict[UUID, Load]:
+    points = {UUID(run_id): _point(line) for run_id, line in busy.items()}
+    return {pk: (point.in_flight, point.held) for pk, point in points.items()}
+
+
+def _point(line: str) -> Point:
+    return Point(*json.loads(line))
+
+
 def _merged(looks: Mapping[float, Point], own: Mapping[float, Point]) -> list[Point]:
     return sorted({**looks, **own}.values(), key=lambda point: point.at)
 
@@ -85,7 +128,7 @@ def _read(lines: Sequence[str], at: float) -> dict[float, Point]:
     """Parts of one look have the same time: what one names, another may leave out."""
     points: dict[float, Point] = {}
     for line in lines:
-        point = Point(*json.loads(line))
+        point = _point(line)
         if other := points.get(point.at):
             point = replace(
                 point,

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from apps.agent import wire
 from apps.instances.models import Workload
@@ -139,11 +141,33 @@ def of_replicas(*, run: Run, begin: datetime, end: datetime, step: int) -> list[
     ]
 
 
-def newest(*, run_ids: Iterable[UUID], at: datetime) -> list[Usage]:
-    """This function will return the last sample of each replica in the last minute."""
-    since = at - timedelta(minutes=1)
-    rows = Usage.objects.filter(run_id__in=list(run_ids), seconds=BUCKET_SECONDS, at__gte=since)
-    return list(rows.order_by("run_id", "replica_num", "-at").distinct("run_id", "replica_num"))
+@dataclass(frozen=True)
+class Newest:
+    """What a replica uses now; None is not known."""
+
+    run_id: UUID
+    replica_num: int
+    cpu_cores: float
+    memory_bytes: int
+    disk_bytes: int | None
+    gpu_percent: float | None
+    gpu_memory_bytes: int | None
+
+
+def newest(*, runs: QuerySet[Run], at: datetime) -> list[Newest]:
+    """Return the last sample of each replica in the last minute."""
+    rows = Usage.objects.filter(
+        run_id__in=runs.values("pk"), seconds=BUCKET_SECONDS, at__gte=at - timedelta(minutes=1)
+    )
+    last = rows.order_by("run_id", "replica_num", "-at").distinct("run_id", "replica_num")
+    columns = (
+        *("run_id", "replica_num", "samples", "cpu_cores_sum", "memory_bytes_max"),
+        *("disk_bytes_max", "gpu_percent_sum", "gpu_memory_bytes_max"),
+    )
+    return [
+        Newest(pk, num, cpu / samples, memory, disk, gpu and gpu / samples, gpu_memory)
+        for pk, num, samples, cpu, memory, disk, gpu, gpu_memory in last.values_list(*columns)
+    ]
 
 
 def _point(rows: Sequence[Usage]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.agent import wire
-from apps.telemetry import metrics_api, rollup, series, usage
+from apps.telemetry import prometheus, rollup, series, usage
 from apps.telemetry.models import Usage
 from tests import factories
 from tests.printing import Printer
@@ -174,7 +174,7 @@ def test_forgets_what_is_too_old(replica: Printer) -> None:
 def test_prometheus_has_the_newest_of_each_replica(replica: Printer) -> None:
     take(replica, sample(replica, age=15, memory_bytes=1), sample(replica, memory_bytes=2))
 
-    lines = list(metrics_api.prometheus(at=AT))
+    lines = list(prometheus.lines(at=AT))
 
     project, run = replica.run.project.name, replica.run.name
     labels = f'project="{project}",run="{run}",replica="0"'
