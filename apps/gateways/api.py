@@ -11,7 +11,7 @@ from django.utils import timezone
 from ninja import Router, Schema, Status
 
 from apps.accounts import access as accounts
-from apps.gateways import certificates, queries
+from apps.gateways import certificates, queries, seen
 from apps.gateways.models import Certificate, Gateway, Publication
 
 router = Router()
@@ -72,8 +72,9 @@ class NewCertificate(Schema):
 
 @router.get("/projects/{project}/gateways", response=GatewayList)
 def gateways(request: HttpRequest, project: str) -> dict[str, Any]:
-    found = queries.gateways_of(accounts.of(request).project(project))
-    return {"items": [_json(publication) for publication in found], "next_cursor": None}
+    access = accounts.of(request)
+    found = queries.gateways_of(access.project(project))
+    return {"items": [_json(access, publication) for publication in found], "next_cursor": None}
 
 
 CERTIFICATES = "/projects/{project}/gateways/{gateway}/certificates"
@@ -81,9 +82,14 @@ CERTIFICATES = "/projects/{project}/gateways/{gateway}/certificates"
 
 @router.get(CERTIFICATES, response=CertificateList, summary="List certificates")
 def list_certificates(request: HttpRequest, project: str, gateway: str) -> dict[str, Any]:
-    """What somebody brought, and how it stands with each host. Keys are never shown."""
-    found = queries.named(accounts.of(request).project(project), gateway)
-    items = [certificate_json(each) for each in queries.certificates_of(found)]
+    """What somebody brought, and how it stands with each host. Keys are never shown.
+
+    Of a gateway that several projects share, a project sees its own; admins of the server see all.
+    """
+    access = accounts.of(request)
+    where = access.project(project)
+    found = seen.of(access, where, queries.named(where, gateway))
+    items = [certificate_json(each) for each in found.certificates]
     return {"items": items, "hosts": hosts_json(found), "next_cursor": None}
 
 
@@ -128,18 +134,18 @@ def certificate_json(certificate: Certificate) -> dict[str, Any]:
     }
 
 
-def hosts_json(gateway: Gateway) -> list[dict[str, Any]]:
+def hosts_json(found: seen.Seen) -> list[dict[str, Any]]:
     return [
         {
             **{name: each[name] for name in ("host", "state", "source")},
             "expires_at": each["expires_at"] and datetime.fromtimestamp(each["expires_at"], UTC),
             "error": each["error"] or None,
         }
-        for each in gateway.secured
+        for each in found.hosts
     ]
 
 
-def _json(publication: Publication) -> dict[str, Any]:
+def _json(access: accounts.Access, publication: Publication) -> dict[str, Any]:
     gateway = publication.gateway
     return {
         "name": gateway.name,
@@ -148,7 +154,7 @@ def _json(publication: Publication) -> dict[str, Any]:
         "address": gateway.address,
         "domain": gateway.domain,
         "default": publication.is_default,
-        "error": gateway.error or None,
+        "error": seen.of(access, publication.project, gateway).error or None,
         "reported_at": gateway.reported_at,
         "created_at": gateway.created_at,
     }

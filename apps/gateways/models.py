@@ -56,14 +56,6 @@ class Gateway(models.Model):
         """This function will tell whether the gateway has a good certificate for a host."""
         return any(each["host"] == host and each["state"] == "valid" for each in self.secured)
 
-    @property
-    def failed_hosts(self) -> int:
-        return sum(each["state"] == "failed" for each in self.secured)
-
-    @property
-    def pending_hosts(self) -> int:
-        return sum(each["state"] == "pending" for each in self.secured)
-
 
 def port_suffix(scheme: str, port: int | None) -> str:
     standard = {"http": 80, "https": 443}[scheme]

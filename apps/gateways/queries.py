@@ -46,11 +46,16 @@ def certificates_of(gateway: Gateway) -> QuerySet[Certificate]:
 
 
 def may_manage(access: Access, project: Project, gateway: Gateway) -> bool:
-    """This function will tell whether one may change a gateway: an admin of the project, and of
-    the whole server where the gateway serves other projects too."""
-    if gateway.preset or gateway.projects.exclude(pk=project.pk).exists():
+    """Tell whether one may change a gateway: an admin of the project, and of the whole server
+    where the gateway serves other projects too."""
+    if is_shared(project, gateway):
         return access.is_global_admin
     return access.is_admin(project)
+
+
+def is_shared(project: Project, gateway: Gateway) -> bool:
+    """Tell whether the gateway serves other projects too, or may at any time."""
+    return gateway.preset or gateway.projects.exclude(pk=project.pk).exists()
 
 
 def require_manage(access: Access, project: Project, gateway: Gateway) -> None:

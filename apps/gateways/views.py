@@ -13,15 +13,18 @@ from django.utils import timezone
 from apps.accounts import access as who
 from apps.core.errors import AppError
 from apps.core.htmx import page, render_page
-from apps.gateways import certificates, queries
+from apps.gateways import certificates, queries, seen
 from apps.gateways.forms import CertificateForm
 from apps.gateways.models import Gateway
 
 
 @page("GET")
 def gateway_list(request: HttpRequest, project: str) -> HttpResponse:
-    where = who.of(request).project(project)
-    context = {"project": where, "publications": queries.gateways_of(where)}
+    access = who.of(request)
+    where = access.project(project)
+    found = queries.gateways_of(where)
+    publications = [(each, seen.of(access, where, each.gateway)) for each in found]
+    context = {"project": where, "publications": publications}
     return render_page(request, "gateways/list.html", context)
 
 
@@ -41,11 +44,12 @@ def certificate_list(request: HttpRequest, project: str, name: str) -> HttpRespo
                 extra_tags="green",
             )
             return redirect("gateways:certificates", where.name, gateway.name)
+    found = seen.of(access, where, gateway)
     context = {
         "project": where,
         "gateway": gateway,
-        "hosts": _hosts(gateway),
-        "certificates": queries.certificates_of(gateway),
+        "hosts": _hosts(found),
+        "certificates": found.certificates,
         "may_change": queries.may_manage(access, where, gateway),
         "form": form,
         "now": timezone.now(),
@@ -65,14 +69,14 @@ def _bring(gateway: Gateway, form: CertificateForm, actor: str) -> bool:
     return True
 
 
-def _hosts(gateway: Gateway) -> list[dict[str, Any]]:
+def _hosts(found: seen.Seen) -> list[dict[str, Any]]:
     """What the gateway reports, what needs a look first."""
     order = {"failed": 0, "pending": 1, "valid": 2}
-    found = [
+    hosts = [
         {**each, "until": datetime.fromtimestamp(each["expires_at"] or 0, UTC)}
-        for each in gateway.secured
+        for each in found.hosts
     ]
-    return sorted(found, key=lambda each: (order.get(each["state"], 0), each["host"]))
+    return sorted(hosts, key=lambda each: (order.get(each["state"], 0), each["host"]))
 
 
 @page("POST")

@@ -16,8 +16,9 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from apps.accounts.models import Project
+from apps.accounts.models import Project, User
 from apps.backends import services as backends
+from apps.gateways.models import Publication
 from apps.runs.models import Upload
 from dstack_web.api import api
 from tests import factories
@@ -241,3 +242,101 @@ def test_lets_no_agent_act_as_a_person(world: World, route: str) -> None:
     world.headers = {"agent": factories.agent_headers(instance)}
 
     assert world.answers(route, CASES[route].body) == {"agent": 401}
+
+
+FOREIGN = ("secret-merger-bot", "wildcard-issuer", "mallory", "1 failed")
+ENDED = timezone.now()
+
+
+@pytest.fixture(params=["preset", "published"])
+def shared(world: World, request: pytest.FixtureRequest) -> None:
+    main, other = (Project.objects.get(name=name) for name in ("main", "other"))
+    gateway = main.gateways.get()
+    hosts = ("hello.localhost", "gateway.localhost", "secret-merger-bot.localhost")
+    gateway.secured = [
+        {"host": host, "state": state, "source": "acme", "expires_at": None, "error": ""}
+        for host, state in zip(hosts, ("valid", "pending", "failed"), strict=True)
+    ]
+    gateway.error = "two services claim secret-merger-bot.localhost; the newer one has it"
+    gateway.preset = request.param == "preset"
+    gateway.save()
+    if request.param == "published":
+        Publication.objects.create(project=other, gateway=gateway)
+    main.runs.update(gateway=gateway)
+    factories.run(other, name="secret-merger-bot", gateway=gateway)
+    # The name of a run that ended may be another project's now.
+    factories.run(
+        main, name="secret-merger-bot", gateway=gateway, state="stopped", finished_at=ENDED
+    )
+    gateway.certificates.all().delete()
+    mine, theirs = ["hello.localhost"], ["secret-merger-bot.localhost"]
+    factories.certificate(gateway, issuer="its-issuer", hosts=mine, brought_by="admin")
+    factories.certificate(gateway, issuer="wildcard-issuer", brought_by="root")
+    factories.certificate(gateway, issuer="wildcard-issuer", brought_by="admin")
+    factories.certificate(gateway, issuer="wildcard-issuer", hosts=mine, brought_by="mallory")
+    factories.certificate(
+        gateway, issuer="wildcard-issuer", hosts=[*mine, *theirs], brought_by="admin"
+    )
+
+
+def shown(world: World, role: str) -> dict[str, str]:
+    """What API and pages tell this role of the gateway."""
+    api = "/api/projects/main/gateways"
+    client = Client(headers=world.headers[role])
+    found = {path: client.get(path) for path in (api, f"{api}/edge/certificates")}
+    user = {"bound here": "admin"}.get(role, role)
+    browser = Client()
+    browser.force_login(User.objects.get(username=user))
+    pages = ("/projects/main/gateways/", "/projects/main/gateways/edge/certificates/")
+    found |= {path: browser.get(path) for path in pages}
+    assert {answer.status_code for answer in found.values()} == {200}
+    return {path: answer.content.decode() for path, answer in found.items()}
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("shared")
+@pytest.mark.parametrize("role", ["member", "admin", "bound here"])
+def test_shows_of_a_shared_gateway_what_is_the_projects_own(world: World, role: str) -> None:
+    found = shown(world, role)
+
+    assert {path: [w for w in FOREIGN if w in text] for path, text in found.items()} == {
+        path: [] for path in found
+    }
+    for text in list(found.values())[1::2]:
+        assert all(word in text for word in ("hello.localhost", "gateway.localhost", "its-issuer"))
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("shared")
+def test_shows_all_of_a_shared_gateway_to_admins_of_the_server(world: World) -> None:
+    found = list(shown(world, "root").values())
+
+    for text in found[1::2]:
+        assert all(word in text for word in FOREIGN[:3])
+    for text in found[::2]:
+        assert "two services claim secret-merger-bot" in text
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("shared")
+def test_shows_a_token_that_is_bound_to_a_project_what_is_the_projects(world: World) -> None:
+    root, main = User.objects.get(username="root"), Project.objects.get(name="main")
+    headers = factories.token(root, project=main).headers
+
+    text = Client(headers=headers).get("/api/projects/main/gateways/edge/certificates").content
+
+    assert b"hello.localhost" in text and b"secret-merger-bot" not in text
+
+
+@pytest.mark.django_db
+def test_shows_all_of_a_gateway_of_its_own_to_a_project(world: World) -> None:
+    gateway = Project.objects.get(name="main").gateways.get()
+    gateway.secured = [{"host": "old.localhost", "state": "valid", "source": "acme"}]
+    gateway.secured[0] |= {"expires_at": None, "error": ""}
+    gateway.error = "all 3 slots are taken"
+    gateway.save()
+
+    texts = list(shown(world, "member").values())
+
+    assert all("old.localhost" in text and "Test CA" in text for text in texts[1::2])
+    assert all("all 3 slots" in text for text in texts[::2])
