@@ -17,13 +17,15 @@ from typing import Any
 
 import aiohttp
 
-from gateway.haproxy import process
+from gateway.haproxy import binary, process
 from tests.fakes.control_plane_gateway import ControlPlane, key, service
 from tests.fakes.target import Target
 
 ROOT = Path(__file__).parents[3]
 ALICE, BOB = "dsk_u_alice", "dsk_u_bob"
 SLOTS = 40
+# Tests run with another HAProxy than the pinned one where this names it, as it does for a gateway.
+PROGRAM = {name: os.environ[name] for name in ("DSTACK_HAPROXY",) if name in os.environ}
 
 
 @dataclass
@@ -64,6 +66,7 @@ class Gateway:
                 cwd=ROOT,
                 env={
                     "PATH": os.environ["PATH"],
+                    **PROGRAM,
                     "DSTACK_GATEWAY_CONTROL_URL": self.control.url,
                     "DSTACK_GATEWAY_TOKEN_FILE": str(token),
                     "DSTACK_GATEWAY_HOME": str(self.home / "data"),
@@ -174,6 +177,12 @@ async def until(holds: Callable[[], Any], *, seconds: float = 20.0, pause: float
             return
         assert time.monotonic() < deadline, f"not so within {seconds:g} s"
         await asyncio.sleep(pause)
+
+
+def haproxy_program() -> Path:
+    """Return the HAProxy that tests start themselves, the same as their gateways'."""
+    named = PROGRAM.get("DSTACK_HAPROXY")
+    return binary.find(setting=Path(named) if named else None)
 
 
 def free_port() -> int:

@@ -13,8 +13,7 @@ import httpx
 import pytest
 
 from gateway.haproxy import config
-from gateway.haproxy.binary import find
-from tests.integration.gateway.harness import free_port
+from tests.integration.gateway.harness import free_port, haproxy_program
 
 CONFIG = """\
 global
@@ -39,7 +38,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Read]:
     home, port = tmp_path_factory.mktemp("models"), free_port()
     (home / "models.lua").write_text(config.LUA["models.lua"])
     (home / "haproxy.cfg").write_text(CONFIG.format(port=port))
-    child = subprocess.Popen([find(setting=None), "-f", "haproxy.cfg", "-db"], cwd=home)
+    child = subprocess.Popen([haproxy_program(), "-f", "haproxy.cfg", "-db"], cwd=home)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             wait(client)

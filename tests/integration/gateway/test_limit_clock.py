@@ -13,10 +13,9 @@ import httpx
 import pytest
 
 from gateway.haproxy import config
-from gateway.haproxy.binary import find
 from gateway.limits import pace
 from tests.e2e.stack import eventually
-from tests.integration.gateway.harness import free_port
+from tests.integration.gateway.harness import free_port, haproxy_program
 
 ROUND_US = 2**40
 SECOND_US = 1_000_000
@@ -68,7 +67,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     (home / "pages" / "429.map").write_text("json no\n")
     (home / "limits.lua").write_text(config.LUA["limits.lua"])
     (home / "haproxy.cfg").write_text(CONFIG.format(port=port, limits=limits))
-    child = subprocess.Popen([find(setting=None), "-f", "haproxy.cfg", "-db"], cwd=home)
+    child = subprocess.Popen([haproxy_program(), "-f", "haproxy.cfg", "-db"], cwd=home)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
 
         def ask(at_us: int, name: str, limit: str, bound: str = FREE) -> httpx.Response:
