@@ -36,6 +36,7 @@ LUA = {name: (FOLDER / name).read_text() for name in PROGRAMS}
 # What is said more than once stands in files of its own.
 SHARED = {
     "@SLOTS@\n": "slots.cfg",
+    "@INSIDE@\n": "inside.cfg",
     "@LIMITED@\n": "limited.cfg",
     "@LIMITS@\n": "limits.cfg",
     "@ANSWERS@\n": "answers.cfg",
