@@ -31,7 +31,7 @@ HOLD = (
 HOLD_NAME = "hold"
 FOLDER = Path(__file__).parent
 # Programs beside the configuration, by name.
-PROGRAMS = ("limits.lua", "models.lua", "sidecar.lua", "usage.lua")
+PROGRAMS = ("cookies.lua", "limits.lua", "models.lua", "sidecar.lua", "usage.lua")
 LUA = {name: (FOLDER / name).read_text() for name in PROGRAMS}
 # What is said more than once stands in files of its own.
 SHARED = {

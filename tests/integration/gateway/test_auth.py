@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -143,6 +144,43 @@ async def test_hides_the_dashboards_cookies(gateway: Gateway, sent: str, seen: l
     answer = await gateway.call(token=ALICE, headers={"Cookie": sent})
 
     assert answer.header_of_request("cookie") == seen
+
+
+@pytest.mark.parametrize(
+    ("sent", "seen"),
+    [
+        (["a=1; dstack_session=S; b=2", "dstack_csrf=T; c=3"], ["a=1; b=2", "c=3"]),
+        (["a=1", "dstack_session=S"], ["a=1"]),
+        (["dstack_session=S", "a=1"], ["a=1"]),
+        (["dstack_session=S", "dstack_csrf=T"], []),
+        (["dstack_session=S; dstack_session=S; x=1; dstack_csrf=T", "y=2"], ["x=1", "y=2"]),
+        (["a=1; b=2", "c=3;  d=4"], ["a=1; b=2", "c=3;  d=4"]),
+        (["a=1", "", "dstack_csrf=T; b=2"], ["a=1", "b=2"]),
+        (["a=1", ""], ["a=1", ""]),
+        (["a=1, dstack_session=S", "dstack_session = T"], ["a=1, dstack_session=S"]),
+        (
+            ["dstack_session", "a=dstack_session=1; Expires=1, 2", "b"],
+            ["dstack_session", "a=dstack_session=1; Expires=1, 2", "b"],
+        ),
+        (
+            ["dstack_sessions=1; xdstack_session=2", "dstack_csrf=;c"],
+            ["dstack_sessions=1; xdstack_session=2", "c"],
+        ),
+        (
+            [f"a{at}=1; dstack_session={at}; b=2" for at in range(20)],
+            [f"a{at}=1; b=2" for at in range(20)],
+        ),
+    ],
+)
+async def test_hides_them_in_each_of_several_headers(
+    gateway: Gateway, sent: list[str], seen: list[str]
+) -> None:
+    head = f"GET / HTTP/1.1\r\nHost: hello.localhost\r\nAuthorization: Bearer {ALICE}\r\n"
+    head += "".join(f"Cookie: {each}\r\n" for each in sent) + "Connection: close\r\n\r\n"
+
+    body = (await gateway.raw(head.encode())).partition(b"\r\n\r\n")[2]
+
+    assert [value for key, value in json.loads(body)["headers"] if key == "cookie"] == seen
 
 
 @pytest.mark.parametrize(
