@@ -183,6 +183,33 @@ async def test_hides_them_in_each_of_several_headers(
     assert [value for key, value in json.loads(body)["headers"] if key == "cookie"] == seen
 
 
+# What a key is part of is no key, whoever parts it.
+PARTED = [f"{ALICE},x", f"{ALICE}, x", f"{ALICE},", f"{ALICE} x", f"{ALICE}\tx", f"{ALICE};x"]
+PARTED += [f"{ALICE},{ALICE}", f"{ALICE} {ALICE}", f"x,{ALICE}", f"x {ALICE}", f",{ALICE}"]
+PARTED += [f'{ALICE}" x', f"{ALICE}, Bearer {ALICE}", f"{ALICE}=", f"{ALICE}%20"]
+
+
+@pytest.mark.parametrize("header", ["Authorization", "Authentication", "X-Api-Key", "Api-Key"])
+async def test_takes_a_token_as_a_whole(gateway: Gateway, header: str) -> None:
+    shapes = [f"Bearer {word}" for word in PARTED] + [f"Basic x, Bearer {ALICE}"]
+    shapes += PARTED if header.endswith("Key") else []
+
+    found = [(each, (await gateway.call(headers={header: each})).status) for each in shapes]
+
+    assert found == [(each, 401) for each in shapes]
+
+
+async def test_takes_the_first_of_two_headers(gateway: Gateway) -> None:
+    async def ask(*values: str) -> bytes:
+        head = "GET / HTTP/1.1\r\nHost: hello.localhost\r\nConnection: close\r\n"
+        head += "".join(f"Authorization: {value}\r\n" for value in values) + "\r\n"
+        return (await gateway.raw(head.encode())).split(b" ", 2)[1]
+
+    token = f"Bearer {ALICE}"
+    assert await ask(token, "Digest a=b, c=d") == b"200"
+    assert await ask(f"{token},x", token) == b"401"
+
+
 @pytest.mark.parametrize(
     ("host", "token", "status"),
     [
