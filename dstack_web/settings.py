@@ -6,6 +6,7 @@ there is one settings module for the embedded server, production and the tests.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -262,7 +263,13 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TIMEZONE = "UTC"
+# What is printed goes to the log as it is; through a logger, a line that a full disk does not take
+# would be printed again, for ever.
+CELERY_WORKER_REDIRECT_STDOUTS = False
 
+# A line that cannot be written (the disk is full) is lost, and costs no traceback that cannot be
+# written either.
+logging.raiseExceptions = False
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
