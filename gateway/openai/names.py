@@ -1,8 +1,8 @@
 """Which model a JSON body names. Works on bytes that may be a mapped file of any length. Pure.
 
 A whole parse of 100 MB of JSON would cost seconds and gigabytes; here strings are skipped at the
-speed of a regular expression. Of two models in the outermost object the first decides, as in
-HAProxy, which reads short bodies: the service that it names is the only one to see the body.
+speed of a regular expression. Of two models in the outermost object the first decides: the service
+that it names is the only one to see the body.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from tests.integration.gateway.harness import ALICE, Answer, Gateway, hello
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-LONG = b" " * 40_000
+# Of the second HAProxy reads the end first, the third is longer than its buffer.
+MIDDLE, LONG = b" " * 2000, b" " * 100_000
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -59,7 +60,7 @@ async def ask(gateway: Gateway, body: bytes, token: str = ALICE) -> Answer:
         b'{"model": "a", "model": "a"}',
     ],
 )
-@pytest.mark.parametrize("before", [b"", LONG])
+@pytest.mark.parametrize("before", [b"", MIDDLE, LONG])
 async def test_finds_the_outermost_model(gateway: Gateway, body: bytes, before: bytes) -> None:
     sent = body.replace(b"{", b"{" + before, 1)
     answer = await ask(gateway, sent)
@@ -68,28 +69,29 @@ async def test_finds_the_outermost_model(gateway: Gateway, body: bytes, before: 
     assert answer.json["length"] == len(sent)
 
 
-@pytest.mark.parametrize("before", [b"", LONG])
+@pytest.mark.parametrize("before", [b"", MIDDLE, LONG])
 @pytest.mark.parametrize(
-    ("body", "path"),
+    "body",
     [
-        (b'{"model": "a", "model": "b"}', "/a/chat/completions"),
-        (b'{"model": "b", "model": "a"}', None),
-        (b'{"model": "a", "mod\\u0065l": "b"}', "/a/chat/completions"),
-        (b'{"model": "a", "x": 1} {"model": "b"}', "/a/chat/completions"),
-        (b'{"model": "a", "broken', "/a/chat/completions"),
+        b'{"model": "a", "model": "b"}',
+        b'{"model": "b", "model": "a"}',
+        b'{"model": "a", "mod\\u0065l": "b"}',
+        b'{"mod\\u0065l": "b", "model": "a"}',
+        b'{"model": "a", "x": 1} {"model": "b"}',
+        b'{"model": "a", "broken',
     ],
 )
 async def test_opens_no_other_service_by_a_second_model(
-    gateway: Gateway, body: bytes, path: str | None, before: bytes
+    gateway: Gateway, body: bytes, before: bytes
 ) -> None:
-    """The first one decides, and only that service sees the body, whatever it makes of it."""
+    """Whichever is taken, only a service that the key opens sees the body."""
     answer = await ask(gateway, body.replace(b"{", b"{" + before, 1), "dsk_s_a")
 
-    assert answer.json.get("path") == path
-    assert answer.status == (200 if path else 404)
+    found = (answer.status, answer.json.get("path"))
+    assert found in [(200, "/a/chat/completions"), (404, None)]
 
 
-@pytest.mark.parametrize("before", [b"", LONG])
+@pytest.mark.parametrize("before", [b"", MIDDLE, LONG])
 @pytest.mark.parametrize(
     "body",
     [b'{"x": 1}', b'{"x": {"model": "a"}}', b'{"model": null}', b'{"model": ["a"]}'],

@@ -227,9 +227,9 @@ async def test_counts_the_tokens_that_a_model_used(gateway: Gateway) -> None:
 
 async def test_counts_the_tokens_of_what_the_sidecar_routes(gateway: Gateway) -> None:
     await model(gateway, "writes")
-    await ask(gateway, "writes", filler=50_000)
+    await ask(gateway, "writes", filler=100_000)
     options = {"include_usage": True}
-    await ask(gateway, "writes", filler=50_000, stream=True, stream_options=options)
+    await ask(gateway, "writes", filler=100_000, stream=True, stream_options=options)
 
     await until(lambda: tokens(gateway.control, "e-writes") == (14, 6))
     assert classes(gateway.control, "e-writes", ALICE) == (0, 2, 0, 0, 0)
@@ -242,9 +242,9 @@ def tokens(control: ControlPlane, endpoint: str) -> tuple[int, int]:
 
 async def test_counts_and_limits_what_the_sidecar_routes(gateway: Gateway) -> None:
     await model(gateway, "long", RateLimit(rps=0.1, burst=1))
-    answers = [await ask(gateway, "long", filler=50_000) for _ in range(2)]
+    answers = [await ask(gateway, "long", filler=100_000) for _ in range(2)]
     short = await ask(gateway, "long")
-    last = await ask(gateway, "long", filler=50_000)
+    last = await ask(gateway, "long", filler=100_000)
 
     assert [answer.status for answer in (*answers, short, last)] == [200, 200, 429, 429]
     assert int(last.headers["retry-after"]) in {9, 10}

@@ -24,7 +24,7 @@ MODEL = Model(name="m", prefix="/usage/v1")
 OPENAI = "gateway.localhost"
 USAGE = {"stream": True, "stream_options": {"include_usage": True}}
 # Longer than HAProxy's buffer, so that the sidecar routes it.
-LONG = 50_000
+LONG = 100_000
 
 Counted = tuple[int, int, int]
 
