@@ -53,8 +53,8 @@ def containers(engine: Engine) -> list[Any]:
     return found
 
 
-def upload(plane: ControlPlane, content: dict[str, str], *, time: int = 0) -> str:
-    blob = archive(content, time=time)
+def upload(plane: ControlPlane, content: dict[str, str]) -> str:
+    blob = archive(content)
     name = hashlib.sha256(blob).hexdigest()
     plane.blobs[name] = blob
     return name
@@ -84,16 +84,6 @@ def test_gives_environment_user_and_working_folder(
     report = plane.wait_for("w1", state=wire.EXITED)
     assert report.last_lines == ["7777 hé", "1234", "/workflow/sub", "text"]
     assert report.exit_code == 0
-
-
-def test_files_keep_their_times(plane: ControlPlane, agent: RunningAgent) -> None:
-    blob = upload(plane, {"sub/": "", "sub/file": "text", "newer": "text"}, time=1_600_000_000)
-    asks = ["stat -c %Y sub sub/file newer"]
-
-    plane.assign(workload(*asks, upload_hash=blob, upload_times={"newer": 1_700_000_000}))
-
-    report = plane.wait_for("w1", state=wire.EXITED)
-    assert report.last_lines == ["1600000000", "1600000000", "1700000000"]
 
 
 RUN_ME = {"srv/app/run-me": "#!/bin/sh\npwd; ls /workflow; exec sleep 600\n"}
