@@ -45,11 +45,22 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def addresses(stack: Stack) -> set[str]:
-    """The addresses on which the server's replicas listen; others of the machine do not count."""
-    given = ports.listeners(range(ports.FIRST, ports.LAST + 1))
+    """The addresses on which the server's replicas listen, in whichever network each has."""
     pids = [int(line.partition(" ")[0]) for line in processes_of(stack.home)]
-    own = ports.owned_by(pids, {one.inode for one in given})
-    return {one.host for one in given if one.inode in own}
+    return {host for pid in pids if is_replica(pid) for host in addresses_of(pid)}
+
+
+def is_replica(pid: int) -> bool:
+    try:
+        return b"DSTACK_REPLICA_NUM=" in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:  # it ended meanwhile
+        return False
+
+
+def addresses_of(pid: int) -> set[str]:
+    listening = ports.listeners(None, net=Path(f"/proc/{pid}/net"))
+    own = ports.owned_by([pid], {one.inode for one in listening})
+    return {one.host for one in listening if one.inode in own}
 
 
 @pytest.mark.parametrize("key", EXAMPLES)
