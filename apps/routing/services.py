@@ -122,7 +122,7 @@ def _rate_limit(limit: Mapping[str, Any]) -> dict[str, Any]:
 
 def _model(run: Run) -> dict[str, Any] | None:
     model = run.spec["model"]
-    if model is None:
+    if model is None or run.model_withheld:
         return None
     kept = ("name", "format", "prefix", "chat_template", "eos_token")
     said = {**{key: model[key] for key in kept}, "created_at": run.created_at.timestamp()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.db import models
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.utils import timezone
 
 from apps.accounts.models import Project, User
@@ -14,6 +15,8 @@ from apps.gateways.models import Gateway
 from apps.instances import states as machines
 from apps.instances.models import Instance, Workload
 from apps.runs import states, timetable
+
+ONE_RUN_PER_MODEL = "one_active_run_per_model_name"
 
 
 class Upload(models.Model):
@@ -63,7 +66,8 @@ class Run(Stateful):
     the version that should run; `fallback`, while that one is not proved, the version to return to.
     `replicas_wanted` is what scaling decided; failures from before `asked_at`, when a person last
     asked for replicas, no longer count. `notice` is what a person should know although the run goes
-    on. Only `life.reconcile`, under the row's lock, writes `state`.
+    on. `model_withheld` where another run of the gateway has the model's name, so that this one
+    offers none. Only `life.reconcile`, under the row's lock, writes `state`.
     """
 
     machine = states.RUN
@@ -89,9 +93,17 @@ class Run(Stateful):
     error = models.TextField(blank=True)
     notice = models.TextField(blank=True)
     deleted_at = models.DateTimeField(null=True)
+    model_withheld = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(
+                models.F("gateway"),
+                KeyTextTransform("name", KeyTransform("model", "spec")),
+                condition=~models.Q(state__in=["stopping", "stopped", "failed"])
+                & models.Q(model_withheld=False),
+                name=ONE_RUN_PER_MODEL,
+            ),
             models.UniqueConstraint(
                 fields=["project", "name"],
                 condition=~models.Q(state__in=["stopping", "stopped", "failed"]),

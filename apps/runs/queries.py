@@ -49,14 +49,16 @@ def taken_on(gateway: Gateway, name: str, *, but: Project) -> bool:
 
 
 def model_owner(gateway: Gateway, model: str, *, project: Project, name: str) -> Run | None:
-    """This function will return the active run that already has this model name there."""
+    """Return the active run that already has this model name there."""
     same = Run.objects.filter(gateway=gateway, state__in=ACTIVE_RUNS, spec__model__name=model)
+    same = same.filter(model_withheld=False)
     return same.exclude(project=project, name=name).first()
 
 
 def runs_with_models(project: Project) -> QuerySet[Run]:
-    """This function will return the active runs that offer a model, by the model's name."""
+    """Return the active runs that offer a model, by the model's name."""
     active = runs_of(project).filter(state__in=ACTIVE_RUNS).exclude(spec__model=None)
+    active = active.filter(model_withheld=False)
     return active.order_by("spec__model__name")
 
 

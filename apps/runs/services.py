@@ -22,7 +22,7 @@ from apps.gateways.models import Gateway
 from apps.instances import services as instances
 from apps.offers import executors, reasons
 from apps.offers import queries as offers
-from apps.runs import names, queries, scaled, states, updates, uploads, urls_of
+from apps.runs import model_names, names, queries, scaled, states, updates, uploads, urls_of
 from apps.runs.models import Run
 from apps.runs.plan import CREATE, NONE, REPLACE, UPDATE, Difference, needs_rollout
 from apps.runs.requests import PlanRequest, complete, invalid, spec_of
@@ -120,7 +120,7 @@ def _action(
     found = updates.differences(content_of(current), new)
     if current.gateway_id != (gateway.pk if gateway else None):
         return REPLACE, found
-    return (UPDATE if found else NONE), found
+    return (UPDATE if found or current.model_withheld else NONE), found
 
 
 def _content(project: Project, request: PlanRequest, spec: ServiceSpec) -> Content:
@@ -156,16 +156,8 @@ def _check_names(project: Project, gateway: Gateway | None, spec: ServiceSpec, n
         return
     if queries.taken_on(gateway, name, but=project):
         raise Invalid(f"{name} is taken on this gateway: choose another name.")
-    if spec.model is None:
-        return
-    owner = queries.model_owner(gateway, spec.model.name, project=project, name=name)
-    if owner is not None:
-        whose = f"run {owner.name}" if owner.project_id == project.pk else "another project"
-        raise Invalid(
-            f"The model name {spec.model.name} belongs to {whose} on this gateway: stop that run "
-            "or give the model another name.",
-            details=[Detail("model.name", "is taken on this gateway")],
-        )
+    model = spec.model.name if spec.model else None
+    model_names.require_free(gateway, model, project=project, name=name)
 
 
 def _warnings(gateway: Gateway | None) -> list[str]:
@@ -202,10 +194,10 @@ def _shell(found: offers.Found, spec: ServiceSpec) -> str | None:
 def submit(
     *, access: Access, project: Project, request: PlanRequest, plan_id: str | None = None
 ) -> Run:
-    """This function will start the service, or make it the next version of an active run.
+    """Start the service, or make it the next version of an active run.
 
     Where nothing differs, nothing happens. A run on another gateway is replaced.
-    With a `plan_id`, raises Conflict when the run that the plan was about changed since.
+    With a `plan_id`, raise Conflict when the run that the plan was about changed since.
     """
     seen = _seen(plan_id)
     if seen and spec_of(request).name is None:
@@ -222,6 +214,8 @@ def submit(
                 _request_stop(wanted.current, actor=access.actor, reason="replaced")
             return _create(access, project, request, wanted)
     except IntegrityError as error:
+        if model_names.was_taken(error):
+            raise model_names.conflict() from error
         raise Conflict(f"{wanted.name} was just submitted by somebody else.") from error
 
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
 
 from apps.accounts.access import Access
 from apps.core import crypto, wake
 from apps.core.errors import Conflict, Invalid
-from apps.runs import images, plan, queries, scaled, states, uploads
+from apps.runs import images, model_names, plan, queries, scaled, states, uploads
 from apps.runs.models import Run, RunVersion, Upload
 from apps.runs.wanted import note_asked
 
@@ -66,14 +66,17 @@ def keep(run: Run) -> RunVersion:
 
 
 def update(run: Run, new: Content, *, access: Access, note: str = "") -> Run:
-    """This function will make `new` the run's next version; the caller holds the row's lock.
+    """Make `new` the run's next version; the caller holds the row's lock.
 
-    Raises Conflict when the run is ending. Nothing happens where nothing differs.
+    Raise Conflict when the run is ending. Nothing happens where nothing differs, but that the run
+    gets its model's name where it had not.
     """
     if run.state not in queries.ACTIVE_RUNS or run.stop_requested_at is not None:
         raise Conflict(f"{run.name} is {run.state}: run it again instead.")
     found = differences(content_of(run), new)
     if not found:
+        if run.model_withheld:
+            _take(run, content_of(run))
         return run
     keep(run)
     new = _timed(run, new)
@@ -106,7 +109,7 @@ def _has_served(run: Run) -> bool:
     return ready.exists()
 
 
-def _take(run: Run, new: Content) -> None:
+def _take(run: Run, new: Content, *, without_model: bool = False) -> None:
     at = timezone.now()
     limits = new.spec["replicas"]
     least, most = limits["min"] or 0, limits["max"] or 0
@@ -114,16 +117,16 @@ def _take(run: Run, new: Content) -> None:
         setattr(run, name, value)
     run.replicas_wanted = min(max(run.replicas_wanted, least), most)
     run.asked_at = run.next_check_at = at
-    run.notice = ""
+    run.notice, run.model_withheld = "", without_model
     fields = ["deployment", "fallback", "replicas_wanted", "asked_at", "next_check_at", "notice"]
-    run.save(update_fields=[*fields, *vars(new)])
+    run.save(update_fields=[*fields, "model_withheld", *vars(new)])
     transaction.on_commit(
         lambda: wake.transitioned(states.RUN.name, "updated", [run.pk]), robust=True
     )
 
 
 def give_up(run: Run, *, reason: str, last_lines: list[str], at: datetime) -> None:
-    """This function will return the run to the version that served before this one."""
+    """Return the run to the version that served before this one."""
     bad = run.versions.get(number=run.deployment)
     good = run.versions.get(number=run.fallback or 0)
     RunVersion.objects.filter(pk=bad.pk).update(
@@ -131,19 +134,41 @@ def give_up(run: Run, *, reason: str, last_lines: list[str], at: datetime) -> No
     )
     spec = scaled.kept(run, good.spec)
     run.deployment, run.fallback, before = good.number, None, run.replicas_wanted
-    _take(run, replace(content_of(good), spec=spec))
+    _take_back(run, replace(content_of(good), spec=spec))
     note_asked(run, before=before, why=f"back to version {good.number}", actor="")
     run.notice = f"Version {bad.number} was given up: {reason or 'no replica became ready'}. "
     run.notice += f"Version {good.number} goes on."
+    if run.model_withheld:
+        run.notice += f" {model_names.notice(run)}"
     run.save(update_fields=["notice"])
 
 
-def rollback(*, access: Access, run: Run, to: int | None = None) -> Run:
-    """This function will make an earlier version's content the newest one.
+def _take_back(run: Run, new: Content) -> None:
+    """Another run may have the model's name meanwhile; this one goes on without it then."""
+    try:
+        with transaction.atomic():
+            _take(run, new)
+    except IntegrityError as error:
+        if not model_names.was_taken(error):
+            raise
+        _take(run, new, without_model=True)
 
-    Without a number: the version before the present one that did not fail. Raises Invalid when
-    there is no such version.
+
+def rollback(*, access: Access, run: Run, to: int | None = None) -> Run:
+    """Make an earlier version's content the newest one.
+
+    Without a number: the version before the present one that did not fail. Raise Invalid when
+    there is no such version, or another run has its model's name now.
     """
+    try:
+        return _rollback(access=access, run=run, to=to)
+    except IntegrityError as error:
+        if not model_names.was_taken(error):
+            raise
+        raise model_names.conflict() from error
+
+
+def _rollback(*, access: Access, run: Run, to: int | None) -> Run:
     with transaction.atomic():
         run = Run.objects.select_for_update(of=["self"]).get(pk=run.pk)
         earlier = run.versions.exclude(number=run.deployment).select_related("upload")
@@ -158,6 +183,8 @@ def rollback(*, access: Access, run: Run, to: int | None = None) -> Run:
         note = f"rollback to version {wanted.number}"
         content = content_of(wanted)
         content = replace(content, spec=scaled.kept(run, content.spec))
+        model = model_names.of(wanted)
+        model_names.require_free(run.gateway, model, project=run.project, name=run.name)
         before = run.deployment
         run = update(run, content, access=access, note=note)
         if run.deployment != before:

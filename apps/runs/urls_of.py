@@ -52,8 +52,8 @@ def serves_paths(gateway: Gateway) -> bool:
 
 
 def model_url(run: Run) -> str | None:
-    """This function will return the base URL of the OpenAI API that serves the run's model."""
-    if run.gateway is None or not run.spec.get("model"):
+    """Return the base URL of the OpenAI API that serves the run's model, None where none does."""
+    if run.gateway is None or not run.spec.get("model") or run.model_withheld:
         return None
     return openai_url(run.gateway)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.apps import apps
-from django.db import connection, migrations, models
+from django.db import IntegrityError, connection, migrations, models
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
 from apps.core.ids import new_id
+from apps.runs.models import Run
 from tests import factories
 
 OURS = {config.label for config in apps.get_app_configs() if config.name.startswith("apps.")}
@@ -136,3 +138,49 @@ def test_the_code_of_before_writes_replicas_into_the_rows_of_now(
     with connection.cursor() as cursor:
         cursor.execute("SELECT tried FROM runs_replica WHERE id = %s", [made.pk])
         assert cursor.fetchone() == ("[]",)
+
+
+def test_two_runs_that_have_one_model_name_already_go_on(executor: MigrationExecutor) -> None:
+    old = go_to(("runs", "0007_image_pins"))
+    gateways = [factories.gateway() for _ in range(2)]
+    Old = old.get_model("runs", "Run")
+    at = timezone.now()
+    rows = {}
+    for minute, (name, gateway, model, state) in enumerate(
+        [
+            ("ended", gateways[0], "llama", "stopped"),
+            ("first", gateways[0], "llama", "running"),
+            ("second", gateways[0], "llama", "starting"),
+            ("third", gateways[0], "llama", "running"),
+            ("leaving", gateways[0], "llama", "stopping"),
+            ("other-model", gateways[0], "Llama", "running"),
+            ("elsewhere", gateways[1], "llama", "running"),
+            ("plain", gateways[0], None, "running"),
+            ("plain-too", gateways[0], None, "running"),
+            ("nowhere", None, "llama", "running"),
+            ("nowhere-too", None, "llama", "running"),
+        ]
+    ):
+        row = rows[name] = row_of_a_run(old, name)
+        spec = {"type": "service", "model": model and {"name": model}}
+        Old.objects.filter(pk=row.pk).update(
+            gateway_id=gateway and gateway.pk,
+            spec=spec,
+            state=state,
+            created_at=at + timedelta(minutes=minute),
+        )
+
+    go_to(("runs", "0008_model_names"))
+
+    withheld = Run.objects.filter(model_withheld=True)
+    assert {(each.name, "model name llama" in each.notice) for each in withheld} == {
+        ("second", True),
+        ("third", True),
+    }
+    # The code before still writes, and is told where a name is taken.
+    row = row_of_a_run(old, "new")
+    assert Run.objects.get(pk=row.pk).model_withheld is False
+    with pytest.raises(IntegrityError, match="one_active_run_per_model_name"):
+        Old.objects.filter(pk=row.pk).update(
+            gateway_id=gateways[0].pk, spec={"model": {"name": "llama"}}
+        )
