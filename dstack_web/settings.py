@@ -55,6 +55,8 @@ DSTACK_AGENT_URL = os.environ.get("DSTACK_AGENT_URL", f"http://127.0.0.1:{DSTACK
 DSTACK_GATEWAY_DOMAIN = os.environ.get("DSTACK_GATEWAY_DOMAIN", "localhost")
 DSTACK_GATEWAY_TLS_PORT = int(os.environ.get("DSTACK_GATEWAY_TLS_PORT") or "0")
 DSTACK_GATEWAY_SCHEME = os.environ.get("DSTACK_GATEWAY_SCHEME", "http")
+# With this token Prometheus scrapes `/metrics`, here and on gateways.
+DSTACK_METRICS_TOKEN = os.environ.get("DSTACK_METRICS_TOKEN", "")
 DSTACK_HUB_URL = os.environ.get("DSTACK_HUB_URL", "https://huggingface.co").rstrip("/")
 DSTACK_BASE_IMAGE = os.environ.get("DSTACK_BASE_IMAGE", "dstack-web/base")
 # Proxies whose X-Forwarded-For is believed: addresses or networks.

@@ -33,6 +33,7 @@ VARIABLES = {
     "slots": "DSTACK_GATEWAY_SLOTS",
     "threads": "DSTACK_GATEWAY_THREADS",
     "haproxy": "DSTACK_HAPROXY",
+    "metrics_token": "DSTACK_METRICS_TOKEN",
 }
 # Settings of several values, with spaces or commas between them.
 LISTS = ("bind", "hosts")
@@ -68,6 +69,7 @@ class Config(BaseModel):
     slots: int = Field(5000, ge=1, le=50_000)
     threads: int = Field(0, ge=0, le=64)
     haproxy: Path | None = None
+    metrics_token: str = Field("", max_length=256, repr=False)
 
     @property
     def thread_count(self) -> int:

@@ -15,7 +15,7 @@ from gateway import config, own, sync
 from gateway.control import ControlPlane
 from gateway.directory import Directory
 from gateway.haproxy import binary
-from gateway.haproxy.config import SOCKET, Shape
+from gateway.haproxy.config import SOCKET, Shape, metrics_key
 from gateway.haproxy.runtime import Runtime
 from gateway.hold import stranded
 from gateway.hold.service import Holding
@@ -46,6 +46,7 @@ class Sidecar:
             settings.slots,
             settings.thread_count,
             settings.tls_port,
+            metrics_key(settings.metrics_token),
         )
         store = Store(home=home, shape=shape)
         store.prepare()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.test import Client
 
 from apps.accounts.models import Project, Role, User
@@ -33,3 +34,8 @@ def signed_in(user: User, *, htmx: str = "") -> Client:
     client = Client(headers=headers)
     client.force_login(user)
     return client
+
+
+def scraper() -> Client:
+    """Return Prometheus, with the token that the server knows."""
+    return Client(headers={"Authorization": f"Bearer {settings.DSTACK_METRICS_TOKEN}"})

@@ -99,6 +99,7 @@ def choose_addresses() -> Servers:
     os.environ[PRIVATE] = ",".join(private)
     os.environ["DSTACK_HOME"] = str(folder / "home")
     os.environ["DSTACK_SECRET_KEY"] = "only-for-tests-" + "k" * 40
+    os.environ["DSTACK_METRICS_TOKEN"] = "of-prometheus-in-tests"
     os.environ["DSTACK_ENCRYPTION_KEYS"] = base64.urlsafe_b64encode(b"0" * 32).decode()
     # A test's connection must see what the test wrote in its open transaction: no pool.
     os.environ["DSTACK_DB_POOL"] = "0"

@@ -171,6 +171,7 @@ def gateway(plan: Plan) -> Child:
         env={
             **common_env(plan),
             **picked(plan.environ, FOR_THE_GATEWAY),
+            "DSTACK_METRICS_TOKEN": plan.secrets.metrics_token,
             "DSTACK_GATEWAY_CONTROL_URL": plan.addresses.local_url,
             "DSTACK_GATEWAY_TOKEN_FILE": str(plan.home.folder("gateway") / "token"),
             "DSTACK_GATEWAY_HOME": str(plan.home.folder("gateway")),
@@ -218,6 +219,7 @@ def server_env(plan: Plan) -> dict[str, str]:
         "DSTACK_AGENT_URL": plan.environ.get("DSTACK_AGENT_URL") or plan.addresses.local_url,
         "DSTACK_GATEWAY_DOMAIN": plan.addresses.gateway_domain,
         "DSTACK_STATIC_ROOT": str(plan.static_root),
+        "DSTACK_METRICS_TOKEN": plan.secrets.metrics_token,
         "DSTACK_SECRET_KEY": plan.secrets.secret_key,
         "DSTACK_ENCRYPTION_KEYS": ",".join(plan.secrets.encryption_keys),
         "DATABASE_URL": plan.database_url,

@@ -20,6 +20,7 @@ def main() -> None:
         "DSTACK_SECRET_KEY": made["secret_key"],
         "DSTACK_ENCRYPTION_KEYS": made["encryption_keys"],
         "DSTACK_GATEWAY_TOKEN": made["gateway_token"],
+        "DSTACK_METRICS_TOKEN": made["metrics_token"],
         "DSTACK_ADMIN_PASSWORD": secrets.token_urlsafe(12),
         "DSTACK_ADMIN_TOKEN": new_token("u"),
     }

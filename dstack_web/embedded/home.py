@@ -35,6 +35,7 @@ class Secrets:
     secret_key: str
     encryption_keys: list[str]
     gateway_token: str
+    metrics_token: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Home:
             secret_key=environ.get("DSTACK_SECRET_KEY") or made["secret_key"],
             encryption_keys=[key for key in keys if key] or made["encryption_keys"].split(","),
             gateway_token=made["gateway_token"],
+            metrics_token=environ.get("DSTACK_METRICS_TOKEN") or made["metrics_token"],
         )
 
     def write_gateway_token(self, token: str) -> Path:
@@ -137,6 +139,7 @@ def new_secrets() -> dict[str, str]:
         "secret_key": secrets.token_urlsafe(48),
         "encryption_keys": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "gateway_token": new_token("g"),
+        "metrics_token": secrets.token_urlsafe(32),
     }
 
 

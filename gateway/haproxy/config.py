@@ -59,6 +59,13 @@ class Shape:
     threads: int
     # 0 where the gateway speaks no TLS.
     tls_port: int = 0
+    # SHA-256 of the token with which figures are scraped, in capitals; empty: nobody may.
+    metrics_key: str = ""
+
+
+def metrics_key(token: str) -> str:
+    """Return the key of a token as HAProxy works it out."""
+    return hashlib.sha256(token.encode()).hexdigest().upper() if token else ""
 
 
 def map_file(name: str) -> str:
@@ -108,6 +115,7 @@ def fixed_part(shape: Shape) -> str:
         "@THREADS@": str(shape.threads),
         "@USED@": USED,
         "@HOLD_ROOM@": str(HOLD_ROOM),
+        "@METRICS_KEY@": shape.metrics_key or "-",
         # Makes the configuration another one when a program beside it changes.
         "@LUA@": hashlib.sha256("".join(LUA.values()).encode()).hexdigest(),
     }

@@ -11,6 +11,7 @@ from pytest_django import Settings
 
 from apps.accounts.models import User
 from tests import factories
+from tests.people import scraper
 
 AsUser = Callable[[User], Client]
 
@@ -68,7 +69,7 @@ def test_counts_what_there_is_by_state() -> None:
     factories.replica(run, state="starting")
     factories.instance(project)
 
-    found = figures(Client())
+    found = figures(scraper())
 
     assert found['dstack_runs{state="running"}'] == 1
     assert found['dstack_runs{state="failed"}'] == 0
@@ -81,23 +82,28 @@ def test_shows_how_far_the_sweep_is_behind() -> None:
     project = factories.project()
     factories.run(project, next_check_at=timezone.now() - timedelta(seconds=60))
 
-    found = figures(Client())
+    found = figures(scraper())
 
     assert 60 <= found['dstack_sweep_lag_seconds{machine="run"}'] < 70
     assert found['dstack_sweep_lag_seconds{machine="replica"}'] == 0
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    "client",
-    [
-        Client(REMOTE_ADDR="192.0.2.1"),
-        Client(REMOTE_ADDR=""),
-        Client(headers={"X-Forwarded-For": "192.0.2.1"}),
-    ],
-)
-def test_shows_figures_to_nobody_from_outside(client: Client) -> None:
-    assert client.get("/metrics").status_code == 401
+@pytest.mark.parametrize("wanted", ["", "right"])
+@pytest.mark.parametrize("sent", [None, "Bearer ", "Bearer wrong", "Basic right", "right"])
+def test_shows_figures_to_nobody_without_a_token(
+    settings: Settings, wanted: str, sent: str | None
+) -> None:
+    settings.DSTACK_METRICS_TOKEN = wanted
+
+    headers = {} if sent is None else {"Authorization": sent}
+
+    assert Client(headers=headers).get("/metrics").status_code == 401
+
+
+@pytest.mark.django_db
+def test_shows_figures_to_who_has_their_token() -> None:
+    assert scraper().get("/metrics").status_code == 200
 
 
 @pytest.mark.django_db

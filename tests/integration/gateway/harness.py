@@ -24,6 +24,7 @@ from tests.fakes.target import Target
 ROOT = Path(__file__).parents[3]
 ALICE, BOB = "dsk_u_alice", "dsk_u_bob"
 SLOTS = 40
+METRICS_TOKEN = "what-prometheus-sends"
 # Tests run with another HAProxy than the pinned one where this names it, as it does for a gateway.
 PROGRAM = {name: os.environ[name] for name in ("DSTACK_HAPROXY",) if name in os.environ}
 
@@ -72,6 +73,7 @@ class Gateway:
                     "DSTACK_GATEWAY_HOME": str(self.home / "data"),
                     "DSTACK_GATEWAY_PORT": str(self.port),
                     "DSTACK_GATEWAY_SLOTS": str(SLOTS),
+                    "DSTACK_METRICS_TOKEN": METRICS_TOKEN,
                     **self.environ,
                 },
                 stdout=log,

@@ -14,7 +14,7 @@ import pytest_asyncio
 from gateway.schema import Model
 from gateway.slots import reads_usage
 from tests.fakes.control_plane_gateway import key, service
-from tests.integration.gateway.harness import ALICE, Answer, Gateway, hello, until
+from tests.integration.gateway.harness import ALICE, METRICS_TOKEN, Answer, Gateway, hello, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -221,7 +221,8 @@ async def test_shows_prometheus_only_what_was_measured(gateway: Gateway) -> None
     await until(lambda: counted(gateway, measured) == (1, 7, 0))
 
     plain = {"Accept-Encoding": "identity"}
-    page = (await gateway.call("/-/metrics", host="localhost", headers=plain)).body.decode()
+    scrape = await gateway.call("/-/metrics", host="localhost", headers=plain, token=METRICS_TOKEN)
+    page = scrape.body.decode()
     rows = [row for row in page.splitlines() if row.startswith("dstack_gateway_model_tokens")]
 
     who = f'key="{key(measured).id}",direction='

@@ -16,7 +16,7 @@ from apps.telemetry.models import GatewayFeed, Level, Traffic, Usage
 from apps.telemetry.traffic import bucket_of
 from gateway.traffic.latency import Histogram
 from tests import factories
-from tests.people import People, signed_in
+from tests.people import People, scraper, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -304,6 +304,6 @@ def test_decisions_are_told_in_words(people: People, run: Run) -> None:
 def test_prometheus_gets_what_is_asked_of_services(
     people: People, run: Run, redis_url: str
 ) -> None:
-    page = Client().get("/metrics").content.decode()
+    page = scraper().get("/metrics").content.decode()
 
     assert 'dstack_service_wanted{project="main",run="hello"} 1' in page

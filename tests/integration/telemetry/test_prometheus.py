@@ -10,7 +10,6 @@ from uuid import UUID
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
@@ -23,7 +22,7 @@ from apps.telemetry.points import Point
 from apps.telemetry.traffic import bucket_of
 from gateway.schema import LATENCY_BOUNDS_US
 from tests import factories
-from tests.people import People
+from tests.people import People, scraper
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_url")]
 
@@ -44,7 +43,7 @@ def run(people: People, gateway: Gateway) -> Run:
 
 def page() -> dict[str, dict[tuple[str, ...], float]]:
     """Of each family its values by label values, as the lines say them."""
-    text = Client().get("/metrics").content.decode()
+    text = scraper().get("/metrics").content.decode()
     return {
         sample.name: {
             tuple(each.labels.values()): each.value
@@ -163,7 +162,7 @@ def test_asks_as_often_for_many_services_as_for_one(gateway: Gateway, run: Run) 
     counts = []
     for number in range(3):
         with CaptureQueriesContext(connection) as queries:
-            Client().get("/metrics")
+            scraper().get("/metrics")
         counts.append(len(queries))
         for more in range(10):
             made = factories.run(run.project, name=f"more-{number}-{more}", gateway=gateway)
@@ -174,7 +173,7 @@ def test_asks_as_often_for_many_services_as_for_one(gateway: Gateway, run: Run) 
 
 @pytest.mark.parametrize("accepts", ["gzip", "gzip, deflate", "identity", ""])
 def test_is_packed_for_whom_it_may(run: Run, accepts: str) -> None:
-    answer = Client().get("/metrics", headers={"Accept-Encoding": accepts})
+    answer = scraper().get("/metrics", headers={"Accept-Encoding": accepts})
 
     is_packed = answer.headers.get("Content-Encoding") == "gzip"
     text = gzip.decompress(answer.content) if is_packed else answer.content
