@@ -157,6 +157,7 @@ def test_a_service_without_an_image_runs_in_the_base_image_that_is_there(
     assert "Runs as a process of" not in said
     assert "in a container? yes" in stack.dstack("logs", "based")
     stack.dstack("stop", "based", "-y")
+    eventually(lambda: "Runs as a process of" in planned(stack), what="the image is gone")
 
 
 @pytest.mark.parametrize(

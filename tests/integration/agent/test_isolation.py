@@ -49,9 +49,7 @@ def test_runs_each_replica_as_a_user_without_groups_or_new_rights(
     assert (agent.folder("w0") / "work").stat().st_uid not in (uid, 0)
 
 
-@pytest.mark.parametrize(
-    "path", ["work", "record.json", "launch.json", "process.json", "output", "."]
-)
+@pytest.mark.parametrize("path", ["work", "record.json", "process.json", "output", "."])
 def test_shows_a_replica_nothing_of_another(
     plane: ControlPlane, agent_on_host_network: RunningAgent, path: str
 ) -> None:
