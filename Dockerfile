@@ -23,9 +23,8 @@ USER dstack
 
 FROM installed AS server
 EXPOSE 3000
-CMD ["granian", "--interface", "asginl", "--host", "0.0.0.0", "--port", "3000", "--loop", "asyncio", \
-     "--workers", "1", "--no-ws", "--respawn-failed-workers", "--workers-kill-timeout", "5", \
-     "--static-path-route", "/static", "--static-path-mount", "/opt/static", "dstack_web.asgi:application"]
+# Granian, and HAProxy before it.
+CMD ["python", "-m", "dstack_web.front"]
 
 FROM installed AS gateway
 ENV DSTACK_GATEWAY_HOME=/data DSTACK_GATEWAY_BIND=0.0.0.0

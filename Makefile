@@ -5,22 +5,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 
 # The page's own files, and what names the icons that go into the sprite.
 STATIC_SOURCES := $(shell find static -name node_modules -prune -o -name vendor -prune -o -type f -print)
-ICON_SOURCES := $(shell find templates -name '*.html') dstack_web/frame.py apps/core/templatetags/ui.py
-NOT_SERVED := node_modules src build.mjs 'package*.json'
+ICON_SOURCES := $(shell find templates -name '*.html') dstack_web/web/frame.py $(shell find apps -name states.py)
+# The last three are of packages, and no page names them.
+NOT_SERVED := node_modules src build.mjs 'package*.json' django_htmx 'redoc.*' swagger-ui-bundle.js.map
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test chaos bench lint lock assets wheel wheelhouse images clean
+.PHONY: run test chaos bench lint lock assets wheel wheelhouse images tag clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run-stamp staticfiles/.stamp
 	@$(BIN)/python manage.py up
 
 test: $(VENV)/.dev-stamp staticfiles/.stamp
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -m 'not long' $(ARGS)
 
 # Faults, TIMES times over; a storm of CHAOS_SECONDS each time, from CHAOS_SEED where one is given.
 TIMES ?= 1
@@ -70,8 +72,14 @@ wheelhouse: $(VENV)/.run-stamp
 DOCKER_BUILD ?= docker build --network host
 images: wheel
 	for target in server gateway base; do \
-	    $(DOCKER_BUILD) --target $$target -t dstack-web/$$target . || exit 1; \
+	    $(DOCKER_BUILD) --target $$target -t dstack-web/$$target -t dstack-web/$$target:$(VERSION) . || exit 1; \
 	done
+
+# The version stands in pyproject.toml alone; what it brings, in the changelog.
+tag:
+	@grep -qF '## [$(VERSION)]' CHANGELOG.md || \
+	    { echo 'CHANGELOG.md has no section [$(VERSION)]: name what it brings first.' >&2; exit 1; }
+	@git tag -a 'v$(VERSION)' -m 'dstack-web $(VERSION)'
 
 .env: | $(VENV)/.run-stamp
 	@$(BIN)/python -m dstack_web.embedded.compose_env $@

@@ -11,7 +11,6 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from django.http import HttpRequest
-from ninja import NinjaAPI
 from ninja.parser import Parser
 
 from apps.accounts.access import TokenAuth
@@ -22,10 +21,11 @@ from apps.core.errors import AppError
 from apps.gateways.api import router as gateways
 from apps.offers.api import router as offers
 from apps.runs.api import router as runs
-from apps.telemetry.api import router as telemetry
-from apps.telemetry.metrics_api import router as metrics
-from dstack_web.api_errors import add_handlers
-from dstack_web.specs_api import router as specs
+from apps.telemetry.logs.api import router as telemetry
+from apps.telemetry.metrics.api import router as metrics
+from dstack_web.api_document import DocumentedAPI
+from dstack_web.web.api_errors import add_handlers
+from dstack_web.web.specs_api import router as specs
 
 
 class StrictParser(Parser):
@@ -72,10 +72,14 @@ def _refuse_unstorable(value: Any) -> None:
             _refuse_unstorable(item)
 
 
-api = NinjaAPI(
+api = DocumentedAPI(
     title="dstack-web",
     version=version("dstack-web"),
-    description="Put any model or web application on a public, authenticated, autoscaled endpoint.",
+    description=(
+        "Put any model or web application on a public, authenticated, autoscaled endpoint. "
+        "Requests need a token of yours, also from a browser that is signed in: "
+        "**Authorize** takes it."
+    ),
     urls_namespace="api",
     auth=TokenAuth(),
     parser=StrictParser(),

@@ -7,7 +7,8 @@ from uuid import UUID
 from celery.signals import task_failure
 from django.apps import AppConfig
 
-from apps.core import database, wake
+from apps.core import notifications
+from apps.core.stores import database
 from dstack_web.celery import app as celery_app
 
 # Imported for its effect: tasks find their broker through the current Celery application.
@@ -18,10 +19,11 @@ class DstackWebConfig(AppConfig):
     name = "dstack_web"
 
     def ready(self) -> None:
-        wake.subscribe(react)
+        notifications.subscribe(react)
         task_failure.connect(task_failed, dispatch_uid="database away")
         # A stage may not call a higher one, so who makes projects does not know of gateways.
         import_module("apps.accounts.services").on_project_created(project_created)
+        import_module("apps.accounts.projects").on_project_deleted(project_deleted)
         import_module("apps.backends.services").on_closing(backend_closing)
         import_module("apps.accounts.tokens").on_naming_runs(runs_named)
 
@@ -35,12 +37,18 @@ def project_created(project: object) -> None:
     import_module("apps.gateways.services").publish_preset(project=project)
 
 
-def backend_closing(account: object) -> None:
-    import_module("apps.runs.closing").refuse_while_used(account)
+def project_deleted(project: object) -> None:
+    import_module("apps.runs.planning.backend_in_use").end_project(project)
+    import_module("apps.gateways.services").unpublish(project=project)
+    import_module("apps.backends.services").close_all(project=project)
+
+
+def backend_closing(backend: object) -> None:
+    import_module("apps.runs.planning.backend_in_use").refuse_while_used(backend)
 
 
 def runs_named(project: object, names: Sequence[str]) -> None:
-    import_module("apps.runs.naming").refuse_unknown(project, names)
+    import_module("apps.runs.planning.token_runs").refuse_unknown(project, names)
 
 
 def task_failed(exception: BaseException | None = None, **_: object) -> None:

@@ -18,6 +18,7 @@ from apps.backends.queries import keeps_an_agent
 from apps.core import ids
 from apps.core.errors import Invalid
 from apps.gateways import services as gateways
+from apps.offers.catalog import snapshot
 from apps.routing import services as routing
 
 ADMIN, MAIN = "admin", "main"
@@ -34,7 +35,7 @@ class Answer:
 
 
 def bootstrap(*, admin_password: str | None, admin_token: str | None, gateway_token: str) -> Answer:
-    """This function will make what a fresh server needs. Raises Invalid for an unusable token."""
+    """Make what a fresh server needs. Raise Invalid for an unusable token."""
     answer = Answer(first=False)
     with transaction.atomic():
         project, _ = Project.objects.get_or_create(name=MAIN)
@@ -44,6 +45,7 @@ def bootstrap(*, admin_password: str | None, admin_token: str | None, gateway_to
             backends.connect_local(project=project)
             backends.refresh_local()
         gateway = gateways.ensure_preset(preset=_preset(), token=gateway_token)
+    snapshot.load()
     routing.publish_all(gateway_ids=[gateway.pk])
     return answer
 

@@ -10,11 +10,14 @@ import os
 
 from celery import Celery
 
-from dstack_web import broker
+from dstack_web.worker import broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dstack_web.settings")
 
 broker.install()
 app = Celery("dstack_web")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+# By name, so that only a worker loads them.
+app.conf.worker_consumer = "dstack_web.worker.worker_pulse:BeatingConsumer"
+app.steps["consumer"].add("dstack_web.worker.worker_pulse:WorkerPulse")
 app.autodiscover_tasks()

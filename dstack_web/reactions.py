@@ -14,8 +14,9 @@ from celery import Task
 from kombu.exceptions import OperationalError
 
 from apps.autoscaling import tasks as autoscaling
-from apps.core import wake
-from apps.core.valkey import pause
+from apps.chat_templates import tasks as chat_templates
+from apps.core import notifications
+from apps.core.stores.valkey import pause
 from apps.instances import tasks as instances
 from apps.instances.models import Workload
 from apps.routing import tasks as routing
@@ -25,10 +26,11 @@ from apps.runs.models import Replica, Run
 logger = logging.getLogger(__name__)
 
 # States that are no machine's: "scaled" (a run's wanted number changed), "updated" (it has another
-# version), "drained" (a replica's last request ended), "held" (requests wait for a service without
-# replicas), "changed" (a workload's readiness or address did, or who may call what).
+# version), "drained" (a replica's last request ended), "moved" (its address is another one), "held"
+# (requests wait for a service without replicas), "changed" (a workload's readiness or address did,
+# or who may call what), "read" (what a model's repository says of chats).
 REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
-    ("run", "submitted"): (runs.reconcile, routing.publish_runs, routing.read_templates),
+    ("run", "submitted"): (runs.reconcile, routing.publish_runs, chat_templates.read),
     # A schedule that switches a service decides whether requests are held for it.
     ("run", "idle"): (routing.publish_runs,),
     ("run", "provisioning"): (routing.publish_runs,),
@@ -36,12 +38,13 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("run", "stopped"): (routing.publish_runs,),
     ("run", "failed"): (routing.publish_runs,),
     ("run", "scaled"): (runs.reconcile,),
-    ("run", "updated"): (runs.reconcile, routing.publish_runs, routing.read_templates),
+    ("run", "updated"): (runs.reconcile, routing.publish_runs, chat_templates.read),
     ("replica", "pending"): (runs.advance,),
     ("replica", "running"): (runs.reconcile_of_replicas, routing.publish_of_replicas),
     ("replica", "unhealthy"): (runs.reconcile_of_replicas, routing.publish_of_replicas),
     ("replica", "draining"): (runs.advance, routing.publish_of_replicas),
     ("replica", "drained"): (runs.advance,),
+    ("replica", "moved"): (routing.publish_of_replicas,),
     ("replica", "stopped"): (runs.reconcile_of_replicas, routing.publish_of_replicas),
     ("replica", "failed"): (runs.reconcile_of_replicas, routing.publish_of_replicas),
     ("workload", "pulling"): (runs.advance_of_workloads,),
@@ -50,24 +53,25 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("workload", "exited"): (runs.advance_of_workloads, instances.advance_of_workloads),
     ("instance", "requested"): (instances.advance,),
     ("instance", "terminating"): (instances.advance,),
-    ("instance", "lost"): (runs.advance_on_instances,),
+    ("instance", "lost"): (runs.advance_on_instances, instances.advance),
     ("instance", "ready"): (runs.advance_on_instances,),
     ("endpoint", "held"): (autoscaling.wake,),
     ("endpoint", "counted"): (autoscaling.look,),
     ("grants", "changed"): (routing.publish_keys,),
+    ("chat_template", "read"): (routing.publish_runs,),
     ("certificate", "changed"): (routing.publish_certificates,),
 }
 
 
 def react(machine: str, state: str, ids: Sequence[UUID]) -> None:
-    """This function will wake whoever the change concerns, and the pages that show it."""
+    """Wake whoever the change concerns, and the pages that show it."""
     for task in REACTIONS.get((machine, state), ()):
         send(task, ids)
     _tell_pages(machine, ids)
 
 
 def send(task: Task, ids: Sequence[UUID] = ()) -> None:
-    """This function will wake a task, unless the broker is away; the sweep does it then."""
+    """Wake a task, unless the broker is away; the sweep does it then."""
     if pause.is_on:
         return
     try:
@@ -86,5 +90,5 @@ def _tell_pages(machine: str, ids: Sequence[UUID]) -> None:
     elif machine == "workload":
         run_ids = list(Workload.objects.filter(pk__in=ids).values_list("run_id", flat=True))
     for run in Run.objects.filter(pk__in=set(run_ids)).only("pk", "name", "project_id"):
-        wake.publish(f"project:{run.project_id}", {"run": str(run.pk), "name": run.name})
-        wake.publish(f"run:{run.pk}", {"run": str(run.pk), "name": run.name})
+        notifications.publish(f"project:{run.project_id}", {"run": str(run.pk), "name": run.name})
+        notifications.publish(f"run:{run.pk}", {"run": str(run.pk), "name": run.name})

@@ -1,4 +1,4 @@
-"""Django settings, read from the environment; the table of variables stands in README.md.
+"""Django settings, read from the environment; `dstack_web/variables` lists its variables.
 
 `manage.py up` sets every variable that the embedded default needs before Django is imported, so
 there is one settings module for the embedded server, production and the tests.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,20 +16,8 @@ from urllib.parse import unquote, urlsplit
 import csp.constants
 from django.core.exceptions import ImproperlyConfigured
 
-
-def env_bool(name: str, default: bool) -> bool:
-    return os.environ.get(name, str(default)).lower() in {"1", "true", "yes", "on"}
-
-
-def env_list(name: str, default: str = "") -> list[str]:
-    return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
-
-
-def env_networks(name: str) -> list[IPv4Network | IPv6Network]:
-    try:
-        return [ip_network(text, strict=False) for text in env_list(name)]
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name}: {error}: give addresses or networks") from error
+from dstack_web.variables.values import Values, check
+from dstack_web.variables.variable import BadVariable
 
 
 def data_path(name: str, packaged: str) -> Path:
@@ -40,39 +27,50 @@ def data_path(name: str, packaged: str) -> Path:
 
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DSTACK_HOME = Path(os.environ.get("DSTACK_HOME", "~/.dstack-web")).expanduser()
+env = Values(os.environ)
+try:
+    check(os.environ)
+except BadVariable as error:
+    raise ImproperlyConfigured(str(error)) from None
+
+DSTACK_HOME = Path(env.text("DSTACK_HOME")).expanduser()
 SERVER_DIR = DSTACK_HOME / "server"
 
-SECRET_KEY = os.environ.get("DSTACK_SECRET_KEY", "")
-DSTACK_ENCRYPTION_KEYS = env_list("DSTACK_ENCRYPTION_KEYS")
-DEBUG = env_bool("DSTACK_DEBUG", False)
+SECRET_KEY = env.text("DSTACK_SECRET_KEY")
+DSTACK_ENCRYPTION_KEYS = env.words("DSTACK_ENCRYPTION_KEYS")
+DEBUG = env.switch("DSTACK_DEBUG")
 
-DSTACK_PORT = int(os.environ.get("DSTACK_PORT", "3000"))
-DSTACK_GATEWAY_PORT = int(os.environ.get("DSTACK_GATEWAY_PORT", "8080"))
-DSTACK_PUBLIC_URL = os.environ.get("DSTACK_PUBLIC_URL", f"http://127.0.0.1:{DSTACK_PORT}")
-# Where the agent of this host reaches the server.
-DSTACK_AGENT_URL = os.environ.get("DSTACK_AGENT_URL", f"http://127.0.0.1:{DSTACK_PORT}")
-DSTACK_GATEWAY_DOMAIN = os.environ.get("DSTACK_GATEWAY_DOMAIN", "localhost")
-DSTACK_GATEWAY_TLS_PORT = int(os.environ.get("DSTACK_GATEWAY_TLS_PORT") or "0")
-DSTACK_GATEWAY_SCHEME = os.environ.get("DSTACK_GATEWAY_SCHEME", "http")
-# With this token Prometheus scrapes `/metrics`, here and on gateways.
-DSTACK_METRICS_TOKEN = os.environ.get("DSTACK_METRICS_TOKEN", "")
-DSTACK_HUB_URL = os.environ.get("DSTACK_HUB_URL", "https://huggingface.co").rstrip("/")
-DSTACK_BASE_IMAGE = os.environ.get("DSTACK_BASE_IMAGE", "dstack-web/base")
-# Proxies whose X-Forwarded-For is believed: addresses or networks.
-DSTACK_TRUSTED_PROXIES = env_networks("DSTACK_TRUSTED_PROXIES")
-# Lets members deploy on this machine although nothing keeps its services apart.
-DSTACK_ALLOW_UNISOLATED = env_bool("DSTACK_ALLOW_UNISOLATED", False)
-DSTACK_UPLOAD_LIMIT_MB = int(os.environ.get("DSTACK_UPLOAD_LIMIT_MB", "512"))
-DSTACK_START_DEADLINE_SECONDS = int(os.environ.get("DSTACK_START_DEADLINE_SECONDS", "1200"))
-DSTACK_LOG_DAYS = int(os.environ.get("DSTACK_LOG_DAYS", "7"))
-DSTACK_METRIC_DAYS = int(os.environ.get("DSTACK_METRIC_DAYS", "7"))
-DSTACK_LOG_BYTES_PER_RUN = int(os.environ.get("DSTACK_LOG_BYTES_PER_RUN", str(10**9)))
+DSTACK_PORT = env.whole("DSTACK_PORT")
+DSTACK_GATEWAY_PORT = env.whole("DSTACK_GATEWAY_PORT")
+DSTACK_PUBLIC_URL = env.url("DSTACK_PUBLIC_URL") or f"http://127.0.0.1:{DSTACK_PORT}"
+DSTACK_AGENT_URL = env.url("DSTACK_AGENT_URL") or f"http://127.0.0.1:{DSTACK_PORT}"
+DSTACK_GATEWAY_DOMAIN = env.text("DSTACK_GATEWAY_DOMAIN")
+DSTACK_GATEWAY_TLS_PORT = env.whole("DSTACK_GATEWAY_TLS_PORT")
+DSTACK_GATEWAY_SCHEME = env.text("DSTACK_GATEWAY_SCHEME")
+DSTACK_METRICS_TOKEN = env.text("DSTACK_METRICS_TOKEN")
+DSTACK_HUB_URL = env.url("DSTACK_HUB_URL")
+DSTACK_BASE_IMAGE = env.text("DSTACK_BASE_IMAGE")
+DSTACK_TRUSTED_PROXIES = env.networks("DSTACK_TRUSTED_PROXIES")
+DSTACK_BEHIND_FRONT = env.switch("DSTACK_BEHIND_FRONT")
+DSTACK_ALLOW_UNISOLATED = env.switch("DSTACK_ALLOW_UNISOLATED")
+DSTACK_UPLOAD_LIMIT_MB = env.whole("DSTACK_UPLOAD_LIMIT_MB")
+DSTACK_UPLOADS_QUOTA_MB = env.whole("DSTACK_UPLOADS_QUOTA_MB")
+DSTACK_UPLOAD_GRACE_HOURS = env.whole("DSTACK_UPLOAD_GRACE_HOURS")
+DSTACK_REPLICAS_LIMIT = env.whole("DSTACK_REPLICAS_LIMIT")
+DSTACK_PROJECTS_PER_USER = env.whole("DSTACK_PROJECTS_PER_USER")
+DSTACK_TOKENS_PER_USER = env.whole("DSTACK_TOKENS_PER_USER")
+DSTACK_START_DEADLINE_SECONDS = env.whole("DSTACK_START_DEADLINE_SECONDS")
+DSTACK_BOOT_DEADLINE_SECONDS = env.seconds("DSTACK_BOOT_DEADLINE")
+DSTACK_HISTORY_DAYS = env.whole("DSTACK_HISTORY_DAYS")
+DSTACK_RUN_VERSIONS = env.whole("DSTACK_RUN_VERSIONS")
+DSTACK_LOG_DAYS = env.whole("DSTACK_LOG_DAYS")
+DSTACK_METRIC_DAYS = env.whole("DSTACK_METRIC_DAYS")
+DSTACK_LOG_BYTES_PER_RUN = env.whole("DSTACK_LOG_BYTES_PER_RUN")
 
 _public_host = urlsplit(DSTACK_PUBLIC_URL).hostname or "127.0.0.1"
 ALLOWED_HOSTS = [
     *("127.0.0.1", "localhost", "[::1]", _public_host),
-    *env_list("DSTACK_ALLOWED_HOSTS"),
+    *env.words("DSTACK_ALLOWED_HOSTS"),
 ]
 CSRF_TRUSTED_ORIGINS = [DSTACK_PUBLIC_URL]
 
@@ -93,6 +91,7 @@ INSTALLED_APPS = [
     "apps.instances",
     "apps.gateways",
     "apps.runs",
+    "apps.chat_templates",
     "apps.routing",
     "apps.telemetry",
     "apps.autoscaling",
@@ -102,7 +101,7 @@ INSTALLED_APPS = [
 # Every middleware here is async-capable (a test checks it): one that is not would move each live
 # stream onto a thread of its own. That is why static files are served by granian, not WhiteNoise.
 MIDDLEWARE = [
-    "dstack_web.api_errors.answer_in_json",
+    "dstack_web.web.api_errors.answer_in_json",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -128,7 +127,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
-                "dstack_web.frame.frame",
+                "dstack_web.web.frame.frame",
             ],
         },
     }
@@ -148,14 +147,14 @@ DATABASE_PATIENCE = {
 
 
 def database(url: str) -> dict[str, Any]:
-    """This function will turn `postgresql://user:password@host:port/name` into Django's form.
+    """Turn `postgresql://user:password@host:port/name` into Django's form.
 
     A unix socket is written `postgresql://user@/name?host=/folder`. Connections come from
     psycopg's pool: persistent connections leak one per request under ASGI.
     """
     parts = urlsplit(url)
     query = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
-    pool_max = int(os.environ.get("DSTACK_DB_POOL", "8"))
+    pool_max = env.whole("DSTACK_DB_POOL")
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
@@ -172,10 +171,10 @@ def database(url: str) -> dict[str, Any]:
     }
 
 
-DATABASES = {"default": database(os.environ.get("DATABASE_URL", "postgresql:///dstack"))}
+DATABASES = {"default": database(env.text("DATABASE_URL") or "postgresql:///dstack")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
+REDIS_URL = env.text("REDIS_URL") or "redis://127.0.0.1:6379/0"
 
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_HASHERS = ["apps.accounts.hashers.Argon2InTurn"]
@@ -193,7 +192,7 @@ CSRF_COOKIE_NAME = "dstack_csrf"
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = DSTACK_PUBLIC_URL.startswith("https://")
 CSRF_COOKIE_HTTPONLY = False
-CSRF_FAILURE_VIEW = "dstack_web.views.csrf_failure"
+CSRF_FAILURE_VIEW = "dstack_web.web.views.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -225,16 +224,14 @@ STATIC_URL = "/static/"
 # A wheel carries the collected files, so there is nothing left to collect from.
 _packaged = Path(__file__).parent / "_static"
 _collected = _packaged if _packaged.is_dir() else BASE_DIR / "staticfiles"
-STATIC_ROOT = Path(os.environ.get("DSTACK_STATIC_ROOT", _collected))
+STATIC_ROOT = Path(env.text("DSTACK_STATIC_ROOT") or _collected)
 STATICFILES_DIRS = [] if _packaged.is_dir() else [BASE_DIR / "static"]
 
 STORAGES = {
     "default": {
-        "BACKEND": os.environ.get(
-            "DSTACK_BLOB_STORAGE", "django.core.files.storage.FileSystemStorage"
-        )
+        "BACKEND": env.text("DSTACK_BLOB_STORAGE"),
     },
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {"BACKEND": "dstack_web.web.static_files.StaticFiles"},
 }
 MEDIA_ROOT = SERVER_DIR / "blobs"
 FILE_UPLOAD_TEMP_DIR = None
@@ -246,7 +243,11 @@ CELERY_BROKER_URL = re.sub(r"^unix://", "redis+socket://", REDIS_URL)
 CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_ROUTES = {
     "apps.instances.tasks.*": {"queue": "outside"},
-    "apps.routing.tasks.read_*": {"queue": "outside"},
+    "apps.chat_templates.tasks.*": {"queue": "outside"},
+    # It deletes files.
+    "apps.runs.tasks.prune": {"queue": "outside"},
+    # It takes its time.
+    "dstack_web.tasks.prune_history": {"queue": "outside"},
 }
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -282,10 +283,12 @@ LOGGING = {
         }
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": os.environ.get("DSTACK_LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["stderr"], "level": env.text("DSTACK_LOG_LEVEL")},
     "loggers": {
         "httpx": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
+        # A tick of beat that a busy worker comes to too late expires, as it should.
+        "celery.worker.request": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
     },

@@ -1,4 +1,5 @@
-"""The sweep: beat's one task. It wakes what is due, so a lost hint costs seconds, never a run."""
+"""What beat wakes of no app's own: the sweep, which finds what is due, so that a lost hint costs
+seconds, never a run; and forgetting what is over, from the last stage to the first."""
 
 from __future__ import annotations
 
@@ -7,10 +8,16 @@ from typing import Any
 from celery import Task, shared_task
 from django.utils import timezone
 
+from apps.accounts import retention as accounts
+from apps.autoscaling import retention as autoscaling
+from apps.chat_templates import retention as chat_templates
 from apps.core import sweep
 from apps.core.models import Stateful
+from apps.instances import retention as instance_retention
 from apps.instances import tasks as instances
 from apps.instances.models import Instance
+from apps.routing import retention as routing
+from apps.runs import retention as history
 from apps.runs import tasks as runs
 from apps.runs.models import Replica, Run
 from dstack_web.reactions import send
@@ -29,3 +36,11 @@ def sweep_due(**_: Any) -> None:
         ids = sweep.due(model._default_manager.all(), at=at)
         for start in range(0, len(ids), sweep.BATCH):
             send(task, ids[start : start + sweep.BATCH])
+
+
+@shared_task
+def prune_history(**_: Any) -> None:
+    at = timezone.now()
+    instance_retention.wipe_secrets()
+    for stage in (autoscaling, history, instance_retention, routing, chat_templates, accounts):
+        stage.prune(at=at)

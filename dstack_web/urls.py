@@ -7,14 +7,14 @@ from django.urls import URLPattern, URLResolver, include, path
 from apps.telemetry.agent_api import logs as agent_logs
 from apps.telemetry.agent_api import usage as agent_usage
 from apps.telemetry.gateway_api import stats as gateway_stats
-from dstack_web import health, live, views
 from dstack_web.api import api
+from dstack_web.web import health, live, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # Long polls hold neither thread nor connection, so these stand beside django-ninja.
     path("api/agent/logs", agent_logs),
     path("api/agent/usage", agent_usage),
-    path("api/agent/", include("apps.instances.agent_urls")),
+    path("api/agent/", include("apps.instances.agents.urls")),
     path("api/gateway/stats", gateway_stats),
     path("api/gateway/", include("apps.routing.gateway_urls")),
     path("api/", api.urls),
@@ -35,7 +35,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.offers.urls")),
 ]
 
-handler400 = "dstack_web.views.bad_request"
-handler403 = "dstack_web.views.forbidden"
-handler404 = "dstack_web.views.not_found"
-handler500 = "dstack_web.views.server_error"
+handler400 = "dstack_web.web.views.bad_request"
+handler403 = "dstack_web.web.views.forbidden"
+handler404 = "dstack_web.web.views.not_found"
+handler500 = "dstack_web.web.views.server_error"

@@ -1,6 +1,6 @@
 """`python -m gateway`: the data plane of one gateway, until SIGTERM or SIGINT.
 
-Settings: `gateway.config`. Files: `gateway.store`. Alive: GET /-/healthz on 127.0.0.1:PORT.
+Settings: `gateway.config`. Files: `gateway.haproxy.store`. Alive: GET /-/healthz on 127.0.0.1:PORT.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import signal
 import sys
 from pathlib import Path
 
-from gateway import config, store
+from gateway import config
 from gateway.errors import GatewayError
+from gateway.haproxy import store
 from gateway.sidecar import Sidecar
 
 # A request that is held takes two, and another one with its body on disk.
@@ -42,7 +43,7 @@ def prepare_home(home: Path) -> None:
 
 
 def allow_open_files() -> None:
-    """This function will take as many as this user may have, which the default is far below."""
+    """Take as many as this user may have, which the default is far below."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
@@ -50,7 +51,7 @@ def allow_open_files() -> None:
 
 
 async def serve(settings: config.Config) -> None:
-    """This function will serve until a signal asks for the end; raises GatewayError, OSError."""
+    """Serve until a signal asks for the end; raises GatewayError, OSError."""
     token_file = settings.token_file.absolute()
     config.read_token(token_file)
     if settings.haproxy is not None:

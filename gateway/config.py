@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, ValidationError
 
-from gateway import own
 from gateway.errors import BadConfig
+from gateway.state import own_names
 
 FILE_VARIABLE = "DSTACK_GATEWAY_CONFIG"
 VARIABLES = {
@@ -61,7 +61,7 @@ class Config(BaseModel):
     home: Path
     bind: list[Annotated[str, AfterValidator(as_address)]] = Field(["127.0.0.1"], min_length=1)
     port: int = Field(8080, ge=1, le=65535)
-    hosts: list[Annotated[str, AfterValidator(own.parse)]] = []
+    hosts: list[Annotated[str, AfterValidator(own_names.parse)]] = []
     tls_port: int = Field(0, ge=0, le=65535)
     acme_url: HttpUrl | None = None
     acme_email: str = Field("", max_length=254)

@@ -267,13 +267,27 @@ class Latency(Message):
     fine_first_byte: dict[int, int] | None = None
 
 
+class Unanswered(Message):
+    """A request that a replica closed without an answer, `at` seconds since 1970.
+
+    `path` is the service's own, without the query, and may be cut off. Both words are the
+    caller's, in visible ASCII.
+    """
+
+    replica: Id
+    at: float = Field(allow_inf_nan=False)
+    method: str
+    path: str
+
+
 class Stats(Message):
-    """One look at the counters. `boot_id` changes whenever they begin again at zero; `at` is in
+    """One scrape of the counters. `boot_id` changes whenever they begin again at zero; `at` is in
     seconds since 1970.
 
-    `sequence` grows with each look of one boot, so that one that comes twice or late is known.
-    `counts` and `latency` are cumulative and may leave out what did not change since the look
+    `sequence` grows with each scrape of one boot, so that one that comes twice or late is known.
+    `counts` and `latency` are cumulative and may leave out what did not change since the scrape
     before; `load` names every endpoint where something is in flight or held, others have nothing.
+    `unanswered` are events, each try of a request; the same ones may come again.
     """
 
     boot_id: str
@@ -282,3 +296,4 @@ class Stats(Message):
     counts: list[Counts] = Field(default_factory=list)
     load: list[Load] = Field(default_factory=list)
     latency: list[Latency] = Field(default_factory=list)
+    unanswered: list[Unanswered] = Field(default_factory=list)

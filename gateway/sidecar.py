@@ -11,22 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from gateway import config, own, sync
-from gateway.control import ControlPlane
-from gateway.directory import Directory
+from gateway import config
+from gateway.control import pulse, sync
+from gateway.control.client import ControlPlane
 from gateway.haproxy import binary
 from gateway.haproxy.config import SOCKET, Shape, metrics_key
+from gateway.haproxy.reconciler import Reconciler
 from gateway.haproxy.runtime import Runtime
-from gateway.hold import stranded
-from gateway.hold.service import Holding
-from gateway.openai.inner import Inner
+from gateway.haproxy.store import Store
+from gateway.haproxy.supervisor import Supervisor
+from gateway.hold import requeue
+from gateway.hold.service import HoldService
+from gateway.openai.inner import InnerClient
 from gateway.openai.service import OpenAi
-from gateway.plane import Plane
 from gateway.schema import Status
-from gateway.store import Store
-from gateway.supervise import Supervisor
+from gateway.state import own_names
+from gateway.state.lookup import Directory
 from gateway.tgi.service import Adapter
-from gateway.traffic.charges import Charges
+from gateway.traffic.rate_limit_snapshot import RateLimitSnapshots
 from gateway.traffic.service import Traffic
 
 if TYPE_CHECKING:
@@ -53,31 +55,33 @@ class Sidecar:
         self._runtime = runtime = Runtime(home / SOCKET)
         self._boot_id = uuid.uuid4().hex
         self._changed = asyncio.Event()
-        self._plane = Plane(
+        self._reconciler = Reconciler(
             store=store,
             runtime=runtime,
-            on_change=self._tell,
-            own=(*own.of_machine(), *settings.hosts),
+            on_change=self._notify,
+            own=(*own_names.of_machine(), *settings.hosts),
         )
-        self._directory = Directory(self._plane)
-        self._holding = Holding(
-            runtime=runtime, places=self._directory, on_change=self._changed.set
+        self._directory = Directory(self._reconciler)
+        self._hold = HoldService(
+            runtime=runtime, routes=self._directory, on_change=self._changed.set
         )
-        self._charges = Charges(home=home, runtime=runtime, table=lambda: self._plane.known)
+        self._rate_limits = RateLimitSnapshots(
+            home=home, runtime=runtime, table=lambda: self._reconciler.known
+        )
         self._tls = self._with_tls(runtime) if settings.tls_port else None
         self._supervisor = Supervisor(
             binary=binary.find(setting=settings.haproxy),
             home=home,
             shape=shape,
             runtime=runtime,
-            plane=self._plane,
-            on_start=self._charges.haproxy_started,
+            reconciler=self._reconciler,
+            on_start=self._rate_limits.haproxy_started,
         )
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """This function will serve until `stopping` is set. Raises GatewayError, OSError."""
+        """Serve until `stopping` is set. Raise GatewayError, OSError."""
         await self._supervisor.begin()
-        inner = Inner()
+        inner = InnerClient()
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
             url = str(self._settings.control_url)
             control = ControlPlane(session=session, url=url, token_file=self._token_file)
@@ -86,9 +90,9 @@ class Sidecar:
                 home=self._home,
                 runtime=self._runtime,
                 control=control,
-                table=lambda: self._plane.known,
-                layout=lambda: self._plane.layout,
-                held=self._holding.held,
+                table=lambda: self._reconciler.known,
+                layout=lambda: self._reconciler.layout,
+                held=self._hold.held,
             )
             openai = OpenAi(
                 directory=self._directory,
@@ -97,16 +101,17 @@ class Sidecar:
                 count_tokens=traffic.count_tokens,
             )
             parts: tuple[Coroutine[Any, Any, None], ...] = (
-                self._plane.run(),
+                pulse.run(),
+                self._reconciler.run(),
                 self._supervisor.run(),
-                self._supervisor.keep_log_short(),
-                self._holding.run(self._home),
-                stranded.move(runtime=self._runtime, slots=self._directory.bounded_slots),
+                self._supervisor.rotate_log(),
+                self._hold.run(self._home),
+                requeue.run(runtime=self._runtime, slots=self._directory.bounded_slots),
                 openai.run(self._home),
                 translator.run(),
                 traffic.run(),
-                self._charges.run(),
-                sync.follow(control=control, plane=self._plane),
+                self._rate_limits.run(),
+                sync.poll_table(control=control, reconciler=self._reconciler),
                 sync.report(control=control, status=self._status, changed=self._changed),
             )
             parts += self._tls.parts() if self._tls else ()
@@ -115,12 +120,12 @@ class Sidecar:
             for task in tasks:
                 task.cancel()
         await inner.close()
-        await self._charges.look()
+        await self._rate_limits.scrape()
         # Only here: after a fault of ours HAProxy goes on, and the next sidecar takes it over.
         await self._supervisor.stop()
 
     def _status(self) -> Status:
-        status = self._plane.status(boot_id=self._boot_id, held=self._holding.held())
+        status = self._reconciler.status(boot_id=self._boot_id, held=self._hold.held())
         return self._tls.completed(status) if self._tls else status
 
     def _with_tls(self, runtime: Runtime) -> Tls:
@@ -129,13 +134,13 @@ class Sidecar:
             self._settings,
             home=self._home,
             runtime=runtime,
-            plane=self._plane,
+            reconciler=self._reconciler,
             on_change=self._changed.set,
         )
         return made
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
-        self._holding.look()
+        self._hold.notify()
         if self._tls is not None:
-            self._tls.look()
+            self._tls.notify()

@@ -21,21 +21,59 @@ const COPIES = {
   "mono.woff2": "@fontsource-variable/jetbrains-mono/files/jetbrains-mono-latin-wght-normal.woff2",
 };
 
+// The maps of sources are not served, and `collectstatic` wants every file that is named.
+const MAP = /^(\/\*|\/\/)# sourceMappingURL=.*$/m;
+
 async function copyPackages() {
   for (const [name, source] of Object.entries(COPIES)) {
-    await copyFile(join(modules, source), join(vendor, name));
+    const [from, to] = [join(modules, source), join(vendor, name)];
+    if (name.endsWith(".woff2")) await copyFile(from, to);
+    else await writeFile(to, (await readFile(from, "utf8")).replace(MAP, ""));
   }
 }
 
-// Only the icons that a template or a tag names: `{% icon "rocket" %}`, `icon="rocket"`.
+// What the licences of packages ask for whose code or fonts we hand on: their notices.
+async function writeNotices(bundled) {
+  const named = [...Object.values(COPIES), "@tabler/icons/", ...bundled].map(packageOf);
+  const notices = [];
+  for (const name of [...new Set(named)].sort()) {
+    const folder = join(modules, name);
+    const about = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+    const file = (await readdir(folder)).find((found) => /^licen[cs]e/i.test(found));
+    const text = file ? await readFile(join(folder, file), "utf8") : await headOf(name);
+    notices.push(`${name} ${about.version} (${about.license})\n\n${text.trim()}\n`);
+  }
+  await writeFile(join(vendor, "licenses.txt"), notices.join(`\n${"-".repeat(72)}\n\n`));
+}
+
+function packageOf(path) {
+  return path.match(/^(@[^/]+\/)?[^/]+/)[0];
+}
+
+// A package without a file of its licence says it at the head of what is copied.
+async function headOf(name) {
+  const copied = Object.values(COPIES).find((source) => packageOf(source) === name);
+  const head = copied && (await readFile(join(modules, copied), "utf8")).match(/\/\*!([^]*?)\*\//);
+  if (!head) throw new Error(`${name} has no text of its licence: add one`);
+  return head[1].replace(/^ \* ?/gm, "");
+}
+
+async function textsOfStates() {
+  const apps = join(here, "..", "apps");
+  const names = (await readdir(apps, { recursive: true })).filter((name) => /(^|\/)states\.py$/.test(name));
+  return Promise.all(names.map((name) => readFile(join(apps, name), "utf8")));
+}
+
+// Only the icons that a template, a tag or a state names: `{% icon "rocket" %}`, `icon="rocket"`, `Look(..., "moon")`.
 async function usedIcons() {
   const names = new Set();
   const files = (await readdir(templates, { recursive: true })).filter((name) => name.endsWith(".html"));
   const sources = await Promise.all(files.map((name) => readFile(join(templates, name), "utf8")));
-  const frame = await readFile(join(here, "..", "dstack_web", "frame.py"), "utf8");
+  const frame = await readFile(join(here, "..", "dstack_web", "web", "frame.py"), "utf8");
   for (const match of frame.matchAll(/, "([a-z0-9-]+)", "[A-Z]/g)) names.add(match[1]);
-  const states = await readFile(join(here, "..", "apps", "core", "templatetags", "ui.py"), "utf8");
-  for (const match of states.matchAll(/\("(?:green|blue|grey|amber|red)", "([a-z0-9-]+)"/g)) names.add(match[1]);
+  for (const text of await textsOfStates()) {
+    for (const match of text.matchAll(/Look\("[a-z]+", "[^"]+", "([a-z0-9-]+)"\)/g)) names.add(match[1]);
+  }
   for (const text of sources) {
     for (const match of text.matchAll(/(?:{% icon |\sicon=)"([a-z0-9-]+)"/g)) names.add(match[1]);
   }
@@ -59,7 +97,8 @@ async function writeSprite() {
 }
 
 async function bundleEditor() {
-  await build({
+  const { metafile } = await build({
+    metafile: true,
     entryPoints: [join(here, "src", "editor.js")],
     outfile: join(vendor, "editor.js"),
     bundle: true,
@@ -68,8 +107,11 @@ async function bundleEditor() {
     minify: true,
     legalComments: "none",
   });
+  const inputs = Object.keys(metafile.inputs).map((path) => path.split("node_modules/").at(-1));
+  return inputs.filter((path) => !path.includes("src/editor.js"));
 }
 
 await rm(vendor, { recursive: true, force: true });
 await mkdir(vendor, { recursive: true });
-await Promise.all([copyPackages(), writeSprite(), bundleEditor()]);
+const [bundled] = await Promise.all([bundleEditor(), copyPackages(), writeSprite()]);
+await writeNotices(bundled);

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from django.db import connection
+from django.test import Client
 
-from apps.core.valkey import pause
-from tests import programs
+from apps.core.stores.valkey import pause
+from tests import documented, programs
+from tests.fakes import aws_cloud
 from tests.servers import servers
 
 
@@ -37,6 +40,21 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
     """Leave the test database to the private server, which is thrown away as a whole."""
     return servers.is_private("DATABASE_URL") or bool(request.config.getvalue("reuse_db"))
+
+
+@pytest.fixture(autouse=True)
+def only_documented_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where a route of the API gives an answer that its OpenAPI document does not name."""
+    ask = Client.request
+
+    def request(self: Client, **environ: Any) -> Any:
+        response = ask(self, **environ)
+        method, path = environ["REQUEST_METHOD"], response.wsgi_request.path
+        if path.startswith("/api/") and documented.is_missing(method, path, response):
+            raise AssertionError(f"{method} {path}: {response.status_code} is not documented")
+        return response
+
+    monkeypatch.setattr(Client, "request", request)
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +100,26 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def chromium() -> str:
     """The path of a real Chromium; without one the test is skipped, or fails in CI."""
     return programs.require_program(*programs.CHROMIUM, package="chromium fonts-dejavu-core")
+
+
+@pytest.fixture(scope="session")
+def aws_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[aws_cloud.Emulator]:
+    """This test process's emulator of AWS, started with the first test that asks for it."""
+    with aws_cloud.serving(tmp_path_factory.mktemp("aws")) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def aws(
+    aws_server: aws_cloud.Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> aws_cloud.Emulator:
+    """An empty AWS at the only address that boto3 may ask, with keys that open nothing else."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in aws_cloud.KEYS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws_server.url)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+    aws_server.clear()
+    return aws_server

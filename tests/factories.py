@@ -14,7 +14,7 @@ from typing import Any
 from django.utils import timezone
 
 from apps.accounts.models import Member, Project, Role, Token, User
-from apps.backends.models import Account
+from apps.backends.models import Backend
 from apps.core import crypto
 from apps.core.ids import new_id, new_token, token_hash
 from apps.gateways.models import Certificate, Gateway, Publication
@@ -121,8 +121,8 @@ def certificate(of: Gateway, **fields: Any) -> Certificate:
     return Certificate.objects.create(gateway=of, **values)
 
 
-def account(of: Project, *, kind: str = "local", config: dict[str, Any] | None = None) -> Account:
-    return Account.objects.create(project=of, kind=kind, config=crypto.encrypt(config or {}))
+def backend(of: Project, *, kind: str = "local", config: dict[str, Any] | None = None) -> Backend:
+    return Backend.objects.create(project=of, kind=kind, config=crypto.encrypt(config or {}))
 
 
 def run(
@@ -149,14 +149,14 @@ def replica(of: Run, *, num: int = 0, state: str = "running", **fields: Any) -> 
 
 
 def instance(
-    of: Project, *, account: Account | None = None, state: str = "ready", **fields: Any
+    of: Project, *, backend: Backend | None = None, state: str = "ready", **fields: Any
 ) -> Instance:
     """An instance; `token_text` gives the text of its agent's token, else a new one."""
     number = next(_numbers)
     text = fields.pop("token_text", None) or new_token("a")
     values = {
         "name": f"instance-{number}",
-        "backend": "local",
+        "backend_kind": "local",
         "region": "local",
         "instance_type": "test",
         "offer": {},
@@ -164,7 +164,7 @@ def instance(
         "token_hash": token_hash(text),
         **fields,
     }
-    made = Instance(project=of, account=account or _account_of(of), state=state, **values)
+    made = Instance(project=of, backend=backend or _backend_of(of), state=state, **values)
     made.next_check_at = None if made.is_final else made.next_check_at
     made.save()
     return made
@@ -194,8 +194,8 @@ def agent_headers(of: Instance) -> dict[str, str]:
     return {"Authorization": f"Bearer {crypto.decrypt(of.token)}"}
 
 
-def _account_of(of: Project) -> Account:
-    return Account.objects.filter(project=of).first() or account(of)
+def _backend_of(of: Project) -> Backend:
+    return Backend.objects.filter(project=of).first() or backend(of)
 
 
 def _anyone_of(of: Project) -> User:

@@ -21,7 +21,7 @@ class People:
 
 
 def make() -> People:
-    """This function will make project `main` with its people, and `root`, the server's admin."""
+    """Make project `main` with its people, and `root`, the server's admin."""
     alice, bob, charlie = (factories.user(name) for name in ("alice", "bob", "charlie"))
     project = factories.project("main", admin=alice)
     factories.member(project, bob, role=Role.USER)
@@ -29,7 +29,7 @@ def make() -> People:
 
 
 def signed_in(user: User, *, htmx: str = "") -> Client:
-    """This function will return the user's browser; `htmx` names the element it fills."""
+    """Return the user's browser; `htmx` names the element it fills."""
     headers = {"HX-Request": "true", "HX-Target": htmx} if htmx else {}
     client = Client(headers=headers)
     client.force_login(user)

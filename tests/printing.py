@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from apps.agent.wire import LogBatch, LogLine, LogReceipt, WorkloadLog
 from apps.instances.models import Instance, Workload
 from apps.runs.models import Run
-from apps.telemetry import services
+from apps.telemetry.logs import services
 from tests import factories
 
 

@@ -22,7 +22,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 
 def require_program(*names: str, package: str) -> str:
-    """This function will return the path of the first of `names` that the machine has.
+    """Return the path of the first of `names` that the machine has.
 
     Without one the test is skipped with the reason, and fails where CI is set, since there
     `.ci/run` installs everything.
@@ -35,13 +35,13 @@ def require_program(*names: str, package: str) -> str:
 
 
 def missing(reason: str) -> NoReturn:
-    """This function will skip the test, or fail it in CI, with the reason."""
+    """Skip the test, or fail it in CI, with the reason."""
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
 
 def avoidable(reasons: Iterable[str]) -> set[str]:
-    """This function will return the reasons for which no test may be skipped in CI."""
+    """Return the reasons for which no test may be skipped in CI."""
     bare = {reason.removeprefix("Skipped: ") for reason in reasons}
     return {reason for reason in bare if not reason.startswith(LIMITS_OF_A_HOST)}

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dstack_web.embedded import processes
-from dstack_web.embedded.postgres import SMALL, THROWAWAY, Postgres
-from dstack_web.embedded.valkey import Valkey
+from dstack_web import processes
+from dstack_web.embedded.servers.postgres import SMALL, THROWAWAY, Postgres
+from dstack_web.embedded.servers.valkey import Valkey
 
 START_SECONDS = 30
 # Set by the first process of a session, so that an xdist worker, which inherits its addresses,
@@ -49,11 +49,11 @@ class Servers:
         return Valkey(folder=self.folder / "valkey", sockets=self.folder)
 
     def is_private(self, variable: str) -> bool:
-        """This function will tell whether the address in `variable` is one of these servers."""
+        """Tell whether the address in `variable` is one of these servers."""
         return os.environ[variable] in {self.postgres.url(), self.valkey.url()}
 
     def need_postgres(self) -> None:
-        """This function will start PostgreSQL unless it runs or is the user's own."""
+        """Start PostgreSQL unless it runs or is the user's own."""
         if not self.is_private("DATABASE_URL") or "postgres" in self.running:
             return
         self.postgres.prepare()
@@ -61,7 +61,7 @@ class Servers:
         self.postgres.create_database()
 
     def need_valkey(self) -> None:
-        """This function will start Valkey unless it runs or is the user's own."""
+        """Start Valkey unless it runs or is the user's own."""
         if not self.is_private("REDIS_URL") or "valkey" in self.running:
             return
         self.valkey.prepare()
@@ -86,7 +86,7 @@ class Servers:
 
 
 def choose_addresses() -> Servers:
-    """This function will set, for this process and its children, what Django's settings read."""
+    """Set, for this process and its children, what Django's settings read."""
     remove_leftovers()
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=TEMPORARY))
     found = Servers(folder)
@@ -107,7 +107,7 @@ def choose_addresses() -> Servers:
 
 
 def remove_leftovers() -> None:
-    """This function will remove the folders of test processes that were killed."""
+    """Remove the folders of test processes that were killed."""
     for folder in TEMPORARY.glob(f"{PREFIX}*"):
         pid = folder.name.removeprefix(PREFIX).partition("-")[0]
         if folder.stat().st_uid == os.geteuid() and not Path("/proc", pid).exists():

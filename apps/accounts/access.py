@@ -15,6 +15,7 @@ from ninja.security import HttpBearer
 
 from apps.accounts.models import Member, Project, Role, Token, User
 from apps.core.errors import Forbidden, NotFound, NotSignedIn
+from apps.core.http.bearer import token_of
 from apps.core.ids import token_hash
 from apps.core.threads import in_thread
 
@@ -39,8 +40,8 @@ class Access:
         return self.user.is_superuser and (self.token is None or self.token.project_id is None)
 
     def projects(self) -> QuerySet[Project]:
-        """This function will return the projects that one may see, by name."""
-        found = Project.objects.order_by("name")
+        """Return the projects that one may see, by name."""
+        found = Project.objects.filter(deleted_at=None).order_by("name")
         if not self.user.is_superuser:
             found = found.filter(member__user=self.user)
         if self.token is not None and self.token.project_id is not None:
@@ -48,9 +49,9 @@ class Access:
         return found
 
     def project(self, name: str) -> Project:
-        """This function will return the project of that name.
+        """Return the project of that name.
 
-        Raises NotFound where there is none, and alike where one may not see it.
+        Raise NotFound where there is none, and alike where one may not see it.
         """
         # PostgreSQL refuses text with NUL or lone surrogates; no project is called so anyway.
         found = self.projects().filter(name=name).first() if name.isprintable() else None
@@ -59,26 +60,26 @@ class Access:
         return found
 
     def is_admin(self, project: Project) -> bool:
-        """This function will tell whether one may manage the project and its members."""
+        """Tell whether one may manage the project and its members."""
         if self.user.is_superuser:
             return self.token is None or self.token.project_id in (None, project.pk)
         roles = Member.objects.filter(project=project, user=self.user, role=Role.ADMIN)
         return self.projects().filter(pk=project.pk).exists() and roles.exists()
 
     def require_admin(self, project: Project) -> None:
-        """This function will raise Forbidden unless one is an admin of the project."""
+        """Raise Forbidden unless one is an admin of the project."""
         if not self.is_admin(project):
             raise Forbidden(f"Only an admin of project {project.name} may do this.")
 
     def require_global_admin(self) -> None:
-        """This function will raise Forbidden unless one is an admin of the whole server."""
+        """Raise Forbidden unless one is an admin of the whole server."""
         if not self.is_global_admin:
             raise Forbidden("Only an admin of this server may do this.")
 
     def refreshed(self) -> Access:
-        """This function will look again, for those who stay: streams that live for hours.
+        """Look again, for those who stay: streams that live for hours.
 
-        Raises NotSignedIn when the token ended or the user was disabled meanwhile.
+        Raise NotSignedIn when the token ended or the user was disabled meanwhile.
         """
         if self.token is not None:
             tokens = Token.objects.select_related("user", "project")
@@ -97,10 +98,10 @@ class TokenAuth(HttpBearer):
     """
 
     def __call__(self, request: HttpRequest) -> Access:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        token = token_of(request)
+        if not token:
             raise NotSignedIn("Send a token: 'Authorization: Bearer dsk_u_...'.")
-        return self.authenticate(request, token.strip())
+        return self.authenticate(request, token)
 
     def authenticate(self, request: HttpRequest, token: str) -> Access:
         at = timezone.now()
@@ -127,9 +128,9 @@ LiveTokenAuth.__name__ = TokenAuth.__name__
 
 
 def of(request: HttpRequest) -> Access:
-    """This function will return who sends this request, by token (API) or by session (pages).
+    """Return who sends this request, by token (API) or by session (pages).
 
-    Raises NotSignedIn when nobody is signed in.
+    Raise NotSignedIn when nobody is signed in.
     """
     access = getattr(request, "access", None)
     if isinstance(access, Access):

@@ -9,10 +9,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router, Status
 
-from apps.accounts import access, queries, schemas, services, tokens
+from apps.accounts import access, projects, queries, schemas, services, tokens
 from apps.accounts.models import Project, User
 from apps.core.errors import Forbidden
-from apps.core.paging import DEFAULT_LIMIT, page
+from apps.core.http.paging import DEFAULT_LIMIT, page
 
 router = Router()
 
@@ -84,6 +84,25 @@ def add_project(request: HttpRequest, body: schemas.NewProject) -> Status[dict[s
         raise Forbidden("This token opens one project only; it cannot add another.")
     project = services.create_project(name=body.name, creator=who.user)
     return Status(201, schemas.project_json(project, "admin"))
+
+
+@router.patch("/projects/{project}", response=schemas.ProjectOut, summary="Change a project")
+def change_project(
+    request: HttpRequest, project: str, body: schemas.ProjectChange
+) -> dict[str, Any]:
+    """Sets how many replicas a service of it may have; for global admins."""
+    who = access.of(request)
+    found = who.project(project)
+    changed = projects.set_replicas_limit(access=who, project=found, limit=body.replicas_limit)
+    return schemas.project_json(changed, queries.roles(who, [changed]).get(changed.pk))
+
+
+@router.delete("/projects/{project}", response={204: None}, summary="Delete a project")
+def delete_project(request: HttpRequest, project: str) -> Status[None]:
+    """Its runs must be over; its tokens and keys end, its name is free again. For its admins."""
+    who = access.of(request)
+    projects.delete(access=who, project=who.project(project), at=timezone.now())
+    return Status(204, None)
 
 
 @router.get("/projects/{project}/members", response=schemas.MemberList, summary="List members")

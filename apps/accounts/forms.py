@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django import forms
 
 from apps.accounts import tokens
 from apps.accounts.models import Project, Role
-from apps.core.forms import PageForm
+from apps.core.http.forms import PageForm
 
 PASSWORD_LENGTH = 4096
 LIVES = [
@@ -64,7 +65,7 @@ class TokenForm(PageForm):
     scope = forms.ChoiceField(
         label="May",
         choices=[
-            ("full", "Do everything I may do (CLI and API)"),
+            ("full", "Do all that I may (CLI, API)"),
             ("call", "Only call services"),
         ],
     )
@@ -111,7 +112,7 @@ class TokenForm(PageForm):
         return any(field.value() or field.errors for field in self.limits)
 
     def request(self, *, at: datetime) -> tokens.TokenRequest:
-        """This function will return what was asked for. Raises Invalid."""
+        """Return what was asked for. Raise Invalid."""
         data = self.cleaned_data
         runs = [name for name in data["runs"].replace(",", " ").split() if name]
         bound = data["where"] == "project" or bool(runs)
@@ -150,3 +151,31 @@ class ProjectForm(PageForm):
         help_text="Lower-case letters, digits and hyphens.",
         widget=forms.TextInput(attrs={"autofocus": True, "autocapitalize": "none"}),
     )
+
+
+class ReplicasLimitForm(PageForm):
+    replicas_limit = forms.IntegerField(
+        label="Replicas of a service, at most",
+        required=False,
+        help_text="Empty: the server's own limit. Services that have more keep them.",
+    )
+
+
+class DeleteProjectForm(PageForm):
+    """`name` is the project's, which the person types to be sure."""
+
+    typed = forms.CharField(
+        label="Its name, to be sure",
+        max_length=50,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
+    )
+
+    def __init__(self, *args: Any, name: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.name = name
+
+    def clean_typed(self) -> str:
+        typed: str = self.cleaned_data["typed"]
+        if typed != self.name:
+            raise forms.ValidationError(f"This is not the name of the project, {self.name}.")
+        return typed

@@ -31,7 +31,7 @@ class Turns:
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """Wait for a turn. Raises TooManyRequests where too many wait already, or for too long."""
+        """Wait for a turn. Raise TooManyRequests where too many wait already, or for too long."""
         if not self._room.acquire(blocking=False):
             raise _too_many()
         try:

@@ -33,9 +33,17 @@ class User(AbstractUser):
 
 
 class Project(models.Model):
+    """`replicas_limit` null: the server's (DSTACK_REPLICAS_LIMIT). One that was deleted stays as a
+    row, since what it ran names it; its name is free and nobody sees it any more."""
+
     name = models.CharField(max_length=50, unique=True, validators=[NAME])
     created_at = models.DateTimeField(default=timezone.now)
     members = models.ManyToManyField(User, through="Member", related_name="projects")
+    created_by = models.ForeignKey(
+        User, models.SET_NULL, null=True, blank=True, related_name="projects_made"
+    )
+    replicas_limit = models.PositiveIntegerField(null=True, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return self.name

@@ -30,7 +30,7 @@ class TokenGrant:
 
 
 def callable_tokens(*, at: datetime | None = None) -> list[TokenGrant]:
-    """This function will return every good token at `at` (now) with what it opens, by id.
+    """Return every good token at `at` (now) with what it opens, by id.
 
     A token opens at most what its user may see: membership that ended ends it too. One that opens
     nothing is listed all the same, since a gateway answers it 403 and an unknown one 401.
@@ -38,7 +38,9 @@ def callable_tokens(*, at: datetime | None = None) -> list[TokenGrant]:
     at = at or timezone.now()
     live = Token.objects.filter(Q(expires_at=None) | Q(expires_at__gt=at))
     live = live.filter(revoked_at=None, user__is_active=True).select_related("user").order_by("pk")
-    everything = list(Project.objects.order_by("pk").values_list("pk", flat=True))
+    everything = list(
+        Project.objects.filter(deleted_at=None).order_by("pk").values_list("pk", flat=True)
+    )
     memberships = _projects_by_user()
     grants = []
     for token in live:
@@ -68,12 +70,12 @@ def _projects_by_user() -> dict[int, list[int]]:
 
 
 def members(project: Project) -> QuerySet[Member]:
-    """This function will return the project's members with their users, by user name."""
+    """Return the project's members with their users, by user name."""
     return Member.objects.filter(project=project).select_related("user").order_by("user__username")
 
 
 def roles(access: Access, projects: Iterable[Project]) -> dict[int, str]:
-    """This function will return one's role in each of the projects, by project id.
+    """Return one's role in each of the projects, by project id.
 
     A global admin is an admin everywhere.
     """

@@ -8,6 +8,7 @@ from typing import Any
 from ninja import Schema
 from pydantic import Field
 
+from apps.accounts import projects
 from apps.accounts.models import Member, Project, Role, Token, User
 
 
@@ -23,6 +24,12 @@ class UserChange(Schema):
 
 class NewProject(Schema):
     name: str = Field(max_length=1000)
+
+
+class ProjectChange(Schema):
+    """`replicas_limit` null: the server's own."""
+
+    replicas_limit: int | None
 
 
 class NewMember(Schema):
@@ -65,10 +72,11 @@ class UserList(Schema):
 
 
 class ProjectOut(Schema):
-    """`role` is one's own: admin or user."""
+    """`role` is one's own: admin or user. `replicas_limit` is the most that a service may have."""
 
     name: str
     role: str | None
+    replicas_limit: int
     created_at: datetime
 
 
@@ -131,7 +139,12 @@ def user_json(user: User) -> dict[str, Any]:
 
 
 def project_json(project: Project, role: str | None) -> dict[str, Any]:
-    return {"name": project.name, "role": role, "created_at": project.created_at}
+    return {
+        "name": project.name,
+        "role": role,
+        "replicas_limit": projects.replicas_limit(project),
+        "created_at": project.created_at,
+    }
 
 
 def member_json(member: Member) -> dict[str, Any]:

@@ -6,15 +6,16 @@ Whatever changes who may call what ends with `grants_changed()`: gateways must h
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TypeVar
 
+from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 
 from apps.accounts.models import Member, Project, Role, User
-from apps.core import wake
+from apps.core import notifications
+from apps.core.after_commit import after_commit
 from apps.core.errors import Conflict, Detail, Invalid, NotFound
 
 ProjectHook = Callable[[Project], None]
@@ -24,7 +25,7 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 def on_project_created(hook: ProjectHook) -> None:
-    """This function will call `hook(project)` in the transaction that creates each project.
+    """Call `hook(project)` in the transaction that creates each project.
 
     The composition root subscribes what later stages do with a new project.
     """
@@ -33,14 +34,14 @@ def on_project_created(hook: ProjectHook) -> None:
 
 
 def grants_changed() -> None:
-    """This function will tell, after the commit, that somebody may call more or less now."""
-    transaction.on_commit(partial(wake.transitioned, "grants", "changed", []), robust=True)
+    """Tell, after the commit, that somebody may call more or less now."""
+    after_commit(notifications.transitioned, "grants", "changed", [])
 
 
 def create_user(*, username: str, password: str | None = None, admin: bool = False) -> User:
-    """This function will create a user; without a password only tokens sign in.
+    """Create a user; without a password only tokens sign in.
 
-    Raises Invalid for a name or password that will not do, Conflict for a name that is taken in
+    Raise Invalid for a name or password that will not do, Conflict for a name that is taken in
     whatever case.
     """
     user = User(username=username, is_superuser=admin)
@@ -53,7 +54,7 @@ def create_user(*, username: str, password: str | None = None, admin: bool = Fal
 
 
 def set_password(user: User, password: str) -> None:
-    """This function will set (not save) a password. Raises Invalid for a weak one."""
+    """Set (not save) a password. Raise Invalid for a weak one."""
     try:
         validate_password(password, user)
     except ValidationError as error:
@@ -63,7 +64,7 @@ def set_password(user: User, password: str) -> None:
 
 
 def change_password(*, user: User, old: str, new: str) -> None:
-    """This function will change one's own password. Raises Invalid when `old` is wrong."""
+    """Change one's own password. Raise Invalid when `old` is wrong."""
     if not user.check_password(old):
         raise Invalid("The old password is wrong.", details=[Detail("old", "is wrong")])
     set_password(user, new)
@@ -71,9 +72,9 @@ def change_password(*, user: User, old: str, new: str) -> None:
 
 
 def set_active(*, username: str, active: bool, by: User) -> User:
-    """This function will disable a user (sessions and tokens stop working) or enable one again.
+    """Disable a user (sessions and tokens stop working) or enable one again.
 
-    Raises NotFound, and Conflict for oneself, so that somebody is always left to enable others.
+    Raise NotFound, and Conflict for oneself, so that somebody is always left to enable others.
     """
     user = find_user(username)
     if user.pk == by.pk and not active:
@@ -86,7 +87,7 @@ def set_active(*, username: str, active: bool, by: User) -> User:
 
 
 def find_user(username: str) -> User:
-    """This function will return the user of that name. Raises NotFound."""
+    """Return the user of that name. Raise NotFound."""
     found = User.objects.filter(username=username).first() if username.isprintable() else None
     if found is None:
         raise NotFound(f"There is no user {username[:150]!r}.")
@@ -94,13 +95,15 @@ def find_user(username: str) -> User:
 
 
 def create_project(*, name: str, creator: User) -> Project:
-    """This function will create a project, its creator being its admin.
+    """Create a project, its creator being its admin.
 
-    Raises Invalid for a name that will not do and Conflict for one that is taken.
+    Raise Invalid for a name that will not do, and Conflict for one that is taken or when the
+    creator has all the projects that one user may have.
     """
-    project = Project(name=name)
+    project = Project(name=name, created_by=creator)
     _check_fields(project)
     with transaction.atomic():
+        _require_room(creator)
         _insert(project, taken=f"The project name {name} is taken.")
         Member.objects.create(project=project, user=creator, role=Role.ADMIN)
         for hook in _project_hooks:
@@ -109,10 +112,22 @@ def create_project(*, name: str, creator: User) -> Project:
     return project
 
 
-def set_member(*, project: Project, username: str, role: str) -> Member:
-    """This function will add a member, or change a member's role.
+def _require_room(creator: User) -> None:
+    # Counted one after another, or a burst would pass.
+    User.objects.select_for_update(no_key=True).get(pk=creator.pk)
+    most = settings.DSTACK_PROJECTS_PER_USER
+    made = Project.objects.filter(created_by=creator, deleted_at=None).count()
+    if made >= most and not creator.is_superuser:
+        raise Conflict(
+            f"You have added {made} projects, and {most} is the most for one user "
+            "(DSTACK_PROJECTS_PER_USER of the server): delete one first."
+        )
 
-    Raises Invalid for an unknown user or role and Conflict when no admin would be left.
+
+def set_member(*, project: Project, username: str, role: str) -> Member:
+    """Add a member, or change a member's role.
+
+    Raise Invalid for an unknown user or role and Conflict when no admin would be left.
     """
     if role not in Role.values:
         raise Invalid(
@@ -135,9 +150,9 @@ def set_member(*, project: Project, username: str, role: str) -> Member:
 
 
 def remove_member(*, project: Project, username: str) -> None:
-    """This function will remove a member; their tokens and keys stop opening the project.
+    """Remove a member; their tokens and keys stop opening the project.
 
-    Raises NotFound, and Conflict when no admin would be left.
+    Raise NotFound, and Conflict when no admin would be left.
     """
     with transaction.atomic():
         _lock(project)

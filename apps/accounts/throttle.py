@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from datetime import timedelta
 from functools import cache
 
 import redis
 from django.conf import settings
+
+from apps.core.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +28,7 @@ ANYWHERE = (30, 60)
 # At an address from which the name signed in before: others behind the same proxy try there, too.
 KNOWN = (8, 5)
 FORGET_SECONDS = 3600
+FIRST_PAUSE = timedelta(seconds=1)
 KNOWN_SECONDS = 90 * 24 * 3600
 
 
@@ -38,7 +42,7 @@ def _redis() -> redis.Redis:
 
 
 def seconds_to_wait(*, username: str, address: str) -> int:
-    """This function will count a try and return how long to wait before it may be made, 0: now."""
+    """Count a try and return how long to wait before it may be made, 0: now."""
     try:
         here, anywhere = _keys(username, address)
         if _redis().exists(f"{here}:known"):
@@ -79,5 +83,6 @@ def _count(key: str, free: int, longest: int) -> int:
     tries = int(str(client.incr(f"{key}:tries")))
     client.expire(f"{key}:tries", FORGET_SECONDS)
     if tries >= free:
-        client.set(f"{key}:pause", 1, ex=min(2 ** min(tries - free, 20), longest))
+        backoff = Backoff(FIRST_PAUSE, timedelta(seconds=longest))
+        client.set(f"{key}:pause", 1, ex=backoff.after(tries - free + 1))
     return 0

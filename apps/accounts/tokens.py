@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -18,7 +19,7 @@ from django.utils import timezone
 from apps.accounts.access import LAST_USED_STEP, Access
 from apps.accounts.models import NAME, Project, Token, User
 from apps.accounts.services import grants_changed
-from apps.core.errors import Detail, Forbidden, Invalid, NotFound
+from apps.core.errors import Conflict, Detail, Forbidden, Invalid, NotFound
 from apps.core.ids import new_token, token_hash
 
 SHOWN_PREFIX = len("dsk_u_") + 4
@@ -67,9 +68,9 @@ class TokenRequest:
 
 
 def create_token(*, user: User, request: TokenRequest, text: str | None = None) -> Issued:
-    """This function will issue a token. `text` is one chosen beforehand (the first start).
+    """Issue a token. `text` is one chosen beforehand (the first start).
 
-    Raises Invalid for a request that makes no sense.
+    Raise Invalid for a request that makes no sense.
     """
     _check(request)
     text = text or new_token("s" if request.run_names else "u")
@@ -93,7 +94,8 @@ def create_token(*, user: User, request: TokenRequest, text: str | None = None) 
 def create_own_token(*, access: Access, request: TokenRequest) -> Issued:
     """Issue a token to who asks, no stronger than the token that asks.
 
-    Raise Invalid, also for runs that are not there, and Forbidden.
+    Raise Invalid, also for runs that are not there, Forbidden, and Conflict when the user has all
+    the tokens that one may have.
     """
     by = access.token
     if by is not None and by.project_id is not None and request.project is None:
@@ -112,11 +114,26 @@ def create_own_token(*, access: Access, request: TokenRequest) -> Issued:
     if request.project is not None and request.run_names:
         for hook in _run_hooks:
             hook(request.project, request.run_names)
-    return create_token(user=access.user, request=request)
+    with transaction.atomic():
+        _require_room(access.user)
+        return create_token(user=access.user, request=request)
+
+
+def _require_room(user: User) -> None:
+    # Counted one after another, or a burst would pass.
+    User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    most = settings.DSTACK_TOKENS_PER_USER
+    good = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    has = Token.objects.filter(good, user=user, revoked_at=None).count()
+    if has >= most:
+        raise Conflict(
+            f"You have {has} tokens that work, and {most} is the most for one user "
+            "(DSTACK_TOKENS_PER_USER of the server): revoke one first."
+        )
 
 
 def live_tokens(access: Access) -> QuerySet[Token]:
-    """This function will return one's tokens that are not revoked; a token that is bound to a
+    """Return one's tokens that are not revoked; a token that is bound to a
     project sees those of the project only."""
     found = Token.objects.filter(user=access.user, revoked_at=None).select_related("project")
     if access.token is not None and access.token.project_id is not None:
@@ -125,7 +142,7 @@ def live_tokens(access: Access) -> QuerySet[Token]:
 
 
 def revoke(*, access: Access, pk: int, at: datetime) -> None:
-    """This function will end one's token at once. Raises NotFound."""
+    """End one's token at once. Raise NotFound."""
     with transaction.atomic():
         known = 0 < pk < 2**63
         if not known or not live_tokens(access).filter(pk=pk).update(revoked_at=at):
@@ -134,9 +151,9 @@ def revoke(*, access: Access, pk: int, at: datetime) -> None:
 
 
 def expiry(text: str | None, *, at: datetime) -> datetime | None:
-    """This function will read when a token expires: "30d" (m, h, d, w), RFC 3339, or None: never.
+    """Read when a token expires: "30d" (m, h, d, w), RFC 3339, or None: never.
 
-    Raises Invalid for other text, the past, and more than ten years.
+    Raise Invalid for other text, the past, and more than ten years.
     """
     if text is None:
         return None
@@ -196,7 +213,7 @@ def _bad(path: str, problem: str) -> Invalid:
 
 
 def note_uses(*, ids: Collection[int], at: datetime) -> None:
-    """This function will note that these tokens called services, at most once a minute each."""
+    """Note that these tokens called services, at most once a minute each."""
     if ids:
         stale = Q(last_used_at=None) | Q(last_used_at__lte=at - LAST_USED_STEP)
         Token.objects.filter(stale, pk__in=ids).update(last_used_at=at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.accounts.views import people, session, tokens
+from apps.accounts.views import people, projects, session, tokens
 
 app_name = "accounts"
 
@@ -14,11 +14,13 @@ urlpatterns = [
     path("password/", session.password, name="password"),
     path("users/", people.user_list, name="users"),
     path("users/<str:username>/state/", people.user_state, name="user_state"),
-    path("new-project/", people.project_new, name="project_new"),
+    path("new-project/", projects.project_new, name="project_new"),
     path("projects/<str:project>/tokens/", tokens.token_list, name="tokens"),
     path(
         "projects/<str:project>/tokens/<int:pk>/revoke/", tokens.token_revoke, name="token_revoke"
     ),
+    path("projects/<str:project>/settings/", projects.project_settings, name="project_settings"),
+    path("projects/<str:project>/delete/", projects.project_delete, name="project_delete"),
     path("projects/<str:project>/members/", people.member_list, name="members"),
     path(
         "projects/<str:project>/members/<str:username>/remove/",

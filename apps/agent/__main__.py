@@ -5,7 +5,7 @@ import sys
 
 # A shim runs beside every replica: it must not load the whole agent.
 if sys.argv[1:2] == ["shim"]:
-    from apps.agent.shim import main as shim
+    from apps.agent.processes.shim import main as shim
 
     def run() -> None:
         sys.exit(shim(sys.argv[2], *map(int, sys.argv[3:4])))

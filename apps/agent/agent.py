@@ -10,37 +10,41 @@ import contextlib
 import os
 import random
 import socket
-import sys
 import threading
 import time
 import traceback
 import typing
 from pathlib import Path
 
-from apps.agent import files, interpreters, isolation, output, ports, record, trees, usage, wire
-from apps.agent.client import Client, Pauses, Refused, ServerAway
+from apps.agent import wire
 from apps.agent.config import Config
-from apps.agent.containers import TIDY_SECONDS, Containers
-from apps.agent.executor import Executor
-from apps.agent.fetching import Fetching
-from apps.agent.home import Home
-from apps.agent.host import Host
-from apps.agent.network import Network
-from apps.agent.process import Process
-from apps.agent.shipping import Shipment
-from apps.agent.workload import RECORD, SHUTDOWN_SECONDS, Workload, never_started
+from apps.agent.docker.shared import TIDY_SECONDS, Containers
+from apps.agent.host import files, interpreters, ports, pulse, trees, usage
+from apps.agent.host.home import Home
+from apps.agent.host.journal import say
+from apps.agent.isolation import check
+from apps.agent.isolation.network import Network
+from apps.agent.processes.process import Process
+from apps.agent.server.backoff import Backoff
+from apps.agent.server.client import Client, Refused, ServerAway
+from apps.agent.server.log_shipping import Shipment
+from apps.agent.server.upload_fetch import Fetching
+from apps.agent.workloads import output, record
+from apps.agent.workloads.executor import Executor
+from apps.agent.workloads.host import Host
+from apps.agent.workloads.workload import RECORD, SHUTDOWN_SECONDS, Workload, never_started
 
 VERSION = "0.1.0"
 POLL_SECONDS = 20.0
 REPORT_SECONDS = 10.0
-# Changes that come together are reported together.
+# The first change is reported at once, those that follow so soon together.
 GATHER_SECONDS = 0.03
 # After a refusal nothing gets better soon.
 REFUSED_SECONDS = 5.0
 # Output whose notice got lost is found at least this often.
 SHIP_SECONDS = 5.0
 # How long the folder of a workload that is not wanted any more waits for its last lines to be sent.
-FAREWELL_SECONDS = 60.0
+LOG_DRAIN_SECONDS = 60.0
 LAST_REPORT_SECONDS = 1.0
 # The server takes 32 MiB at most, and a character may become six.
 BATCH_WORKLOADS = 20
@@ -59,7 +63,7 @@ class Agent:
         self._network = network
         self.client = Client(config)
         self.isolation = wire.Isolation()
-        self.foreign = False  # the server speaks of another instance than the workloads here
+        self.wrong_instance = False  # the server speaks of another instance than the workloads here
         self.workloads: dict[str, Workload] = {}
         self._shipments: dict[str, Shipment] = {}
         self._leaving: set[str] = set()
@@ -90,10 +94,13 @@ class Agent:
             threading.Thread(target=self._keep, args=(loop,), name=name, daemon=True).start()
 
     def _open_network(self) -> None:
-        network, self.isolation = isolation.begin(self.home, self._network)
+        network, self.isolation = check.begin(self.home, self._network, log=say)
         self._host = self._host._replace(network=network)
-        if self._network is not None and network is None:
-            say(f"replicas share the network of this host: {self.isolation.why}")
+
+    def beat(self) -> None:
+        """Send a pulse, unless a loop keeps the others from what all of them need."""
+        with self._lock:
+            pulse.beat()
 
     def _keep(self, loop: typing.Callable[[], None]) -> None:
         """Run a loop to its end; a mistake of ours must not silence it for good."""
@@ -164,7 +171,7 @@ class Agent:
         self._written.set()
 
     def apply(self, assignment: wire.Assignment) -> None:
-        """This function will make what is into what should be; called again it changes nothing."""
+        """Make what is into what should be; called again it changes nothing."""
         wanted = {spec.id: spec for spec in assignment.workloads}
         with self._lock:
             self._refused = {i: said for i, said in self._refused.items() if i in wanted}
@@ -176,19 +183,19 @@ class Agent:
                     self._add(spec)
             for workload in list(self.workloads.values()):
                 if workload.spec.id not in wanted and workload.spec.id not in self._leaving:
-                    self._see_off(workload)
+                    self._remove(workload)
         self._changed.set()
 
-    def _see_off(self, workload: Workload) -> None:
+    def _remove(self, workload: Workload) -> None:
         self._leaving.add(workload.spec.id)
         workload.stop(reason=wire.REASON_STOPPED, seconds=workload.spec.stop_seconds)
-        threading.Thread(target=self._bury, args=(workload,), daemon=True).start()
+        threading.Thread(target=self._clean_up, args=(workload,), daemon=True).start()
 
-    def _bury(self, workload: Workload) -> None:
+    def _clean_up(self, workload: Workload) -> None:
         """Remove a workload that nobody wants, once it has ended and its last lines were sent."""
         workload.thread.join()
         shipment = self._shipments[workload.spec.id]
-        give_up_at = time.monotonic() + FAREWELL_SECONDS
+        give_up_at = time.monotonic() + LOG_DRAIN_SECONDS
         # A look that was under way when the last lines came may have missed them: two more.
         enough = shipment.empty_looks + 2
         while shipment.empty_looks < enough and time.monotonic() < give_up_at:
@@ -203,7 +210,7 @@ class Agent:
         workload.remove()
 
     def _poll(self) -> None:
-        pauses = Pauses()
+        backoff = Backoff()
         while not self._closing.is_set():
             try:
                 # The first time the answer is wanted at once, whatever the revision is.
@@ -211,11 +218,11 @@ class Agent:
                     since=self._revision, wait_seconds=POLL_SECONDS if self._revision >= 0 else 0
                 )
             except (ServerAway, Refused) as error:
-                self._trouble(error, pauses)
+                self._trouble(error, backoff)
                 # A server that is back wants to hear at once what there is.
                 self._changed.set()
                 continue
-            pauses.reset()
+            backoff.reset()
             self._say("connected")
             if not self._is_ours(assignment.instance_id):
                 return
@@ -226,19 +233,19 @@ class Agent:
     def _is_ours(self, instance_id: str) -> bool:
         known = self.home.instance_id
         if known and instance_id and known != instance_id:
-            self.foreign = True
+            self.wrong_instance = True
             return False
         if instance_id and not known:
             self.home.belongs_to(instance_id)
         return True
 
-    def _trouble(self, error: Exception, pauses: Pauses) -> None:
+    def _trouble(self, error: Exception, backoff: Backoff) -> None:
         if isinstance(error, Refused):
             self._say(f"{error}; everything keeps running, trying again")
             self._pause(REFUSED_SECONDS)
         else:
             self._say(f"the server is away ({error}); everything keeps running, trying again")
-            self._pause(pauses.next())
+            self._pause(backoff.next())
 
     def _pause(self, seconds: float) -> None:
         with self._again:
@@ -246,7 +253,7 @@ class Agent:
                 self._again.wait(seconds)
 
     def connect_anew(self, config: Config) -> None:
-        """This function will go on with another address or token; the workloads stay."""
+        """Go on with another address or token; the workloads stay."""
         self.client.replace(config)
         with self._again:
             self._again.notify_all()
@@ -259,17 +266,18 @@ class Agent:
                 say(text)
 
     def _report(self) -> None:
-        pauses = Pauses()
+        backoff, reported_at = Backoff(), -GATHER_SECONDS
         while not self._closing.is_set():
             if self._changed.wait(REPORT_SECONDS):
-                time.sleep(GATHER_SECONDS)
+                time.sleep(max(0.0, reported_at + GATHER_SECONDS - time.monotonic()))
             self._changed.clear()
+            reported_at = time.monotonic()
             try:
                 self.client.report(self.report())
-                pauses.reset()
+                backoff.reset()
             except (ServerAway, Refused) as error:
                 self._changed.set()
-                self._trouble(error, pauses)
+                self._trouble(error, backoff)
 
     def report(self, *, stopping: bool = False) -> wire.Report:
         with self._lock:
@@ -285,19 +293,19 @@ class Agent:
         )
 
     def _ship(self) -> None:
-        pauses = Pauses()
+        backoff = Backoff()
         while not self._closing.is_set():
             self._written.wait(SHIP_SECONDS)
             self._written.clear()
             try:
                 while self.ship_once():
-                    pauses.reset()
+                    backoff.reset()
             except (ServerAway, Refused) as error:
                 self._written.set()
-                self._trouble(error, pauses)
+                self._trouble(error, backoff)
 
     def ship_once(self) -> bool:
-        """This function will send one batch; False when there was nothing, or nothing was taken."""
+        """Send one batch; False when there was nothing, or nothing was taken."""
         with self._lock:
             shipments = dict(self._shipments)
         logs = [log for log in (one.next() for one in shipments.values()) if log is not None]
@@ -317,7 +325,7 @@ class Agent:
     def _running(self) -> list[usage.Measured]:
         with self._lock:
             living = [each for each in self.workloads.values() if not each.has_ended]
-        return [usage.Measured(each.spec, each.folder, each.executor.usage) for each in living]
+        return [each.measured() for each in living]
 
     def _send_usage(self, batch: wire.UsageBatch) -> bool:
         """A server of an older version refuses them, one that is away may come back."""
@@ -343,11 +351,13 @@ class Agent:
             self._host.interpreters.find(version=None, for_all=self.home.isolate)
         while True:
             self._containers.tidy()
+            if self._host.network is not None:
+                self._host.network.let_pass()
             if self._closing.wait(TIDY_SECONDS):
                 return
 
     def shut_down(self, *, tell: bool = True) -> None:
-        """This function will stop every workload, report that and end the loops, in 8 seconds."""
+        """Stop every workload, report that and end the loops, in 8 seconds."""
         with self._lock:
             workloads = list(self.workloads.values())
         for workload in workloads:
@@ -359,7 +369,7 @@ class Agent:
         for workload in workloads:
             workload.thread.join(max(0.0, give_up_at - time.monotonic()))
         self._close()
-        isolation.end(self.home)
+        check.end(self.home)
         if not tell:
             return
         with contextlib.suppress(ServerAway, Refused):
@@ -377,14 +387,8 @@ class Agent:
             os.close(fifo)
 
     def wipe(self) -> None:
-        """This function will remove all workloads from the disk, after `shut_down`."""
+        """Remove all workloads from the disk, after `shut_down`."""
         for workload in self.workloads.values():
             workload.remove()
         self.workloads.clear()
         self._containers.tidy()
-
-
-def say(text: str) -> None:
-    """This function will write one line to the agent's own log."""
-    sys.stderr.write(f"{files.rfc3339(time.time())} {text}\n")
-    sys.stderr.flush()

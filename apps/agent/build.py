@@ -10,6 +10,8 @@ import struct
 import zipfile
 from pathlib import Path
 
+from apps.agent import atomic_write
+
 PACKAGE = Path(__file__).parent
 MAIN = "from apps.agent.__main__ import run\n\nrun()\n"
 SHEBANG = b"#!/usr/bin/env python3\n"
@@ -20,7 +22,7 @@ UNCHECKED = 1
 
 
 def build(target: Path, *, compiled: bool = False) -> Path:
-    """This function will write agent.pyz to `target` (replaced at once, mode 0644), return it.
+    """Write agent.pyz to `target` (replaced at once, mode 0644), return it.
 
     The same source gives the same bytes. With `compiled` (whose bytes vary) it holds the code for
     the Python that runs now, too, which saves each shim the time to compile; other Pythons still
@@ -32,10 +34,8 @@ def build(target: Path, *, compiled: bool = False) -> Path:
         content.update({f"{name}c": _compile(name, text) for name, text in sources.items()})
     data = SHEBANG + _zip(content)
     if not target.exists() or target.read_bytes() != data:
-        fresh = target.with_name(f"{target.name}.{os.getpid()}")
-        fresh.write_bytes(data)
-        fresh.chmod(0o644)
-        fresh.replace(target)
+        with atomic_write.replaced(target, mode=0o644, suffix=str(os.getpid())) as file:
+            file.write(data)
     return target
 
 
@@ -47,8 +47,8 @@ def _sources() -> dict[str, str]:
             names = [name for name in packed.namelist() if name.endswith(".py")]
             return {name: packed.read(name).decode() for name in names}
     sources = {"__main__.py": MAIN, "apps/__init__.py": ""}
-    for path in sorted(PACKAGE.glob("*.py")):
-        sources[f"apps/agent/{path.name}"] = path.read_text(encoding="utf-8")
+    for path in sorted(PACKAGE.rglob("*.py")):
+        sources[f"apps/agent/{path.relative_to(PACKAGE)}"] = path.read_text(encoding="utf-8")
     return sources
 
 

@@ -11,7 +11,7 @@ import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apps.agent import files
+from apps.agent.host import files
 
 
 class BadConfig(Exception):
@@ -29,7 +29,7 @@ class Config:
 
 class Source(typing.Protocol):
     def read(self) -> typing.Optional[Config]:
-        """This function will return the configuration of now; None while there is none."""
+        """Return the configuration of now; None while there is none."""
         ...
 
 
@@ -58,7 +58,7 @@ class FixedSource:
 
 
 def made(url: str, token: str, instance_id: str = "") -> Config:
-    """This function will check and build a configuration. Raises BadConfig."""
+    """Check and build a configuration. Raise BadConfig."""
     parts = urllib.parse.urlsplit(url)
     try:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -11,10 +11,11 @@ import typing
 from pathlib import Path
 
 from apps.agent import config as configuration
-from apps.agent import home as homes
-from apps.agent import trees
-from apps.agent.agent import Agent, say
-from apps.agent.network import Network
+from apps.agent.agent import Agent
+from apps.agent.host import home as homes
+from apps.agent.host import pulse, trees
+from apps.agent.host.journal import say
+from apps.agent.isolation.network import Network
 
 # glibc gives each thread a heap of its own, which an agent that must stay small does not need.
 M_ARENA_MAX = -8
@@ -25,7 +26,7 @@ GONE_LOOKS = 3
 
 
 def main(argv: list[str]) -> int:
-    """This function will run the agent until SIGTERM or SIGINT; it returns the exit code."""
+    """Run the agent until SIGTERM or SIGINT; it returns the exit code."""
     os.umask(0o022)
     _stay_small()
     arguments = _arguments().parse_args(argv)
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> int:
 
 
 def _network(home: homes.Home, arguments: argparse.Namespace) -> typing.Optional[Network]:
-    """The networks that replicas get; None where they share the host's. Raises ValueError."""
+    """The networks that replicas get; None where they share the host's. Raise ValueError."""
     if not home.isolate or arguments.network == "host":
         return None
     ports = [int(number) for number in arguments.public_ports.replace(",", " ").split()]
@@ -127,7 +128,7 @@ def serve(
         agent.begin()
         _follow(agent, source, stop)
         agent.shut_down()
-        if agent.foreign:
+        if agent.wrong_instance:
             agent.wipe()
             home.belongs_to("")
     if agent is None:
@@ -148,6 +149,7 @@ def _wait(
 ) -> typing.Optional[configuration.Config]:
     looks = 0
     while not stop.is_set():
+        pulse.beat()
         config = source.read()
         if config is not None:
             return config
@@ -164,7 +166,8 @@ def _wait(
 def _follow(agent: Agent, source: configuration.Source, stop: threading.Event) -> None:
     """Return when this agent has to end: told so, its file is gone, or it is another's now."""
     missed = 0
-    while not stop.wait(FOLLOW_SECONDS) and not agent.foreign:
+    while not stop.wait(FOLLOW_SECONDS) and not agent.wrong_instance:
+        agent.beat()
         config = source.read()
         missed = missed + 1 if config is None else 0
         if missed >= GONE_LOOKS:

@@ -40,6 +40,7 @@ REASON_HOST_STOPPED = (
 REASON_PREPARE_FAILED = "prepare_failed"  # upload, image, interpreter or folder; see message
 REASON_PORT_TAKEN = "port_taken"  # it listens nowhere, and the spec's port belongs to another
 REASON_OUT_OF_MEMORY = "out_of_memory"
+REASON_OVER_BOUND = "over_bound"  # it used more than it may of something else; see message
 REASON_ENGINE_AWAY = "engine_away"  # no container engine answers where it was to start
 
 # The `phase` of a workload whose engine is away: it may run, and nothing is known until then.
@@ -107,6 +108,7 @@ class WorkloadSpec:
     cpu_limit: typing.Optional[float] = None
     memory_limit_mib: typing.Optional[int] = None
     shm_size_mib: typing.Optional[int] = None
+    disk_limit_mib: typing.Optional[int] = None
     stop_seconds: float = 300.0
     probes: list[ProbeSpec] = field(default_factory=lambda: [ProbeSpec()])
 
@@ -155,10 +157,14 @@ ISOLATED_BY_NOTHING = "none"  # they run as the agent's own user
 
 @dataclass(frozen=True)
 class Isolation:
-    """How replicas that are processes are kept apart, and why not better; empty where not known."""
+    """How replicas that are processes are kept apart, and why not better; empty where not known.
+
+    `unbounded` says why nothing bounds their memory and number of processes; "" where it does.
+    """
 
     level: str = ""
     why: str = ""
+    unbounded: str = ""
 
 
 @dataclass(frozen=True)
@@ -241,9 +247,9 @@ def to_json(message: typing.Any) -> dict[str, typing.Any]:
 
 
 def from_json(kind: type[T], data: typing.Any) -> T:
-    """This function will build `kind` from parsed JSON; unknown fields are ignored.
+    """Build `kind` from parsed JSON; unknown fields are ignored.
 
-    Raises ValueError with the field's path when a value is missing or has the wrong type.
+    Raise ValueError with the field's path when a value is missing or has the wrong type.
     """
     return typing.cast(T, _build(kind, data, kind.__name__))
 

@@ -11,7 +11,7 @@ from ninja import Router, Schema
 from apps.accounts import access as accounts
 from apps.autoscaling import queries
 from apps.autoscaling.models import Decision
-from apps.core import paging
+from apps.core.http import paging
 from apps.runs import queries as runs
 
 router = Router()
@@ -52,5 +52,6 @@ def decisions(
 
 
 def _json(decision: Decision) -> dict[str, Any]:
-    names = ("at", "before", "wanted", "ready", "kind", "reason")
-    return {name: getattr(decision, name) for name in names}
+    names = ("at", "before", "ready", "kind", "reason")
+    found = {name: getattr(decision, name) for name in names}
+    return {**found, "wanted": decision.desired_replicas}

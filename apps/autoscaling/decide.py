@@ -15,7 +15,7 @@ one a tenth as long (6 s).
 - step: the panic window sees a step late, since it averages over what was before. So the last 1 and
   2 s count as panic windows too, with what they are sure to show: of n requests two standard
   deviations are taken off (n - 2 sqrt(n), as of a Poisson process), which chance rarely exceeds.
-- up: `needed` of the stable window is more than wanted, for `scale_up_delay` (0 s).
+- up: `needed` of the stable window is more than desired, for `scale_up_delay` (0 s).
 - down: to the most that the stable window needed at any time in the last `scale_down_delay`
   (300 s): the stabilisation window of Kubernetes' HorizontalPodAutoscaler, with its default.
 - to zero: where the range begins at 0, when nothing was asked for `scale_to_zero_delay`
@@ -32,7 +32,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from apps.telemetry.points import Point
+from apps.telemetry.traffic.points import Point
 
 # Knative's panic-window-percentage (10) and panic-threshold-percentage (200).
 PANIC_SHARE = 0.1
@@ -83,17 +83,17 @@ class Memory:
 
 @dataclass(frozen=True)
 class Facts:
-    """`asked_at` is when a person last set the number: it stands for `scale_down_delay`."""
+    """`set_by_person_at` is when a person last set the number: it stands for `scale_down_delay`."""
 
-    wanted: int
+    desired: int
     ready: int
     points: Sequence[Point]
-    asked_at: float = 0
+    set_by_person_at: float = 0
 
 
 @dataclass(frozen=True)
 class Verdict:
-    wanted: int
+    desired: int
     kind: str
     reason: str
     memory: Memory
@@ -108,13 +108,13 @@ class _Demand:
 
 
 def decide(policy: Policy, facts: Facts, memory: Memory, *, at: float) -> Verdict:
-    """This function will say how many replicas a service should have at `at`, and why."""
-    if not policy.least <= facts.wanted <= policy.most:
+    """Say how many replicas a service should have at `at`, and why."""
+    if not policy.least <= facts.desired <= policy.most:
         return _brought_within(policy, facts, memory)
     if not facts.points or at - facts.points[-1].at > STALE_SECONDS:
-        words = f"stays at {facts.wanted}: no figures from the gateway"
-        return Verdict(facts.wanted, BLIND, words, replace(memory, watched_since=None, peaks=()))
-    if facts.wanted == 0:
+        words = f"stays at {facts.desired}: no figures from the gateway"
+        return Verdict(facts.desired, BLIND, words, replace(memory, watched_since=None, peaks=()))
+    if facts.desired == 0:
         return _asleep(policy, facts, memory, at=at)
     stable = _demand(policy, facts.points, policy.window_seconds, at=at)
     panic = _panic(policy, facts.points, at=at)
@@ -122,18 +122,18 @@ def decide(policy: Policy, facts: Facts, memory: Memory, *, at: float) -> Verdic
     return _awake(policy, facts, memory, stable, panic, at=at)
 
 
-def wake(policy: Policy, wanted: int) -> Verdict | None:
-    """This function will say what a held request changes at once; None is nothing."""
-    if wanted > 0 or policy.most == 0:
+def wake(policy: Policy, desired: int) -> Verdict | None:
+    """Say what a held request changes at once; None is nothing."""
+    if desired > 0 or policy.most == 0:
         return None
     woken = max(policy.least, 1)
     return Verdict(woken, WAKE, f"0 -> {woken}: a request is held", Memory())
 
 
 def _brought_within(policy: Policy, facts: Facts, memory: Memory) -> Verdict:
-    wanted = min(max(facts.wanted, policy.least), policy.most)
-    words = f"{facts.wanted} -> {wanted}: the service scales in {policy.least}..{policy.most}"
-    return Verdict(wanted, RANGE, words, memory)
+    desired = min(max(facts.desired, policy.least), policy.most)
+    words = f"{facts.desired} -> {desired}: the service scales in {policy.least}..{policy.most}"
+    return Verdict(desired, RANGE, words, memory)
 
 
 def _asleep(policy: Policy, facts: Facts, memory: Memory, *, at: float) -> Verdict:
@@ -142,8 +142,8 @@ def _asleep(policy: Policy, facts: Facts, memory: Memory, *, at: float) -> Verdi
     if held == 0 or policy.most == 0:
         return Verdict(0, IDLE, "asleep: nothing is asked", memory)
     needed = math.ceil(held / policy.target) if policy.metric == "concurrency" else 1
-    wanted = min(max(needed, policy.least, 1), policy.most)
-    return Verdict(wanted, WAKE, f"0 -> {wanted}: {_count(held)} held", memory)
+    desired = min(max(needed, policy.least, 1), policy.most)
+    return Verdict(desired, WAKE, f"0 -> {desired}: {_count(held)} held", memory)
 
 
 def _count(requests: int) -> str:
@@ -202,7 +202,7 @@ def _remember(
             panicking = at + policy.window_seconds
     elif panicking is not None and panicking <= at:
         panicking = None
-    above = memory.above_since or at if stable.needed > facts.wanted else None
+    above = memory.above_since or at if stable.needed > facts.desired else None
     return Memory(
         watched_since=memory.watched_since or at,
         active_at=_active_at(memory, facts.points),
@@ -237,53 +237,53 @@ def _peaks(
 def _awake(
     policy: Policy, facts: Facts, memory: Memory, stable: _Demand, panic: _Demand, *, at: float
 ) -> Verdict:
-    wanted = facts.wanted
+    desired = facts.desired
     if memory.panic_until is not None:
         most = max(stable, panic, key=lambda demand: demand.needed)
-        return _upwards(policy, wanted, most, PANIC, memory)
-    if stable.needed > wanted:
+        return _upwards(policy, desired, most, PANIC, memory)
+    if stable.needed > desired:
         patient = memory.above_since is not None
         if patient and at - (memory.above_since or at) >= policy.up_delay_seconds:
-            return _upwards(policy, wanted, stable, UP, memory)
-        return Verdict(wanted, STEADY, _steady(policy, wanted, stable), memory)
+            return _upwards(policy, desired, stable, UP, memory)
+        return Verdict(desired, STEADY, _steady(policy, desired, stable), memory)
     return _downwards(policy, facts, memory, stable, at=at)
 
 
-def _upwards(policy: Policy, wanted: int, demand: _Demand, kind: str, memory: Memory) -> Verdict:
+def _upwards(policy: Policy, desired: int, demand: _Demand, kind: str, memory: Memory) -> Verdict:
     to = min(max(demand.needed, policy.least), policy.most)
-    if to > wanted:
-        return Verdict(to, kind, f"{wanted} -> {to}: {_words(policy, demand)}", memory)
+    if to > desired:
+        return Verdict(to, kind, f"{desired} -> {to}: {_words(policy, demand)}", memory)
     if demand.needed > policy.most:
-        words = f"stays at {wanted}, its limit: {_words(policy, demand)}, needs {demand.needed}"
-        return Verdict(wanted, LIMIT, words, memory)
-    return Verdict(wanted, STEADY, _steady(policy, wanted, demand), memory)
+        words = f"stays at {desired}, its limit: {_words(policy, demand)}, needs {demand.needed}"
+        return Verdict(desired, LIMIT, words, memory)
+    return Verdict(desired, STEADY, _steady(policy, desired, demand), memory)
 
 
 def _downwards(
     policy: Policy, facts: Facts, memory: Memory, stable: _Demand, *, at: float
 ) -> Verdict:
-    wanted = facts.wanted
+    desired = facts.desired
     if policy.least == 0 and _is_idle(policy, facts, memory, at=at):
-        words = f"{wanted} -> 0: nothing asked for {policy.zero_delay_seconds:g} s"
+        words = f"{desired} -> 0: nothing asked for {policy.zero_delay_seconds:g} s"
         return Verdict(0, IDLE, words, replace(memory, peaks=()))
     floor = max(policy.least, 1)
     to = max(floor, *(most for _, most in memory.peaks))
-    watched = at - max(memory.watched_since or at, facts.asked_at)
-    if to < wanted and watched >= policy.down_delay_seconds:
-        words = f"{wanted} -> {to}: {_words(policy, stable)}"
+    watched = at - max(memory.watched_since or at, facts.set_by_person_at)
+    if to < desired and watched >= policy.down_delay_seconds:
+        words = f"{desired} -> {to}: {_words(policy, stable)}"
         if policy.down_delay_seconds:
             words += f", no more than {to} needed for {policy.down_delay_seconds:g} s"
         return Verdict(to, DOWN, words, memory)
-    return Verdict(wanted, STEADY, _steady(policy, wanted, stable), memory)
+    return Verdict(desired, STEADY, _steady(policy, desired, stable), memory)
 
 
 def _is_idle(policy: Policy, facts: Facts, memory: Memory, *, at: float) -> bool:
-    since = max(memory.active_at or 0, memory.watched_since or at, facts.asked_at)
+    since = max(memory.active_at or 0, memory.watched_since or at, facts.set_by_person_at)
     return facts.points[-1].is_quiet and at - since >= policy.zero_delay_seconds
 
 
-def _steady(policy: Policy, wanted: int, demand: _Demand) -> str:
-    return f"stays at {wanted}: {_words(policy, demand)}"
+def _steady(policy: Policy, desired: int, demand: _Demand) -> str:
+    return f"stays at {desired}: {_words(policy, demand)}"
 
 
 def _words(policy: Policy, demand: _Demand) -> str:

@@ -22,12 +22,12 @@ class Scaler(models.Model):
 
 
 class Decision(models.Model):
-    """One decision; a row only where the wanted number or the kind of reason changed."""
+    """One decision; a row only where the desired number or the kind of reason changed."""
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="decisions")
     at = models.DateTimeField()
     before = models.PositiveIntegerField()
-    wanted = models.PositiveIntegerField()
+    desired_replicas = models.PositiveIntegerField(db_column="wanted")
     ready = models.PositiveIntegerField()
     kind = models.CharField(max_length=8)
     reason = models.CharField(max_length=300)

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.autoscaling.decide import Memory, Policy
 from apps.autoscaling.models import Decision
-from apps.runs import states, timetable
+from apps.runs import schedule, states
 from apps.runs.models import Replica, Run
 from apps.runs.queries import ACTIVE_RUNS
 
@@ -24,34 +24,34 @@ class Scaled:
 
     id: UUID
     gateway_id: int | None
-    wanted: int
-    asked_at: datetime
+    desired: int
+    set_by_person_at: datetime
     policy: Policy
     memory: Memory
     kind: str
 
 
 def scaled_runs(ids: Iterable[UUID] | None = None) -> list[Scaled]:
-    """This function will return the active runs with `scaling`, or those of `ids` among them; what
+    """Return the active runs with `scaling`, or those of `ids` among them; what
     a schedule has switched off is left out."""
     runs = Run.objects.filter(state__in=ACTIVE_RUNS, spec__has_key="scaling")
     runs = runs.exclude(spec__scaling=None)
     if ids is not None:
         runs = runs.filter(pk__in=list(ids))
     rows = runs.order_by("pk").values_list(
-        *("pk", "gateway_id", "replicas_wanted", "asked_at"),
+        *("pk", "gateway_id", "desired_replicas", "failures_counted_since"),
         *("spec__scaling", "spec__replicas", "scaler__memory", "scaler__kind"),
         *("spec__schedule", "created_at"),
     )
     return [
-        Scaled(pk, gateway, wanted, asked, policy(scaling, limits), memory(kept), kind or "")
-        for pk, gateway, wanted, asked, scaling, limits, kept, kind, schedule, since in rows
-        if timetable.is_on(schedule, since=since, at=timezone.now())
+        Scaled(pk, gateway, desired, asked, policy(scaling, limits), memory(kept), kind or "")
+        for pk, gateway, desired, asked, scaling, limits, kept, kind, plan, since in rows
+        if schedule.is_on(plan, since=since, at=timezone.now())
     ]
 
 
 def policy(scaling: Mapping[str, Any], replicas: Mapping[str, Any]) -> Policy:
-    """This function will read `scaling` and `replicas` of a stored spec."""
+    """Read `scaling` and `replicas` of a stored spec."""
     down = scaling["scale_down_delay_seconds"]
     zero = scaling.get("scale_to_zero_delay_seconds")
     return Policy(
@@ -74,11 +74,11 @@ def memory(kept: Mapping[str, Any] | None) -> Memory:
 
 
 def ready_replicas(run_ids: Iterable[UUID]) -> dict[UUID, int]:
-    """This function will return how many replicas of each run take requests."""
+    """Return how many replicas of each run take requests."""
     running = Replica.objects.filter(run_id__in=list(run_ids), state=states.RUNNING)
     return dict(running.order_by().values_list("run_id").annotate(Count("pk")))
 
 
 def decisions_of(run: Run) -> QuerySet[Decision]:
-    """This function will return a run's decisions, newest first."""
+    """Return a run's decisions, newest first."""
     return run.decisions.order_by("-id")

@@ -1,7 +1,7 @@
 """The verbs of scaling: look at every service that scales, wake those that are asked for.
 
-Ticks may overlap, come late or be lost: a decision is written only where the run's wanted number is
-still the one that it was made for.
+Ticks may overlap, come late or be lost: a decision is written only where the run's desired number
+is still the one that it was made for.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from django.db import transaction
 from apps.autoscaling import decide, queries
 from apps.autoscaling.models import Decision, Scaler
 from apps.autoscaling.queries import Scaled
-from apps.runs.wanted import note, set_wanted
-from apps.telemetry import live_points
+from apps.runs.scale.desired_replicas import note, set_desired
+from apps.telemetry.traffic import live_points
 
 # These change no number but are worth a row: why nothing happens.
 TOLD = (decide.LIMIT, decide.BLIND)
 
 
 def tick(*, at: datetime, ids: Iterable[UUID] | None = None) -> int:
-    """This function will decide for every service that scales, or for those of `ids` among them.
+    """Decide for every service that scales, or for those of `ids` among them.
 
-    Returns how many changed."""
+    Return how many changed."""
     runs = queries.scaled_runs(ids)
     if not runs:
         return 0
@@ -35,10 +35,10 @@ def tick(*, at: datetime, ids: Iterable[UUID] | None = None) -> int:
     changed = 0
     for run in runs:
         facts = decide.Facts(
-            wanted=run.wanted,
+            desired=run.desired,
             ready=ready.get(run.id, 0),
             points=points[run.id],
-            asked_at=run.asked_at.timestamp(),
+            set_by_person_at=run.set_by_person_at.timestamp(),
         )
         verdict = decide.decide(run.policy, facts, run.memory, at=at.timestamp())
         changed += _write(run, verdict, ready=facts.ready, at=at)
@@ -46,23 +46,23 @@ def tick(*, at: datetime, ids: Iterable[UUID] | None = None) -> int:
 
 
 def wake(*, ids: Iterable[UUID], at: datetime) -> int:
-    """This function will wake the sleeping ones among these runs: requests are held for them."""
+    """Wake the sleeping ones among these runs: requests are held for them."""
     woken = 0
     for run in queries.scaled_runs(ids):
-        verdict = decide.wake(run.policy, run.wanted)
+        verdict = decide.wake(run.policy, run.desired)
         if verdict is not None:
             woken += _write(run, verdict, ready=0, at=at)
     return woken
 
 
 def _write(run: Scaled, verdict: decide.Verdict, *, ready: int, at: datetime) -> bool:
-    changes = verdict.wanted != run.wanted
+    changes = verdict.desired != run.desired
     told = verdict.kind in TOLD and verdict.kind != run.kind
     kind = verdict.kind if changes or told else run.kind
     if verdict.memory == run.memory and kind == run.kind and not changes:
         return False
     with transaction.atomic():
-        if changes and not set_wanted(run_id=run.id, seen=run.wanted, wanted=verdict.wanted):
+        if changes and not set_desired(run_id=run.id, seen=run.desired, desired=verdict.desired):
             return False
         if changes or told:
             _record(run, verdict, ready=ready, at=at)
@@ -77,10 +77,10 @@ def _record(run: Scaled, verdict: decide.Verdict, *, ready: int, at: datetime) -
     Decision.objects.create(
         run_id=run.id,
         at=at,
-        before=run.wanted,
-        wanted=verdict.wanted,
+        before=run.desired,
+        desired_replicas=verdict.desired,
         ready=ready,
         kind=verdict.kind,
         reason=reason,
     )
-    note(run_id=run.id, before=run.wanted, wanted=verdict.wanted, reason=reason, at=at)
+    note(run_id=run.id, before=run.desired, desired=verdict.desired, reason=reason, at=at)

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 
 from apps.accounts import access as who
 from apps.autoscaling import queries
-from apps.core.htmx import page, render_page
+from apps.core.http.htmx import page, render_page
 from apps.runs import queries as runs
 
 SHOWN = 200

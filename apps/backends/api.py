@@ -21,7 +21,7 @@ ONE = ALL + "/{backend}"
 @router.get(ALL, response=BackendList, summary="List backends")
 def list_backends(request: HttpRequest, project: str) -> dict[str, Any]:
     """Where services of the project can run."""
-    found = queries.accounts_of(accounts.of(request).project(project))
+    found = queries.backends_of(accounts.of(request).project(project))
     return {"items": [backend_json(each) for each in found], "next_cursor": None}
 
 

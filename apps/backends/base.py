@@ -1,4 +1,4 @@
-"""The one interface of all backends. Pure: no Django; a provider imports this and its library only.
+"""The one interface of all providers. Pure: no Django; one imports this and its own library only.
 
 A provider is one folder below `providers/` and one line in `registry.py`. `create` is idempotent by
 the boot's name, so a worker that dies between the call and the note of it leaks nothing; whatever
@@ -8,35 +8,74 @@ is left over is found by `list_owned`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 
-class BackendError(Exception):
-    """What went wrong, in words for the person."""
+class ErrorKind(StrEnum):
+    """What kind of fault an error of a backend is; that decides what follows.
+
+    capacity, quota, refused: the next offer is tried. setup, credentials: the backend does not
+    work, and a person has to mend that. throttled, unreachable: it is asked again later.
+    """
+
+    CAPACITY = "capacity"
+    QUOTA = "quota"
+    SETUP = "setup"
+    CREDENTIALS = "credentials"
+    THROTTLED = "throttled"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
 
 
-class BadCredentials(BackendError):
-    """The account's credentials do not work."""
+class Scope(StrEnum):
+    """What else of the backend an error holds for."""
+
+    OFFER_ZONE = "offer+zone"
+    OFFER_REGION = "offer+region"
+    FAMILY_REGION = "family+region"
+    SPOT_REGION = "spot+region"
+    BACKEND = "backend"
 
 
-class NoCapacity(BackendError):
-    """Nothing of this kind is free there now: the next offer is tried."""
+class ProviderError(Exception):
+    """What went wrong, in words for the person; `lifetime` is how long it is likely to last."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: ErrorKind,
+        scope: Scope = Scope.OFFER_REGION,
+        lifetime: timedelta | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind, self.scope, self.lifetime = kind, scope, lifetime
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same call may work a little later."""
+        return self.kind in (ErrorKind.THROTTLED, ErrorKind.UNREACHABLE)
+
+    @property
+    def is_of_backend(self) -> bool:
+        """Whether a person has to mend the backend before anything of it can be had."""
+        return self.kind in (ErrorKind.SETUP, ErrorKind.CREDENTIALS)
 
 
-class QuotaExceeded(BackendError):
-    """The account may not have (more of) this: the next offer is tried."""
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a backend: one sentence that says what to do about it."""
 
+    message: str
 
-class BackendRefused(BackendError):
-    """The backend will not do it, however often it is asked."""
-
-
-class BackendUnreachable(BackendError):
-    """No answer: try again later."""
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass(frozen=True)
@@ -110,6 +149,7 @@ class Offer:
     shells: Sequence[str] = ()
     data: dict[str, Any] = field(default_factory=dict)
     isolation: str = ""
+    unbounded: str = ""
 
     @property
     def keeps_processes_apart(self) -> bool:
@@ -128,58 +168,127 @@ class Boot:
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """What the backend says of a machine: whether it lives, and its addresses where known."""
+class InstanceSpec:
+    """A machine that is wanted: one with the same `boot.name` is the same machine.
 
-    alive: bool
-    address: str | None = None
-    message: str = ""
+    `zones` are tried in order, where the provider has any; `tags` are put on the machine, and
+    `server_id` too, by which `list_owned` finds what this server made.
+    """
+
+    offer: Offer
+    boot: Boot
+    disk_mib: int = 0
+    zones: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    user_data: str = field(default="", repr=False)
+    server_id: str = ""
+
+
+class InstanceState(StrEnum):
+    """What the backend says of a machine; a machine that it does not know is gone."""
+
+    CREATING = "creating"
+    RUNNING = "running"
+    FAILED = "failed"
+    GONE = "gone"
 
 
 @dataclass(frozen=True)
-class Owned:
+class InstanceStatus:
+    """What the backend says of a machine, its address and the end of its console where known."""
+
+    state: InstanceState
+    address: str | None = None
+    message: str = ""
+    console_tail: str = ""
+    spot_notice: bool = False
+
+
+@dataclass(frozen=True)
+class OwnedInstance:
     """A machine that a backend has for us; `name` is that of the boot it was made with."""
 
     ref: str
     name: str
+    tags: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+class Feature(StrEnum):
+    """What a kind of backend can do. What is `standing` was there before us and stays."""
+
+    SPOT = "spot"
+    STATIC_ADDRESS = "static-address"
+    CONSOLE = "console"
+    SHUTS_DOWN_ITSELF = "shuts-down-itself"
+    STANDING = "standing"
 
 
 class Config(BaseModel):
-    """A provider's configuration; secrets carry `json_schema_extra={"secret": True}`."""
+    """A provider's configuration; secrets carry `json_schema_extra={"secret": True}`.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    No text of it shows a secret: neither its own nor that of an error about it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @classmethod
+    def secret_fields(cls) -> set[str]:
+        extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        return {
+            name
+            for name, extra in extras.items()
+            if isinstance(extra, dict) and extra.get("secret")
+        }
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        secrets = self.secret_fields()
+        return ((name, value) for name, value in super().__repr_args__() if name not in secrets)
 
 
-class Backend(ABC):
+class Provider(ABC):
+    """The code of one kind of backend, over the configuration of one that is connected.
+
+    Every method but `check` and `offers` may be called again after any answer, or none. All raise
+    ProviderError and nothing else.
+    """
+
     kind: ClassVar[str]
     Config: ClassVar[type[Config]]
+    features: ClassVar[frozenset[Feature]] = frozenset()
 
     def __init__(self, config: Any) -> None:
         self.config = config
 
     @abstractmethod
-    def check(self) -> None:
-        """This function will raise BadCredentials or BackendUnreachable if it does not work."""
+    def check(self) -> list[Problem]:
+        """Return what is wrong with it, without changing anything.
 
-    @abstractmethod
-    def offers(self) -> list[Offer]:
-        """This function will return all that can be had now, in any order."""
-
-    @abstractmethod
-    def create(self, offer: Offer, boot: Boot) -> str:
-        """This function will make the machine and return its reference; same name, same machine.
-
-        Raises NoCapacity, QuotaExceeded, BackendRefused or BackendUnreachable.
+        Raise ProviderError only where it could not be asked at all.
         """
 
     @abstractmethod
-    def inspect(self, ref: str) -> Sighting | None:
-        """This function will return what is known of the machine, None once it is gone."""
+    def offers(self) -> list[Offer]:
+        """Return all that can be had now, in any order, from what is known on this machine.
+
+        Plans and placements wait for it, so that nothing outside is asked: what a cloud has is in
+        the catalog.
+        """
 
     @abstractmethod
-    def list_owned(self) -> list[Owned]:
-        """This function will return all machines there that were made by a server of this kind."""
+    def create(self, spec: InstanceSpec) -> str:
+        """Make the machine and return its reference, a text of any length; same name, same machine.
+
+        It may answer before the machine lives.
+        """
+
+    @abstractmethod
+    def inspect(self, ref: str) -> InstanceStatus:
+        """Return what is known of the machine: it is gone if the backend does not know it."""
 
     @abstractmethod
     def terminate(self, ref: str) -> None:
-        """This function will end the machine; one that is gone already is fine."""
+        """Begin to end the machine; one that is gone already is fine. `inspect` tells the end."""
+
+    @abstractmethod
+    def list_owned(self, server_id: str) -> list[OwnedInstance]:
+        """Return all machines there that the server of this id made."""

@@ -105,6 +105,12 @@ def card(text: str) -> Card:
     return Card(name, fitting[0] if fitting else None)
 
 
+def family(name: str) -> frozenset[str]:
+    """Return a card's name and those of the cards that who asks for it takes as well."""
+    key = _key(name)
+    return frozenset({name, *(other for other, first in FAMILIES.items() if _key(first) == key)})
+
+
 def is_wanted(wish: str, *, name: str, memory_mib: int) -> bool:
     """Tell whether a person who writes `wish` means GPUs of that canonical name and memory."""
     wanted, has = card(wish), card(name).name

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
-from apps.backends.models import Account
+from apps.backends.models import Backend
 from apps.core.errors import NotFound
 
 LOCAL = "local"
@@ -24,14 +24,14 @@ class Missing:
     may_open: bool
 
 
-def accounts_of(project: Project) -> QuerySet[Account]:
+def backends_of(project: Project) -> QuerySet[Backend]:
     """Return the project's backends that are open, by kind."""
-    return project.accounts.filter(closed_at=None).order_by("kind")
+    return project.backends.filter(closed_at=None).order_by("kind")
 
 
-def named(project: Project, kind: str) -> Account:
+def named(project: Project, kind: str) -> Backend:
     """Return the project's open backend of that name. Raise NotFound where there is none."""
-    found = accounts_of(project).filter(kind=kind).first() if kind.isprintable() else None
+    found = backends_of(project).filter(kind=kind).first() if kind.isprintable() else None
     if found is None:
         raise NotFound(f"Project {project.name} has no backend {kind[:32]!r}.")
     return found
@@ -49,7 +49,7 @@ def keeps_an_agent() -> bool:
 
 def missing(access: Access, project: Project) -> Missing | None:
     """Return what to say where the project has no backend, None where it has one."""
-    if accounts_of(project).exists():
+    if backends_of(project).exists():
         return None
     return Missing(why_missing(project.name), access.is_global_admin and keeps_an_agent())
 

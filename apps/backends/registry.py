@@ -1,10 +1,10 @@
-"""Every kind of backend, one line each: no field's choices, so a new kind needs no migration."""
+"""The provider of each kind of backend, one line each: no choices of a field, so no migrations."""
 
 from __future__ import annotations
 
-from apps.backends.base import Backend
-from apps.backends.providers.local.backend import LocalBackend
+from apps.backends.base import Provider
+from apps.backends.providers.local.provider import LocalProvider
 
-PROVIDERS: dict[str, type[Backend]] = {
-    LocalBackend.kind: LocalBackend,
+PROVIDERS: dict[str, type[Provider]] = {
+    LocalProvider.kind: LocalProvider,
 }

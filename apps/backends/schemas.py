@@ -7,7 +7,7 @@ from typing import Any
 
 from ninja import Schema
 
-from apps.backends.models import Account
+from apps.backends.models import Backend
 
 
 class NewBackend(Schema):
@@ -30,11 +30,11 @@ class BackendList(Schema):
     next_cursor: str | None
 
 
-def backend_json(account: Account) -> dict[str, Any]:
+def backend_json(backend: Backend) -> dict[str, Any]:
     """Return a backend without what is the server's own: paths and addresses of this machine."""
     return {
-        "kind": account.kind,
-        "name": account.kind,
+        "kind": backend.kind,
+        "name": backend.kind,
         "config": {},
-        "created_at": account.created_at,
+        "created_at": backend.created_at,
     }

@@ -1,4 +1,4 @@
-"""Connecting accounts, opening and closing this machine for a project, and calling providers."""
+"""Connecting backends, opening and closing this machine for a project, and calling providers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pydantic import ValidationError
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends import queries
-from apps.backends.base import Backend
-from apps.backends.models import Account
+from apps.backends.base import Feature, Provider
+from apps.backends.models import Backend, ServerIdentity
 from apps.backends.registry import PROVIDERS
 from apps.core import crypto
 from apps.core.errors import Conflict, Detail, Forbidden, Invalid
 
-ClosingHook = Callable[[Account], None]
+ClosingHook = Callable[[Backend], None]
 _closing_hooks: list[ClosingHook] = []
 
 
 def on_closing(hook: ClosingHook) -> None:
-    """Call `hook(account)` in the transaction that closes an account; it raises to refuse.
+    """Call `hook(backend)` in the transaction that closes a backend; it raises to refuse.
 
     The composition root subscribes the later stages, which know what still runs there.
     """
@@ -32,11 +32,11 @@ def on_closing(hook: ClosingHook) -> None:
         _closing_hooks.append(hook)
 
 
-def connect(*, project: Project, kind: str, config: dict[str, Any]) -> Account:
+def connect(*, project: Project, kind: str, config: dict[str, Any]) -> Backend:
     """Connect a backend to a project, or change how it is connected; what is closed stays closed.
 
-    Raise Invalid when the kind is unknown or the configuration is wrong. The account is not tried:
-    that is `open_account(account).check()`, an outside call.
+    Raise Invalid when the kind is unknown or the configuration is wrong. The backend is not tried:
+    that is `provider_of(backend).check()`, an outside call.
     """
     require_kind(kind)
     try:
@@ -44,12 +44,12 @@ def connect(*, project: Project, kind: str, config: dict[str, Any]) -> Account:
     except ValidationError as error:
         details = [Detail(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
         raise Invalid(f"The configuration of {kind} is wrong.", details=details) from error
-    account, _ = Account.objects.update_or_create(
+    backend, _ = Backend.objects.update_or_create(
         project=project,
         kind=kind,
         defaults={"config": crypto.encrypt(checked.model_dump(mode="json"))},
     )
-    return account
+    return backend
 
 
 def require_kind(kind: str) -> None:
@@ -60,7 +60,7 @@ def require_kind(kind: str) -> None:
         raise Invalid(f"There is no backend `{kind[:32]}`; there is: {known}.", details=[detail])
 
 
-def connect_local(*, project: Project) -> Account:
+def connect_local(*, project: Project) -> Backend:
     """Connect this machine to a project with the addresses of this start."""
     config = {"boot_path": str(queries.boot_file()), "url": settings.DSTACK_AGENT_URL}
     return connect(project=project, kind=queries.LOCAL, config=config)
@@ -68,11 +68,11 @@ def connect_local(*, project: Project) -> Account:
 
 def refresh_local() -> None:
     """Give every project that this machine was opened for the addresses of this start."""
-    for account in Account.objects.filter(kind=queries.LOCAL).select_related("project"):
-        connect_local(project=account.project)
+    for backend in Backend.objects.filter(kind=queries.LOCAL).select_related("project"):
+        connect_local(project=backend.project)
 
 
-def open_local(*, access: Access, project: Project) -> Account:
+def open_local(*, access: Access, project: Project) -> Backend:
     """Open this machine for a project, so that its services can run here; again is no error.
 
     Raise Forbidden for who is no admin of the server: what runs here shares the machine with the
@@ -84,10 +84,10 @@ def open_local(*, access: Access, project: Project) -> Account:
             f"This server has no machine of its own to run services on: no agent is kept in "
             f"{queries.boot_file().parent}."
         )
-    account = connect_local(project=project)
-    account.closed_at = None
-    account.save(update_fields=["closed_at"])
-    return account
+    backend = connect_local(project=project)
+    backend.closed_at = None
+    backend.save(update_fields=["closed_at"])
+    return backend
 
 
 def close(*, access: Access, project: Project, kind: str) -> None:
@@ -98,11 +98,21 @@ def close(*, access: Access, project: Project, kind: str) -> None:
     queries.named(project, kind)
     _require_server_admin(access)
     with transaction.atomic():
-        account = Account.objects.select_for_update().get(project=project, kind=kind)
+        backend = Backend.objects.select_for_update().get(project=project, kind=kind)
         for hook in _closing_hooks:
-            hook(account)
-        account.closed_at = timezone.now()
-        account.save(update_fields=["closed_at"])
+            hook(backend)
+        backend.closed_at = timezone.now()
+        backend.save(update_fields=["closed_at"])
+
+
+def close_all(*, project: Project) -> None:
+    """Close every backend of a project that is deleted, and forget how it was connected.
+
+    That of the server's own machine stays readable, since other projects may share the machine.
+    """
+    backends = Backend.objects.filter(project=project)
+    backends.filter(closed_at=None).update(closed_at=timezone.now())
+    backends.exclude(kind=queries.LOCAL).update(config=crypto.encrypt({}))
 
 
 def _require_server_admin(access: Access) -> None:
@@ -113,7 +123,19 @@ def _require_server_admin(access: Access) -> None:
         )
 
 
-def open_account(account: Account) -> Backend:
+def provider_of(backend: Backend) -> Provider:
     """Return the provider, ready to be called. It makes no call itself."""
-    provider = PROVIDERS[account.kind]
-    return provider(provider.Config.model_validate(crypto.decrypt(account.config)))
+    provider = PROVIDERS[backend.kind]
+    return provider(provider.Config.model_validate(crypto.decrypt(backend.config)))
+
+
+def is_standing(kind: str) -> bool:
+    """Tell whether machines of this kind were there before us and stay."""
+    provider = PROVIDERS.get(kind)
+    return provider is not None and Feature.STANDING in provider.features
+
+
+def server_id() -> str:
+    """Return what this server is called in clouds, the same for ever."""
+    identity, _ = ServerIdentity.objects.get_or_create(is_only=True)
+    return str(identity.server_id)

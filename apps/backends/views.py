@@ -9,7 +9,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.accounts import access as who
 from apps.backends import queries, services
-from apps.core.htmx import page, render_page
+from apps.core.http.htmx import page, render_page
 
 
 @page("GET")
@@ -18,7 +18,7 @@ def backend_list(request: HttpRequest, project: str) -> HttpResponse:
     where = access.project(project)
     context = {
         "project": where,
-        "accounts": queries.accounts_of(where),
+        "backends": queries.backends_of(where),
         "may_change": access.is_global_admin,
         "missing": queries.missing(access, where),
     }

@@ -66,7 +66,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Offer:
-    """`availability` is `available`, or what else there is to know about it."""
+    """`availability` is `available`, or what else there is to know about it; `priced_at` is the day
+    of a price that nobody asked for just now."""
 
     backend: str = ""
     region: str = ""
@@ -75,6 +76,8 @@ class Offer:
     spot: bool = False
     price_usd_per_hour: float | None = None
     availability: str = ""
+    connected: bool = True
+    priced_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,18 +113,18 @@ class Plan:
 
 
 def run(data: Any) -> Run:
-    """This function will read a run."""
+    """Read a run."""
     replicas = tuple(_read(Replica, one) for one in _list(data, "replicas"))
     return _read(Run, data, replicas=replicas, last_lines=tuple(_list(data, "last_lines")))
 
 
 def offer(data: Any) -> Offer:
-    """This function will read an offer."""
+    """Read an offer."""
     return _read(Offer, data)
 
 
 def plan(data: Any) -> Plan:
-    """This function will read a plan."""
+    """Read a plan."""
     current = data.get("current") if isinstance(data, dict) else None
     return _read(
         Plan,
@@ -135,7 +138,7 @@ def plan(data: Any) -> Plan:
 
 
 def _read(kind: type[T], data: Any, **read: Any) -> T:
-    """Raises CliError for what has another shape: client and server are of different versions."""
+    """Raise CliError for what has another shape: client and server are of different versions."""
     known = {one.name for one in fields(kind)}
     try:
         given = {key: value for key, value in data.items() if key in known and value is not None}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from apps.cli import suggesting
+from apps.cli.completion import suggestions
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -22,19 +22,19 @@ Project = Annotated[
         "--project",
         metavar="NAME",
         help="The project (DSTACK_PROJECT).",
-        autocompletion=suggesting.projects,
+        autocompletion=suggestions.projects,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
 RunName = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="The name of the run.", autocompletion=suggesting.runs),
+    typer.Argument(metavar="RUN", help="The name of the run.", autocompletion=suggestions.runs),
 ]
 
 
 def takes(kind: type[T]) -> Callable[[Callable[[T], None]], Callable[..., None]]:
-    """This function will give a command one argument, a dataclass, whose fields are its options."""
+    """Give a command one argument, a dataclass, whose fields are its options."""
     hints = get_type_hints(kind, include_extras=True)
     parameters = [
         inspect.Parameter(

@@ -6,6 +6,7 @@ here may import the HTTP client, rich, pydantic or YAML.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -17,8 +18,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from apps.cli.console import complain
 from apps.cli.errors import CliError
+from apps.cli.render.console import complain
 
 INTERRUPTED = 130
 # Set by the scripts that shells complete with.
@@ -39,9 +40,15 @@ COMMANDS = {
     "offer": "List offers without running anything.",
     "backend": "Connect, list and close backends: where services run.",
     "gateway": "List gateways.",
+    "upload": "List and delete uploaded folders.",
     "token": "Create, list and revoke tokens.",
     "project": "Add, list and choose saved projects.",
     "completion": "Print the completion script of a shell, or install it.",
+}
+# The folder of each command's module, below `apps/cli/commands`; the others lie in `runs`.
+FOLDERS = {
+    **dict.fromkeys(("config", "project", "token", "completion"), "settings"),
+    **dict.fromkeys(("backend", "gateway", "offer"), "places"),
 }
 
 
@@ -59,12 +66,13 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: object, cmd_name: str) -> TyperCommand | TyperGroup | None:
         if cmd_name not in COMMANDS:
             return None
-        command = get_command(importlib.import_module(f"apps.cli.commands.{cmd_name}").app)
+        module = f"apps.cli.commands.{FOLDERS.get(cmd_name, 'runs')}.{cmd_name}"
+        command = get_command(importlib.import_module(module).app)
         assert isinstance(command, (TyperCommand, TyperGroup))
         return command
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
-        completing = importlib.import_module("apps.cli.completing")
+        completing = importlib.import_module("apps.cli.completion.script")
         options = TyperCommand.shell_complete(self, ctx, incomplete)
         return [*completing.commands(COMMANDS, incomplete), *options]
 
@@ -77,9 +85,9 @@ class LazyGroup(TyperGroup):
 
 
 def ending_well(command: Callable[[], Any]) -> Any:
-    """This function will end the process with a sentence and an exit code, whatever happens.
+    """End the process with a sentence and an exit code, whatever happens.
 
-    Raises SystemExit: 1 for an error, 2 for wrong usage, 130 for Ctrl-C.
+    Raise SystemExit: 1 for an error, 2 for wrong usage, 130 for Ctrl-C.
     """
     try:
         return command()
@@ -91,13 +99,18 @@ def ending_well(command: Callable[[], Any]) -> Any:
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:  # the outermost handler: no traceback reaches a person
-        if os.environ.get("DSTACK_DEBUG"):
+        if os.environ.get("DSTACK_DEBUG", "").lower() in ("1", "true", "yes", "on"):
             raise
-        name = type(error).__name__
-        complain(
-            CliError(f"A bug in dstack ({name}: {error}); DSTACK_DEBUG=1 shows where it happened.")
-        )
+        complain(CliError(_in_words(error)))
     raise SystemExit(1)
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = error.filename or os.environ.get("TMPDIR", "/tmp")
+        return f"The disk of this machine is full ({where}): free some space and run again."
+    name = type(error).__name__
+    return f"A bug in dstack ({name}: {error}); DSTACK_DEBUG=1 shows where it happened."
 
 
 app = typer.Typer(
@@ -120,13 +133,13 @@ def _version(wanted: bool) -> None:
 
 def _show_completion(wanted: bool) -> None:
     if wanted:
-        print(importlib.import_module("apps.cli.completing").script(None))
+        print(importlib.import_module("apps.cli.completion.script").script(None))
         raise typer.Exit()
 
 
 def _install_completion(wanted: bool) -> None:
     if wanted:
-        name, path = importlib.import_module("apps.cli.completing").install(None)
+        name, path = importlib.import_module("apps.cli.completion.script").install(None)
         print(f"{name} completes dstack from its next start on, by {path}.")
         raise typer.Exit()
 
@@ -164,5 +177,7 @@ def main() -> None:
         # A terminal without UTF-8 shows a mark instead of failing.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     if os.environ.get(COMPLETE):
-        importlib.import_module("apps.cli.completing").answer(lambda: app(prog_name="dstack"))
+        importlib.import_module("apps.cli.completion.script").answer(
+            lambda: app(prog_name="dstack")
+        )
     ending_well(lambda: app(prog_name="dstack"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from apps.cli.console import say
+from apps.cli.render.console import say
 
 
 def show() -> None:
-    """This function will print the installed version."""
+    """Print the installed version."""
     try:
         say(f"dstack {version('dstack-web')}")
     except PackageNotFoundError:

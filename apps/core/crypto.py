@@ -23,14 +23,14 @@ def _fernet(keys: tuple[str, ...]) -> MultiFernet:
 
 
 def encrypt(value: Any) -> str:
-    """This function will return the JSON value encrypted, as text."""
+    """Return the JSON value encrypted, as text."""
     text = json.dumps(value, separators=(",", ":"))
     return _fernet(tuple(settings.DSTACK_ENCRYPTION_KEYS)).encrypt(text.encode()).decode()
 
 
 def decrypt(text: str) -> Any:
-    """This function will return the value that `encrypt` was given.
+    """Return the value that `encrypt` was given.
 
-    Raises cryptography.fernet.InvalidToken when no key fits.
+    Raise cryptography.fernet.InvalidToken when no key fits.
     """
     return json.loads(_fernet(tuple(settings.DSTACK_ENCRYPTION_KEYS)).decrypt(text.encode()))

@@ -7,8 +7,10 @@ AppError                  400
 +-- NotFound              404   what is not there, or what one may not see
 +-- Conflict              409   the world changed since the person looked
 +-- TooLarge              413
+|   +-- OverQuota         413   not too large by itself, but with all that is kept already
 +-- TooManyRequests       429   with Retry-After
 +-- Unavailable           503   a part of the server is away; try again
++-- DiskFull              507   of the server; whoever runs it must free some space
 """
 
 from __future__ import annotations
@@ -69,6 +71,10 @@ class TooLarge(AppError):
     status = 413
 
 
+class OverQuota(TooLarge):
+    code = "over_quota"
+
+
 class TooManyRequests(AppError):
     """`retry_after_seconds` is when it is worth another try."""
 
@@ -80,3 +86,8 @@ class TooManyRequests(AppError):
 class Unavailable(AppError):
     code = "unavailable"
     status = 503
+
+
+class DiskFull(AppError):
+    code = "disk_full"
+    status = 507

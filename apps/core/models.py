@@ -8,7 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from apps.core import ids
-from apps.core.machine import Machine
+from apps.core.state_machine import Machine
 
 
 class Stateful(models.Model):
@@ -18,7 +18,7 @@ class Stateful(models.Model):
     once the due time and the lease: who takes the row pushes it into the future first.
     """
 
-    machine: ClassVar[Machine]
+    state_machine: ClassVar[Machine]
 
     id = models.UUIDField(primary_key=True, default=ids.new_id, editable=False)
     state = models.CharField(max_length=16)
@@ -32,18 +32,18 @@ class Stateful(models.Model):
 
     @property
     def is_final(self) -> bool:
-        return self.state in self.machine.final
+        return self.state in self.state_machine.final
 
 
 class Event(models.Model):
     """One change of state, or one decision about a run: audit log, timeline and trigger at once.
 
-    `(machine, object_id, version)` is unique: each transition has exactly one event; a decision
-    (machine `scaling`, numbers as `old` and `new`) has an id of its own. Rows that belong to a
-    project carry its id and the run's, so that a timeline needs no joins.
+    `(state_machine, object_id, version)` is unique: each transition has exactly one event; a
+    decision (state machine `scaling`, numbers as `old` and `new`) has an id of its own. Rows that
+    belong to a project carry its id and the run's, so that a timeline needs no joins.
     """
 
-    machine = models.CharField(max_length=16)
+    state_machine = models.CharField(max_length=16, db_column="machine")
     object_id = models.UUIDField()
     version = models.PositiveIntegerField()
     old = models.CharField(max_length=16)
@@ -58,7 +58,7 @@ class Event(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["machine", "object_id", "version"], name="one_event_per_transition"
+                fields=["state_machine", "object_id", "version"], name="one_event_per_transition"
             )
         ]
         indexes = [
@@ -68,4 +68,4 @@ class Event(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.machine} {self.old} -> {self.new}"
+        return f"{self.state_machine} {self.old} -> {self.new}"

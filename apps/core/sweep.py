@@ -26,7 +26,7 @@ Row = TypeVar("Row", bound=Stateful)
 
 
 def due(rows: QuerySet[Row], *, at: datetime, limit: int = 10 * BATCH) -> list[UUID]:
-    """This function will return the ids of rows that are due, longest waiting first."""
+    """Return the ids of rows that are due, longest waiting first."""
     waiting = rows.filter(next_check_at__lte=at).order_by("next_check_at")
     return list(waiting.values_list("pk", flat=True)[:limit])
 
@@ -34,7 +34,7 @@ def due(rows: QuerySet[Row], *, at: datetime, limit: int = 10 * BATCH) -> list[U
 def claim(
     rows: QuerySet[Row], ids: Sequence[UUID], *, at: datetime, lease: timedelta = LEASE
 ) -> list[Row]:
-    """This function will lease the named unfinished rows that nobody else is claiming now.
+    """Lease the named unfinished rows that nobody else is claiming now.
 
     Rows come back in the order of their ids; those that another worker locks are left out (that
     worker is looking at them).
@@ -49,7 +49,12 @@ def claim(
     return claimed
 
 
-def look_again(row: Stateful, *, at: datetime | None) -> None:
-    """This function will set when the sweep looks at the row next; None means never."""
-    type(row)._default_manager.filter(pk=row.pk).update(next_check_at=at)
+def set_next_check(row: Stateful, *, at: datetime | None) -> None:
+    """Set when the sweep looks at the row next; None means never.
+
+    Nothing is set where another worker moved the row meanwhile: its state has a time of its own,
+    and one that is final is looked at no more.
+    """
+    same = type(row)._default_manager.filter(pk=row.pk, state_version=row.state_version)
+    same.update(next_check_at=at)
     row.next_check_at = at

@@ -11,14 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import models, transaction
 from django.db.models import F
 
-from apps.core import wake
+from apps.core import notifications
+from apps.core.after_commit import after_commit
 from apps.core.models import Event, Stateful
 
 
@@ -39,23 +39,23 @@ class Change:
 def transition(
     row: Stateful, to: str, *, at: datetime, reason: str = "", actor: str = "", **fields: Any
 ) -> None:
-    """This function will move one row to state `to` and set `fields` with it.
+    """Move one row to state `to` and set `fields` with it.
 
-    Raises IllegalTransition for an edge the table lacks and Stale when another worker was faster.
+    Raise IllegalTransition for an edge the table lacks and Stale when another worker was faster.
     """
     change = Change(row, to, reason, fields)
     if transition_all([change], at=at, actor=actor) != [row]:
-        raise Stale(f"{row.machine.name} {row.pk} changed meanwhile")
+        raise Stale(f"{row.state_machine.name} {row.pk} changed meanwhile")
 
 
 def transition_all(changes: Sequence[Change], *, at: datetime, actor: str = "") -> list[Stateful]:
-    """This function will make many changes with few statements; rows may be of several models.
+    """Make many changes with few statements; rows may be of several models.
 
-    Returns the rows that changed. A row that another worker changed first is left out and keeps
+    Return the rows that changed. A row that another worker changed first is left out and keeps
     its old values; the whole rest is done.
     """
     for change in changes:
-        change.row.machine.check(change.row.state, change.to)
+        change.row.state_machine.check(change.row.state, change.to)
     done: list[Stateful] = []
     with transaction.atomic():
         for model, group in _by_model(changes).items():
@@ -81,9 +81,7 @@ def _write(
     Event.objects.bulk_create(events)
     for state in {change.to for change in current}:
         ids = [change.row.pk for change in current if change.to == state]
-        transaction.on_commit(
-            partial(wake.transitioned, model.machine.name, state, ids), robust=True
-        )
+        after_commit(notifications.transitioned, model.state_machine.name, state, ids)
     return [change.row for change in current]
 
 
@@ -100,7 +98,7 @@ def _apply(change: Change, *, at: datetime, actor: str) -> Event:
         setattr(row, name, value)
     project_id, run_id, label = getattr(row, "event_scope", (None, None, ""))
     return Event(
-        machine=row.machine.name,
+        state_machine=row.state_machine.name,
         object_id=row.pk,
         version=row.state_version,
         old=old,
@@ -133,10 +131,10 @@ def _update(model: type[Stateful], rows: list[Stateful], names: set[str]) -> Non
 
 
 def created(row: Stateful, *, at: datetime, reason: str = "", actor: str = "") -> None:
-    """This function will record the birth of a row as its first event (version 0) and wake."""
+    """Record the birth of a row as its first event (version 0) and notify."""
     project_id, run_id, label = getattr(row, "event_scope", (None, None, ""))
     Event.objects.create(
-        machine=row.machine.name,
+        state_machine=row.state_machine.name,
         object_id=row.pk,
         version=row.state_version,
         old="",
@@ -148,6 +146,4 @@ def created(row: Stateful, *, at: datetime, reason: str = "", actor: str = "") -
         label=label,
         at=at,
     )
-    transaction.on_commit(
-        partial(wake.transitioned, row.machine.name, row.state, [row.pk]), robust=True
-    )
+    after_commit(notifications.transitioned, row.state_machine.name, row.state, [row.pk])

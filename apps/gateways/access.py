@@ -6,13 +6,13 @@ from django.http import HttpRequest
 
 from apps.core import ids
 from apps.core.errors import NotSignedIn
+from apps.core.http.bearer import token_of
 from apps.gateways.models import Gateway
 
 
 def gateway_of(request: HttpRequest) -> Gateway:
-    """This function will return the gateway that has the request's token. Raises NotSignedIn."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    found = Gateway.objects.filter(token_hash=ids.token_hash(token)).first()
-    if scheme.lower() != "bearer" or found is None:
+    """Return the gateway that has the request's token. Raise NotSignedIn."""
+    found = Gateway.objects.filter(token_hash=ids.token_hash(token_of(request))).first()
+    if found is None:
         raise NotSignedIn("Send `Authorization: Bearer dsk_g_...` of a gateway of this server.")
     return found

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 
 from django.db import transaction
 
-from apps.core import crypto, wake
+from apps.core import crypto, notifications
+from apps.core.after_commit import after_commit
 from apps.core.errors import Conflict, NotFound
 from apps.gateways import pem
 from apps.gateways.models import Certificate, Gateway
 
 
 def bring(*, gateway: Gateway, chain: str, key: str, actor: str, at: datetime) -> Certificate:
-    """This function will have a gateway serve with a certificate. Raises Invalid, Conflict."""
+    """Have a gateway serve with a certificate. Raise Invalid, Conflict."""
     found = pem.read(chain=chain, key=key, domain=gateway.domain, at=at)
     with transaction.atomic():
         made, is_new = Certificate.objects.get_or_create(
@@ -38,7 +38,7 @@ def bring(*, gateway: Gateway, chain: str, key: str, actor: str, at: datetime) -
 
 
 def remove(*, gateway: Gateway, pk: int) -> Certificate:
-    """This function will have a gateway forget a certificate. Raises NotFound."""
+    """Have a gateway forget a certificate. Raise NotFound."""
     with transaction.atomic():
         found = gateway.certificates.filter(pk=pk).first()
         if found is None:
@@ -49,4 +49,4 @@ def remove(*, gateway: Gateway, pk: int) -> Certificate:
 
 
 def _tell() -> None:
-    transaction.on_commit(partial(wake.transitioned, "certificate", "changed", []), robust=True)
+    after_commit(notifications.transitioned, "certificate", "changed", [])

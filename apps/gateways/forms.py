@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 
-from apps.core.forms import PageForm
+from apps.core.http.forms import PageForm
 from apps.gateways.pem import MOST_BYTES
 
 

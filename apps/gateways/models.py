@@ -7,13 +7,15 @@ from django.db import models
 from django.utils import timezone
 
 from apps.accounts.models import Project
+from apps.gateways import states
 
 
 class Gateway(models.Model):
     """A data plane. `projects` may publish there; `preset` ones serve each new project too.
 
     `revision` is the version of the newest entry of its table, `applied` the version that the
-    gateway says is in force; `draining` counts the requests on replicas that left the table.
+    gateway says is in force; tombstones up to version `pruned` are gone, so that whoever knows an
+    older version gets the whole table; `draining` counts the requests on replicas that left it.
     `plain_port` is where it serves without TLS when `scheme` is https; `secured` says of each host
     how it stands with its certificate (see `CertificateState` of the gateway's schema).
     """
@@ -32,6 +34,7 @@ class Gateway(models.Model):
     own_hosts = ArrayField(models.CharField(max_length=253), default=list, blank=True)
     revision = models.PositiveBigIntegerField(default=0)
     applied = models.PositiveBigIntegerField(default=0)
+    pruned = models.PositiveBigIntegerField(default=0, db_default=0)
     draining = models.JSONField(default=dict)
     secured = models.JSONField(default=list)
     error = models.TextField(blank=True)
@@ -47,14 +50,14 @@ class Gateway(models.Model):
         return f"{self.domain}{port_suffix(self.scheme, self.port)}"
 
     def origin(self, host: str, *, https: bool | str) -> str:
-        """This function will return where a host is served; `https` is the key of the spec."""
+        """Return where a host is served; `https` is the key of the spec."""
         if self.scheme == "http" or https is True or (https and self.is_secured(host)):
             return f"{self.scheme}://{host}{port_suffix(self.scheme, self.port)}"
         return f"http://{host}{port_suffix('http', self.plain_port)}"
 
     def is_secured(self, host: str) -> bool:
-        """This function will tell whether the gateway has a good certificate for a host."""
-        return any(each["host"] == host and each["state"] == "valid" for each in self.secured)
+        """Tell whether the gateway has a good certificate for a host."""
+        return any(each["host"] == host and each["state"] == states.VALID for each in self.secured)
 
 
 def port_suffix(scheme: str, port: int | None) -> str:

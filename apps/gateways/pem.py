@@ -34,9 +34,9 @@ class Read:
 
 
 def read(*, chain: str, key: str, domain: str, at: datetime) -> Read:
-    """This function will read a chain, its own certificate first, and the key that belongs to it.
+    """Read a chain, its own certificate first, and the key that belongs to it.
 
-    Raises Invalid when a gateway of `domain` could not serve with them at `at`.
+    Raise Invalid when a gateway of `domain` could not serve with them at `at`.
     """
     certificates, private = _chain(chain), _key(key)
     leaf = certificates[0]

@@ -16,9 +16,9 @@ def gateways_of(project: Project) -> QuerySet[Publication]:
 
 
 def gateway_for(project: Project, *, name: str | None = None) -> Gateway | None:
-    """This function will return the named gateway of the project, or its default one.
+    """Return the named gateway of the project, or its default one.
 
-    Raises Invalid when the project has no gateway of that name.
+    Raise Invalid when the project has no gateway of that name.
     """
     published = gateways_of(project)
     if name is None:
@@ -33,7 +33,7 @@ def gateway_for(project: Project, *, name: str | None = None) -> Gateway | None:
 
 
 def named(project: Project, name: str) -> Gateway:
-    """This function will return the project's gateway of that name. Raises NotFound."""
+    """Return the project's gateway of that name. Raise NotFound."""
     names = gateways_of(project).filter(gateway__name=name) if name.isprintable() else None
     found = names.first() if names is not None else None
     if found is None:
@@ -59,7 +59,7 @@ def is_shared(project: Project, gateway: Gateway) -> bool:
 
 
 def require_manage(access: Access, project: Project, gateway: Gateway) -> None:
-    """This function will raise Forbidden unless one may change the gateway."""
+    """Raise Forbidden unless one may change the gateway."""
     if not may_manage(access, project, gateway):
         who = "this server" if access.is_admin(project) else f"project {project.name}"
         raise Forbidden(f"Only an admin of {who} may change gateway {gateway.name}.")

@@ -12,7 +12,7 @@ from typing import Any
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
-from apps.gateways import queries
+from apps.gateways import queries, states
 from apps.gateways.models import Certificate, Gateway
 
 # The error itself may name services of other projects.
@@ -29,11 +29,11 @@ class Seen:
 
     @property
     def failed_hosts(self) -> int:
-        return sum(each["state"] == "failed" for each in self.hosts)
+        return sum(each["state"] == states.FAILED for each in self.hosts)
 
     @property
     def pending_hosts(self) -> int:
-        return sum(each["state"] == "pending" for each in self.hosts)
+        return sum(each["state"] == states.PENDING for each in self.hosts)
 
 
 def of(access: Access, project: Project, gateway: Gateway) -> Seen:

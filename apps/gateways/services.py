@@ -25,7 +25,7 @@ class Preset:
 
 
 def ensure_preset(*, preset: Preset, token: str) -> Gateway:
-    """This function will make the server's own gateway, or bring it up to date at a restart."""
+    """Make the server's own gateway, or bring it up to date at a restart."""
     gateway, _ = Gateway.objects.update_or_create(
         name=preset.name,
         defaults={
@@ -39,13 +39,18 @@ def ensure_preset(*, preset: Preset, token: str) -> Gateway:
             "token_hash": ids.token_hash(token),
         },
     )
-    for project in Project.objects.all():
+    for project in Project.objects.filter(deleted_at=None):
         publish_preset(project=project)
     return gateway
 
 
+def unpublish(*, project: Project) -> None:
+    """Have a project that is deleted publish nowhere."""
+    Publication.objects.filter(project=project).delete()
+
+
 def publish_preset(*, project: Project) -> None:
-    """This function will let a project publish on the preset gateways; the first is its default."""
+    """Let a project publish on the preset gateways; the first is its default."""
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)
         for gateway in Gateway.objects.filter(preset=True).order_by("pk"):

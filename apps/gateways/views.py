@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from apps.accounts import access as who
 from apps.core.errors import AppError
-from apps.core.htmx import page, render_page
-from apps.gateways import certificates, queries, seen
+from apps.core.http.htmx import page, render_page
+from apps.gateways import certificates, queries, seen, states
 from apps.gateways.forms import CertificateForm
 from apps.gateways.models import Gateway
 
@@ -71,9 +71,13 @@ def _bring(gateway: Gateway, form: CertificateForm, actor: str) -> bool:
 
 def _hosts(found: seen.Seen) -> list[dict[str, Any]]:
     """What the gateway reports, what needs a look first."""
-    order = {"failed": 0, "pending": 1, "valid": 2}
+    order = {states.FAILED: 0, states.PENDING: 1, states.VALID: 2}
     hosts = [
-        {**each, "until": datetime.fromtimestamp(each["expires_at"] or 0, UTC)}
+        {
+            **each,
+            "look": states.certificate_look(each["state"], error=each["error"]),
+            "until": datetime.fromtimestamp(each["expires_at"] or 0, UTC),
+        }
         for each in found.hosts
     ]
     return sorted(hosts, key=lambda each: (order.get(each["state"], 0), each["host"]))

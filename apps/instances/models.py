@@ -9,7 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from apps.accounts.models import Project
-from apps.backends.models import Account
+from apps.backends.models import Backend
 from apps.core.models import Stateful
 from apps.instances import states
 
@@ -17,23 +17,27 @@ from apps.instances import states
 class Instance(Stateful):
     """A machine with our agent.
 
-    `offer` is the offer it was made from, as JSON. `revision` counts the changes of what should be
-    on it; the agent's long poll waits for it to move. `token` is encrypted, because a boot that is
-    repeated must carry the same one.
+    `offer` is the offer it was made from, as JSON, `ref` what its provider calls it. `running_at`
+    is when the backend first said that it runs, `boot_error` why it never called. It is kept
+    `idle_seconds` without work, for ever where that is None. `revision` counts the changes of what
+    should be on it; the agent's long poll waits for it to move. `token` is encrypted, because a
+    boot that is repeated must carry the same one.
     """
 
-    machine = states.INSTANCE
+    state_machine = states.INSTANCE
 
     project = models.ForeignKey(Project, models.PROTECT, related_name="instances")
-    account = models.ForeignKey(Account, models.PROTECT, related_name="instances")
+    backend = models.ForeignKey(
+        Backend, models.PROTECT, related_name="instances", db_column="account_id"
+    )
     name = models.CharField(max_length=100)
-    backend = models.CharField(max_length=32)
+    backend_kind = models.CharField(max_length=32, db_column="backend")
     region = models.CharField(max_length=64)
     instance_type = models.CharField(max_length=100)
     offer = models.JSONField()
     price_usd_per_hour = models.DecimalField(max_digits=10, decimal_places=4, default=0)
     shared = models.BooleanField(default=False)
-    ref = models.CharField(max_length=200, blank=True)
+    ref = models.TextField(blank=True)
     token = models.TextField()
     token_hash = models.CharField(max_length=64, unique=True)
     revision = models.PositiveBigIntegerField(default=1)
@@ -43,18 +47,29 @@ class Instance(Stateful):
     isolation = models.CharField(max_length=16, blank=True, default="", db_default="")
     isolation_note = models.TextField(blank=True, default="", db_default="")
     reported_at = models.DateTimeField(null=True)
+    running_at = models.DateTimeField(null=True)
+    boot_error = models.TextField(blank=True, default="", db_default="")
     idle_since = models.DateTimeField(null=True)
+    idle_seconds = models.PositiveIntegerField(null=True, default=300, db_default=300)
     attempts = models.PositiveSmallIntegerField(default=0)
     error = models.TextField(blank=True)
 
     class Meta:
         constraints = [
-            # A shared host is one instance, however many replicas and projects ask for it at once.
+            # A shared host is one instance, however many replicas ask for it at once; hosts of the
+            # same name in two backends are two, each with an agent of its own.
             models.UniqueConstraint(
                 fields=["backend", "name"],
                 condition=models.Q(shared=True) & ~models.Q(state__in=["terminated", "failed"]),
-                name="one_live_instance_per_shared_host",
-            )
+                name="one_live_instance_per_host",
+            ),
+            # The server's own machine is one for all projects that it was opened for.
+            models.UniqueConstraint(
+                fields=["backend_kind", "name"],
+                condition=models.Q(shared=True, backend_kind="local")
+                & ~models.Q(state__in=["terminated", "failed"]),
+                name="one_live_instance_of_this_machine",
+            ),
         ]
         indexes = [
             models.Index(fields=["next_check_at"], name="instance_due"),
@@ -77,7 +92,7 @@ class Workload(Stateful):
     result. `image_pin` means the very image that it runs (see the wire).
     """
 
-    machine = states.WORKLOAD
+    state_machine = states.WORKLOAD
 
     instance = models.ForeignKey(Instance, models.CASCADE, related_name="workloads")
     run_id = models.UUIDField()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -11,22 +11,26 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from apps.accounts.models import Project
 from apps.agent import wire
+from apps.backends import queries as connected
+from apps.backends import services as backends
 from apps.backends.base import Offer
-from apps.backends.models import Account
-from apps.core import crypto, ids, wake
-from apps.core.transition import created, transition
+from apps.backends.models import Backend
+from apps.core import crypto, ids, notifications
+from apps.core.after_commit import after_commit
+from apps.core.transition import Change, created, transition, transition_all
 from apps.instances import states
 from apps.instances.models import Instance, Workload
 
 
 @dataclass(frozen=True)
-class Order:
+class NewWorkload:
     """What should run: `spec` has all of wire.WorkloadSpec but id, name, desired, GPUs and what is
-    in `secrets`: {"env": {...}, "registry_password": ...}."""
+    in `secrets`: {"env": {...}, "registry_password": ...}. A machine of its own is kept
+    `idle_seconds` after it, for ever where that is None."""
 
     run_id: UUID
     name: str
@@ -34,6 +38,10 @@ class Order:
     secrets: dict[str, Any] = field(repr=False)
     gpus: int = 0
     upload_blob: str = ""
+    idle_seconds: int | None = None
+
+
+NEVER_STARTED = "stopped before it started"
 
 
 class NoRoom(Exception):
@@ -41,7 +49,7 @@ class NoRoom(Exception):
 
 
 def place(
-    *, project: Project, account: Account, offer: Offer, order: Order, at: datetime
+    *, project: Project, backend: Backend, offer: Offer, new: NewWorkload, at: datetime
 ) -> Workload:
     """Give the workload a machine: one that exists and fits, else a new one.
 
@@ -49,7 +57,7 @@ def place(
     any transaction. Raise NoRoom when its GPUs are taken.
     """
     with transaction.atomic():
-        instance = _reusable(account, offer) or _request(project, account, offer, at)
+        instance = _reusable(backend, offer) or _request(project, backend, offer, at)
         instance = Instance.objects.select_for_update().get(pk=instance.pk)
         if instance.state == states.IDLE:
             # At once, so that nobody else takes it for idle, or ends it.
@@ -57,32 +65,34 @@ def place(
             transition(instance, states.READY, at=at, reason="has work", **fields)
         workload = Workload(
             instance=instance,
-            run_id=order.run_id,
-            name=order.name,
+            run_id=new.run_id,
+            name=new.name,
             state=states.WORKLOAD.initial,
             state_at=at,
             next_check_at=None,
-            spec=order.spec,
-            secrets=crypto.encrypt(order.secrets),
-            upload_hash=order.spec.get("upload_hash") or "",
-            upload_blob=order.upload_blob,
-            gpu_indices=_free_gpus(instance, offer, order.gpus),
+            spec=new.spec,
+            secrets=crypto.encrypt(new.secrets),
+            upload_hash=new.spec.get("upload_hash") or "",
+            upload_blob=new.upload_blob,
+            gpu_indices=_free_gpus(instance, offer, new.gpus),
         )
         workload.save()
         created(workload, at=at)
+        Instance.objects.filter(pk=instance.pk).update(idle_seconds=new.idle_seconds)
         _changed(instance)
     return workload
 
 
-def _reusable(account: Account, offer: Offer) -> Instance | None:
-    """A shared host takes any number, of every project that may use it; another machine takes one
-    replica, and only while it is idle."""
+def _reusable(backend: Backend, offer: Offer) -> Instance | None:
+    """A shared host takes any number of replicas; another machine takes one, and only while it is
+    idle. A standing host that is lost comes back; of another that is lost nobody knows."""
     if offer.shared:
-        hosts = Instance.objects.filter(backend=offer.backend, name=offer.instance, shared=True)
-        live = [s for s in Instance.machine.unfinished if s != states.TERMINATING]
-        return hosts.filter(state__in=live).first()
+        away = {states.TERMINATING}
+        away |= set() if backends.is_standing(backend.kind) else {states.LOST}
+        live = [state for state in Instance.state_machine.unfinished if state not in away]
+        return _hosts(backend, offer).filter(state__in=live).first()
     idle = Instance.objects.filter(
-        account=account,
+        backend=backend,
         region=offer.region,
         instance_type=offer.instance,
         state=states.IDLE,
@@ -91,15 +101,22 @@ def _reusable(account: Account, offer: Offer) -> Instance | None:
     return idle.select_for_update(skip_locked=True).order_by("idle_since").first()
 
 
-def _request(project: Project, account: Account, offer: Offer, at: datetime) -> Instance:
+def _hosts(backend: Backend, offer: Offer) -> QuerySet[Instance]:
+    """Return the instances of a shared host. Only the server's own machine is that of every project
+    that it was opened for: elsewhere two hosts of one name are two."""
+    named = Instance.objects.filter(backend_kind=backend.kind, name=offer.instance, shared=True)
+    return named if backend.kind == connected.LOCAL else named.filter(backend=backend)
+
+
+def _request(project: Project, backend: Backend, offer: Offer, at: datetime) -> Instance:
     token = ids.new_token("a")
     instance = Instance(
         project=project,
-        account=account,
+        backend=backend,
         state=states.INSTANCE.initial,
         state_at=at,
         next_check_at=at,
-        backend=offer.backend,
+        backend_kind=offer.backend,
         region=offer.region,
         instance_type=offer.instance,
         offer=dataclasses.asdict(offer),
@@ -114,12 +131,10 @@ def _request(project: Project, account: Account, offer: Offer, at: datetime) -> 
             instance.save()
     except IntegrityError:
         # Another worker asked for the same shared host a moment ago: it is one machine.
-        return Instance.objects.get(
-            backend=offer.backend,
-            name=instance.name,
-            shared=True,
-            state__in=Instance.machine.unfinished,
-        )
+        there = _hosts(backend, offer).get(state__in=Instance.state_machine.unfinished)
+        if there.state == states.LOST and not backends.is_standing(backend.kind):
+            raise NoRoom("its machine does not report") from None
+        return there
     created(instance, at=at)
     return instance
 
@@ -144,15 +159,20 @@ def _free_gpus(instance: Instance, offer: Offer, wanted: int) -> list[int]:
 def _changed(instance: Instance) -> None:
     """What should be on the machine changed: its agent's long poll answers."""
     Instance.objects.filter(pk=instance.pk).update(revision=F("revision") + 1)
-    transaction.on_commit(lambda: wake.publish(f"instance:{instance.pk}"), robust=True)
+    after_commit(notifications.publish, f"instance:{instance.pk}")
 
 
-def stop_workloads(*, workloads: Sequence[Workload], stop_seconds: float | None = None) -> None:
-    """This function will ask agents to stop these workloads, within `stop_seconds` if given."""
+def stop_workloads(
+    *, workloads: Sequence[Workload], at: datetime, stop_seconds: float | None = None
+) -> None:
+    """Ask agents to stop these workloads, within `stop_seconds` if given.
+
+    What waits for an agent that never called is over at once: nothing of it runs anywhere.
+    """
     if not workloads:
         return
     with transaction.atomic():
-        _lock({workload.instance_id for workload in workloads})
+        heard = _lock({workload.instance_id for workload in workloads})
         for workload in workloads:
             fields: dict[str, Any] = {"desired": "stop"}
             if stop_seconds is not None:
@@ -162,17 +182,39 @@ def stop_workloads(*, workloads: Sequence[Workload], stop_seconds: float | None 
                 changed = changed.exclude(desired="stop")
             if changed.update(**fields):
                 _changed(workload.instance)
+        waiting = [workload for workload in workloads if workload.instance_id not in heard]
+        end_workloads(waiting, reason=wire.REASON_STOPPED, message=NEVER_STARTED, at=at)
 
 
-def _lock(instance_ids: Collection[UUID]) -> None:
-    """Machines before what is on them, as a report of their agents takes them: who did it the
-    other way round waited for a report that waited for it."""
+def end_workloads(
+    workloads: Iterable[Workload], *, reason: str, message: str, at: datetime
+) -> None:
+    """Note that these workloads are over, whatever their agent would say."""
+    fields = {
+        "exit_reason": reason,
+        "message": message,
+        "ready": False,
+        "exited_at": at,
+        "secrets": "",
+    }
+    left = [workload for workload in workloads if workload.state != states.EXITED]
+    transition_all([Change(workload, states.EXITED, message, fields) for workload in left], at=at)
+
+
+def release(*, instance_ids: Collection[UUID]) -> None:
+    """Keep these machines no longer than they have work: what they were made for was stopped."""
+    Instance.objects.filter(pk__in=instance_ids, shared=False).update(idle_seconds=0)
+
+
+def _lock(instance_ids: Collection[UUID]) -> set[UUID]:
+    """Lock machines before what is on them, as a report of their agents takes them: who did it the
+    other way round waited for a report that waited for it. Return those whose agent called."""
     rows = Instance.objects.select_for_update().filter(pk__in=instance_ids).order_by("pk")
-    list(rows.values_list("pk"))
+    return {pk for pk, heard_at in rows.values_list("pk", "reported_at") if heard_at is not None}
 
 
 def assignment(*, instance: Instance) -> wire.Assignment:
-    """This function will return all that should be on the machine; the environment in clear."""
+    """Return all that should be on the machine; the environment in clear."""
     instance = Instance.objects.get(pk=instance.pk)
     live = instance.workloads.exclude(state=states.EXITED).order_by("pk")
     specs = [

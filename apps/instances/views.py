@@ -6,8 +6,8 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 
 from apps.accounts import access as who
-from apps.core import paging
-from apps.core.htmx import live_url, page, render_page
+from apps.core.http import paging
+from apps.core.http.htmx import live_url, page, render_page
 from apps.instances import states
 from apps.instances.models import Instance
 

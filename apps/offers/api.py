@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.http import HttpRequest
@@ -9,12 +10,16 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from apps.accounts import access as accounts
-from apps.offers import queries
-from apps.offers.schemas import OfferList
+from apps.core.errors import Invalid
+from apps.offers import groups, listing
+from apps.offers.schemas import GroupList, OfferList
 from apps.offers.services import asked_for
+from apps.specs.sections.service import ServiceSpec
 
 router = Router()
 MOST = 1000
+# Who reads further asks for less.
+MOST_START = 100_000
 
 
 class Filter(Schema):
@@ -27,13 +32,46 @@ class Filter(Schema):
     backend: list[str] = []
     region: list[str] = []
     instance_type: list[str] = []
+    all: bool = False
     limit: int = Field(50, ge=1)
+    cursor: str | None = None
 
 
 @router.get("/projects/{project}/offers", response=OfferList)
 def offers(request: HttpRequest, project: str, wish: Query[Filter]) -> dict[str, Any]:
-    """What the project's backends have, cheapest first."""
-    spec = asked_for(
+    """What the project's backends have, cheapest first; `all` adds clouds not connected to it."""
+    where = accounts.of(request).project(project)
+    start, limit = _start(wish.cursor), min(wish.limit, MOST)
+    look = listing.every if wish.all else listing.connected
+    found = look(project=where, spec=_spec(wish), start=start, limit=limit)
+    end = start + len(found.items)
+    return {
+        "items": [listing.listed_json(each) for each in found.items],
+        "total_offers": found.total,
+        "max_price_usd_per_hour": found.max_price_usd_per_hour,
+        "silent": found.found.unavailable,
+        "why_none": found.why_none,
+        "note": found.note or None,
+        "next_cursor": str(end) if found.items and end < found.total else None,
+    }
+
+
+@router.get("/projects/{project}/offers/groups", response=GroupList)
+def offer_groups(
+    request: HttpRequest, project: str, wish: Query[Filter], group_by: str = "gpu"
+) -> dict[str, Any]:
+    """The same offers by GPU, backend or region, with the range of prices of each."""
+    found = groups.grouped(
+        project=accounts.of(request).project(project),
+        spec=_spec(wish),
+        by=groups.keys(group_by),
+        every=wish.all,
+    )
+    return {"items": [groups.group_json(group) for group in found], "next_cursor": None}
+
+
+def _spec(wish: Filter) -> ServiceSpec:
+    return asked_for(
         cpu=wish.cpu,
         memory=wish.memory,
         disk=wish.disk,
@@ -44,13 +82,12 @@ def offers(request: HttpRequest, project: str, wish: Query[Filter]) -> dict[str,
         regions=wish.region,
         instance_types=wish.instance_type,
     )
-    found = queries.find(project=accounts.of(request).project(project), spec=spec)
-    fitting = found.matches.offers
-    return {
-        "items": [queries.offer_json(o) for o in fitting[: min(wish.limit, MOST)]],
-        "total_offers": len(fitting),
-        "max_price_usd_per_hour": found.matches.max_price_usd_per_hour,
-        "silent": found.silent,
-        "why_none": None if fitting else queries.why_none(found),
-        "next_cursor": None,
-    }
+
+
+def _start(cursor: str | None) -> int:
+    """Raise Invalid for a cursor that no answer gave."""
+    if cursor is None:
+        return 0
+    if not re.fullmatch(r"[0-9]{1,6}", cursor) or int(cursor) > MOST_START:
+        raise Invalid("cursor: use the next_cursor of an answer.")
+    return int(cursor)

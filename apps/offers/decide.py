@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from apps.backends.base import Gpu, Offer, gigabytes
 from apps.backends.cards import is_wanted
 from apps.offers import executors, reasons
-from apps.specs.gpu import Gpu as GpuWish
-from apps.specs.ranges import Range
-from apps.specs.service import ServiceSpec
+from apps.specs.fields.gpu import Gpu as GpuWish
+from apps.specs.fields.ranges import Range
+from apps.specs.sections.service import ServiceSpec
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apps.backends.base import Offer
-from apps.specs.service import ServiceSpec
+from apps.specs.sections.service import ServiceSpec
 
 DOCKER, PROCESS = "docker", "process"
 
@@ -93,8 +93,13 @@ def remarks(offer: Offer, spec: ServiceSpec, *, base_image: str) -> Iterator[str
             f"Not isolated: it shares the network of {offer.instance} with the server and all "
             "other services there, see /docs/isolation/."
         )
-    if spec.resources.shm_size_mib is not None:
-        yield "resources.shm_size: acts in a container only; a process has its machine's /dev/shm."
+    if offer.unbounded:
+        yield (
+            f"Not bounded: it may use all memory and processes of {offer.instance} "
+            f"({offer.unbounded}), see /docs/isolation/."
+        )
+    if spec.resources.shm_size_mib is not None and not offer.keeps_processes_apart:
+        yield "resources.shm_size: does not act here; a process has its machine's /dev/shm."
     if spec.registry_auth is not None:
         yield "registry_auth: is for an `image`, and this service has none."
     if spec.env.get("PORT") is not None:

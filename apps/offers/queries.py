@@ -10,20 +10,21 @@ from django.conf import settings
 from apps.accounts.models import Project
 from apps.backends import queries as connected
 from apps.backends import services as backends
-from apps.backends.base import BackendError, Offer
-from apps.backends.models import Account
-from apps.offers import decide, reasons
-from apps.specs.service import ServiceSpec
+from apps.backends.base import Offer, ProviderError
+from apps.backends.models import Backend
+from apps.core.errors import Detail, Invalid
+from apps.offers import decide, executors, reasons
+from apps.specs.sections.service import ServiceSpec
 
 
 @dataclass(frozen=True)
 class Found:
-    """`silent` are the backends that could not be asked, with the reason in words."""
+    """`unavailable` are the backends that could not be asked, with the reason in words."""
 
     project: Project
     matches: decide.Matches
-    accounts: dict[str, Account]
-    silent: dict[str, str]
+    backends: dict[str, Backend]
+    unavailable: dict[str, str]
 
 
 def find(*, project: Project, spec: ServiceSpec, trusted: bool = True) -> Found:
@@ -31,28 +32,52 @@ def find(*, project: Project, spec: ServiceSpec, trusted: bool = True) -> Found:
 
     A backend that does not answer is named and left out. Calls the outside: never in a transaction.
     """
-    accounts = {account.kind: account for account in connected.accounts_of(project)}
+    by_kind = {backend.kind: backend for backend in connected.backends_of(project)}
     offers: list[Offer] = []
-    silent: dict[str, str] = {}
-    for kind, account in accounts.items():
+    unavailable: dict[str, str] = {}
+    for kind, backend in by_kind.items():
         try:
-            offers += backends.open_account(account).offers()
-        except BackendError as error:
-            silent[kind] = str(error)
+            offers += backends.provider_of(backend).offers()
+        except ProviderError as error:
+            unavailable[kind] = str(error)
     matches = decide.match(
         offers,
         spec,
         base_image=settings.DSTACK_BASE_IMAGE,
         trusted=trusted or settings.DSTACK_ALLOW_UNISOLATED,
     )
-    return Found(project, matches, accounts, silent)
+    return Found(project, matches, by_kind, unavailable)
 
 
 def why_none(found: Found) -> str:
     """Say why nothing fits and, where no backend is connected, who can connect one."""
-    if not found.accounts:
+    if not found.backends:
         return connected.why_missing(found.project.name)
-    return reasons.sentence(found.matches.refused, found.silent)
+    return reasons.sentence(found.matches.refused, found.unavailable)
+
+
+def refusal(found: Found) -> Invalid:
+    """Return the error of a service that nothing fits, with each reason at its key."""
+    details = []
+    for reason, about in found.matches.refused.items():
+        path, _, message = reasons.told(reason, about).partition(": ")
+        details.append(Detail(path, message))
+    return Invalid(why_none(found), details=details)
+
+
+def shell(found: Found, spec: ServiceSpec) -> str | None:
+    """Say in which shell the commands would run on the first offer; None where none is used."""
+    first = found.matches.offers[0] if found.matches.offers else None
+    return executors.shell(first, spec, base_image=settings.DSTACK_BASE_IMAGE)
+
+
+def remarks(found: Found, spec: ServiceSpec) -> list[str]:
+    """Say what backends left unsaid, why nothing fits, and how it would run on the first offer."""
+    if not found.matches.offers:
+        return [why_none(found)]
+    unavailable = [f"{kind}: {reason}" for kind, reason in found.unavailable.items()]
+    first, base_image = found.matches.offers[0], settings.DSTACK_BASE_IMAGE
+    return [*unavailable, *executors.remarks(first, spec, base_image=base_image)]
 
 
 def offer_json(offer: Offer) -> dict[str, Any]:

@@ -46,14 +46,14 @@ def told(reason: str, about: Sequence[str]) -> str:
     return f"{path}: {who}{says}{message}"
 
 
-def sentence(refused: Mapping[str, Sequence[str]], silent: Mapping[str, str]) -> str:
+def sentence(refused: Mapping[str, Sequence[str]], unavailable: Mapping[str, str]) -> str:
     """Return what keeps machines from fitting, most first, and a way out.
 
-    `refused` are machines by reason, `silent` reasons by backend that does not answer.
+    `refused` are machines by reason, `unavailable` reasons by backend that does not answer.
     """
     common = sorted(refused, key=lambda reason: len(refused[reason]), reverse=True)
     reasons = [told(reason, refused[reason]) for reason in common]
-    reasons += [f"{kind}: {reason}" for kind, reason in silent.items()]
+    reasons += [f"{kind}: {reason}" for kind, reason in unavailable.items()]
     said = "No offer fits"
     if reasons:
         said += ". " + "; ".join(reason.rstrip(".") for reason in reasons[:SHOWN_REASONS])

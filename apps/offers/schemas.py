@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from ninja import Schema
 
 
@@ -25,12 +27,38 @@ class OfferOut(Schema):
     availability: str
 
 
-class OfferList(Schema):
-    """`silent` are the backends that did not answer, with the reason; `why_none` is a sentence."""
+class ListedOffer(OfferOut):
+    """Of a cloud that is not connected: who said the price, and of which day it is."""
 
-    items: list[OfferOut]
+    connected: bool
+    priced_at: date | None
+    source: str | None
+
+
+class OfferList(Schema):
+    """`silent` are the backends that did not answer, with the reason; `why_none` and `note`
+    are sentences."""
+
+    items: list[ListedOffer]
     total_offers: int
     max_price_usd_per_hour: float | None
     silent: dict[str, str]
     why_none: str | None
+    note: str | None
+    next_cursor: str | None
+
+
+class GroupOut(Schema):
+    """A key that was not asked for is null."""
+
+    gpu: str | None
+    backend: str | None
+    region: str | None
+    offers: int
+    min_price_usd_per_hour: float
+    max_price_usd_per_hour: float
+
+
+class GroupList(Schema):
+    items: list[GroupOut]
     next_cursor: str | None

@@ -7,16 +7,16 @@ from typing import Any
 from apps.core.errors import Detail, Invalid
 from apps.specs import parse
 from apps.specs.errors import SpecError
-from apps.specs.service import ServiceSpec
+from apps.specs.sections.service import ServiceSpec
 
 # Any service will do: only what the wishes say is matched.
 NEUTRAL = "type: service\nport: 80\ncommands: [':']\n"
 
 
 def asked_for(**wishes: Any) -> ServiceSpec:
-    """This function will turn wishes (the flags of `dstack run`) into a spec to match.
+    """Turn wishes (the flags of `dstack run`) into a spec to match.
 
-    Raises Invalid with the wish that cannot be read.
+    Raise Invalid with the wish that cannot be read.
     """
     given = {key: value for key, value in wishes.items() if value not in (None, [])}
     try:

@@ -7,8 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from apps.accounts import access as who
 from apps.backends import queries as backends
 from apps.core.errors import Invalid
-from apps.core.htmx import page, render_page
-from apps.offers import queries, reasons, services
+from apps.core.http.htmx import page, render_page
+from apps.offers import listing, services
 
 SHOWN = 200
 WISHES = ("cpu", "memory", "gpu", "disk")
@@ -19,19 +19,15 @@ def offer_list(request: HttpRequest, project: str) -> HttpResponse:
     access = who.of(request)
     where = access.project(project)
     wishes = {key: request.GET.get(key, "").strip()[:100] for key in WISHES}
-    context = {"project": where, "wishes": wishes, "problem": "", "found": None, "shown": []}
+    wants_all = request.GET.get("all") == "1"
+    context = {"project": where, "wishes": wishes, "all": wants_all, "problem": "", "listing": None}
+    look = listing.every if wants_all else listing.connected
     try:
         spec = services.asked_for(**{key: text or None for key, text in wishes.items()})
-        found = queries.find(project=where, spec=spec)
+        context["listing"] = found = look(project=where, spec=spec, start=0, limit=SHOWN)
     except Invalid as error:
         context["problem"] = error.message
     else:
-        refused = found.matches.refused.items()
-        context |= {
-            "found": found,
-            "shown": found.matches.offers[:SHOWN],
-            "why_not": [f"{len(about)} × {reasons.told(why, about)}" for why, about in refused],
-            "nothing": queries.why_none(found),
-        }
+        context["why_not"] = listing.counted(found)
     context["missing"] = backends.missing(access, where)
     return render_page(request, "offers/list.html", context)

@@ -17,7 +17,7 @@ KIND = "cert"
 
 
 def wanted(gateway_id: int) -> dict[str, dict[str, Any]]:
-    """This function will return the entries that a gateway's table should have."""
+    """Return the entries that a gateway's table should have."""
     found = Certificate.objects.filter(gateway_id=gateway_id)
     return {
         str(pk): {"hosts": hosts, "expires_at": until.timestamp()}
@@ -26,7 +26,7 @@ def wanted(gateway_id: int) -> dict[str, dict[str, Any]]:
 
 
 def entries_of(*, gateway: Gateway, entries: Iterable[Entry]) -> list[schema.Certificate]:
-    """This function will write entries as the gateway needs them, with their keys."""
+    """Write entries as the gateway needs them, with their keys."""
     listed = [each for each in entries if each.kind == KIND]
     if not listed:
         return []

@@ -15,13 +15,15 @@ from django.db import transaction
 from django.db.models import Q
 
 from apps.accounts import queries as accounts
-from apps.core import wake
+from apps.chat_templates import queries as chat_templates
+from apps.core import notifications
+from apps.core.after_commit import after_commit
 from apps.gateways.models import Gateway
-from apps.instances import states as machines
-from apps.routing import certificates, queries
+from apps.instances import states as instance_states
+from apps.routing import certificates
 from apps.routing.models import Entry
-from apps.runs import states, urls_of
-from apps.runs.advance import drained as note_drained
+from apps.runs import public_urls, states
+from apps.runs.control.replica_lifecycle import drained as note_drained
 from apps.runs.models import Replica, Run
 from apps.runs.queries import ACTIVE_RUNS
 from gateway import schema
@@ -31,7 +33,7 @@ Wanted = Mapping[str, dict[str, Any]]
 
 
 def publish_runs(*, run_ids: Iterable[UUID]) -> None:
-    """This function will bring these runs' endpoints up to date on their gateways.
+    """Bring these runs' endpoints up to date on their gateways.
 
     A service key opens endpoints by their ids, so keys are looked at when an endpoint comes or
     goes.
@@ -47,7 +49,7 @@ def publish_runs(*, run_ids: Iterable[UUID]) -> None:
 
 
 def publish_all(*, gateway_ids: Iterable[int]) -> None:
-    """This function will bring whole tables up to date; what needs nothing writes nothing."""
+    """Bring whole tables up to date; what needs nothing writes nothing."""
     for gateway_id in gateway_ids:
         active = Run.objects.filter(gateway_id=gateway_id).exclude(state__in=states.RUN.final)
         ids = list(active.values_list("pk", flat=True))
@@ -67,10 +69,10 @@ def publish_certificates(*, gateway_ids: Iterable[int]) -> None:
 
 
 def endpoints(run_ids: Iterable[UUID]) -> dict[str, dict[str, Any]]:
-    """This function will return the endpoints of these runs as the table should have them."""
+    """Return the endpoints of these runs as the table should have them."""
     active = Run.objects.filter(pk__in=list(run_ids)).exclude(state__in=states.RUN.final)
     # One whose machine is silent may serve all the same: the gateway sees that for itself.
-    silent = Q(state=states.UNHEALTHY, instance__state=machines.LOST)
+    silent = Q(state=states.UNHEALTHY, instance__state=instance_states.LOST)
     serving = Replica.objects.filter(Q(state=states.RUNNING) | silent, run__in=active)
     serving = serving.exclude(address="")
     upstreams: dict[UUID, list[dict[str, str]]] = {}
@@ -91,9 +93,9 @@ def _endpoint(run: Run, upstreams: list[dict[str, str]]) -> dict[str, Any]:
     return {
         "project": str(run.project_id),
         "run": run.name,
-        "hosts": [host] if urls_of.has_host(run) else [],
-        "paths": [urls_of.path_of(run.project.name, run.name)]
-        if urls_of.serves_paths(gateway) or not urls_of.has_host(run)
+        "hosts": [host] if public_urls.has_host(run) else [],
+        "paths": [public_urls.path_of(run.project.name, run.name)]
+        if public_urls.serves_paths(gateway) or not public_urls.has_host(run)
         else [],
         "strip_prefix": run.spec.get("strip_prefix", True),
         "auth": run.spec.get("auth", True),
@@ -126,11 +128,11 @@ def _model(run: Run) -> dict[str, Any] | None:
         return None
     kept = ("name", "format", "prefix", "chat_template", "eos_token")
     said = {**{key: model[key] for key in kept}, "created_at": run.created_at.timestamp()}
-    return said if model["format"] != "tgi" else said | queries.found_elsewhere(run)
+    return said if model["format"] != "tgi" else said | chat_templates.found_elsewhere(run)
 
 
 def keys(gateway_id: int) -> dict[str, dict[str, Any]]:
-    """This function will return all good tokens with what each opens on this gateway, be it
+    """Return all good tokens with what each opens on this gateway, be it
     nothing: a stranger is told 403, a wrong token 401."""
     entries = Entry.objects.filter(gateway_id=gateway_id, kind=ENDPOINT, deleted=False)
     endpoint_of = {(e.payload["project"], e.payload["run"]): e.ref for e in entries}
@@ -156,7 +158,7 @@ def keys(gateway_id: int) -> dict[str, dict[str, Any]]:
 
 
 def _publish(gateway_id: int, kind: str, build: Any, *, only: Iterable[UUID] | None = None) -> bool:
-    """Returns whether an entry came or went. `only` leaves other entries alone."""
+    """Return whether an entry came or went. `only` leaves other entries alone."""
     with transaction.atomic():
         # The lock comes before the reading: two publishers never write an older picture last.
         gateway = Gateway.objects.select_for_update().get(pk=gateway_id)
@@ -169,7 +171,7 @@ def _publish(gateway_id: int, kind: str, build: Any, *, only: Iterable[UUID] | N
         if not changed:
             return False
         _write(gateway, changed)
-        transaction.on_commit(lambda: wake.publish(f"gateway:{gateway_id}"), robust=True)
+        after_commit(notifications.publish, f"gateway:{gateway_id}")
     return any(
         entry.deleted or entry.ref not in before or before[entry.ref].deleted for entry in changed
     )
@@ -221,10 +223,10 @@ def _write(gateway: Gateway, changed: list[Entry]) -> None:
 
 
 def table(*, gateway: Gateway, since: int) -> schema.Table:
-    """This function will return the entries newer than `since`; all of them where that is no
-    version that this table ever had."""
+    """Return the entries newer than `since`; all of them where that is no version that this table
+    ever had, or one whose tombstones are gone."""
     gateway = Gateway.objects.get(pk=gateway.pk)
-    whole = since <= 0 or since > gateway.revision
+    whole = since <= 0 or since > gateway.revision or since < gateway.pruned
     entries = gateway.entries.filter(version__lte=gateway.revision)
     entries = entries.filter(deleted=False) if whole else entries.filter(version__gt=since)
     found = list(entries)
@@ -249,9 +251,9 @@ def table(*, gateway: Gateway, since: int) -> schema.Table:
 
 
 def take_status(*, gateway: Gateway, status: schema.Status, at: datetime) -> list[UUID]:
-    """This function will note what the gateway has applied and which replicas are empty now.
+    """Note what the gateway has applied and which replicas are empty now.
 
-    Returns the draining replicas on which the last request has just ended.
+    Return the draining replicas on which the last request has just ended.
     """
     Gateway.objects.filter(pk=gateway.pk).update(
         applied=status.applied,
@@ -279,12 +281,12 @@ def _listed(gateway: Gateway, *, applied: int) -> set[str]:
 
 
 def asked_for(*, gateway: Gateway, held: Mapping[str, int]) -> list[UUID]:
-    """This function will return the runs without a wanted replica for which requests are held.
+    """Return the runs without a wanted replica for which requests are held.
 
     A gateway speaks for the runs that are published on it; what it says of others is ignored.
     """
     waiting = {ref for ref, count in held.items() if count > 0}
     if not waiting:
         return []
-    asleep = Run.objects.filter(gateway=gateway, replicas_wanted=0, state__in=ACTIVE_RUNS)
+    asleep = Run.objects.filter(gateway=gateway, desired_replicas=0, state__in=ACTIVE_RUNS)
     return [pk for pk in asleep.values_list("pk", flat=True) if str(pk) in waiting]

@@ -4,10 +4,9 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
-from django.utils import timezone
 
 from apps.gateways.models import Gateway
-from apps.routing import chat_templates, services
+from apps.routing import services
 from apps.runs.models import Replica
 
 
@@ -35,13 +34,3 @@ def publish_certificates(**_: Any) -> None:
 @shared_task
 def publish_all(**_: Any) -> None:
     services.publish_all(gateway_ids=list(Gateway.objects.values_list("pk", flat=True)))
-
-
-@shared_task
-def read_templates(*, ids: list[str], **_: Any) -> None:
-    chat_templates.read(run_ids=[UUID(pk) for pk in ids], at=timezone.now())
-
-
-@shared_task
-def read_due_templates(**_: Any) -> None:
-    chat_templates.read_due(at=timezone.now())

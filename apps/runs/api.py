@@ -11,13 +11,16 @@ from ninja import Router, Status
 
 from apps.accounts import access as accounts
 from apps.accounts.models import Project
-from apps.core import paging
 from apps.core.errors import Conflict
+from apps.core.http import paging
 from apps.instances.states import WORKLOAD
 from apps.offers import queries as offers
-from apps.runs import history, queries, services, states, updates, uploads
+from apps.runs import queries, services, states
+from apps.runs.files import stored, uploads
 from apps.runs.models import Run
-from apps.runs.requests import PlanRequest
+from apps.runs.planning.request import PlanRequest
+from apps.runs.rollout import history
+from apps.runs.rollout import versions as updates
 from apps.runs.schemas import (
     EventList,
     PlanIn,
@@ -28,6 +31,7 @@ from apps.runs.schemas import (
     ScaleIn,
     StopIn,
     SubmitIn,
+    UploadList,
     UploadOut,
     VersionList,
 )
@@ -159,7 +163,7 @@ def events_of_run(
     limit: int = paging.DEFAULT_LIMIT,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    found = queries.timeline(_run(request, project, name)).exclude(machine=WORKLOAD.name)
+    found = queries.timeline(_run(request, project, name)).exclude(state_machine=WORKLOAD.name)
     return _events(paging.page(found, by="-id", limit=limit, cursor=cursor))
 
 
@@ -170,7 +174,7 @@ def events(
     limit: int = paging.DEFAULT_LIMIT,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    found = queries.events_of(_project(request, project)).exclude(machine=WORKLOAD.name)
+    found = queries.events_of(_project(request, project)).exclude(state_machine=WORKLOAD.name)
     return _events(paging.page(found, by="-id", limit=limit, cursor=cursor))
 
 
@@ -195,6 +199,33 @@ def _chunks(request: HttpRequest) -> Iterator[bytes]:
 @router.api_operation(["GET", "HEAD"], "/projects/{project}/uploads/{digest}", response=UploadOut)
 def upload_known(request: HttpRequest, project: str, digest: str) -> Any:
     found = uploads.find(project=_project(request, project), digest=digest)
+    # Whoever asks for it is about to name it in a plan.
+    uploads.touch(found)
     if request.method == "HEAD":
         return HttpResponse(headers={"Content-Length": "0"})
     return {"hash": found.hash, "size_bytes": found.size_bytes}
+
+
+@router.get("/projects/{project}/uploads", response=UploadList)
+def upload_list(
+    request: HttpRequest,
+    project: str,
+    limit: int = paging.DEFAULT_LIMIT,
+    cursor: str | None = None,
+) -> dict[str, Any]:
+    """The project's uploads, newest first, each with the versions that need it."""
+    where = _project(request, project)
+    page = paging.page(where.uploads.all(), by="-id", limit=limit, cursor=cursor)
+    needs = stored.needs(page.rows)
+    return {
+        **page.as_json(lambda upload: stored.as_json(upload, needs[upload.pk])),
+        "used_bytes": stored.used_bytes(where),
+        "quota_bytes": stored.quota_bytes(),
+    }
+
+
+@router.delete("/projects/{project}/uploads/{digest}", response={204: None})
+def upload_delete(request: HttpRequest, project: str, digest: str) -> Status[None]:
+    """Delete an upload that no version needs."""
+    stored.delete(project=_project(request, project), digest=digest)
+    return Status(204, None)

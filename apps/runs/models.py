@@ -6,15 +6,16 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.accounts.models import Project, User
 from apps.agent import wire
 from apps.core.models import Stateful
 from apps.gateways.models import Gateway
-from apps.instances import states as machines
+from apps.instances import states as instance_states
 from apps.instances.models import Instance, Workload
-from apps.runs import states, timetable
+from apps.runs import schedule, states
 
 ONE_RUN_PER_MODEL = "one_active_run_per_model_name"
 
@@ -23,7 +24,8 @@ class Upload(models.Model):
     """A working folder, packed: the blob lies in Django's storage.
 
     `hash` is of what it holds, whatever the times of its files; `archive_hash` of the blob's bytes.
-    Of an upload from before files kept their times, `hash` is both.
+    Of an upload from before files kept their times, `hash` is both. `used_at` is when somebody last
+    sent it or asked whether it is there, and may be about to submit it.
     """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="uploads")
@@ -32,6 +34,7 @@ class Upload(models.Model):
     size_bytes = models.BigIntegerField()
     blob = models.CharField(max_length=200)
     created_at = models.DateTimeField(default=timezone.now)
+    used_at = models.DateTimeField(default=timezone.now, db_default=Now())
 
     class Meta:
         constraints = [
@@ -62,15 +65,16 @@ class Run(Stateful):
 
     `spec` is the normalised configuration without any value of the environment; `secrets` holds
     those (encrypted: {"env": {...}, "registry_password": ...}), `configuration` the text it all
-    came from (encrypted too: people write keys into it). `deployment` is the number of
-    the version that should run; `fallback`, while that one is not proved, the version to return to.
-    `replicas_wanted` is what scaling decided; failures from before `asked_at`, when a person last
-    asked for replicas, no longer count. `notice` is what a person should know although the run goes
-    on. `model_withheld` where another run of the gateway has the model's name, so that this one
-    offers none. Only `life.reconcile`, under the row's lock, writes `state`.
+    came from (encrypted too: people write keys into it). `version` is the one that
+    should run; `fallback`, while that one is not promoted, the version to return to.
+    `desired_replicas` is what scaling decided; failures from before `failures_counted_since`, when
+    a person last asked for replicas, no longer count. `notice` is what a person should know
+    although the run goes on. `model_withheld` where another run of the gateway has the model's
+    name, so that this one offers none. Only `control.reconcile`, under the row's lock, writes
+    `state`.
     """
 
-    machine = states.RUN
+    state_machine = states.RUN
 
     project = models.ForeignKey(Project, models.PROTECT, related_name="runs")
     user = models.ForeignKey(User, models.PROTECT, related_name="runs")
@@ -81,10 +85,10 @@ class Run(Stateful):
     secrets = models.TextField()
     upload = models.ForeignKey(Upload, models.PROTECT, null=True, related_name="runs")
     upload_times = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
-    deployment = models.PositiveIntegerField(default=1)
+    version = models.PositiveIntegerField(default=1, db_column="deployment")
     fallback = models.PositiveIntegerField(null=True)
-    replicas_wanted = models.PositiveIntegerField(default=1)
-    asked_at = models.DateTimeField(default=timezone.now)
+    desired_replicas = models.PositiveIntegerField(default=1, db_column="replicas_wanted")
+    failures_counted_since = models.DateTimeField(default=timezone.now, db_column="asked_at")
     stop_requested_at = models.DateTimeField(null=True)
     stop_reason = models.CharField(max_length=200, blank=True)
     abort = models.BooleanField(default=False)
@@ -129,9 +133,9 @@ class Run(Stateful):
         return self.project_id, self.pk, self.name
 
     @property
-    def timetable(self) -> timetable.Timetable | None:
+    def timetable(self) -> schedule.Timetable | None:
         """When it runs, where it has a schedule and is not over."""
-        return None if self.is_final else timetable.of(self.spec, since=self.created_at)
+        return None if self.is_final else schedule.of(self.spec, since=self.created_at)
 
     @property
     def is_off(self) -> bool:
@@ -139,9 +143,9 @@ class Run(Stateful):
         return self.timetable is not None and not self.timetable.is_on(timezone.now())
 
     @property
-    def wanted_now(self) -> int:
+    def desired_now(self) -> int:
         """How many replicas it should have, by its schedule too."""
-        return 0 if self.is_off else self.replicas_wanted
+        return 0 if self.is_off else self.desired_replicas
 
     @property
     def scale_words(self) -> str:
@@ -149,11 +153,11 @@ class Run(Stateful):
         limits = self.spec["replicas"]
         if self.spec.get("scaling"):
             return f"{limits['min'] or 0}..{limits['max']}"
-        return str(self.replicas_wanted)
+        return str(self.desired_replicas)
 
     @property
     def schedule_words(self) -> str:
-        return timetable.words(self.timetable, at=timezone.now())
+        return schedule.words(self.timetable, at=timezone.now())
 
 
 class RunVersion(models.Model):
@@ -163,7 +167,7 @@ class RunVersion(models.Model):
     """
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="versions")
-    number = models.PositiveIntegerField()
+    version = models.PositiveIntegerField(db_column="number")
     user = models.ForeignKey(User, models.PROTECT, related_name="+")
     configuration = models.TextField()
     spec = models.JSONField()
@@ -179,11 +183,11 @@ class RunVersion(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["run", "number"], name="one_version_per_number")
+            models.UniqueConstraint(fields=["run", "version"], name="one_version_per_number")
         ]
 
     def __str__(self) -> str:
-        return f"version {self.number}"
+        return f"version {self.version}"
 
 
 class Replica(Stateful):
@@ -191,14 +195,16 @@ class Replica(Stateful):
 
     `attempt` counts earlier replicas of this number that ended badly; `not_before` is the end of
     the backoff. `instance` and `workload` are where it runs; what must outlive them (address,
-    price, last lines) is kept here. `tried` are the offers that it could not get (`tries.Try`).
+    price, last lines) is kept here. `tried` are the offers that it could not get
+    (`placement_attempts.Attempt`), `unanswered` its last requests that it gave no answer
+    (`last_requests.Request`).
     """
 
-    machine = states.REPLICA
+    state_machine = states.REPLICA
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="replicas")
     num = models.PositiveIntegerField()
-    deployment = models.PositiveIntegerField(default=1)
+    version = models.PositiveIntegerField(default=1, db_column="deployment")
     attempt = models.PositiveIntegerField(default=0)
     not_before = models.DateTimeField(null=True)
     deadline_at = models.DateTimeField(null=True)
@@ -221,6 +227,7 @@ class Replica(Stateful):
     message = models.TextField(blank=True)
     last_lines = models.JSONField(default=list)
     tried = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
+    unanswered = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
 
     class Meta:
         constraints = [
@@ -254,7 +261,7 @@ class Replica(Stateful):
         """Why there are no last lines, in words."""
         if self.started_at is None:
             return "It was never started."
-        heard = self.workload is not None and self.workload.state == machines.EXITED
+        heard = self.workload is not None and self.workload.state == instance_states.EXITED
         if heard and self.exit_reason != wire.REASON_HOST_STOPPED:
             return "It wrote nothing."
         return "Its last lines are not known here: see the log for what it wrote."

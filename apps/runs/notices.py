@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from apps.core import wake
+from apps.core import notifications
 from apps.runs.models import Run
 
 
 def set_notice(*, run: Run, text: str) -> None:
-    """This function will show `text` on the run, an empty one nothing; the same changes nothing."""
+    """Show `text` on the run, an empty one nothing; the same changes nothing."""
     if Run.objects.filter(pk=run.pk).exclude(notice=text).update(notice=text):
-        wake.transitioned("run", "noticed", [run.pk])
+        notifications.transitioned("run", "noticed", [run.pk])

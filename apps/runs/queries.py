@@ -16,7 +16,7 @@ from apps.accounts.models import Project
 from apps.core.errors import NotFound
 from apps.core.models import Event
 from apps.gateways.models import Gateway
-from apps.runs import states, urls_of
+from apps.runs import public_urls, states
 from apps.runs.models import Replica, Run
 
 LIVE_REPLICAS = [s for s in states.REPLICA.unfinished if s != states.DRAINING]
@@ -25,13 +25,13 @@ ACTIVE_RUNS = [s for s in states.RUN.unfinished if s != states.STOPPING]
 
 
 def runs_of(project: Project) -> QuerySet[Run]:
-    """This function will return the project's runs, newest first, with what a list shows."""
+    """Return the project's runs, newest first, with what a list shows."""
     shown = Run.objects.filter(project=project, deleted_at__isnull=True)
     return shown.select_related("gateway", "project", "user").order_by("-id")
 
 
 def find_run(project: Project, name: str) -> Run:
-    """This function will return the newest run of that name. Raises NotFound."""
+    """Return the newest run of that name. Raise NotFound."""
     run = runs_of(project).filter(name=name).first()
     if run is None:
         raise NotFound(f"There is no run {name!r} in project {project.name}.")
@@ -43,7 +43,7 @@ def active_run(project: Project, name: str) -> Run | None:
 
 
 def taken_on(gateway: Gateway, name: str, *, but: Project) -> bool:
-    """This function will tell whether another project has an active run of that name there."""
+    """Tell whether another project has an active run of that name there."""
     others = Run.objects.filter(gateway=gateway, name=name, state__in=ACTIVE_RUNS)
     return others.exclude(project=but).exists()
 
@@ -63,16 +63,12 @@ def runs_with_models(project: Project) -> QuerySet[Run]:
 
 
 def replicas_of(run: Run) -> QuerySet[Replica]:
-    """This function will return live replicas by number, then ended ones, newest first."""
+    """Return live replicas by number, then ended ones, newest first."""
     return run.replicas.select_related("instance", "workload").order_by("num", "-id")
 
 
-def live_replicas(run: Run) -> QuerySet[Replica]:
-    return run.replicas.exclude(state__in=states.REPLICA.final).order_by("num")
-
-
 def timeline(run: Run) -> QuerySet[Event]:
-    """This function will return the run's, its replicas' and workloads' events, newest first."""
+    """Return the run's, its replicas' and workloads' events, newest first."""
     return Event.objects.filter(run_id=run.pk).order_by("-id")
 
 
@@ -83,7 +79,7 @@ class Cost:
 
 
 def costs(runs: Sequence[Run], *, at: datetime | None = None) -> dict[UUID, Cost]:
-    """This function will return what runs cost now and so far, with one query.
+    """Return what runs cost now and so far, with one query.
 
     A replica costs its machine's price from its placing to its end.
     """
@@ -102,16 +98,16 @@ def costs(runs: Sequence[Run], *, at: datetime | None = None) -> dict[UUID, Cost
 
 
 def run_url(run: Run) -> str:
-    return urls_of.service_url(run)
+    return public_urls.service_url(run)
 
 
 def run_json(run: Run) -> dict[str, Any]:
-    """This function will return a run as API and CLI show it."""
+    """Return a run as API and CLI show it."""
     return runs_json([run])[0]
 
 
 def runs_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """This function will return runs with their unfinished replicas, or the last ones of a run
+    """Return runs with their unfinished replicas, or the last ones of a run
     that is over, with two queries for all."""
     replicas, cost = _shown_replicas(runs), costs(runs)
     return [
@@ -122,10 +118,10 @@ def runs_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "user": run.user.username,
             "state": run.state,
             "url": run_url(run),
-            "path_url": urls_of.path_url(run),
-            "model_url": urls_of.model_url(run),
-            "version": run.deployment,
-            "replicas_wanted": run.wanted_now,
+            "path_url": public_urls.path_url(run),
+            "model_url": public_urls.model_url(run),
+            "version": run.version,
+            "replicas_wanted": run.desired_now,
             "replicas": [replica_json(replica) for replica in replicas[run.pk]],
             "price_usd_per_hour": float(cost[run.pk].now_usd_per_hour),
             "cost_usd": round(float(cost[run.pk].total_usd), 4),
@@ -172,7 +168,7 @@ def replica_json(replica: Replica) -> dict[str, Any]:
         "resources": replica.resources,
         "spot": replica.spot,
         "price_usd_per_hour": float(replica.price_usd_per_hour),
-        "version": replica.deployment,
+        "version": replica.version,
         "phase": replica.phase,
         "started_at": replica.started_at,
         "ready_at": replica.ready_at,
@@ -184,17 +180,17 @@ def replica_json(replica: Replica) -> dict[str, Any]:
 
 
 def events_of(project: Project) -> QuerySet[Event]:
-    """This function will return the events of the project's runs and machines."""
+    """Return the events of the project's runs and machines."""
     runs = Run.objects.filter(project=project).values("pk")
     return Event.objects.filter(Q(project_id=project.pk) | Q(run_id__in=runs))
 
 
 def event_json(event: Event, names: Mapping[UUID, str]) -> dict[str, Any]:
     """`names` maps run ids to names; `replica` is the number of the replica it is about."""
-    about_replica = event.machine == states.REPLICA.name
+    about_replica = event.state_machine in (states.REPLICA.name, states.REQUEST)
     return {
         "at": event.at,
-        "kind": event.machine,
+        "kind": event.state_machine,
         "run": names.get(event.run_id) if event.run_id else None,
         "subject": event.label,
         "replica": int(event.label.rpartition(" ")[2]) if about_replica else None,
@@ -206,6 +202,6 @@ def event_json(event: Event, names: Mapping[UUID, str]) -> dict[str, Any]:
 
 
 def names_of(events: Sequence[Event]) -> dict[UUID, str]:
-    """This function will return the names of the runs that these events are about."""
+    """Return the names of the runs that these events are about."""
     ids = {event.run_id for event in events if event.run_id}
     return dict(Run.objects.filter(pk__in=ids).values_list("pk", "name"))

@@ -16,10 +16,12 @@ LeftOut = Annotated[str, Field(max_length=300)]
 class PlanIn(Schema):
     configuration: str = Field(max_length=2_000_000)
     name: str | None = Field(None, max_length=100)
-    env: dict[str, str] = {}
-    profile: dict[str, Any] = {}
-    overrides: dict[str, Any] = {}
+    env: dict[str, str] = Field({}, max_length=10_000)
+    profile: dict[str, Any] = Field({}, max_length=1000)
+    overrides: dict[str, Any] = Field({}, max_length=1000)
     upload: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    # Deploy again where nothing differs: new replicas, and a moved tag of the image is pulled anew.
+    force: bool = False
     # What who packed the upload left out by itself: told again in the plan, for people.
     left_out: list[LeftOut] = Field([], max_length=100)
 
@@ -151,3 +153,23 @@ class EventList(Schema):
 class UploadOut(Schema):
     hash: str
     size_bytes: int
+
+
+class NeedOut(Schema):
+    run: str
+    version: int
+
+
+class StoredUploadOut(UploadOut):
+    created_at: datetime
+    used_at: datetime
+    needed_by: list[NeedOut]
+
+
+class UploadList(Schema):
+    """`used_bytes` and `quota_bytes` are of all uploads of the project."""
+
+    items: list[StoredUploadOut]
+    next_cursor: str | None
+    used_bytes: int
+    quota_bytes: int

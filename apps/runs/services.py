@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
-from django.conf import settings
 from django.core import signing
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -14,24 +13,28 @@ from django.utils import timezone
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends.base import Offer
-from apps.core import crypto, wake
-from apps.core.errors import Conflict, Detail, Invalid
+from apps.core import crypto, notifications
+from apps.core.after_commit import after_commit
+from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.transition import created, transition
 from apps.gateways import queries as gateways
 from apps.gateways.models import Gateway
 from apps.instances import services as instances
-from apps.offers import executors, reasons
 from apps.offers import queries as offers
-from apps.runs import model_names, names, queries, scaled, states, updates, uploads, urls_of
+from apps.runs import public_urls, queries, states
+from apps.runs.files import uploads
 from apps.runs.models import Run
-from apps.runs.plan import CREATE, NONE, REPLACE, UPDATE, Difference, needs_rollout
-from apps.runs.requests import PlanRequest, complete, invalid, spec_of
-from apps.runs.updates import Content, content_of
-from apps.runs.wanted import note_asked
+from apps.runs.planning import model_names, names, replicas_limit
+from apps.runs.planning.diff import CREATE, NONE, REPLACE, UPDATE, Difference, needs_rollout
+from apps.runs.planning.request import PlanRequest, complete, invalid, read, spec_of
+from apps.runs.rollout import versions
+from apps.runs.rollout.versions import Content, content_of
+from apps.runs.scale import manual_scale
+from apps.runs.scale.desired_replicas import note_asked
 from apps.specs.errors import SpecError
 from apps.specs.parse import parse_replicas
-from apps.specs.scaling import Replicas
-from apps.specs.service import ServiceSpec
+from apps.specs.sections.scaling import Replicas
+from apps.specs.sections.service import ServiceSpec
 
 __all__ = ["Plan", "PlanRequest", "delete", "plan", "scale", "stop", "submit", "without_secrets"]
 
@@ -45,8 +48,8 @@ class Plan:
     """What would happen to `current`, the active run of that name.
 
     `action` is "create", "update" (`rollout`: by new replicas; else in place), "none" where nothing
-    differs, or "replace" where the address itself changes. `shell` says which one the commands
-    run in, None where there is none.
+    differs and nothing forces it, or "replace" where the address itself changes. `shell` says which
+    one the commands run in, None where there is none.
     """
 
     plan_id: str
@@ -63,10 +66,11 @@ class Plan:
     warnings: Sequence[str] = ()
     gateway: Gateway | None = None
     differences: Sequence[Difference] = ()
+    force: bool = False
 
     @property
     def rollout(self) -> bool:
-        return self.action == UPDATE and needs_rollout(self.differences)
+        return self.action == UPDATE and (self.force or needs_rollout(self.differences))
 
 
 def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
@@ -78,15 +82,18 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
     name = spec.name or names.random_name()
     gateway = _gateway(project, spec)
     _check_names(project, gateway, spec, name)
+    current = queries.active_run(project, name)
+    replicas_limit.require(project, spec.replicas.max, current=current)
     found = offers.find(project=project, spec=spec, trusted=access.user.is_superuser)
     # Waiting for capacity is of no use where nothing is connected that could ever have some.
-    waits = bool(found.accounts) and "no-capacity" in _retry_events(spec)
+    waits = bool(found.backends) and "no-capacity" in _retry_events(spec)
     if not found.matches.offers and not waits:
-        raise _nothing_fits(found)
-    current = queries.active_run(project, name)
-    action, differences = _action(current, gateway, _content(project, request, spec))
+        raise offers.refusal(found)
+    shell, remarks = offers.shell(found, spec), offers.remarks(found, spec)
+    content = _content(project, request, spec)
+    action, differences = _action(current, gateway, content, force=request.force)
     fitting = found.matches.offers
-    url = urls_of.url_on(
+    url = public_urls.url_on(
         gateway, name, project.name, host=spec.gateway is not False, https=spec.https
     )
     return Plan(
@@ -99,51 +106,48 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
         total_offers=len(fitting),
         max_price_usd_per_hour=found.matches.max_price_usd_per_hour,
         url=url,
-        model_url=urls_of.openai_url(gateway) if spec.model and gateway else None,
-        shell=_shell(found, spec),
-        warnings=[*_warnings(gateway), *_undone(current, spec), *_remarks(found, spec)],
+        model_url=public_urls.openai_url(gateway) if spec.model and gateway else None,
+        shell=shell,
+        warnings=[*_warnings(gateway), *_undone(current, spec), *remarks],
         gateway=gateway,
         differences=differences,
+        force=request.force,
     )
 
 
 def _identity(current: Run | None) -> tuple[str | None, int | None]:
-    return (str(current.pk), current.deployment) if current else (None, None)
+    return (str(current.pk), current.version) if current else (None, None)
 
 
 def _action(
-    current: Run | None, gateway: Gateway | None, new: Content
+    current: Run | None, gateway: Gateway | None, new: Content, *, force: bool
 ) -> tuple[str, Sequence[Difference]]:
     """An address belongs to a gateway, so on another one it is another run."""
     if current is None:
         return CREATE, ()
-    found = updates.differences(content_of(current), new)
+    found = versions.differences(content_of(current), new)
     if current.gateway_id != (gateway.pk if gateway else None):
         return REPLACE, found
-    return (UPDATE if found or current.model_withheld else NONE), found
+    return (UPDATE if found or force or current.model_withheld else NONE), found
 
 
-def _content(project: Project, request: PlanRequest, spec: ServiceSpec) -> Content:
+def _content(
+    project: Project, request: PlanRequest, spec: ServiceSpec, *, hold: bool = False
+) -> Content:
+    """With `hold`, the upload stays there until the transaction's end."""
+    digest = request.upload
     auth = spec.registry_auth
     password = auth.password if auth else None
     return Content(
         configuration=crypto.encrypt(request.configuration),
         spec=without_secrets(spec),
         secrets=crypto.encrypt({"env": spec.env, "registry_password": password}),
-        upload=uploads.find(project=project, digest=request.upload) if request.upload else None,
+        upload=uploads.find(project=project, digest=digest, hold=hold) if digest else None,
     )
 
 
 def _retry_events(spec: ServiceSpec) -> Sequence[str]:
     return spec.retry.on_events if spec.retry else ()
-
-
-def _nothing_fits(found: offers.Found) -> Invalid:
-    details = []
-    for reason, about in found.matches.refused.items():
-        path, _, message = reasons.told(reason, about).partition(": ")
-        details.append(Detail(path, message))
-    return Invalid(offers.why_none(found), details=details)
 
 
 def _gateway(project: Project, spec: ServiceSpec) -> Gateway | None:
@@ -166,29 +170,12 @@ def _warnings(gateway: Gateway | None) -> list[str]:
     return []
 
 
-def _remarks(found: offers.Found, spec: ServiceSpec) -> list[str]:
-    """What the backends left unsaid, why nothing fits, and how it would run on the first offer."""
-    if not found.matches.offers:
-        return [offers.why_none(found)]
-    silent = [f"{kind}: {reason}" for kind, reason in found.silent.items()]
-    first = found.matches.offers[:1]
-    base_image = settings.DSTACK_BASE_IMAGE
-    return silent + [
-        text for offer in first for text in executors.remarks(offer, spec, base_image=base_image)
-    ]
-
-
 def _undone(current: Run | None, spec: ServiceSpec) -> list[str]:
     """What a person did to the run beside its file, and the file would take back."""
     if current is None:
         return []
-    said = scaled.warning(current, (spec.replicas.min or 0, spec.replicas.max))
+    said = manual_scale.warning(current, (spec.replicas.min or 0, spec.replicas.max))
     return [said] if said else []
-
-
-def _shell(found: offers.Found, spec: ServiceSpec) -> str | None:
-    first = found.matches.offers[0] if found.matches.offers else None
-    return executors.shell(first, spec, base_image=settings.DSTACK_BASE_IMAGE)
 
 
 def submit(
@@ -196,20 +183,21 @@ def submit(
 ) -> Run:
     """Start the service, or make it the next version of an active run.
 
-    Where nothing differs, nothing happens. A run on another gateway is replaced.
+    Where nothing differs, nothing happens unless the request forces it. A run on another gateway
+    is replaced.
     With a `plan_id`, raise Conflict when the run that the plan was about changed since.
     """
-    seen = _seen(plan_id)
+    seen, request = _seen(plan_id), read(request)
     if seen and spec_of(request).name is None:
-        request = PlanRequest(**{**vars(request), "name": seen[0]})
+        request = replace(request, name=cast(str, seen[0]))
     wanted = plan(access=access, project=project, request=request)
     if seen and seen != [wanted.name, *_identity(wanted.current)]:
         raise Conflict(f"{wanted.name} changed since the plan was made: look at it again.")
     try:
         with transaction.atomic():
             if wanted.current is not None and wanted.action != REPLACE:
-                new = _content(project, request, wanted.spec)
-                return _update(wanted.current, new, access=access, seen=seen is not None)
+                new = _content(project, request, wanted.spec, hold=True)
+                return _update(wanted, new, access=access, seen=seen is not None)
             if wanted.current is not None:
                 _request_stop(wanted.current, actor=access.actor, reason="replaced")
             return _create(access, project, request, wanted)
@@ -219,11 +207,12 @@ def submit(
         raise Conflict(f"{wanted.name} was just submitted by somebody else.") from error
 
 
-def _update(current: Run, new: Content, *, access: Access, seen: bool) -> Run:
+def _update(wanted: Plan, new: Content, *, access: Access, seen: bool) -> Run:
+    current = cast(Run, wanted.current)
     run = Run.objects.select_for_update(of=["self"]).get(pk=current.pk)
-    if seen and run.deployment != current.deployment:
+    if seen and run.version != current.version:
         raise Conflict(f"{run.name} changed since the plan was made: look at it again.")
-    return updates.update(run, new, access=access)
+    return versions.update(run, new, access=access, force=wanted.force)
 
 
 def _seen(plan_id: str | None) -> list[str | int | None] | None:
@@ -238,7 +227,7 @@ def _seen(plan_id: str | None) -> list[str | int | None] | None:
 
 def _create(access: Access, project: Project, request: PlanRequest, wanted: Plan) -> Run:
     at = timezone.now()
-    content = _content(project, request, wanted.spec)
+    content = _content(project, request, wanted.spec, hold=True)
     times = uploads.times_for(content.upload, project=project, name=wanted.name, at=at)
     run = Run(
         project=project,
@@ -249,18 +238,20 @@ def _create(access: Access, project: Project, request: PlanRequest, wanted: Plan
         state_at=at,
         next_check_at=at,
         created_at=at,
-        asked_at=at,
-        replicas_wanted=wanted.spec.replicas.min or 0,
+        failures_counted_since=at,
+        desired_replicas=wanted.spec.replicas.min or 0,
         **vars(replace(content, upload_times=times)),
     )
     run.save()
-    updates.keep(run)
+    if not Project.objects.filter(pk=project.pk, deleted_at=None).exists():
+        raise NotFound(f"Project {project.name} was just deleted.")
+    versions.keep(run)
     created(run, at=at, actor=access.actor, reason="submitted")
     return run
 
 
 def without_secrets(spec: ServiceSpec) -> dict[str, Any]:
-    """This function will return the spec as it is stored and shown: no value of a variable."""
+    """Return the spec as it is stored and shown: no value of a variable."""
     stored: dict[str, Any] = {**spec.to_json(), "name": None}
     stored["env"] = dict.fromkeys(stored.get("env") or {})
     if stored.get("registry_auth"):
@@ -269,7 +260,7 @@ def without_secrets(spec: ServiceSpec) -> dict[str, Any]:
 
 
 def stop(*, access: Access, run: Run, abort: bool = False) -> Run:
-    """This function will stop a run; `abort` does not wait for requests in flight.
+    """Stop a run; `abort` does not wait for requests in flight.
 
     Stopping what is over already changes nothing.
     """
@@ -289,7 +280,8 @@ def _abort(run: Run) -> None:
     draining = run.replicas.filter(state=states.DRAINING)
     draining.filter(drained_at__isnull=True).update(drained_at=timezone.now())
     workloads = [replica.workload for replica in draining.select_related("workload__instance")]
-    instances.stop_workloads(workloads=[w for w in workloads if w], stop_seconds=0.0)
+    ending = [workload for workload in workloads if workload]
+    instances.stop_workloads(workloads=ending, at=timezone.now(), stop_seconds=0.0)
 
 
 def _request_stop(run: Run, *, actor: str, reason: str) -> None:
@@ -297,6 +289,9 @@ def _request_stop(run: Run, *, actor: str, reason: str) -> None:
     at = timezone.now()
     if run.state in (states.STOPPING, *states.RUN.final):
         return
+    if not ServiceSpec.from_json(run.spec).wrote("idle_duration"):
+        live = run.replicas.exclude(state__in=states.REPLICA.final).exclude(instance=None)
+        instances.release(instance_ids=list(live.values_list("instance_id", flat=True)))
     transition(
         run,
         states.STOPPING,
@@ -319,7 +314,7 @@ def scale(*, access: Access, run: Run, replicas: str) -> Run:
         run = Run.objects.select_for_update().get(pk=run.pk)
         if run.state not in queries.ACTIVE_RUNS:
             raise Conflict(f"{run.name} is {run.state}: run it again instead.")
-        fixed, before = wanted.min == wanted.max, run.replicas_wanted
+        fixed, before = wanted.min == wanted.max, run.desired_replicas
         least, most = _bounds(run)
         if fixed and run.spec.get("scaling") and not least <= (wanted.min or 0) <= most:
             raise Invalid(
@@ -328,6 +323,7 @@ def scale(*, access: Access, run: Run, replicas: str) -> Run:
             )
         if not fixed and not run.spec.get("scaling"):
             raise Invalid(f"{run.name} has no `scaling`: give one number of replicas.")
+        replicas_limit.require(run.project, wanted.max or 0, current=run)
         _set_replicas(run, wanted, fixed=fixed)
         note_asked(run, before=before, why=f"scaled to {replicas.strip()}", actor=access.actor)
     return run
@@ -348,18 +344,18 @@ def _set_replicas(run: Run, wanted: Replicas, *, fixed: bool) -> None:
     least, most = wanted.min or 0, wanted.max or 0
     if not (fixed and run.spec.get("scaling")):
         run.spec = {**run.spec, "replicas": {"min": least, "max": most}}
-    run.replicas_wanted = min(max(run.replicas_wanted, least), most)
-    run.asked_at = run.next_check_at = timezone.now()
-    run.save(update_fields=["spec", "replicas_wanted", "asked_at", "next_check_at"])
-    transaction.on_commit(lambda: _poke(run), robust=True)
+    run.desired_replicas = min(max(run.desired_replicas, least), most)
+    run.failures_counted_since = run.next_check_at = timezone.now()
+    run.save(update_fields=["spec", "desired_replicas", "failures_counted_since", "next_check_at"])
+    after_commit(_poke, run)
 
 
 def _poke(run: Run) -> None:
-    wake.transitioned(states.RUN.name, "scaled", [run.pk])
+    notifications.transitioned(states.RUN.name, "scaled", [run.pk])
 
 
 def delete(*, access: Access, run: Run) -> None:
-    """This function will take a run that is over out of the lists. Raises Conflict otherwise."""
+    """Take a run that is over out of the lists. Raise Conflict otherwise."""
     if not run.is_final:
         raise Conflict(f"{run.name} is {run.state}: stop it first.")
     Run.objects.filter(pk=run.pk).update(deleted_at=timezone.now())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apps.core.machine import Machine
+from apps.core.state_machine import Look, Machine
 
 SUBMITTED, PROVISIONING, RUNNING, IDLE = "submitted", "provisioning", "running", "idle"
 UPDATING, STOPPING, STOPPED, FAILED = "updating", "stopping", "stopped", "failed"
@@ -19,6 +19,16 @@ RUN = Machine(
         STOPPING: frozenset({STOPPED, FAILED}),
         STOPPED: frozenset(),
         FAILED: frozenset(),
+    },
+    {
+        SUBMITTED: Look("blue", "accepted, about to start"),
+        PROVISIONING: Look("blue", "getting a place to run"),
+        RUNNING: Look("green", "takes requests", "circle-check-filled"),
+        IDLE: Look("grey", "asleep, it has no replica", "moon"),
+        UPDATING: Look("blue", "rolling out a new version"),
+        STOPPING: Look("blue", "finishing requests in flight"),
+        STOPPED: Look("grey", "ended as asked", "player-stop-filled"),
+        FAILED: Look("red", "ended by an error", "alert-circle-filled"),
     },
 )
 
@@ -39,4 +49,17 @@ REPLICA = Machine(
         STOPPED: frozenset(),
         FAILED: frozenset(),
     },
+    {
+        PENDING: Look("blue", "waits for a place to run"),
+        PROVISIONING: Look("blue", "getting a place to run"),
+        STARTING: Look("blue", "its process starts, not ready yet"),
+        RUNNING: Look("green", "takes requests", "circle-check-filled"),
+        UNHEALTHY: Look("amber", "fails its probe", "alert-triangle-filled"),
+        DRAINING: Look("blue", "takes no new requests, finishes old ones"),
+        STOPPED: Look("grey", "ended as asked", "player-stop-filled"),
+        FAILED: Look("red", "ended by an error", "alert-circle-filled"),
+    },
 )
+
+# No machine: what events say of a replica that ended while it answered something.
+REQUEST, UNANSWERED = "request", "unanswered"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.runs.views import actions, deploy, listing, models, service
+from apps.runs.views import actions, deploy, listing, models, service, uploads
 
 app_name = "runs"
 
@@ -16,6 +16,8 @@ urlpatterns = [
     path(f"{PROJECT}models/", models.model_list, name="models"),
     path(f"{PROJECT}deploy/", deploy.deploy, name="deploy"),
     path(f"{PROJECT}deploy/files/", deploy.upload_files, name="upload_files"),
+    path(f"{PROJECT}uploads/", uploads.upload_list, name="uploads"),
+    path(f"{PROJECT}uploads/<str:digest>/delete/", uploads.upload_delete, name="upload_delete"),
     path(SERVICE, service.service, name="service"),
     path(f"{SERVICE}key/", service.key, name="service_key"),
     path(f"{SERVICE}stop/", actions.stop, name="service_stop"),

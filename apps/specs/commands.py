@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.specs.errors import Path
-from apps.specs.reading import Wrong
+from apps.specs.fields.validation import Wrong
 
 
 @dataclass(frozen=True)

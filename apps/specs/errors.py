@@ -1,7 +1,8 @@
 """What is wrong in a configuration: every problem with its key path, line and column.
 
 `SpecError` is what callers see. `Misfit` is how the readers of single values complain while they
-do not yet know where in the text they are; `apps.specs.reading` turns the second into the first.
+do not yet know where in the text they are; `fields.validation` turns the second
+into the first.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Misfit(ValueError):
 
 
 def path_text(path: Path) -> str:
-    """This function will return a path as people write it: `resources.gpu`, `env[2]`."""
+    """Return a path as people write it: `resources.gpu`, `env[2]`."""
     text = ""
     for step in path:
         if isinstance(step, int):

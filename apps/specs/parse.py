@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
-from apps.specs import commands, rules
-from apps.specs.document import Document, in_order, read, without_notes
-from apps.specs.errors import Misfit, Path, SpecError, SpecProblem
-from apps.specs.interpolation import (
+from apps.specs import commands
+from apps.specs.errors import MOST_PROBLEMS, Misfit, SpecError, SpecProblem
+from apps.specs.fields.scalars import found
+from apps.specs.fields.unsupported import NOT_YET, refusal
+from apps.specs.fields.validation import Wrong, read_section
+from apps.specs.profiles import Profile, apply_profile, parse_profiles, read_profile
+from apps.specs.resolve import rules
+from apps.specs.resolve.interpolation import (
     fill_env,
     interpolate,
     misplaced_references,
     missing_env,
     secret_names,
 )
-from apps.specs.nodes import MAX_BYTES
-from apps.specs.normal import normalised
-from apps.specs.overrides import apply_overrides
-from apps.specs.profiles import Profile, apply_profile, parse_profiles, read_profile
-from apps.specs.reading import Wrong, read_section
-from apps.specs.scaling import Replicas, read_replicas
-from apps.specs.service import ServiceKeys, ServiceSpec
-from apps.specs.support import NOT_YET, refusal
-from apps.specs.words import found
+from apps.specs.resolve.normalize import normalised
+from apps.specs.resolve.overrides import apply_overrides
+from apps.specs.sections.scaling import Replicas, read_replicas
+from apps.specs.sections.service import ServiceKeys, ServiceSpec
+from apps.specs.yaml.events import MAX_BYTES
+from apps.specs.yaml.tree import Document, in_order, read, without_notes
 
 __all__ = [
     "Profile",
@@ -55,16 +57,13 @@ def parse(
     """
     document = read(text)
     if document.data is None:
-        raise _only(document, (), "the configuration is empty: it needs type, commands and port")
+        raise document.refusal((), "the configuration is empty: it needs type, commands and port")
     if not isinstance(document.data, dict):
-        raise _only(
-            document,
-            (),
-            f"expected a mapping of keys such as type and commands, {found(document.data)}",
-        )
+        wrong = f"expected a mapping of keys such as type and commands, {found(document.data)}"
+        raise document.refusal((), wrong)
     if document.data.get("type") in _OTHER_TYPES:
         wrong = f"`type: {document.data['type']}` is not supported: expected service"
-        raise _only(document, ("type",), wrong)
+        raise document.refusal(("type",), wrong)
     keys = without_notes(document.data)
     against = commands.unreadable(keys, read_by_shell)
     return _service(document, keys, not_yet, list(against))
@@ -107,8 +106,10 @@ def _service(
         del values["replicas"]
     keys, wrongs = read_section(ServiceKeys, values)
     wrongs += against
-    wrongs += [Wrong(path, message) for path, message in rules.broken(values)]
-    wrongs += [Wrong(path, message) for path, message in misplaced_references(values)]
+    for problems in (rules.broken(values), misplaced_references(values)):
+        # One more than is shown, which tells that there are more.
+        some = islice(problems, MOST_PROBLEMS + 1)
+        wrongs += [Wrong(path, message) for path, message in some]
     wrongs += [
         Wrong((key,), refusal(key, not_yet[key]), at_key=True)
         for key in values
@@ -130,10 +131,3 @@ def _placed(
         problem = document.problem(path, wrong.message, at_key=wrong.at_key, line=wrong.line)
         problems.append(problem)
     return in_order(problems)
-
-
-def _only(document: Document, path: Path, message: str) -> SpecError:
-    problem = document.problem(path, message)
-    if problem.line is None:
-        problem = SpecProblem(problem.path, 1, 1, message)
-    return SpecError([problem])

@@ -7,19 +7,19 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import JsonValue
 
-from apps.specs import foreign
-from apps.specs.document import Document, in_order, read, without_notes
 from apps.specs.errors import Path, SpecError, SpecProblem, path_text
-from apps.specs.forms import Form, Section
-from apps.specs.normal import modern, written_keys
-from apps.specs.policy import Policy, modernised
-from apps.specs.reading import Wrong, keys_of, read_section
-from apps.specs.service import ServiceKeys, ServiceSpec
-from apps.specs.support import NOT_YET, refusal
-from apps.specs.words import FLAG, flag, found, line
+from apps.specs.fields import foreign_keys
+from apps.specs.fields.field_types import Form, Section
+from apps.specs.fields.scalars import FLAG, flag, found, line
+from apps.specs.fields.unsupported import NOT_YET, refusal
+from apps.specs.fields.validation import Wrong, keys_of, read_section
+from apps.specs.resolve.normalize import modern, written_keys
+from apps.specs.sections.policy import Policy, modernised
+from apps.specs.sections.service import ServiceKeys, ServiceSpec
+from apps.specs.yaml.tree import Document, in_order, read, without_notes
 
-_NOT_HERE = foreign.SERVICE | {
-    foreign.plainly(key): "it belongs into the service's file, not into a profile"
+_NOT_HERE = foreign_keys.SERVICE | {
+    foreign_keys.plainly(key): "it belongs into the service's file, not into a profile"
     for key in set(keys_of(ServiceKeys)) - set(keys_of(Policy))
 }
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from apps.specs.forms import JsonSchema
-from apps.specs.service import ServiceKeys
-from apps.specs.support import NOT_YET
+from apps.specs.fields.field_types import JsonSchema
+from apps.specs.fields.unsupported import NOT_YET
+from apps.specs.sections.service import ServiceKeys
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils import timezone
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_POST
 from pydantic import TypeAdapter, ValidationError
 
 from apps.agent import wire
-from apps.core.errors import Invalid, TooLarge
+from apps.core.errors import Invalid
+from apps.core.http import bodies
+from apps.core.http.internal_routes import internal_route
 from apps.core.threads import in_thread
-from apps.instances.access import instance_of
-from apps.instances.agent_api import answers_errors
-from apps.telemetry import services
-from apps.telemetry import usage as samples
+from apps.instances.agents.access import instance_of
+from apps.telemetry.logs import services
+from apps.telemetry.metrics import usage as samples
 
 # Some workloads' lines at 256 KB each, every character escaped, and room.
 LIMIT_BYTES = 32 * 2**20
@@ -30,12 +28,10 @@ USAGE = TypeAdapter(wire.UsageBatch)
 USAGE_LIMIT_BYTES = 2 * 2**20
 
 
-@csrf_exempt
-@require_POST
-@answers_errors
+@internal_route("POST")
 async def logs(request: HttpRequest) -> HttpResponseBase:
     instance = await in_thread(instance_of, request)
-    body = request.read(LIMIT_BYTES + 1)
+    body = bodies.read(request, most_bytes=LIMIT_BYTES, what="A batch of lines")
     receipt = await in_thread(_take, instance.pk, body)
     return JsonResponse(wire.to_json(receipt))
 
@@ -44,26 +40,17 @@ def _take(instance_id: UUID, body: bytes) -> wire.LogReceipt:
     return services.ingest(instance_id=instance_id, batch=parse(body))
 
 
-@csrf_exempt
-@require_POST
-@answers_errors
+@internal_route("POST")
 async def usage(request: HttpRequest) -> HttpResponseBase:
     instance = await in_thread(instance_of, request)
-    body = request.read(USAGE_LIMIT_BYTES + 1)
-    if len(body) > USAGE_LIMIT_BYTES:
-        raise TooLarge(f"A batch of samples has {USAGE_LIMIT_BYTES // 2**20} MB at most.")
-    try:
-        batch = USAGE.validate_json(body)
-    except ValidationError as error:
-        raise Invalid(_words(error)) from error
+    body = bodies.read(request, most_bytes=USAGE_LIMIT_BYTES, what="A batch of samples")
+    batch = bodies.validated(body, USAGE.validate_json)
     await in_thread(partial(samples.take, batch=batch, at=timezone.now()), instance_id=instance.pk)
     return JsonResponse({})
 
 
 def parse(body: bytes) -> wire.LogBatch:
-    """This function will read a batch. Raises TooLarge and Invalid."""
-    if len(body) > LIMIT_BYTES:
-        raise TooLarge(f"A batch of lines has {LIMIT_BYTES // 2**20} MB at most.")
+    """Read a batch. Raise Invalid."""
     try:
         return BATCH.validate_json(body)
     except ValidationError as error:
@@ -73,17 +60,6 @@ def parse(body: bytes) -> wire.LogBatch:
 def _parse_leniently(body: bytes, cause: ValidationError) -> wire.LogBatch:
     """Half a surrogate pair is no reason to refuse a batch: it would be sent again for ever."""
     if cause.errors()[0]["type"] != "json_invalid":
-        raise Invalid(_words(cause)) from cause
-    try:
-        text: Any = json.loads(body)
-        whole = json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")
-        return BATCH.validate_json(whole)
-    except ValidationError as error:
-        raise Invalid(_words(error)) from error
-    except (ValueError, RecursionError) as error:
-        raise Invalid("The body is not JSON.") from error
-
-
-def _words(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc']) or 'body'}: {first['msg']}"
+        raise Invalid(bodies.words(cause)) from cause
+    text = json.dumps(bodies.parsed(body), ensure_ascii=False)
+    return bodies.validated(text.encode("utf-8", "replace"), BATCH.validate_json)

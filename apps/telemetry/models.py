@@ -175,19 +175,32 @@ class KeyUse(models.Model):
         return f"use of {self.run_id} by {self.token_id}"
 
 
+class RequestTotal(models.Model):
+    """How many answers one run gave since it was made: a counter, which never falls.
+
+    The hours of `KeyUse` are pruned, and their sum would fall with each of them.
+    """
+
+    run_id = models.UUIDField(primary_key=True)
+    requests = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.requests} requests of {self.run_id}"
+
+
 class Level(models.Model):
-    """From `at` on, a run wanted and had so many ready replicas; a row only where that changed."""
+    """How many replicas a run should have and had ready from `at` on; a row only at a change."""
 
     run_id = models.UUIDField()
     at = models.DateTimeField()
-    wanted = models.PositiveIntegerField()
+    desired_replicas = models.PositiveIntegerField(db_column="wanted")
     ready = models.PositiveIntegerField()
 
     class Meta:
         indexes = [models.Index(fields=["run_id", "-at"]), models.Index(fields=["at"])]
 
     def __str__(self) -> str:
-        return f"{self.ready} of {self.wanted} at {self.run_id}"
+        return f"{self.ready} of {self.desired_replicas} at {self.run_id}"
 
 
 class Usage(models.Model):

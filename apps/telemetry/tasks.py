@@ -5,7 +5,8 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from apps.telemetry import levels, rollup, services
+from apps.telemetry.logs import services
+from apps.telemetry.metrics import replica_levels, rollup
 
 
 @shared_task
@@ -17,4 +18,4 @@ def prune(**_: Any) -> None:
 
 @shared_task
 def note_levels(**_: Any) -> None:
-    levels.note(at=timezone.now())
+    replica_levels.note(at=timezone.now())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.telemetry import metrics_views, views
+from apps.telemetry.logs import views
+from apps.telemetry.metrics import views as metrics_views
 
 app_name = "telemetry"
 

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from dstack_web.embedded.processes import StartFailed
+from dstack_web.processes import StartFailed
+from dstack_web.variables.values import Values
+from dstack_web.variables.variable import BadVariable
 
 HOST_NAME = re.compile(r"(?=.{1,253}$)\w[\w-]{0,62}(\.\w[\w-]{0,62})*", re.ASCII)
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what to call where all addresses listen
@@ -49,20 +51,18 @@ class Addresses:
 
 def from_environment(environ: Mapping[str, str]) -> Addresses:
     """Return the addresses. Raise StartFailed naming the wrong variable."""
-    bind = environ.get("DSTACK_BIND") or "127.0.0.1"
-    port = port_number(environ, "DSTACK_PORT", 3000)
-    gateway_port = port_number(environ, "DSTACK_GATEWAY_PORT", 8080)
+    bind = Values(environ).text("DSTACK_BIND")
+    port = port_number(environ, "DSTACK_PORT")
+    gateway_port = port_number(environ, "DSTACK_GATEWAY_PORT")
     if port == gateway_port:
         raise StartFailed(f"DSTACK_PORT and DSTACK_GATEWAY_PORT are both {port}; change one")
-    tls_port = 0
-    if environ.get("DSTACK_GATEWAY_TLS_PORT"):
-        tls_port = port_number(environ, "DSTACK_GATEWAY_TLS_PORT", 443)
+    tls_port = port_number(environ, "DSTACK_GATEWAY_TLS_PORT")
     if tls_port in (port, gateway_port):
         raise StartFailed(f"DSTACK_GATEWAY_TLS_PORT is {tls_port} like another port; change one")
     for host in environ.get("DSTACK_GATEWAY_HOSTS", "").replace(",", " ").split():
         require_host(host)
     public_url = environ.get("DSTACK_PUBLIC_URL") or f"http://127.0.0.1:{port}"
-    domain = environ.get("DSTACK_GATEWAY_DOMAIN") or "localhost"
+    domain = Values(environ).text("DSTACK_GATEWAY_DOMAIN")
     return Addresses(bind, port, gateway_port, public_url.rstrip("/"), domain, tls_port)
 
 
@@ -78,15 +78,15 @@ def require_host(text: str) -> None:
             ) from None
 
 
-def port_number(environ: Mapping[str, str], name: str, default: int) -> int:
-    text = environ.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
-        raise StartFailed(f"{name} must be a number from 1 to 65535, not {text[:40]!r}")
-    return int(text)
+def port_number(environ: Mapping[str, str], name: str) -> int:
+    try:
+        return Values(environ).whole(name)
+    except BadVariable as error:
+        raise StartFailed(str(error)) from None
 
 
 def require_free(addresses: Addresses) -> None:
-    """This function will raise StartFailed when something listens on one of the ports."""
+    """Raise StartFailed when something listens on one of the ports."""
     for name, port in (
         ("DSTACK_PORT", addresses.port),
         ("DSTACK_GATEWAY_PORT", addresses.gateway_port),

@@ -7,12 +7,12 @@ from collections.abc import MutableMapping
 
 from dstack_web.embedded import sockets
 from dstack_web.embedded.home import Home
-from dstack_web.embedded.postgres import Postgres
-from dstack_web.embedded.valkey import Valkey
+from dstack_web.embedded.servers.postgres import Postgres
+from dstack_web.embedded.servers.valkey import Valkey
 
 
 def attach(environ: MutableMapping[str, str]) -> None:
-    """This function will set what Django's settings need, as `manage.py up` does for its children.
+    """Set what Django's settings need, as `manage.py up` does for its children.
 
     Nothing is set over a variable that exists, nor where this user has no server. Raises
     StartFailed when the home's secrets cannot be understood.

@@ -17,11 +17,17 @@ from socket import gethostname
 from dstack_web.embedded import ready
 from dstack_web.embedded.addresses import Addresses
 from dstack_web.embedded.home import Home, Secrets
-from dstack_web.embedded.postgres import Postgres
-from dstack_web.embedded.valkey import Valkey
+from dstack_web.embedded.servers.postgres import Postgres
+from dstack_web.embedded.servers.valkey import Valkey
+from dstack_web.embedded.watch import ANSWER_SECONDS, PULSE_VARIABLE, Watch
+from dstack_web.front import config
+from dstack_web.front import web as granian
+from dstack_web.front.room import Room
 
 PYTHON = [sys.executable, "-P", "-m"]
-CELERY = [*PYTHON, "celery", "-A"]
+# Without its banner, and the warning that root runs it: what it takes from the queue are ids only.
+ROOT_IS_FINE = ["-W", "ignore::UserWarning:celery.platforms"]
+CELERY = [sys.executable, "-P", *ROOT_IS_FINE, "-m", "celery", "-q", "-A"]
 # Nobody asks the embedded workers anything by remote control, so they need not find each other.
 ALONE = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 CONTROL_THREADS, OUTSIDE_THREADS, WEB_CONNECTIONS = 2, 8, 10
@@ -33,7 +39,12 @@ FROM_THE_USER = (
     + ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 )
 HARDWARE = ("DOCKER_HOST", "DOCKER_CONFIG", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
-FOR_THE_AGENT = (*HARDWARE, "DSTACK_AGENT_NETWORK", "DSTACK_IMAGES_DISK_PERCENT")
+FOR_THE_AGENT = (
+    *HARDWARE,
+    "DSTACK_AGENT_NETWORK",
+    "DSTACK_IMAGES_DISK_PERCENT",
+    "DSTACK_REPLICA_DISK_GB",
+)
 FOR_THE_GATEWAY = (
     "DSTACK_HAPROXY",
     "DSTACK_GATEWAY_HOSTS",
@@ -45,6 +56,9 @@ FOR_THE_GATEWAY = (
     "DSTACK_GATEWAY_ACME_CA",
 )
 FIRST_START_ONLY = ("DSTACK_ADMIN_PASSWORD", "DSTACK_ADMIN_TOKEN")
+# Fast shutdown first, then the one without a checkpoint: the server ends its own processes, and
+# no commit is lost by any of the three.
+POSTGRES_ENDS = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 8.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +67,9 @@ class Child:
 
     `death_signal` is what the kernel sends it when the supervisor is gone: programs that have
     children of their own get one that they can handle. `if_dead` runs at the stop in place of a
-    child that cannot do its last work itself, because it was killed.
+    child that cannot do its last work itself, because it was killed. `watch` says how it is found
+    out that it hangs; such a child is killed, after the signals `hung_signals`, each with the
+    seconds that it has to end by it.
     """
 
     name: str
@@ -64,6 +80,8 @@ class Child:
     death_signal: signal.Signals = signal.SIGKILL
     stop_seconds: float = 4.0
     if_dead: list[str] | None = None
+    watch: Watch | None = None
+    hung_signals: tuple[tuple[signal.Signals, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +95,13 @@ class Plan:
     postgres: Postgres | None
     valkey: Valkey | None
     static_root: Path
+    sockets: Path
+    room: Room
     python_path: str = ""
+
+    @property
+    def web_socket(self) -> Path:
+        return self.sockets / "web.sock"
 
     @property
     def database_url(self) -> str:
@@ -89,7 +113,7 @@ class Plan:
 
 
 def servers(plan: Plan) -> list[Child]:
-    """This function will return the embedded servers, which start first and stop last."""
+    """Return the embedded servers, which start first and stop last."""
     env = {"PATH": plan.environ.get("PATH", ""), "LANG": "C.UTF-8", "TZ": "UTC"}
     found = []
     if plan.postgres:
@@ -101,38 +125,64 @@ def servers(plan: Plan) -> list[Child]:
                 is_ready=plan.postgres.is_ready,
                 stop_signal=signal.SIGINT,
                 death_signal=signal.SIGINT,
+                watch=Watch(answers=plan.postgres.answers),
+                hung_signals=POSTGRES_ENDS,
             )
         )
     if plan.valkey:
         found.append(
-            Child(name="valkey", argv=plan.valkey.argv(), env=env, is_ready=plan.valkey.is_ready)
+            Child(
+                name="valkey",
+                argv=plan.valkey.argv(),
+                env=env,
+                is_ready=plan.valkey.is_ready,
+                watch=Watch(answers=plan.valkey.answers),
+            )
         )
     return found
 
 
 def services(plan: Plan) -> list[Child]:
-    """This function will return everything that stands on the servers, in order of start."""
-    return [web(plan), gateway(plan), *workers(plan), beat(plan), agent(plan)]
+    """Return everything that stands on the servers, in order of start."""
+    return [web(plan), front(plan), gateway(plan), *workers(plan), beat(plan), agent(plan)]
 
 
 def web(plan: Plan) -> Child:
-    bind = ["--host", plan.addresses.bind, "--port", str(plan.addresses.port)]
-    # One loop in one process is plenty for a dashboard, and half the memory of two.
-    size = ["--workers", "1", "--runtime-mode", "st", "--loop", "asyncio", "--no-ws"]
-    static = ["--static-path-route", "/static", "--static-path-mount", str(plan.static_root)]
-    respawn = ["--respawn-failed-workers", "--workers-kill-timeout", "3"]
-    quiet = ["--log-level", "warning"]
     return Child(
         name="web",
-        argv=[
-            *[*PYTHON, "granian", "--interface", "asginl", *bind, *size, *static],
-            *[*respawn, *quiet, "dstack_web.asgi:application"],
-        ],
-        env={**server_env(plan), "DSTACK_DB_POOL": str(WEB_CONNECTIONS)},
-        is_ready=lambda: ready.answers(
-            host=plan.addresses.local_host, port=plan.addresses.port, path="/readyz", wanted={200}
+        argv=granian.argv(
+            socket=plan.web_socket, static_root=plan.static_root, room=plan.room, kill_seconds=3
         ),
+        env={
+            **server_env(plan),
+            "DSTACK_DB_POOL": str(WEB_CONNECTIONS),
+            "DSTACK_BEHIND_FRONT": "1",
+        },
+        is_ready=lambda: ready.answers_at(plan.web_socket, path="/readyz", wanted={200}),
         death_signal=signal.SIGTERM,
+        watch=Watch(
+            answers=lambda: ready.answers_at(
+                plan.web_socket, path="/healthz", seconds=ANSWER_SECONDS
+            )
+        ),
+    )
+
+
+def front(plan: Plan) -> Child:
+    """The proxy that listens where the dashboard is called; its files lie in the run folder."""
+    return Child(
+        name="front",
+        argv=config.argv(plan.home.folder("run"), plan.environ),
+        env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+        is_ready=lambda: ready.answers(
+            host=plan.addresses.local_host, port=plan.addresses.port, path=config.ALIVE_PATH
+        ),
+        # By a door of its own: the public one may have too many callers.
+        watch=Watch(
+            answers=lambda: ready.answers_at(
+                config.own_socket(plan.web_socket), path=config.ALIVE_PATH, seconds=ANSWER_SECONDS
+            )
+        ),
     )
 
 
@@ -152,14 +202,18 @@ def worker(plan: Plan, *, queue: str, threads: int) -> Child:
         # Checked already by `up`; checking loads every page and form, 11 MB a worker.
         env={**server_env(plan), "DSTACK_DB_POOL": str(threads), "CELERY_SKIP_CHECKS": "1"},
         is_ready=lambda: ready.log_says(plan.home.log(name), f"{queue}@{gethostname()} ready."),
+        watch=Watch(),
     )
 
 
 def beat(plan: Plan) -> Child:
     # The schedule lies in the code and what was due is found in the database: nothing to keep.
-    schedule = ["-S", "celery.beat:Scheduler", "--pidfile=", "-l", "WARNING"]
+    schedule = ["-S", "dstack_web.worker.clock:BeatingScheduler", "--pidfile=", "-l", "WARNING"]
     return Child(
-        name="beat", argv=[*CELERY, "dstack_web.clock", "beat", *schedule], env=server_env(plan)
+        name="beat",
+        argv=[*CELERY, "dstack_web.worker.clock", "beat", *schedule],
+        env=server_env(plan),
+        watch=Watch(),
     )
 
 
@@ -180,6 +234,8 @@ def gateway(plan: Plan) -> Child:
         },
         is_ready=lambda: ready.answers(host=plan.addresses.local_host, port=port, path="/"),
         death_signal=signal.SIGTERM,
+        # Killed without a word, it leaves HAProxy to the next one, with the requests in flight.
+        watch=Watch(),
     )
 
 
@@ -199,13 +255,15 @@ def agent(plan: Plan) -> Child:
             "DSTACK_AGENT_PUBLIC_PORTS": ",".join(map(str, plan.addresses.public_ports)),
         },
         stop_seconds=8.5,
+        # Killed without a word, it leaves its replicas to the next one.
+        watch=Watch(),
     )
 
 
 def server_env(plan: Plan) -> dict[str, str]:
-    """This function will return the environment of every process that loads Django's settings."""
+    """Return the environment of every process that loads Django's settings."""
     own = {key: value for key, value in plan.environ.items() if key.startswith("DSTACK_")}
-    for name in FIRST_START_ONLY:
+    for name in (*FIRST_START_ONLY, PULSE_VARIABLE):
         own.pop(name, None)
     return {
         **common_env(plan),

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from apps.core.ids import new_token
-from dstack_web.embedded.home import new_secrets, write_private
+from apps.core.stores import atomic_write
+from dstack_web.embedded.home import new_secrets
 
 
 def main() -> None:
@@ -17,6 +18,7 @@ def main() -> None:
     made = new_secrets()
     values = {
         "POSTGRES_PASSWORD": secrets.token_hex(24),
+        "VALKEY_PASSWORD": secrets.token_hex(24),
         "DSTACK_SECRET_KEY": made["secret_key"],
         "DSTACK_ENCRYPTION_KEYS": made["encryption_keys"],
         "DSTACK_GATEWAY_TOKEN": made["gateway_token"],
@@ -24,7 +26,7 @@ def main() -> None:
         "DSTACK_ADMIN_PASSWORD": secrets.token_urlsafe(12),
         "DSTACK_ADMIN_TOKEN": new_token("u"),
     }
-    write_private(path, "".join(f"{name}={value}\n" for name, value in values.items()))
+    atomic_write.write_text(path, "".join(f"{name}={value}\n" for name, value in values.items()))
 
 
 if __name__ == "__main__":

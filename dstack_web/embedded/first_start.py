@@ -15,8 +15,8 @@ from pathlib import Path
 import apps
 from dstack_web.embedded import children
 from dstack_web.embedded.children import Child, Plan
-from dstack_web.embedded.processes import StartFailed
 from dstack_web.embedded.supervisor import Supervisor
+from dstack_web.processes import StartFailed
 
 SECONDS = 120
 CODE = Path(__file__).resolve().parent.parent
@@ -31,9 +31,9 @@ class Account:
 
 
 def prepare(*, plan: Plan, supervisor: Supervisor) -> Account:
-    """This function will migrate the database and make the first rows, where that is needed.
+    """Migrate the database and make the first rows, where that is needed.
 
-    Raises StartFailed and StopRequested.
+    Raise StartFailed and StopRequested.
     """
     wanted = fingerprint(plan)
     marker = plan.postgres.data / "dstack-prepared" if plan.postgres else None
@@ -78,7 +78,7 @@ def failure(plan: Plan, code: int) -> str:
 
 
 def fingerprint(plan: Plan) -> str:
-    """This function will name everything that `bootstrap` acts upon."""
+    """Name everything that `bootstrap` acts upon."""
     parts: list[str] = [str(plan.addresses), plan.secrets.gateway_token]
     for file in sorted(code_files()):
         facts = file.stat()

@@ -23,7 +23,8 @@ from pathlib import Path
 import yaml
 
 from apps.core.ids import new_token
-from dstack_web.embedded.processes import StartFailed
+from apps.core.stores import atomic_write
+from dstack_web.processes import StartFailed
 
 FOLDERS = ("pg", "valkey", "run", "logs", "blobs", "agent", "gateway")
 
@@ -46,7 +47,7 @@ class Home:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Home:
-        """This function will find the home that the environment names, `~/.dstack-web` if none."""
+        """Find the home that the environment names, `~/.dstack-web` if none."""
         text = environ.get("DSTACK_HOME") or "~/.dstack-web"
         return cls(Path(text).expanduser().absolute())
 
@@ -61,7 +62,7 @@ class Home:
         return self.server / "logs" / f"{child}.log"
 
     def prepare(self) -> None:
-        """This function will make the folders, mode 0700. Raises StartFailed."""
+        """Make the folders, mode 0700. Raise StartFailed."""
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in (self.server, *(self.folder(name) for name in FOLDERS)):
@@ -74,9 +75,9 @@ class Home:
             ) from error
 
     def lock(self) -> int:
-        """This function will claim the home for this process until it ends.
+        """Claim the home for this process until it ends.
 
-        Returns the open lock, to be kept. Raises StartFailed when another server runs on it.
+        Return the open lock, to be kept. Raise StartFailed when another server runs on it.
         """
         lock = os.open(self.server / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -93,15 +94,15 @@ class Home:
         return lock
 
     def secrets(self, environ: Mapping[str, str]) -> Secrets:
-        """This function will read the secrets, making those that are missing; the environment wins.
+        """Read the secrets, making those that are missing; the environment wins.
 
-        Raises StartFailed when the file cannot be understood: new keys would lose old data.
+        Raise StartFailed when the file cannot be understood: new keys would lose old data.
         """
         path = self.server / "secrets.json"
         kept = read_secrets(path)
         made = {**new_secrets(), **kept}
         if made != kept:
-            write_private(path, json.dumps(made, indent=2))
+            atomic_write.write_text(path, json.dumps(made, indent=2))
         keys = [key.strip() for key in environ.get("DSTACK_ENCRYPTION_KEYS", "").split(",")]
         return Secrets(
             secret_key=environ.get("DSTACK_SECRET_KEY") or made["secret_key"],
@@ -111,9 +112,9 @@ class Home:
         )
 
     def write_gateway_token(self, token: str) -> Path:
-        """This function will put the gateway's token where only this user can read it."""
+        """Put the gateway's token where only this user can read it."""
         path = self.folder("gateway") / "token"
-        write_private(path, token + "\n")
+        atomic_write.write_text(path, token + "\n")
         return path
 
     def update_agent_config(self, *, url: str) -> None:
@@ -124,14 +125,14 @@ class Home:
         except (OSError, ValueError):
             return  # the local backend writes it when it makes the first instance
         if isinstance(config, dict) and config.get("url") != url:
-            write_private(path, json.dumps({**config, "url": url}))
+            atomic_write.write_text(path, json.dumps({**config, "url": url}))
 
     def write_cli_config(self, *, url: str, token: str) -> None:
-        """This function will give the command line its first project, unless it has some."""
+        """Give the command line its first project, unless it has some."""
         path = self.root / "config.yml"
         if not path.exists():
             project = {"name": "main", "url": url, "token": token, "default": True}
-            write_private(path, yaml.safe_dump({"projects": [project]}, sort_keys=False))
+            atomic_write.write_text(path, yaml.safe_dump({"projects": [project]}, sort_keys=False))
 
 
 def new_secrets() -> dict[str, str]:
@@ -153,14 +154,3 @@ def read_secrets(path: Path) -> dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         raise StartFailed(f"{path} must hold an object of texts; restore it from a backup")
     return found
-
-
-def write_private(path: Path, text: str) -> None:
-    """This function will replace `path` in one step by a file that only this user may read."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -14,23 +14,23 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from dstack_web.embedded import processes
-from dstack_web.embedded.processes import ProcessId
+from apps.core.stores import atomic_write
+from dstack_web import processes
+from dstack_web.processes import ProcessId
 
 GRACE_SECONDS = 5
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def note(path: Path, running: dict[str, ProcessId]) -> None:
-    """This function will write down, in one step, the children that run now."""
+    """Write down, in one step, the children that run now."""
     children = {name: [found.pid, found.started_ticks] for name, found in running.items()}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"boot_id": BOOT_ID.read_text(), "children": children}))
-    partial.replace(path)
+    said = json.dumps({"boot_id": BOOT_ID.read_text(), "children": children})
+    atomic_write.write_text(path, said)
 
 
 def end(path: Path) -> int:
-    """This function will end what an earlier server left; returns how many processes that were."""
+    """End what an earlier server left; returns how many processes that were."""
     sessions = noted(path)
     found = living(sessions)
     for stat in found:
@@ -47,7 +47,7 @@ def end(path: Path) -> int:
 
 
 def end_haproxy(pid_file: Path) -> None:
-    """This function will end the HAProxy of a gateway that could not end it itself.
+    """End the HAProxy of a gateway that could not end it itself.
 
     HAProxy outlives the gateway on purpose, so that a restart of the gateway costs no request; its
     pid file names it by pid, start time and boot.

@@ -12,7 +12,7 @@ import re
 import stat
 from pathlib import Path
 
-from dstack_web.embedded.processes import StartFailed
+from dstack_web.processes import StartFailed
 
 LONGEST_PATH_BYTES = 100
 LONGEST_SOCKET_NAME = "/.s.PGSQL.5432.lock"
@@ -20,10 +20,10 @@ PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
 
 
 def socket_folder(preferred: Path) -> Path:
-    """This function will make a folder, mode 0700, whose sockets have short and plain paths.
+    """Make a folder, mode 0700, whose sockets have short and plain paths.
 
     It is `preferred` where that fits, else one in the runtime directory that is always the same
-    for the same `preferred`. Raises StartFailed when that name belongs to another user.
+    for the same `preferred`. Raise StartFailed when that name belongs to another user.
     """
     folder = folder_for(preferred)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

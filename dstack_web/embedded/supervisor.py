@@ -1,4 +1,4 @@
-"""Keeps children running: starts them, restarts what dies, stops all in order.
+"""Keeps children running: starts them, restarts what dies or hangs, stops all in order.
 
 Signals are blocked and taken one by one from the queue, so no handler interrupts anything: the
 first TERM, INT or HUP is a request to stop, and later ones stay where they are.
@@ -15,14 +15,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dstack_web.embedded import leftovers, processes
+from dstack_web import processes
+from dstack_web.embedded import backoff, leftovers
+from dstack_web.embedded.backoff import Ends
 from dstack_web.embedded.children import Child
 from dstack_web.embedded.home import Home
-from dstack_web.embedded.processes import ProcessId, StartFailed
+from dstack_web.embedded.watch import PULSE_VARIABLE, Watching
+from dstack_web.processes import ProcessId, StartFailed
 
 TICK_SECONDS = 0.5
-BACKOFF_SECONDS = (0.1, 0.5, 1, 2, 5, 10, 30)
-STEADY_SECONDS = 60  # a child that lived this long is forgiven its earlier ends
+# A supervisor that is this late lacks the processor, or was asleep, as its children did.
+LATE_SECONDS = 3.0
+UNWATCHED_CAME_UP_SECONDS = 5
 STARTS_AT_FIRST = 4  # while the server starts, a child that ends this often will not come up
 LONGEST_LOG_BYTES = 20 * 2**20
 
@@ -33,13 +37,20 @@ class StopRequested(Exception):
 
 @dataclass
 class Running:
-    """A child and its process now. `due_at` is when to start it again, None while it lives."""
+    """A child and its process now. `due_at` is when to start it again, None while it lives.
+
+    `hung_ends` are the signals left for one that hangs, None while it works; the next one is due
+    at `end_at`.
+    """
 
     child: Child
     process: subprocess.Popen[bytes]
     started_at: float
-    ends: int = 0
+    watching: Watching | None
+    ends: Ends = field(default_factory=Ends)
     due_at: float | None = None
+    hung_ends: list[tuple[signal.Signals, float]] | None = None
+    end_at: float = 0.0
 
 
 @dataclass
@@ -51,9 +62,10 @@ class Supervisor:
     running: dict[str, Running] = field(default_factory=dict)
     is_starting: bool = True
     stop_signals: frozenset[signal.Signals] = frozenset()
+    looked_at: float = 0.0
 
     def take_signals(self) -> None:
-        """This function will make stop requests wait to be asked for; call it before anything."""
+        """Make stop requests wait to be asked for; call it before anything."""
         wanted = {signal.SIGTERM, signal.SIGINT}
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is below nohup
             wanted.add(signal.SIGHUP)
@@ -64,13 +76,15 @@ class Supervisor:
         log = self.home.log(child.name)
         if log.exists():  # one earlier run is kept
             log.replace(older(log))
-        self.running[child.name] = Running(child, self._spawn(child), time.monotonic())
+        watching = Watching(child.watch) if child.watch else None
+        process, now = self._spawn(child, watching), time.monotonic()
+        self.running[child.name] = Running(child, process, now, watching)
         self._note()
 
     def wait_ready(self, children: Iterable[Child], *, seconds: float) -> None:
-        """This function will return once every child is ready, keeping all of them running.
+        """Return once every child is ready, keeping all of them running.
 
-        Raises StartFailed naming the child that is not, and StopRequested.
+        Raise StartFailed naming the child that is not, and StopRequested.
         """
         deadline = time.monotonic() + seconds
         for child in children:
@@ -80,9 +94,9 @@ class Supervisor:
                 self.tick(0.05)
 
     def run_once(self, child: Child, *, seconds: float) -> int:
-        """This function will run a command to its end and return its code, keeping the rest alive.
+        """Run a command to its end and return its code, keeping the rest alive.
 
-        Raises StartFailed when it takes longer, and StopRequested.
+        Raise StartFailed when it takes longer, and StopRequested.
         """
         process = self._spawn(child)
         deadline = time.monotonic() + seconds
@@ -96,17 +110,19 @@ class Supervisor:
         return process.returncode
 
     def watch(self) -> None:
-        """This function will keep all children running; it ends only by StopRequested."""
+        """Keep all children running; it ends only by StopRequested."""
         self.is_starting = False
         rotated_at = time.monotonic()
+        self._forgive_all()
         while True:
             self.tick(TICK_SECONDS)
+            self._look_for_hung()
             if time.monotonic() - rotated_at > 10:
                 self._rotate_logs()
                 rotated_at = time.monotonic()
 
     def tick(self, seconds: float) -> None:
-        """This function will wait a little, or until a child ends, and restart what is due."""
+        """Wait a little, or until a child ends, and restart what is due."""
         due = [entry.due_at - time.monotonic() for entry in self.running.values() if entry.due_at]
         seconds = max(0, min([seconds, *due]))
         found = signal.sigtimedwait({*self.stop_signals, signal.SIGCHLD}, seconds)
@@ -118,8 +134,37 @@ class Supervisor:
             elif entry.due_at is not None and time.monotonic() >= entry.due_at:
                 self._restart(entry)
 
+    def _forgive_all(self) -> None:
+        self.looked_at = awake_or_asleep()
+        for entry in self.running.values():
+            if entry.watching:
+                entry.watching.forgive(at=time.monotonic())
+
+    def _look_for_hung(self) -> None:
+        late = awake_or_asleep() - self.looked_at - TICK_SECONDS
+        if late > LATE_SECONDS:
+            self._forgive_all()
+        self.looked_at, now = awake_or_asleep(), time.monotonic()
+        for entry in self.running.values():
+            if entry.watching is None or entry.due_at is not None:
+                continue
+            if entry.hung_ends is not None:
+                if now >= entry.end_at:
+                    self._end_hung(entry, entry.hung_ends)
+                continue
+            is_stopped = processes.is_stopped(entry.process.pid)
+            if entry.watching.hangs(at=now, is_stopped=is_stopped):
+                silent = entry.watching.silent_seconds(at=now)
+                self.say(f"{entry.child.name} has not answered for {silent:.0f} s; ending it")
+                self._end_hung(entry, list(entry.child.hung_signals))
+
+    def _end_hung(self, entry: Running, ends: list[tuple[signal.Signals, float]]) -> None:
+        how, seconds = ends.pop(0) if ends else (signal.SIGKILL, LATE_SECONDS)
+        entry.hung_ends, entry.end_at = ends, time.monotonic() + seconds
+        processes.end_now(entry.process.pid, how)
+
     def stop(self, stages: Iterable[Iterable[str]]) -> None:
-        """This function will stop the named children stage by stage, those of a stage at once."""
+        """Stop the named children stage by stage, those of a stage at once."""
         for names in stages:
             self._stop_together([self.running[name] for name in names if name in self.running])
         leftovers.note(self.home.folder("run") / "children.json", {})
@@ -128,7 +173,7 @@ class Supervisor:
         started_at = time.monotonic()
         for entry in entries:
             if entry.process.poll() is None:
-                entry.process.send_signal(entry.child.stop_signal)
+                processes.end_now(entry.process.pid, entry.child.stop_signal)
             else:
                 self._stand_in(entry)
         # The patient ones last: each waits for its own time, counted from the signal.
@@ -149,32 +194,40 @@ class Supervisor:
             entry.process = self._spawn(replace(entry.child, argv=entry.child.if_dead))
             self._note()
 
-    def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
+    def _spawn(self, child: Child, watching: Watching | None = None) -> subprocess.Popen[bytes]:
+        pulse = watching.pulse if watching else None
+        more = {PULSE_VARIABLE: str(pulse.write_end)} if pulse else {}
         return processes.spawn(
             argv=child.argv,
-            env=child.env,
+            env={**child.env, **more},
             log=self.home.log(child.name),
             cwd=self.home.server,
             death_signal=child.death_signal,
+            keep_open=(pulse.write_end,) if pulse else (),
         )
 
     def _ended(self, entry: Running) -> None:
         """Plan the restart of a child that has just ended."""
         processes.kill_session(entry.process.pid)
-        lived = time.monotonic() - entry.started_at
-        entry.ends = 1 if lived > STEADY_SECONDS else entry.ends + 1
-        how = f"ended ({ending(entry.process.returncode)})"
-        if self.is_starting and entry.ends >= STARTS_AT_FIRST:
+        code, lived = entry.process.returncode, time.monotonic() - entry.started_at
+        watching = entry.watching
+        came_up = watching.has_answered if watching else lived > UNWATCHED_CAME_UP_SECONDS
+        entry.ends, delay = backoff.after(
+            entry.ends, code=code, lived_seconds=lived, came_up=came_up
+        )
+        how = f"ended ({ending(code)})"
+        if self.is_starting and entry.ends.count >= STARTS_AT_FIRST:
             raise StartFailed(self._why_not(entry.child, how))
-        delay = BACKOFF_SECONDS[min(entry.ends, len(BACKOFF_SECONDS)) - 1]
         entry.due_at = time.monotonic() + delay
         log = self.home.log(entry.child.name)
         self.say(f"{entry.child.name} {how}; starting it again in {delay:g} s. Its log: {log}")
 
     def _restart(self, entry: Running) -> None:
-        entry.process = self._spawn(entry.child)
+        entry.process = self._spawn(entry.child, entry.watching)
         entry.started_at = time.monotonic()
-        entry.due_at = None
+        entry.due_at = entry.hung_ends = None
+        if entry.watching:
+            entry.watching.begin(at=entry.started_at)
         self._note()
 
     def _note(self) -> None:
@@ -202,9 +255,14 @@ class Supervisor:
 
 
 def wait_until(process: subprocess.Popen[bytes], deadline: float) -> None:
-    """This function will return when the process has ended, or at `deadline` (monotonic)."""
+    """Return when the process has ended, or at `deadline` (monotonic)."""
     with suppress(subprocess.TimeoutExpired):
         process.wait(max(deadline - time.monotonic(), 0))
+
+
+def awake_or_asleep() -> float:
+    """Return a time that goes on while the machine sleeps, as `time.monotonic` does not."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def older(log: Path) -> Path:

@@ -15,11 +15,18 @@ from pathlib import Path
 from dstack_web.embedded import addresses, children, first_start, leftovers
 from dstack_web.embedded.children import Plan
 from dstack_web.embedded.home import Home
-from dstack_web.embedded.postgres import Postgres
-from dstack_web.embedded.processes import StartFailed
+from dstack_web.embedded.servers.postgres import Postgres
+from dstack_web.embedded.servers.valkey import Valkey
 from dstack_web.embedded.sockets import socket_folder
 from dstack_web.embedded.supervisor import StopRequested, Supervisor
-from dstack_web.embedded.valkey import Valkey
+from dstack_web.front import config as fronts
+from dstack_web.front import room as rooms
+from dstack_web.front.config import Front
+from dstack_web.front.errors import FrontFailed
+from dstack_web.front.room import Room
+from dstack_web.processes import StartFailed
+from dstack_web.variables import values as variables
+from dstack_web.variables.variable import BadVariable
 
 CODE = Path(__file__).resolve().parent.parent
 SERVERS_SECONDS = 60  # a crash may leave PostgreSQL with much to redo
@@ -28,12 +35,12 @@ USAGE = """usage: manage.py up
 
 Starts dstack-web on this machine and stays in the foreground; Ctrl-C stops everything.
 Settings are environment variables (DSTACK_HOME, DSTACK_PORT, DSTACK_GATEWAY_PORT, ...):
-README.md lists them all.
+the page Settings of the documentation lists them all.
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """This function will run the server until it is asked to stop, and return the exit code."""
+    """Run the server until it is asked to stop, and return the exit code."""
     if arguments:
         asks_help = arguments[0] in {"-h", "--help"}
         (sys.stdout if asks_help else sys.stderr).write(USAGE)
@@ -43,20 +50,29 @@ def main(arguments: Sequence[str]) -> int:
     supervisor.take_signals()
     try:
         return run(supervisor, os.environ)
-    except (StartFailed, OSError) as error:
+    except (StartFailed, FrontFailed, OSError) as error:
         say_aside(str(error))
         return 1
 
 
 def run(supervisor: Supervisor, environ: Mapping[str, str]) -> int:
-    """This function will start everything and watch it. Raises StartFailed, all being stopped."""
+    """Start everything and watch it. Raise StartFailed, all being stopped."""
     home = supervisor.home
     listen = addresses.from_environment(environ)
+    require_readable(environ)
+    files = rooms.allow_files()
+    if words := rooms.complaint(files):
+        say_aside(words)
+    room = rooms.room(files=files, environ=environ)
+    trusted = fronts.trusted(environ)
     home.prepare()
     lock = home.lock()
     end_leftovers(home)
     addresses.require_free(listen)
-    plan = make_plan(home, listen, environ)
+    plan = make_plan(home, listen, environ, room)
+    fronts.write(
+        home.folder("run"), Front(listen.bind, listen.port, plan.web_socket, room, trusted)
+    )
     servers, services = children.servers(plan), children.services(plan)
     try:
         start(supervisor, plan)
@@ -71,8 +87,16 @@ def run(supervisor: Supervisor, environ: Mapping[str, str]) -> int:
     return 0
 
 
+def require_readable(environ: Mapping[str, str]) -> None:
+    """Raise StartFailed for a variable that a part of the server could not read."""
+    try:
+        variables.check(environ)
+    except BadVariable as error:
+        raise StartFailed(str(error)) from None
+
+
 def end_leftovers(home: Home) -> None:
-    """This function will end what a killed run has left, which would hold ports and files."""
+    """End what a killed run has left, which would hold ports and files."""
     leftovers.end(home.folder("run") / "children.json")
     leftovers.end_haproxy(home.folder("gateway") / "haproxy.pid")
 
@@ -93,7 +117,9 @@ def start(supervisor: Supervisor, plan: Plan) -> None:
     say(banner(plan, account))
 
 
-def make_plan(home: Home, listen: addresses.Addresses, environ: Mapping[str, str]) -> Plan:
+def make_plan(
+    home: Home, listen: addresses.Addresses, environ: Mapping[str, str], room: Room
+) -> Plan:
     sockets = socket_folder(home.folder("run"))
     postgres = Postgres(data=home.folder("pg"), sockets=sockets)
     valkey = Valkey(folder=home.folder("valkey"), sockets=sockets)
@@ -111,13 +137,15 @@ def make_plan(home: Home, listen: addresses.Addresses, environ: Mapping[str, str
         postgres=None if environ.get("DATABASE_URL") else postgres,
         valkey=None if environ.get("REDIS_URL") else valkey,
         static_root=static_root(environ),
+        sockets=sockets,
+        room=room,
         # A checkout that is not installed is found where it lies.
         python_path=str(CODE.parent) if (CODE.parent / "manage.py").exists() else "",
     )
 
 
 def static_root(environ: Mapping[str, str]) -> Path:
-    """This function will find the collected static files: in a wheel, or beside a checkout."""
+    """Find the collected static files: in a wheel, or beside a checkout."""
     packaged, beside = CODE / "_static", CODE.parent / "staticfiles"
     found = Path(environ.get("DSTACK_STATIC_ROOT") or (packaged if packaged.is_dir() else beside))
     if not found.is_dir():
@@ -126,7 +154,7 @@ def static_root(environ: Mapping[str, str]) -> Path:
 
 
 def banner(plan: Plan, account: first_start.Account) -> str:
-    """This function will say where everything is; a secret only at the start that made it."""
+    """Say where everything is; a secret only at the start that made it."""
     password = account.password or "the password shown at the first start"
     token = account.token or f"the one shown at the first start, or in {plan.home.root}/config.yml"
     return "\n".join(
@@ -141,7 +169,7 @@ def banner(plan: Plan, account: first_start.Account) -> str:
 
 
 def where_services_are(listen: addresses.Addresses) -> tuple[str, str]:
-    """This function will say where services and their models are called."""
+    """Say where services and their models are called."""
     domain, port = listen.gateway_domain, listen.gateway_port
     if listen.has_tls:
         port = listen.gateway_tls_port
@@ -159,9 +187,8 @@ def where_services_are(listen: addresses.Addresses) -> tuple[str, str]:
 
 def remove_sockets(plan: Plan) -> None:
     """Sockets that had to lie outside the home leave nothing behind."""
-    server = plan.postgres or plan.valkey
-    if server and not server.sockets.is_relative_to(plan.home.root):
-        shutil.rmtree(server.sockets, ignore_errors=True)
+    if not plan.sockets.is_relative_to(plan.home.root):
+        shutil.rmtree(plan.sockets, ignore_errors=True)
 
 
 def say(text: str) -> None:

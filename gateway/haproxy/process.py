@@ -21,10 +21,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway import atomic_write
 from gateway.errors import HaproxyFailed
 
 PID_FILE = "haproxy.pid"
 LOG_FILE = "haproxy.log"
+STOPPED = b" stopped (cumulated conns: "
 MOST_LOG_BYTES = 10_000_000
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -40,14 +42,18 @@ class Process:
     def is_alive(self) -> bool:
         return started_ticks(self.pid) == self.started_ticks
 
+    def is_stopped(self) -> bool:
+        """Return whether a signal has stopped it; one that a debugger holds is not."""
+        return self.is_alive() and state_of(self.pid) == "T"
+
     def signal(self, number: signal.Signals) -> None:
-        """This function will send a signal, if the process still lives."""
+        """Send a signal, if the process still lives."""
         if self.is_alive():
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     async def ended(self) -> None:
-        """This function will return when the process has ended, child of ours or not."""
+        """Return when the process has ended, child of ours or not."""
         try:
             watch = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -63,7 +69,7 @@ class Process:
             os.close(watch)
 
     async def stop(self, *, seconds: float) -> None:
-        """This function will let requests in flight finish for `seconds`, then end the rest."""
+        """Let requests in flight finish for `seconds`, then end the rest."""
         for number in (signal.SIGUSR1, signal.SIGKILL):
             self.signal(number)
             with suppress(TimeoutError):
@@ -72,25 +78,34 @@ class Process:
 
 
 def started_ticks(pid: int) -> int | None:
-    """This function will read a process's start time; None when it ended or never was."""
+    """Return a process's start time; None when it ended or never was."""
+    fields = stat_fields(pid)
+    return None if not fields or fields[0] in "ZX" else int(fields[19])
+
+
+def state_of(pid: int) -> str:
+    """Return the kernel's letter for what a process does; none when it never was."""
+    return "".join(stat_fields(pid)[:1])
+
+
+def stat_fields(pid: int) -> list[str]:
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
-        return None
+        return []
     # The command's name stands in brackets and may hold anything, brackets too.
-    fields = text[text.rindex(")") + 2 :].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    return text[text.rindex(")") + 2 :].split()
 
 
 def start(*, binary: Path, home: Path, config: str, fingerprint: str) -> subprocess.Popen[bytes]:
-    """This function will start HAProxy in `home`, in a session of its own. Raises HaproxyFailed."""
+    """Start HAProxy in `home`, in a session of its own. Raise HaproxyFailed."""
     log = home / LOG_FILE
     pid_file = home.absolute() / PID_FILE
 
     def before_exec() -> None:
         pid = os.getpid()
         text = f"{pid}\n{started_ticks(pid)}\n{boot_id()}\n{fingerprint}\n"
-        write_whole(pid_file, text)
+        atomic_write.write_text(pid_file, text)
 
     try:
         with log.open("ab") as output:
@@ -110,7 +125,7 @@ def start(*, binary: Path, home: Path, config: str, fingerprint: str) -> subproc
 
 
 def running(home: Path) -> Process | None:
-    """This function will find the HAProxy that an earlier sidecar left running in this home."""
+    """Find the HAProxy that an earlier sidecar left running in this home."""
     try:
         pid, ticks, boot, fingerprint = (home / PID_FILE).read_text().split()
         process = Process(int(pid), int(ticks), fingerprint)
@@ -120,7 +135,7 @@ def running(home: Path) -> Process | None:
 
 
 def name_of_running(home: Path) -> str | None:
-    """This function will name the HAProxy that runs now, differently from all others."""
+    """Name the HAProxy that runs now, differently from all others."""
     found = running(home)
     if found is None:
         return None
@@ -132,18 +147,8 @@ def boot_id() -> str:
     return BOOT_ID.read_text().strip()
 
 
-def write_whole(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    # Keys of certificates are among what is written so.
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.fchmod(handle, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    part.replace(path)
-
-
-def trim_log(home: Path) -> None:
-    """This function will begin a log that has grown too long anew, keeping one old copy.
+def rotate_log(home: Path) -> None:
+    """Begin a log that has grown too long anew, keeping one old copy.
 
     HAProxy goes on writing to the same file, at its new end.
     """
@@ -154,13 +159,29 @@ def trim_log(home: Path) -> None:
 
 
 def log_size(home: Path) -> int:
-    """This function will return how long the log is, as a mark for `last_words`."""
+    """Return how long the log is, as a mark for the next two."""
     log = home / LOG_FILE
     return log.stat().st_size if log.exists() else 0
 
 
-def last_words(home: Path, *, since: int) -> str:
-    """This function will find in the log, from `since` on, why HAProxy did not start."""
+def forget_stopped(home: Path, *, since: int) -> None:
+    """Leave out of the log, from `since` on, that each proxy was stopped: a line for each slot.
+
+    Only of one that has ended. Raise OSError.
+    """
+    with (home / LOG_FILE).open("r+b") as log:
+        if log.seek(0, os.SEEK_END) < since:
+            # It was begun anew meanwhile; to cut it here would fill it up with zeros.
+            return
+        log.seek(since)
+        kept = [row for row in log if STOPPED not in row]
+        log.seek(since)
+        log.truncate()
+        log.writelines(kept)
+
+
+def startup_error(home: Path, *, since: int) -> str:
+    """Find in the log, from `since` on, why HAProxy did not start."""
     rows = (home / LOG_FILE).read_bytes()[since:].decode(errors="replace").splitlines()
     alerts = [row.partition(" : ")[2] for row in rows if "[ALERT]" in row]
     return alerts[0] if alerts else "it did not say why"
@@ -172,7 +193,7 @@ async def wait_ready(
     is_ready: Callable[[], Awaitable[bool]],
     seconds: float,
 ) -> None:
-    """This function will return once HAProxy is ready; raises HaproxyFailed."""
+    """Return once HAProxy is ready; raises HaproxyFailed."""
     deadline = time.monotonic() + seconds
     while not await is_ready():
         if child.poll() is not None:

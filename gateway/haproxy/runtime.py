@@ -13,8 +13,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.changes import (
-    Actual,
+from gateway.errors import HaproxyFailed, RuntimeRefused
+from gateway.haproxy.config import HOLD_NAME, HOLD_ROOM, SERVER_OPTIONS, map_file
+from gateway.state.desired_state import MAPS, Map
+from gateway.state.diff import (
+    ActualState,
     AddEntry,
     AddServer,
     Change,
@@ -27,10 +30,7 @@ from gateway.changes import (
     SetEntry,
     WriteMap,
 )
-from gateway.errors import HaproxyFailed, RuntimeRefused
-from gateway.haproxy.config import HOLD_NAME, HOLD_ROOM, SERVER_OPTIONS, map_file
-from gateway.layout import Server
-from gateway.picture import MAPS, Map
+from gateway.state.slots import Server
 
 SAFE_WORD = re.compile(r"[A-Za-z0-9._:/-]+")
 SLOT = re.compile(r"s[0-9]+")
@@ -43,9 +43,9 @@ DRAIN_BITS = 0x08 | 0x10
 
 
 def line(command: str, *words: str | int) -> str:
-    """This function will fill the `{}` of `command`, our own text, with words from outside.
+    """Fill the `{}` of `command`, our own text, with words from outside.
 
-    Raises RuntimeRefused when a word holds anything but letters, digits and `._:/-`.
+    Raise RuntimeRefused when a word holds anything but letters, digits and `._:/-`.
     """
     for word in words:
         if not SAFE_WORD.fullmatch(str(word)):
@@ -72,9 +72,9 @@ class Runtime:
         self.path = path
 
     async def ask(self, command: str) -> str:
-        """This function will send a command made by `line` and return the answer.
+        """Send a command made by `line` and return the answer.
 
-        Raises HaproxyFailed when HAProxy does not answer within 5 s.
+        Raise HaproxyFailed when HAProxy does not answer within 5 s.
         """
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -90,16 +90,16 @@ class Runtime:
         return answer.decode(errors="replace").strip()
 
     async def is_ready(self) -> bool:
-        """This function will tell whether HAProxy answers."""
+        """Tell whether HAProxy answers."""
         try:
             return bool(await self.ask("show version"))
         except HaproxyFailed:
             return False
 
     async def do(self, *commands: Command) -> None:
-        """This function will send commands, many in one line, each of which must answer as told.
+        """Send commands, many in one line, each of which must answer as told.
 
-        Raises RuntimeRefused when one did not; the others were done all the same.
+        Raise RuntimeRefused when one did not; the others were done all the same.
         """
         for batch in batches(commands):
             answer = await self.ask(";".join(each.text for each in batch))
@@ -108,7 +108,7 @@ class Runtime:
                 raise RuntimeRefused(f"HAProxy refused a command: {surprise(answer)}")
 
     async def apply(self, steps: Iterable[Change]) -> None:
-        """This function will take steps in their order; raises HaproxyFailed, RuntimeRefused."""
+        """Take steps in their order; raises HaproxyFailed, RuntimeRefused."""
         commands: list[Command] = []
         for step in steps:
             if isinstance(step, WriteMap):
@@ -129,12 +129,12 @@ class Runtime:
         await self.do(Command(line("commit map @{} {}", version, file)))
 
     async def in_flight(self, slot: int) -> dict[str, int]:
-        """This function will count the requests on each server of a slot, queued ones too."""
+        """Count the requests on each server of a slot, queued ones too."""
         servers = await self._stat(slot)
         return {each["svname"]: int(each["scur"]) + int(each["qcur"]) for each in servers}
 
     async def in_flight_on(self, slots: Iterable[int]) -> dict[str, int]:
-        """This function will count the same for several slots, by the servers' names, which are
+        """Count the same for several slots, by the servers' names, which are
         never used twice."""
         commands = (Command(line("show stat {} 4 -1", f"s{slot}")) for slot in slots)
         found: dict[str, int] = {}
@@ -144,11 +144,11 @@ class Runtime:
         return found
 
     async def usable(self, slot: int) -> int:
-        """This function will count the replicas of a slot that take requests now."""
+        """Count the replicas of a slot that take requests now."""
         return sum(each["status"].startswith(("UP", "no check")) for each in await self._stat(slot))
 
-    async def stranded(self, slots: Iterable[int]) -> list[int]:
-        """This function will find the slots in which requests are queued and no replica is up."""
+    async def slots_to_requeue(self, slots: Iterable[int]) -> list[int]:
+        """Find the slots in which requests are queued and no replica is up."""
         commands = (Command(line("show stat {} 2 -1", f"s{slot}")) for slot in slots)
         found: list[int] = []
         for batch in batches(commands):
@@ -157,8 +157,8 @@ class Runtime:
                     found.append(int(row["pxname"].removeprefix("s")))
         return found
 
-    async def open_hold(self, slot: int) -> None:
-        """This function will let HAProxy send what is queued in a slot to the hold, if only the
+    async def requeue(self, slot: int) -> None:
+        """Let HAProxy send what is queued in a slot to the hold, if only the
         hold is up."""
         name = f"s{slot}/{HOLD_NAME}"
         await self.do(Command(line("set maxconn server {} {}", name, 2 * HOLD_ROOM)))
@@ -167,18 +167,18 @@ class Runtime:
         return servers_in(await self.ask(line("show stat {} 4 -1", f"s{slot}")))
 
     async def remove(self, *, name: str, slot: int) -> bool:
-        """This function will delete a server; False while connections to it still live."""
+        """Delete a server; False while connections to it still live."""
         server = f"s{slot}/{name}"
         await self.ask(line("set server {} state maint", server))
         answer = await self.ask(line("del server {}", server))
         return answer in {"Server deleted.", "No such server."}
 
-    async def look(self) -> Actual:
-        """This function will read what HAProxy holds now: maps and servers."""
+    async def read_actual_state(self) -> ActualState:
+        """Read what HAProxy holds now: maps and servers."""
         maps = {name: await self.read_map(name) for name in MAPS}
         rows = [row.split() for row in (await self.ask("show servers state")).splitlines()[2:]]
         ours = [row for row in rows if row and SLOT.fullmatch(row[1]) and row[3] != HOLD_NAME]
-        return Actual(maps=maps, servers=dict(seen_server(row) for row in ours))
+        return ActualState(maps=maps, servers=dict(seen_server(row) for row in ours))
 
     async def read_map(self, name: str) -> Map:
         rows = (await self.ask(line("show map {}", map_file(name)))).splitlines()
@@ -190,7 +190,7 @@ class Runtime:
 
 
 def servers_in(answer: str) -> list[dict[str, str]]:
-    """This function will read what `show stat` says of replicas' servers, once or several times."""
+    """Read what `show stat` says of replicas' servers, once or several times."""
     return [each for each in rows_in(answer) if each["svname"] != HOLD_NAME]
 
 
@@ -202,7 +202,7 @@ def rows_in(answer: str) -> list[dict[str, str]]:
 
 
 def commands_of(step: Change) -> list[Command]:
-    """This function will write a step as commands; a whole map is no single command."""
+    """Write a step as commands; a whole map is no single command."""
     match step:
         case AddEntry(name, key, value):
             return [Command(line("add map {} {} {}", map_file(name), key, value))]
@@ -243,7 +243,7 @@ def enabling(name: str) -> list[Command]:
 
 
 def batches(commands: Iterable[Command]) -> Iterator[list[Command]]:
-    """This function will group commands into lines that fit HAProxy's buffer."""
+    """Group commands into lines that fit HAProxy's buffer."""
     batch: list[Command] = []
     size = 0
     for command in commands:
@@ -257,13 +257,13 @@ def batches(commands: Iterable[Command]) -> Iterator[list[Command]]:
 
 
 def surprise(answer: str) -> str:
-    """This function will find in the answer to several commands what was not to be there."""
+    """Find in the answer to several commands what was not to be there."""
     said = (row for row in answer.splitlines() if row and row != "New server registered.")
     return next(said, "no answer")[:200]
 
 
 def entry_lines(entries: Map) -> Iterator[str]:
-    """This function will write entries as payloads that fit HAProxy's buffer."""
+    """Write entries as payloads that fit HAProxy's buffer."""
     lines: list[str] = []
     size = 0
     for key, value in entries.items():

@@ -47,7 +47,7 @@ class Spool:
         self.bytes = 0
 
     async def add(self, data: bytes | bytearray) -> None:
-        """This function will write on. Raises OSError, and has added nothing then.
+        """Write on. Raise OSError, and has added nothing then.
 
         That is so before the disk is full to its last byte.
         """
@@ -60,7 +60,7 @@ class Spool:
             raise
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """This function will give the body from its start. Raises OSError."""
+        """Give the body from its start. Raise OSError."""
         position = 0
         while position < self.bytes and not self.is_closed:
             piece = await self._do(self._readers, partial(self._read, position))
@@ -68,7 +68,7 @@ class Spool:
             yield piece
 
     def close(self) -> None:
-        """This function will give the place back, once a thread that uses the file is done."""
+        """Give the place back, once a thread that uses the file is done."""
         self.is_closed = True
         if not self._is_busy:
             self._shut()
@@ -124,7 +124,7 @@ class Disk:
         return spool
 
     def used_bytes(self, slot: int) -> int:
-        """This function will sum up what has not been given back yet."""
+        """Sum up what has not been given back yet."""
         left = [each for each in self._spools.pop(slot, []) if not each.is_closed]
         if left:
             self._spools[slot] = left

@@ -9,73 +9,73 @@ from __future__ import annotations
 
 from collections import deque
 
-from gateway.hold.held import Held
+from gateway.hold.request import HeldRequest
 from gateway.schema import Hold
 
 UNANSWERED_PER_REPLICA = 16
 # A request that came back so often found replicas that are up and take nothing.
-MOST_TURNS = 20
+MOST_ATTEMPTS = 20
 
 
 class Queue:
     """The held requests of one endpoint, oldest first."""
 
     def __init__(self) -> None:
-        self.waiting: deque[Held] = deque()
-        self.unanswered: set[Held] = set()
+        self.waiting: deque[HeldRequest] = deque()
+        self.unanswered: set[HeldRequest] = set()
         self._answers = 0
 
     @property
     def memory_bytes(self) -> int:
-        """This function will count what the waiting requests have in memory.
+        """Count what the waiting requests have in memory.
 
         Summed up each time: a running total would keep what comes between two steps of a release.
         """
         return sum(each.memory_bytes for each in self.waiting)
 
-    def admits(self, held: Held, bounds: Hold) -> bool:
-        """This function will tell whether one more may wait."""
-        if held.ticket.turn:
-            return held.ticket.turn < MOST_TURNS
+    def admits(self, request: HeldRequest, bounds: Hold) -> bool:
+        """Tell whether one more may wait."""
+        if request.identity.attempt:
+            return request.identity.attempt < MOST_ATTEMPTS
         return len(self.waiting) < bounds.max_requests
 
-    def enter(self, held: Held) -> None:
+    def enter(self, request: HeldRequest) -> None:
         # One that was released already goes first: others may wait for its answer.
-        if held.ticket.turn:
-            self.waiting.appendleft(held)
+        if request.identity.attempt:
+            self.waiting.appendleft(request)
         else:
-            self.waiting.append(held)
+            self.waiting.append(request)
 
-    def leave(self, held: Held) -> None:
-        """This function will forget a request, wherever it is."""
-        self.unanswered.discard(held)
-        if held in self.waiting:
-            self.waiting.remove(held)
+    def leave(self, request: HeldRequest) -> None:
+        """Forget a request, wherever it is."""
+        self.unanswered.discard(request)
+        if request in self.waiting:
+            self.waiting.remove(request)
 
-    def answered(self, held: Held) -> None:
-        if held in self.unanswered:
-            self.unanswered.discard(held)
+    def answered(self, request: HeldRequest) -> None:
+        if request in self.unanswered:
+            self.unanswered.discard(request)
             self._answers += 1
 
-    def take(self, *, replicas: int) -> list[Held]:
-        """This function will take out those that may go now that `replicas` are up."""
+    def take(self, *, replicas: int) -> list[HeldRequest]:
+        """Take out those that may go now that `replicas` are up."""
         if replicas == 0:
             return []
         window = UNANSWERED_PER_REPLICA * replicas + self._answers
-        going: list[Held] = []
-        while self.waiting and (self.waiting[0].ticket.turn or len(self.unanswered) < window):
-            held = self.waiting.popleft()
-            going.append(held)
-            if not held.ticket.turn:
-                self.unanswered.add(held)
+        going: list[HeldRequest] = []
+        while self.waiting and (self.waiting[0].identity.attempt or len(self.unanswered) < window):
+            request = self.waiting.popleft()
+            going.append(request)
+            if not request.identity.attempt:
+                self.unanswered.add(request)
         return going
 
-    def overdue(self, *, at: float, bounds: Hold) -> list[Held]:
-        """This function will list those that have waited too long at `at` (monotonic seconds)."""
+    def overdue(self, *, at: float, bounds: Hold) -> list[HeldRequest]:
+        """List those that have waited too long at `at` (monotonic seconds)."""
         return [each for each in self.waiting if at - each.since >= bounds.timeout_seconds]
 
     def next_deadline(self, bounds: Hold) -> float | None:
-        """This function will return when the oldest has waited too long, in monotonic seconds."""
+        """Return when the oldest has waited too long, in monotonic seconds."""
         return min(
             (each.since + bounds.timeout_seconds for each in self.waiting),
             default=None,

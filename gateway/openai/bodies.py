@@ -36,7 +36,7 @@ class TooMany(Exception):
 
 
 class Bodies:
-    """Takes bodies in, and knows how much of whom is under way."""
+    """Receives bodies, and knows how much of whom is under way."""
 
     def __init__(
         self, *, most_bytes: int = MOST_BYTES, most_bytes_of_key: int = MOST_BYTES_OF_KEY
@@ -46,7 +46,7 @@ class Bodies:
         self._bytes: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def taken(self, request: web.BaseRequest, *, of: str) -> AsyncIterator[Taken]:
+    async def receive(self, request: web.BaseRequest, *, of: str) -> AsyncIterator[ReceivedBody]:
         """Read a request's body, of the key `of`, to its end.
 
         Raise TooLarge and TooMany.
@@ -64,15 +64,15 @@ class Bodies:
                     if self._bytes[of] > self._most_bytes_of_key:
                         raise TooMany
                     file.write(piece)
-                yield Taken(file, length)
+                yield ReceivedBody(file, length)
         finally:
             self._bytes[of] -= length
             if not self._bytes[of]:
                 del self._bytes[of]
 
 
-class Taken:
-    """A body that was taken in."""
+class ReceivedBody:
+    """A body that was received."""
 
     def __init__(self, file: IO[bytes], length: int) -> None:
         self._file = file
@@ -100,7 +100,7 @@ class Taken:
             return names.in_json(body)
 
     def _in_form(self, content_type: str) -> str | None:
-        return forms.model(hurried(self._read()), content_type)
+        return forms.model(with_deadline(self._read()), content_type)
 
     def _read(self) -> Iterator[bytes]:
         self._file.seek(0)
@@ -131,7 +131,7 @@ def is_form(content_type: str, begin: bytes) -> bool:
     return kind.startswith("multipart/")
 
 
-def hurried(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def with_deadline(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Give pieces on as long as this thread has not worked on them for too long.
 
     Raise forms.BadForm then: some forms are made to be read byte by byte.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway import pages
+from gateway.haproxy import error_pages
 
 
 def error(status: int, message: str, code: str, *, param: str | None = None) -> web.Response:
-    """This function will answer with one clear sentence."""
-    text = pages.openai_error(message, code=code, status=status, param=param)
+    """Answer with one clear sentence."""
+    text = error_pages.openai_error(message, code=code, status=status, param=param)
     return web.Response(status=status, text=text, content_type="application/json")

@@ -39,7 +39,7 @@ class Server(web.Server):
         )
 
     def __call__(self) -> web.RequestHandler:
-        """This function will serve a connection."""
+        """Serve a connection."""
         return Protocol(self, loop=self._loop, **self._kwargs)
 
 
@@ -50,7 +50,7 @@ def request_of(
     writer: AbstractStreamWriter,
     task: asyncio.Task[None],
 ) -> web.BaseRequest:
-    """This function will make a request of what was read; a chunked one ends its connection."""
+    """Make a request of what was read; a chunked one ends its connection."""
     if message.chunked:
         message = message._replace(should_close=True)
     loop = asyncio.get_running_loop()
@@ -69,9 +69,9 @@ class Protocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """This function will answer what could not be read, or what went wrong here.
+        """Answer what could not be read, or what went wrong here.
 
-        Raises ConnectionError where an answer has begun.
+        Raise ConnectionError where an answer has begun.
         """
         if status < 500:
             # The library's own text repeats the request's.

@@ -43,7 +43,7 @@ class Caller:
     key: str
 
 
-class Inner:
+class InnerClient:
     """Requests to slots; `close` ends its connections."""
 
     def __init__(self, path: str = SOCKET) -> None:
@@ -69,7 +69,7 @@ class Inner:
         data: bytes | AsyncIterator[bytes] | None = None,
         caller: Caller | None = None,
     ) -> aiohttp.ClientResponse:
-        """This function will send a request to the slot's service. Raises aiohttp.ClientError."""
+        """Send a request to the slot's service. Raise aiohttp.ClientError."""
         sent = CIMultiDict(headers)
         sent["X-Dstack-Slot"] = f"s{slot}"
         if caller is not None:
@@ -86,7 +86,7 @@ class Inner:
 class SlotUpstream:
     """What translators ask: the service in one slot, with the headers of their caller."""
 
-    def __init__(self, inner: Inner, slot: int, *, caller: Caller | None = None) -> None:
+    def __init__(self, inner: InnerClient, slot: int, *, caller: Caller | None = None) -> None:
         self._inner = inner
         self._slot = slot
         self._caller = caller
@@ -94,7 +94,7 @@ class SlotUpstream:
     async def post(
         self, path: str, *, json: bytes, headers: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
-        """This function will POST a JSON body. Raises aiohttp.ClientError."""
+        """POST a JSON body. Raise aiohttp.ClientError."""
         sent = [*headers.items(), ("Content-Type", "application/json")]
         return await self._inner.ask(
             self._slot, "POST", path, headers=sent, data=json, caller=self._caller
@@ -102,7 +102,7 @@ class SlotUpstream:
 
 
 def passed_on(headers: Mapping[str, str]) -> list[tuple[str, str]]:
-    """This function will leave out what belongs to one connection, or is between us and HAProxy."""
+    """Leave out what belongs to one connection, or is between us and HAProxy."""
     named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
     return [
         (name, value)

@@ -1,6 +1,6 @@
 """Paths as clients join them: `//v1/models`, `/v1//models/`, `/v1/v1/models`. Pure.
 
-HAProxy does the same to a POST (see `untidy` in static.cfg), so that both ways lead to one path.
+HAProxy does the same to a POST (see `untidy` in to_model.cfg), so that both ways lead to one path.
 """
 
 from __future__ import annotations

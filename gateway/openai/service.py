@@ -18,15 +18,15 @@ from typing import Protocol
 import aiohttp
 from aiohttp import web
 
-from gateway.directory import Directory
 from gateway.openai import forms, names
-from gateway.openai.bodies import MOST_BYTES, Bodies, Taken, TooLarge, TooMany
+from gateway.openai.bodies import MOST_BYTES, Bodies, ReceivedBody, TooLarge, TooMany
 from gateway.openai.errors import error
 from gateway.openai.http import Server
-from gateway.openai.inner import Caller, Inner, SlotUpstream, passed_on
+from gateway.openai.inner import Caller, InnerClient, SlotUpstream, passed_on
 from gateway.openai.paths import bare, models_named
 from gateway.openai.usage import Counted, of_json
 from gateway.schema import Endpoint
+from gateway.state.lookup import Directory
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class OpenAi:
         self,
         *,
         directory: Directory,
-        inner: Inner,
+        inner: InnerClient,
         translator: Translator,
         count_tokens: Callable[[tuple[str, str], int, int], None],
     ) -> None:
@@ -75,7 +75,7 @@ class OpenAi:
         self._bodies = Bodies()
 
     async def run(self, home: Path) -> None:
-        """This function will serve until it is cancelled."""
+        """Serve until it is cancelled."""
         (home / SOCKET).unlink(missing_ok=True)
         server = Server(self._answer)
         runner = web.ServerRunner(server, shutdown_timeout=0.5)
@@ -101,7 +101,7 @@ class OpenAi:
             if chosen := self._directory.endpoint(request.headers.get(ENDPOINT, "")):
                 return await self._translate(request, chosen)
             key_id = request.headers.get(KEY, "")
-            async with self._bodies.taken(request, of=key_id) as body:
+            async with self._bodies.receive(request, of=key_id) as body:
                 return await self._route(request, body)
         except TooLarge:
             return error(413, f"The body is longer than {MOST_BYTES // 2**20} MB.", "too_large")
@@ -136,7 +136,7 @@ class OpenAi:
             "unknown_url",
         )
 
-    async def _route(self, request: web.BaseRequest, body: Taken) -> web.StreamResponse:
+    async def _route(self, request: web.BaseRequest, body: ReceivedBody) -> web.StreamResponse:
         try:
             name = await body.model(request.headers.get("Content-Type", ""))
         except names.NotJson:
@@ -168,7 +168,7 @@ class OpenAi:
         return await self._pass_on(request, body, endpoint, slot)
 
     async def _pass_on(
-        self, request: web.BaseRequest, body: Taken, endpoint: Endpoint, slot: int
+        self, request: web.BaseRequest, body: ReceivedBody, endpoint: Endpoint, slot: int
     ) -> web.StreamResponse:
         assert endpoint.model is not None
         headers = [
@@ -191,7 +191,7 @@ class OpenAi:
             return await copy(request, answer)
 
     async def _translate(
-        self, request: web.BaseRequest, endpoint: Endpoint, body: Taken | None = None
+        self, request: web.BaseRequest, endpoint: Endpoint, body: ReceivedBody | None = None
     ) -> web.StreamResponse:
         slot = self._directory.slot_of(endpoint)
         if slot is None or endpoint.model is None:
@@ -236,7 +236,7 @@ def caller_of(request: web.BaseRequest, endpoint: Endpoint) -> Caller:
 
 
 def described(endpoint: Endpoint) -> dict[str, str | int]:
-    """This function will describe a model as OpenAI's list of models does."""
+    """Describe a model as OpenAI's list of models does."""
     assert endpoint.model is not None
     created = int(endpoint.model.created_at)
     return {

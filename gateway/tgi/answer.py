@@ -50,8 +50,8 @@ class Generated:
 
 
 def read_generated(said: Any, *, prompt_tokens: str | None) -> Generated:
-    """This function will read an answer of `/generate`; `prompt_tokens` is its header of that
-    name. Raises Refused where it is none."""
+    """Read an answer of `/generate`; `prompt_tokens` is its header of that
+    name. Raise Refused where it is none."""
     if not isinstance(said, dict) or not isinstance(said.get("generated_text"), str):
         raise Refused("The model's server gave no answer of TGI's form.", status=502)
     details = said.get("details") or {}
@@ -68,7 +68,7 @@ def read_generated(said: Any, *, prompt_tokens: str | None) -> Generated:
 
 
 def choice(asked: Asked, index: int, got: Generated, *, prompt: str) -> dict[str, Any]:
-    """This function will return one choice of an answer that is not streamed."""
+    """Return one choice of an answer that is not streamed."""
     text = cut(got.text, asked.stops, got.finish)
     finish = FINISH.get(got.finish, "stop")
     if not asked.chat:
@@ -100,7 +100,7 @@ def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
 
 
 def cut(text: str, stops: tuple[str, ...], finish: str) -> str:
-    """This function will return the text without the stop that ended it: TGI leaves it there."""
+    """Return the text without the stop that ended it: TGI leaves it there."""
     if finish == "length":
         return text
     ending = max((stop for stop in stops if text.endswith(stop)), key=len, default="")

@@ -34,7 +34,7 @@ class Upstream(Protocol):
     ) -> aiohttp.ClientResponse: ...
 
 
-class Noting:
+class HeaderRecorder:
     """An upstream whose answers' headers for the caller are noted, the first of each name: a
     request may wait for a replica, those after it do not."""
 
@@ -61,7 +61,7 @@ class Call:
         asked: Asked,
         prompts: tuple[str, ...],
         envelope: answer.Envelope,
-        upstream: Noting,
+        upstream: HeaderRecorder,
         headers: Mapping[str, str],
     ) -> None:
         self.asked = asked
@@ -76,7 +76,7 @@ class Call:
         self.streams: list[ChoiceStream] = []
 
     async def whole(self) -> web.Response:
-        """This function will answer once all is there."""
+        """Answer once all is there."""
         if len(self.choices) == 1:
             found = [await self._generate(*self.choices[0])]
         else:
@@ -137,7 +137,7 @@ class Call:
             raise Refused(lost, status=502) from None
 
     async def stream(self, asking: web.BaseRequest) -> web.StreamResponse:
-        """This function will send chunks as they come. An error before the first one has its own
+        """Send chunks as they come. An error before the first one has its own
         status, a later one is an event."""
         self.streams = [ChoiceStream(self.asked, index, prompt=p) for index, p in self.choices]
         streams = self.streams

@@ -8,6 +8,8 @@ rendering lasts longer than the parent would ever wait.
 
 from __future__ import annotations
 
+import codecs
+import importlib
 import json
 import os
 import resource
@@ -28,6 +30,9 @@ MEMORY_BYTES = 512 * 2**20
 # The parent kills after one second; this is for a parent that died meanwhile.
 LAST_RESORT_SECONDS = 3
 MESSAGE_CHARACTERS = 500
+# What filters (`wordwrap`, `pprint`, `striptags`) and `str.encode` import at their first use.
+LATE_MODULES = ("textwrap", "pprint", "html")
+ENCODINGS = ("ascii", "latin-1", "cp1252", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-le")
 
 _compiled: dict[str, jinja2.Template] = {}
 
@@ -49,6 +54,10 @@ def main(uid: int) -> None:
 
 def warm_up(environment: jinja2.Environment) -> None:
     """What Python imports late it must import before files are out of reach."""
+    for name in LATE_MODULES:
+        importlib.import_module(name)
+    for name in ENCODINGS:
+        codecs.lookup(name)
     try:
         environment.from_string("{{ raise_exception('x' | tojson) }}").render()
     except jinja2.TemplateError as error:
@@ -95,6 +104,9 @@ def rendered(environment: jinja2.Environment, asked: dict[str, Any]) -> str:
 
 
 def explain(error: Exception) -> str:
+    """Return what the template did wrong; what this process lacks is told without its paths."""
+    if isinstance(error, OSError | ImportError):
+        return "it asks for something that templates have not: a file, a module or an encoding"
     said = str(error)[:MESSAGE_CHARACTERS].rstrip(" .") or type(error).__name__
     if isinstance(error, jinja2.TemplateSyntaxError):
         return f"line {error.lineno}: {said}"

@@ -43,7 +43,7 @@ class Refused(Exception):
 def of_upstream(
     status: int, body: bytes | str, *, retry_after_seconds: str | None = None
 ) -> Refused:
-    """This function will return what the caller is told of an error answer of the replica, or of
+    """Return what the caller is told of an error answer of the replica, or of
     the gateway in its place (nobody ready, too many waiting)."""
     message, code = _said(body)
     message = message or f"The model's server answered {status}."
@@ -52,7 +52,7 @@ def of_upstream(
 
 
 def in_stream(said: dict[str, Any]) -> Refused:
-    """This function will return the error that TGI put into a stream, where the status is 200."""
+    """Return the error that TGI put into a stream, where the status is 200."""
     code = said.get("error_type")
     status = {"validation": 400, OVERLOADED: 429}.get(str(code), 502)
     return Refused(str(said["error"]), status=status, code=str(code) if code else None)

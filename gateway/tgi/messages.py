@@ -28,7 +28,7 @@ class Conversation:
 
 
 def read_conversation(body: Body, offered: Offered | None) -> Conversation:
-    """This function will read messages and what else a template is given; raises Refused."""
+    """Read messages and what else a template is given; raises Refused."""
     messages = fields.items(body, "messages")
     if not messages:
         raise Refused("messages must be a list with at least one message.", param="messages")

@@ -33,7 +33,7 @@ class Prompts:
     async def of(
         self, asked: Asked, *, endpoint: schema.Endpoint, upstream: Upstream
     ) -> tuple[str, ...]:
-        """This function will return the prompts of a request; raises Refused."""
+        """Return the prompts of a request; raises Refused."""
         model, conversation = endpoint.model, asked.conversation
         if model is None or conversation is None:
             return asked.prompts
@@ -84,7 +84,7 @@ async def _ask_tokens(bos: str, upstream: Upstream) -> bool:
 
 
 def template_of(model: schema.Model, *, with_tools: bool) -> str:
-    """This function will return the model's template; raises Refused where none is known."""
+    """Return the model's template; raises Refused where none is known."""
     template = (model.tool_template if with_tools else None) or model.chat_template
     if template is None:
         why = f" ({model.notice})" if model.notice else ""
@@ -97,7 +97,7 @@ def template_of(model: schema.Model, *, with_tools: bool) -> str:
 
 
 def with_instruction(conversation: Conversation, said: str) -> list[dict[str, Any]]:
-    """This function will return the messages with `said` at the end of the last one of a user."""
+    """Return the messages with `said` at the end of the last one of a user."""
     messages: list[dict[str, Any]] = list(conversation.variables["messages"])
     users = [num for num, message in enumerate(messages) if message["role"] == "user"]
     num = users[-1] if users else len(messages) - 1

@@ -53,14 +53,14 @@ class Asked:
     tools: tools.Offered | None = field(default=None)
 
     def parameters_of(self, choice: int) -> dict[str, Any]:
-        """This function will return the parameters of one choice: seeds must differ."""
+        """Return the parameters of one choice: seeds must differ."""
         if self.seed is None:
             return self.parameters
         return {**self.parameters, "seed": (self.seed + choice) % 2**63 or 2**63 - 1}
 
 
 def read_chat(body: Body, *, eos_token: str | None) -> Asked:
-    """This function will read the body of `/chat/completions`; raises Refused."""
+    """Read the body of `/chat/completions`; raises Refused."""
     _refuse_strangers(body)
     offered = tools.read(body)
     grammar = tools.grammar(body, offered)
@@ -79,7 +79,7 @@ def read_chat(body: Body, *, eos_token: str | None) -> Asked:
 
 
 def read_completion(body: Body, *, eos_token: str | None) -> Asked:
-    """This function will read the body of `/completions`; raises Refused."""
+    """Read the body of `/completions`; raises Refused."""
     _refuse_strangers(body)
     top = fields.whole(body, "logprobs", low=0, high=MOST_LOGPROBS)
     best_of = fields.whole(body, "best_of", low=1)

@@ -107,9 +107,9 @@ def _strftime_now(form: str) -> str:
 
 
 def render(template: jinja2.Template, variables: dict[str, Any], *, continues: bool) -> str:
-    """This function will return the prompt; with `continues` it ends where the last message does.
+    """Return the prompt; with `continues` it ends where the last message does.
 
-    Raises TooLong, jinja2.TemplateError, and whatever the template brings about.
+    Raise TooLong, jinja2.TemplateError, and whatever the template brings about.
     """
     if continues:
         variables["messages"][-1]["content"] += MARK

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from gateway import schema
 from gateway.tgi import answer, request
-from gateway.tgi.call import Call, Noting, Upstream
+from gateway.tgi.call import Call, HeaderRecorder, Upstream
 from gateway.tgi.errors import Refused
 from gateway.tgi.prompts import Prompts
 from gateway.tgi.templates import Renderer
@@ -30,7 +30,7 @@ __all__ = ["Adapter", "Upstream"]
 
 
 def uncounted(tokens_in: int, tokens_out: int) -> None:
-    """This function will count nothing."""
+    """Count nothing."""
 
 
 class Adapter:
@@ -47,7 +47,7 @@ class Adapter:
         await self._renderer.stop()
 
     async def run(self) -> None:
-        """This function will be ready to render until it is cancelled."""
+        """Stay ready to render until it is cancelled."""
         try:
             await self.start()
             await asyncio.Event().wait()
@@ -63,7 +63,7 @@ class Adapter:
         body: bytes | None = None,
         counted: Callable[[int, int], None] = uncounted,
     ) -> web.StreamResponse:
-        """This function will answer one request; `body` is its body where that was read already.
+        """Answer one request; `body` is its body where that was read already.
         A streamed answer's tokens, in and out, are told to `counted` at its end, however it ends.
 
         Cancelling it closes what it asked of the replica.
@@ -99,14 +99,14 @@ class Adapter:
         body = parsed(await read_body(asking) if raw is None else raw)
         read = request.read_chat if asking.path in CHAT else request.read_completion
         asked = read(body, eos_token=model.eos_token)
-        noting = Noting(upstream)
-        prompts = await self._prompts.of(asked, endpoint=endpoint, upstream=noting)
+        recorder = HeaderRecorder(upstream)
+        prompts = await self._prompts.of(asked, endpoint=endpoint, upstream=recorder)
         headers = {name: asking.headers[name] for name in PASSED_ON if name in asking.headers}
         return Call(
             asked=asked,
             prompts=prompts,
             envelope=answer.Envelope(model.name, asked.chat),
-            upstream=noting,
+            upstream=recorder,
             headers=headers,
         )
 

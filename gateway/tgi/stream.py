@@ -21,7 +21,7 @@ class Events:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> Iterator[dict[str, Any]]:
-        """This function will give the events that are whole now; raises Refused."""
+        """Give the events that are whole now; raises Refused."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) > MOST_EVENT_BYTES:
             raise Refused("The model's server sent an event without an end.", status=502)
@@ -40,7 +40,7 @@ def _event(data: bytes) -> dict[str, Any]:
     return event
 
 
-class Tail:
+class StopBuffer:
     """Holds back what may be the beginning of a stop, until it is known."""
 
     def __init__(self, stops: tuple[str, ...]) -> None:
@@ -48,7 +48,7 @@ class Tail:
         self._held = ""
 
     def push(self, text: str) -> str:
-        """This function will return what can be said now."""
+        """Return what can be said now."""
         held = self._held + text
         longest = min(max(map(len, self._stops), default=0), len(held))
         kept = next((n for n in range(longest, 0, -1) if self._may_stop(held[-n:])), 0)
@@ -72,7 +72,7 @@ class ChoiceStream:
         self.completion_tokens = 0
         self._asked = asked
         self.index = index
-        self._tail = Tail(asked.stops)
+        self._stop_buffer = StopBuffer(asked.stops)
         self._begun = False
         self._prompt = prompt if asked.echo else ""
         self._offset = len(self._prompt)
@@ -80,14 +80,14 @@ class ChoiceStream:
         self._written: list[str] | None = [] if asked.tools is not None else None
 
     def feed(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        """This function will return the choices to send for an event of TGI; raises Refused."""
+        """Return the choices to send for an event of TGI; raises Refused."""
         if "error" in event:
             raise errors.in_stream(event)
         token = event.get("token")
         if not isinstance(token, dict):
             raise Refused("The model's server sent an event without a token.", status=502)
         text = "" if token.get("special") else str(token.get("text") or "")
-        said = self._tail.push(text)
+        said = self._stop_buffer.push(text)
         self.completion_tokens += 1
         if event.get("generated_text") is None:
             return self._part(said, event)
@@ -99,7 +99,7 @@ class ChoiceStream:
         self.prompt_tokens = details.get("input_length") or self.prompt_tokens
         self.completion_tokens = details.get("generated_tokens") or self.completion_tokens
         ended_by = details.get("finish_reason") or "eos_token"
-        choices = self._part(said + self._tail.end(ended_by), event)
+        choices = self._part(said + self._stop_buffer.end(ended_by), event)
         finish = answer.FINISH.get(ended_by, "stop")
         if self._written is not None:
             delta, finish = self._tool_delta("".join(self._written), finish)

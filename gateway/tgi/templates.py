@@ -47,7 +47,7 @@ class Renderer:
     _up: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self) -> None:
-        """This function will return when the children are ready; where they cannot start soon,
+        """Return when the children are ready; where they cannot start soon,
         it returns too, and they are tried again."""
         self._running = True
         for slot in range(CHILDREN):
@@ -71,7 +71,7 @@ class Renderer:
             job.fail("The gateway is stopping.", status=503)
 
     async def render(self, source: str, variables: dict[str, Any], *, continues: bool) -> str:
-        """This function will return the prompt; raises Refused with what the template said, or
+        """Return the prompt; raises Refused with what the template said, or
         that it had to be stopped."""
         key = self._key(source)
         self._refuse_quarantined(key)
@@ -118,7 +118,7 @@ class Renderer:
             return
         min(ready, key=lambda child: (child.slow(), len(child.jobs))).send(job)
 
-    def did(self, job: Job) -> None:
+    def succeeded(self, job: Job) -> None:
         if job.key not in self._proven:
             self._proven[job.key] = None
             if len(self._proven) > MOST_PROVEN:
@@ -131,29 +131,29 @@ class Renderer:
         for job in waiting:
             self._dispatch(job)
 
-    def lost(self, child: Child) -> None:
+    def child_ended(self, child: Child) -> None:
         """Its first job ended it; the others are asked again."""
         if child in self._children:
             self._children.remove(child)
         jobs, child.jobs = child.jobs, deque()
         if jobs and not child.leaving:
-            self._blame(jobs.popleft(), overdue=child.overdue)
+            self._retry_or_quarantine(jobs.popleft(), overdue=child.overdue)
         for job in jobs:
-            self._again(job)
+            self._retry(job)
         if self._running:
             # At once after a hostile template; with a pause where children do not even start.
             self._start_child(child.slot, pause=0.0 if child.ready else RESTART_PAUSE_SECONDS)
 
-    def _blame(self, job: Job, *, overdue: bool) -> None:
+    def _retry_or_quarantine(self, job: Job, *, overdue: bool) -> None:
         job.tries_left -= 1
         if job.tries_left and not overdue:
-            return self._again(job)
+            return self._retry(job)
         self._refused_until[job.key] = asyncio.get_running_loop().time() + QUARANTINE_SECONDS
         self._proven.pop(job.key, None)
         said = _TOO_SLOW if overdue else _TOO_MUCH
         return job.fail(said, status=400, code="template_timeout" if overdue else None)
 
-    def _again(self, job: Job) -> None:
+    def _retry(self, job: Job) -> None:
         try:
             self._refuse_quarantined(job.key)
         except Refused as refused:
@@ -174,7 +174,7 @@ class Renderer:
             await child.start()
         except OSError as error:
             logger.warning("cannot start a process for chat templates: %s", error)
-            self.lost(child)
+            self.child_ended(child)
 
 
 _TOO_SLOW = (

@@ -37,7 +37,7 @@ class Offered:
     may_answer: bool
 
     def instruction(self, *, with_definitions: bool) -> str:
-        """This function will return what the model is told; the definitions too where the
+        """Return what the model is told; the definitions too where the
         template has no place for them."""
         said = _FORM + (_FORM_OF_TEXT if self.may_answer else "")
         if with_definitions:
@@ -46,8 +46,8 @@ class Offered:
 
 
 def read(body: Body) -> Offered | None:
-    """This function will return the tools that the model may use; None where there are none, or
-    the caller chose none. Raises Refused."""
+    """Return the tools that the model may use; None where there are none, or
+    the caller chose none. Raise Refused."""
     definitions = fields.items(body, "tools")
     choice = body.get("tool_choice")
     functions = dict(map(_function, definitions))
@@ -79,7 +79,7 @@ def _function(tool: Any) -> tuple[str, dict[str, Any]]:
 
 
 def grammar(body: Body, offered: Offered | None) -> dict[str, Any] | None:
-    """This function will return TGI's `grammar` for tools or response_format; raises Refused."""
+    """Return TGI's `grammar` for tools or response_format; raises Refused."""
     wanted = _of_format(fields.mapping(body, "response_format"))
     if offered is None:
         return wanted
@@ -139,7 +139,7 @@ def _of_format(wanted: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def called(text: str) -> tuple[dict[str, Any] | None, str | None]:
-    """This function will read what the model wrote: (call, None), or (None, its text).
+    """Read what the model wrote: (call, None), or (None, its text).
 
     What is no whole object (the answer was cut short) is given as text.
     """

@@ -34,9 +34,9 @@ ROOT = Path(__file__).parents[2]
 class Owner(Protocol):
     def is_ready(self, child: Child) -> None: ...
 
-    def did(self, job: Job) -> None: ...
+    def succeeded(self, job: Job) -> None: ...
 
-    def lost(self, child: Child) -> None: ...
+    def child_ended(self, child: Child) -> None: ...
 
 
 @dataclass
@@ -138,7 +138,7 @@ class Child(asyncio.Protocol):
         job = self.jobs.popleft()
         self.head_since = self._loop.time()
         if kind == DONE:
-            self.owner.did(job)
+            self.owner.succeeded(job)
             if not job.answer.done():
                 job.answer.set_result(text)
         else:
@@ -148,15 +148,15 @@ class Child(asyncio.Protocol):
             job.fail(f"The chat template refused this conversation: {text}.", param="messages")
 
     def _arm(self, seconds: float) -> None:
-        self._timer = self._loop.call_later(seconds, self._look)
+        self._timer = self._loop.call_later(seconds, self._check_deadline)
 
     def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
-        """One timer for all jobs: it looks how long the first one has been there."""
+    def _check_deadline(self) -> None:
+        """One timer for all jobs: has the first one been there for too long?"""
         self._timer = None
         if not self.ready:
             logger.warning("a process for chat templates did not start in %g s", START_SECONDS)
@@ -187,4 +187,4 @@ class Child(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._disarm()
         self.kill()
-        self.owner.lost(self)
+        self.owner.child_ended(self)

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from josepy.jwk import JWKRSA
 
+from gateway import atomic_write
 from gateway.errors import OrderFailed
-from gateway.haproxy.process import write_whole
 from gateway.tls import pem
 
 USER_AGENT = "dstack-web-gateway"
@@ -41,7 +41,7 @@ class Authority:
         self._signing_in = threading.Lock()
 
     def order(self, host: str, *, present: Present) -> str:
-        """This function will return a chain and its key for a host. Raises OrderFailed.
+        """Return a chain and its key for a host. Raise OrderFailed.
 
         `present` is called with a token and its answer before the server is told to look.
         """
@@ -98,7 +98,7 @@ class Authority:
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption(),
             )
-            write_whole(file, text.decode())
+            atomic_write.write_text(file, text.decode())
         return cast(JWKRSA, JWKRSA.load(file.read_bytes()))
 
 

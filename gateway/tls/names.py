@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-from gateway.picture import OPENAI_LABEL
 from gateway.schema import Certificate, Table
+from gateway.state.desired_state import OPENAI_LABEL
 
 # No authority gives certificates for names that only one machine or network knows.
 LOCAL_SUFFIXES = ("localhost", "local", "internal")
@@ -15,7 +15,7 @@ PATTERN = re.compile(r"(\*\.)?[a-z0-9._-]+")
 
 
 def wanted(table: Table) -> list[str]:
-    """This function will list the hosts of the table that callers reach by https, by name."""
+    """List the hosts of the table that callers reach by https, by name."""
     hosts = {host for each in table.endpoints if each.https for host in each.hosts}
     if table.domain:
         hosts.add(f"{OPENAI_LABEL}.{table.domain}")
@@ -23,7 +23,7 @@ def wanted(table: Table) -> list[str]:
 
 
 def may_be_ordered(host: str) -> bool:
-    """This function will tell whether a public authority may know the name."""
+    """Tell whether a public authority may know the name."""
     labels = host.split(".")
     if len(labels) < 2 or labels[-1] in LOCAL_SUFFIXES or "_" in host or not all(labels):
         return False
@@ -39,14 +39,14 @@ def is_ip(host: str) -> bool:
 
 
 def covers(pattern: str, host: str) -> bool:
-    """This function will tell whether a certificate's name is good for a host (RFC 6125)."""
+    """Tell whether a certificate's name is good for a host (RFC 6125)."""
     if pattern.startswith("*."):
         return host.partition(".")[2] == pattern[2:]
     return pattern == host
 
 
 def covering(certificates: Iterable[Certificate], host: str) -> Certificate | None:
-    """This function will find the certificate for a host: the whole name before a wildcard, then
+    """Find the certificate for a host: the whole name before a wildcard, then
     the newest."""
     good = [
         (pattern == host, each.version, each)

@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from gateway import atomic_write
 from gateway.errors import BadCertificate, GatewayError, OrderFailed
 from gateway.haproxy.config import CHALLENGES, map_file
-from gateway.haproxy.process import write_whole
 from gateway.haproxy.runtime import Command, Runtime, line
 from gateway.schema import CertificateState
 from gateway.tls import pem, schedule
@@ -31,7 +31,7 @@ from gateway.tls.authority import Authority
 log = logging.getLogger(__name__)
 
 FOLDER = "tls/acme"
-MEMORY = "orders.json"
+CHECKPOINT = "orders.json"
 MOST_AT_ONCE = 2
 # At least one look in this time, should a clock jump.
 LONGEST_REST_SECONDS = 300.0
@@ -45,7 +45,7 @@ class Failure(BaseModel):
     error: str
 
 
-class Memory(BaseModel):
+class Checkpoint(BaseModel):
     """What must outlive a restart."""
 
     failures: dict[str, Failure] = {}
@@ -75,16 +75,18 @@ class Orders:
         self.on_change = on_change
         self._hosts: list[str] = []
         self._issued: dict[str, Issued] = {}
-        self._memory = Memory()
+        self._checkpoint = Checkpoint()
         self._busy: set[str] = set()
         self._news = asyncio.Event()
 
     def prepare(self) -> None:
-        """This function will read what earlier sidecars left. Raises OSError."""
+        """Read what earlier sidecars left. Raise OSError."""
         for folder in (self._folder.parent, self._folder):
             folder.mkdir(mode=0o700, exist_ok=True)
         with contextlib.suppress(FileNotFoundError, ValidationError):
-            self._memory = Memory.model_validate_json((self._folder / MEMORY).read_bytes())
+            self._checkpoint = Checkpoint.model_validate_json(
+                (self._folder / CHECKPOINT).read_bytes()
+            )
         for file in self._folder.glob("*.pem"):
             try:
                 text = file.read_text()
@@ -99,13 +101,13 @@ class Orders:
                 file.unlink(missing_ok=True)
 
     def want(self, hosts: list[str]) -> None:
-        """This function will take the names that certificates are ordered for from now on."""
+        """Take the names that certificates are ordered for from now on."""
         if hosts != self._hosts:
             self._hosts = hosts
             self._news.set()
 
     def text(self, host: str) -> str:
-        """This function will return chain and key of a host, "" while there are none."""
+        """Return chain and key of a host, "" while there are none."""
         found = self._issued.get(host)
         return found.text if found else ""
 
@@ -113,7 +115,7 @@ class Orders:
         return [self._state(host) for host in self._hosts]
 
     def _state(self, host: str) -> CertificateState:
-        issued, failure = self._issued.get(host), self._memory.failures.get(host)
+        issued, failure = self._issued.get(host), self._checkpoint.failures.get(host)
         error = failure.error[:500] if failure else ""
         if issued is not None and issued.lifetime.not_after > time.time():
             until = issued.lifetime.not_after
@@ -121,7 +123,7 @@ class Orders:
         return CertificateState(host=host, state="failed" if failure else "pending", error=error)
 
     async def run(self) -> None:
-        """This function will order and renew until it is cancelled."""
+        """Order and renew until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self._news.clear()
@@ -138,15 +140,15 @@ class Orders:
         due = sorted((self._due_at(host), host) for host in self._hosts if host not in self._busy)
         found: list[str] = []
         for at, host in due[: max(places, 0)]:
-            if at <= now and schedule.may_start_at(self._memory.starts, now=now) <= now:
-                self._memory.starts = [*schedule.recent(self._memory.starts, now=now), now]
+            if at <= now and schedule.may_start_at(self._checkpoint.starts, now=now) <= now:
+                self._checkpoint.starts = [*schedule.recent(self._checkpoint.starts, now=now), now]
                 found.append(host)
         if found:
-            self._remember()
+            self._save_checkpoint()
         return found
 
     def _due_at(self, host: str) -> float:
-        failure, issued = self._memory.failures.get(host), self._issued.get(host)
+        failure, issued = self._checkpoint.failures.get(host), self._issued.get(host)
         if failure is not None:
             return failure.again_at
         if issued is None:
@@ -159,7 +161,7 @@ class Orders:
         if len(self._busy) >= MOST_AT_ONCE:
             return LONGEST_REST_SECONDS
         times = [self._due_at(host) for host in self._hosts if host not in self._busy]
-        free_at = schedule.may_start_at(self._memory.starts, now=now)
+        free_at = schedule.may_start_at(self._checkpoint.starts, now=now)
         rest = max(min(times, default=now + LONGEST_REST_SECONDS), free_at) - now
         return min(max(rest, 0.05), LONGEST_REST_SECONDS)
 
@@ -167,14 +169,14 @@ class Orders:
         try:
             text = await self._ask(host)
             self._issued[host] = Issued(text, pem.lifetime(text))
-            write_whole(self._folder / f"{host}.pem", text)
-            self._memory.failures.pop(host, None)
+            atomic_write.write_text(self._folder / f"{host}.pem", text)
+            self._checkpoint.failures.pop(host, None)
             log.info("%s has a certificate", host)
         except (GatewayError, OSError) as error:
             self._note_failure(host, str(error))
         finally:
             self._busy.discard(host)
-        self._remember()
+        self._save_checkpoint()
         self._news.set()
         self.on_change()
 
@@ -200,28 +202,30 @@ class Orders:
         await self._runtime.do(Command(line("add map {} {} {}", *words)))
 
     def _note_failure(self, host: str, error: str) -> None:
-        before = self._memory.failures.get(host)
+        before = self._checkpoint.failures.get(host)
         count = before.count + 1 if before else 1
-        pause = schedule.pause_seconds(failures=count, luck=random.random())
+        pause = schedule.BACKOFF.after(count, chance=random.random())
         log.warning("no certificate for %s, again in %d s: %s", host, pause, error)
-        self._memory.failures[host] = Failure(
+        self._checkpoint.failures[host] = Failure(
             count=count, again_at=time.time() + pause, error=error[:500]
         )
 
-    def _remember(self) -> None:
+    def _save_checkpoint(self) -> None:
         wanted = {**dict.fromkeys(self._hosts), **dict.fromkeys(self._busy)}
-        self._memory.failures = {
+        self._checkpoint.failures = {
             host: failure
-            for host, failure in self._memory.failures.items()
-            # A run that comes back within the pause has not failed less.
+            for host, failure in self._checkpoint.failures.items()
+            # A run that comes back within the backoff has not failed less.
             if host in wanted or failure.again_at > time.time()
         }
         with contextlib.suppress(OSError):
-            write_whole(self._folder / MEMORY, json.dumps(self._memory.model_dump()))
+            atomic_write.write_text(
+                self._folder / CHECKPOINT, json.dumps(self._checkpoint.model_dump())
+            )
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """This function will run blocking work in a thread that does not keep the process alive."""
+    """Run blocking work in a thread that does not keep the process alive."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 

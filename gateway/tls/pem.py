@@ -30,7 +30,7 @@ class Lifetime:
 
 
 def lifetime(chain: str) -> Lifetime:
-    """This function will read the lifetime of a chain's first certificate. Raises
+    """Read the lifetime of a chain's first certificate. Raises
     BadCertificate."""
     try:
         leaf = x509.load_pem_x509_certificate(chain.encode())
@@ -40,10 +40,10 @@ def lifetime(chain: str) -> Lifetime:
 
 
 def payload(text: str) -> str:
-    """This function will return PEM as rows that may follow `<<` on the runtime socket.
+    """Return PEM as rows that may follow `<<` on the runtime socket.
 
     A blank row would end the payload and what follows would be commands, so only rows of base64 and
-    marks pass. Raises BadCertificate.
+    marks pass. Raise BadCertificate.
     """
     rows = [row for row in (each.strip() for each in text.splitlines()) if row]
     if not all(ROW.fullmatch(row) for row in rows):
@@ -55,8 +55,8 @@ def payload(text: str) -> str:
 
 
 def check(text: str) -> None:
-    """This function will try chain and key as HAProxy will when it starts: one that it cannot load
-    would keep it from starting. Raises BadCertificate."""
+    """Try chain and key as HAProxy will when it starts: one that it cannot load
+    would keep it from starting. Raise BadCertificate."""
     with tempfile.NamedTemporaryFile("w", dir=".", prefix="tls-", suffix=".pem") as file:
         file.write(text)
         file.flush()
@@ -68,7 +68,7 @@ def check(text: str) -> None:
 
 
 def key_text() -> tuple[ec.EllipticCurvePrivateKey, str]:
-    """This function will make a private key."""
+    """Make a private key."""
     key = ec.generate_private_key(ec.SECP256R1())
     text = key.private_bytes(
         serialization.Encoding.PEM,
@@ -79,7 +79,7 @@ def key_text() -> tuple[ec.EllipticCurvePrivateKey, str]:
 
 
 def self_signed(name: str) -> str:
-    """This function will make a certificate that nobody trusts, with its key."""
+    """Make a certificate that nobody trusts, with its key."""
     key, text = key_text()
     named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)

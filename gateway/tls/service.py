@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config import Config
+from gateway.haproxy.reconciler import Reconciler
 from gateway.haproxy.runtime import Runtime
-from gateway.plane import Plane
 from gateway.schema import Status
 from gateway.tls.authority import Authority
-from gateway.tls.keeper import Keeper
 from gateway.tls.orders import FOLDER, Orders
+from gateway.tls.reconciler import CertificateReconciler
 
 
 class Tls:
@@ -24,11 +24,11 @@ class Tls:
         *,
         home: Path,
         runtime: Runtime,
-        plane: Plane,
+        reconciler: Reconciler,
         on_change: Callable[[], None],
     ) -> None:
         self._runtime = runtime
-        self._plane = plane
+        self._reconciler = reconciler
         self._orders: Orders | None = None
         if settings.acme_url is not None:
             authority = Authority(
@@ -41,30 +41,30 @@ class Tls:
                 home=home, authority=authority, runtime=runtime, on_change=self._on_order
             )
             self._orders.prepare()
-        self._keeper = Keeper(
+        self._certificates = CertificateReconciler(
             home=home,
             port=settings.tls_port,
-            table=lambda: plane.known,
+            table=lambda: reconciler.known,
             orders=self._orders,
             on_change=on_change,
         )
-        self._keeper.prepare()
+        self._certificates.prepare()
 
     def parts(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        """This function will return what runs until it is cancelled."""
-        kept = self._keeper.run(self._runtime)
+        """Return what runs until it is cancelled."""
+        kept = self._certificates.run(self._runtime)
         return (kept, self._orders.run()) if self._orders else (kept,)
 
-    def look(self) -> None:
-        """This function will look whether the table, or HAProxy, is another one."""
-        self._keeper.look(self._plane.generation)
+    def notify(self) -> None:
+        """Resync where the table, or HAProxy, is another one."""
+        self._certificates.resync_if_changed(self._reconciler.generation)
 
     def completed(self, status: Status) -> Status:
-        """This function will add to the status how it stands with the certificates."""
-        errors = [each for each in (status.error, self._keeper.error) if each]
+        """Add to the status how it stands with the certificates."""
+        errors = [each for each in (status.error, self._certificates.error) if each]
         return status.model_copy(
-            update={"certificates": self._keeper.states(), "error": "; ".join(errors)}
+            update={"certificates": self._certificates.states(), "error": "; ".join(errors)}
         )
 
     def _on_order(self) -> None:
-        self._keeper.poke()
+        self._certificates.notify()

@@ -12,7 +12,7 @@ FALLBACK = "tls/fallback.pem"
 
 
 def list_row(file: str, hosts: tuple[str, ...]) -> str:
-    """This function will write a row of the list that leads from a server name to a file."""
+    """Write a row of the list that leads from a server name to a file."""
     for host in hosts:
         if not PATTERN.fullmatch(host):
             raise RuntimeRefused(f"{host[:80]!r} may not enter a command of HAProxy")
@@ -20,13 +20,13 @@ def list_row(file: str, hosts: tuple[str, ...]) -> str:
 
 
 async def listed(runtime: Runtime) -> set[str]:
-    """This function will name the files that HAProxy answers with. Raises HaproxyFailed."""
+    """Name the files that HAProxy answers with. Raise HaproxyFailed."""
     rows = (await runtime.ask(line("show ssl crt-list {}", LIST))).splitlines()
     return {row.split()[0] for row in rows if row and not row.startswith("#")}
 
 
 async def loaded(runtime: Runtime) -> set[str]:
-    """This function will name the files that HAProxy holds, in use or not.
+    """Name the files that HAProxy holds, in use or not.
 
     What a killed sidecar left half done is undone.
     """
@@ -42,9 +42,9 @@ async def loaded(runtime: Runtime) -> set[str]:
 async def add(
     runtime: Runtime, file: str, *, text: str, hosts: tuple[str, ...], is_loaded: bool
 ) -> None:
-    """This function will have HAProxy answer for `hosts` with a certificate.
+    """Have HAProxy answer for `hosts` with a certificate.
 
-    Raises RuntimeRefused when HAProxy cannot use it, HaproxyFailed, BadCertificate.
+    Raise RuntimeRefused when HAProxy cannot use it, HaproxyFailed, BadCertificate.
     """
     payload = pem.payload(text)
     if not is_loaded:
@@ -62,7 +62,7 @@ async def add(
 
 
 async def remove(runtime: Runtime, file: str) -> None:
-    """This function will have HAProxy forget a certificate. Raises RuntimeRefused."""
+    """Have HAProxy forget a certificate. Raise RuntimeRefused."""
     await tell(runtime, line("del ssl crt-list {} {}", LIST, file), says="deleted")
     await tell(runtime, line("del ssl cert {}", file), says="deleted")
 

@@ -1,7 +1,8 @@
-"""Looks that wait to be sent. Pure.
+"""Scrapes that wait to be sent. Pure.
 
-Numbers are sums since the beginning, so two looks merge into one without losing any: what waits is
-thinned to one look for each 10 s, and bounded, however long the control plane is away.
+Numbers are sums since the beginning, so two scrapes merge into one without losing any; of events it
+has the newest. What waits is thinned to one scrape for each 10 s, and bounded, however long the
+control plane is away.
 """
 
 from __future__ import annotations
@@ -13,40 +14,45 @@ from gateway.schema import Counts, Latency, Stats
 
 APART_SECONDS = 10.0
 # Ten minutes and some; older ones are merged in pairs.
-MOST_LOOKS = 70
+MOST_SCRAPES = 70
 # Some hundred kilobytes as JSON.
 MOST_ENTRIES = 2000
+MOST_UNANSWERED = 100
 
 Entry = TypeVar("Entry", Counts, Latency)
 
 
 class Backlog:
-    """Looks in their order, the first of which may be on its way."""
+    """Scrapes in their order, the first of which may be on its way."""
 
     def __init__(self) -> None:
-        self._looks: list[Stats] = []
+        self._scrapes: list[Stats] = []
 
     def __len__(self) -> int:
-        return len(self._looks)
+        return len(self._scrapes)
 
     @property
     def first(self) -> Stats | None:
-        return self._looks[0] if self._looks else None
+        return self._scrapes[0] if self._scrapes else None
 
-    def add(self, look: Stats) -> None:
-        """This function will put a look behind the others, or into the last one."""
-        looks = self._looks
+    def add(self, scrape: Stats) -> None:
+        """Put a scrape behind the others, or into the last one."""
+        scrapes = self._scrapes
         # The first is left as it is: it may be on its way.
-        if len(looks) > 2 and is_near(looks[-2], looks[-1]) and is_same_boot(looks[-1], look):
-            look = merge(looks.pop(), look)
-        looks.append(look)
-        if len(looks) > MOST_LOOKS:
-            oldest, second = looks[1:3]
-            looks[1:3] = [merge(oldest, second) if is_same_boot(oldest, second) else second]
+        if (
+            len(scrapes) > 2
+            and is_near(scrapes[-2], scrapes[-1])
+            and is_same_boot(scrapes[-1], scrape)
+        ):
+            scrape = merge(scrapes.pop(), scrape)
+        scrapes.append(scrape)
+        if len(scrapes) > MOST_SCRAPES:
+            oldest, second = scrapes[1:3]
+            scrapes[1:3] = [merge(oldest, second) if is_same_boot(oldest, second) else second]
 
     def sent(self) -> None:
-        """This function will forget the first look."""
-        del self._looks[0]
+        """Forget the first scrape."""
+        del self._scrapes[0]
 
 
 def is_near(one: Stats, next_one: Stats) -> bool:
@@ -58,25 +64,26 @@ def is_same_boot(one: Stats, other: Stats) -> bool:
 
 
 def merge(old: Stats, new: Stats) -> Stats:
-    """This function will make one look of two of the same boot; `new` says what is so now."""
+    """Make one scrape of two of the same boot; `new` says what is so now."""
     return new.model_copy(
         update={
             "counts": newest(old.counts, new.counts),
             "latency": newest(old.latency, new.latency),
+            "unanswered": [*old.unanswered, *new.unanswered][-MOST_UNANSWERED:],
         }
     )
 
 
-def parts(look: Stats) -> list[Stats]:
-    """This function will cut a look into such as one request carries, each with a sequence of its
-    own."""
-    count = max(len(look.counts), len(look.latency), 1)
+def parts(scrape: Stats) -> list[Stats]:
+    """Cut a scrape into such as one request carries, each with a sequence of its own."""
+    count = max(len(scrape.counts), len(scrape.latency), 1)
     return [
-        look.model_copy(
+        scrape.model_copy(
             update={
-                "sequence": look.sequence + number,
-                "counts": look.counts[start : start + MOST_ENTRIES],
-                "latency": look.latency[start : start + MOST_ENTRIES],
+                "sequence": scrape.sequence + number,
+                "counts": scrape.counts[start : start + MOST_ENTRIES],
+                "latency": scrape.latency[start : start + MOST_ENTRIES],
+                "unanswered": [] if number else scrape.unanswered,
             }
         )
         for number, start in enumerate(range(0, count, MOST_ENTRIES))

@@ -12,22 +12,23 @@ from dataclasses import dataclass, field
 
 from gateway.haproxy.runtime import Runtime, line
 from gateway.haproxy.tables import rows
+from gateway.state.records import COUNTS, TOKENS
 
 Key = tuple[str, str]
 # Five classes of answers, answers that said their tokens, tokens in and out, bytes in and out.
 Values = tuple[int, ...]
 NONE: Values = (0,) * 10
 NAMES = (
-    *(f"gpc{number}" for number in range(6)),
-    *(f"gpt{number}" for number in range(2)),
+    *(f"gpc{number}" for number in range(len(COUNTS))),
+    *(f"gpt{number}" for number in range(len(TOKENS))),
     "bytes_in_cnt",
     "bytes_out_cnt",
 )
-NEW = {"gpc5": "0"}
+NEW = {f"gpc{COUNTS.index('said')}": "0"}
 # Rows that changed are asked for; all of them at first, and then so often, to see which are gone.
-FULL_LOOKS = 600
+SCRAPES_PER_RESYNC = 600
 # All fields but the last two have 32 bits.
-TURN = 2**32
+WRAPS_AT = 2**32
 MOST_KEYS_AT_ONCE = 60
 
 
@@ -40,7 +41,7 @@ class Row:
 
 
 def parse(text: str) -> Iterator[Row]:
-    """This function will read what `show table counts` answers, once or several times."""
+    """Read what `show table counts` answers, once or several times."""
     for name, (*numbers, in_flight) in rows(text, (*NAMES, "conn_cur"), new=NEW):
         endpoint, _, key = name.partition(":")
         yield Row(endpoint, key, tuple(numbers), in_flight)
@@ -56,23 +57,23 @@ class Counters:
     carried: dict[Key, Values] = field(default_factory=dict)
     in_flight: dict[Key, int] = field(default_factory=dict)
     _rows: dict[Key, Values] = field(default_factory=dict)
-    _looks: int = 0
-    # Added to since the last look.
+    _scrapes: int = 0
+    # Added to since the last scrape.
     _added: set[Key] = field(default_factory=set)
 
-    async def look(self, runtime: Runtime) -> dict[Key, Values]:
-        """This function will read the table and return the sums that changed since last time.
+    async def scrape(self, runtime: Runtime) -> dict[Key, Values]:
+        """Read the table and return the sums that changed since last time.
 
-        Raises HaproxyFailed.
+        Raise HaproxyFailed.
         """
-        is_whole = self._looks % FULL_LOOKS == 0
+        is_whole = self._scrapes % SCRAPES_PER_RESYNC == 0
         found = await read_all(runtime) if is_whole else await self._read_active(runtime)
-        self._looks += 1
+        self._scrapes += 1
         return self.take(found, is_whole=is_whole)
 
-    def take(self, looked: Iterable[Row], *, is_whole: bool) -> dict[Key, Values]:
-        """This function will note rows as read, all of them or some."""
-        found = {(row.endpoint, row.key): row for row in looked}
+    def take(self, scraped: Iterable[Row], *, is_whole: bool) -> dict[Key, Values]:
+        """Note rows as read, all of them or some."""
+        found = {(row.endpoint, row.key): row for row in scraped}
         changed: dict[Key, Values] = {}
         for key, row in found.items():
             before = self._rows.get(key)
@@ -96,7 +97,7 @@ class Counters:
         self._added.add(key)
 
     def sums(self) -> dict[Key, Values]:
-        """This function will return all that was counted."""
+        """Return all that was counted."""
         return {key: self._sum(key) for key in self._rows.keys() | self.carried.keys()}
 
     async def _read_active(self, runtime: Runtime) -> list[Row]:
@@ -104,7 +105,7 @@ class Counters:
             *parse(await runtime.ask("show table counts data.http_req_rate gt 0")),
             *parse(await runtime.ask("show table counts data.conn_cur gt 0")),
         ]
-        # What ended since the last look had its last bytes, and may be old in all other ways.
+        # What ended since the last scrape had its last bytes, and may be old in all other ways.
         seen = {(row.endpoint, row.key) for row in active}
         ended = [key for key in self.in_flight if key not in seen]
         for start in range(0, len(ended), MOST_KEYS_AT_ONCE):
@@ -128,7 +129,7 @@ async def read_all(runtime: Runtime) -> list[Row]:
 
 
 def lost(before: Values, now: Values) -> Values:
-    """This function will say what a row does not count any more."""
+    """Say what a row does not count any more."""
     if any(new < old for new, old in zip(now[-2:], before[-2:], strict=True)):
         return before
-    return tuple(TURN if new < old else 0 for new, old in zip(now, before, strict=True))
+    return tuple(WRAPS_AT if new < old else 0 for new, old in zip(now, before, strict=True))

@@ -1,8 +1,4 @@
-"""Histograms from HAProxy's samples.
-
-A sample is `ENDPOINT WEIGHT TOTAL REQUEST QUEUE CONNECT RESPONSE TOTAL_US FIRST_US`: five times in
-ms, then two in us, which are `-` where HAProxy did not take them.
-"""
+"""Histograms from HAProxy's samples."""
 
 from __future__ import annotations
 
@@ -11,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.schema import LATENCY_BOUNDS_MS, LATENCY_BOUNDS_US, Latency
+from gateway.state.sample_line import UNKNOWN, SampleLine
 
-# An earlier HAProxy, which still runs after an update, says the first seven.
-FIELDS = (7, 9)
+FIELDS = (len(SampleLine._fields) - len(SampleLine._field_defaults), len(SampleLine._fields))
 US_PER_MS = 1000
 # Milliseconds are differences of two that were cut off. A time in us that differs by more leaves
 # something out (a body that came slowly).
@@ -37,14 +33,20 @@ def parse(text: str) -> Sample | None:
     fields = text.split()
     if len(fields) not in FIELDS:
         return None
+    line = SampleLine(*fields)
     try:
-        weight, total, *parts = (int(each) for each in fields[1:7])
-        exact = [int(each) if each != "-" else None for each in fields[7:]] or [None, None]
+        weight, total = int(line.weight), int(line.total)
+        parts = [int(each) for each in (line.request, line.queue, line.connect, line.response)]
+        total_us, first_us = _exact(line.total_us), _exact(line.first_us)
     except ValueError:
         return None
     if weight < 1 or total < 0 or min(parts) < 0:
         return None
-    return Sample(fields[0], weight, _us(total, exact[0]), _us(sum(parts), exact[1]))
+    return Sample(line.endpoint, weight, _us(total, total_us), _us(sum(parts), first_us))
+
+
+def _exact(text: str) -> int | None:
+    return None if text == UNKNOWN else int(text)
 
 
 def _us(ms: int, exact_us: int | None) -> int:

@@ -60,7 +60,7 @@ def page(
     """Write everything in Prometheus' text format."""
     who = Names(table)
     rows = [(who.caller(*key), values) for key, values in sorted(sums.items())]
-    loads = [(who.service(each.endpoint), each) for each in load]
+    named = [(who.service(each.endpoint), each) for each in load]
     found = [(who.service(endpoint), each) for endpoint, each in sorted(times.items())]
     families: list[tuple[str, str, str, Series]] = [
         ("requests_total", "counter", "Requests by class of the answer.", requests(rows)),
@@ -71,13 +71,13 @@ def page(
             "requests_in_flight",
             "gauge",
             "Requests whose answer has not ended.",
-            [("", labels, each.in_flight) for labels, each in loads],
+            [("", labels, each.in_flight) for labels, each in named],
         ),
         (
             "requests_held",
             "gauge",
             "Requests that wait for a replica.",
-            [("", labels, each.held) for labels, each in loads],
+            [("", labels, each.held) for labels, each in named],
         ),
         (
             "request_duration_seconds",

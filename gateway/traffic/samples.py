@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.traffic import used
+from gateway.traffic import token_usage
 from gateway.traffic.latency import Sample, parse
-from gateway.traffic.used import Used
+from gateway.traffic.token_usage import TokenUsage
 
 SOCKET = "samples.sock"
 # Ours are shorter by far; what is longer is no sample.
@@ -22,7 +22,7 @@ MOST_LINE_BYTES = 4096
 class Lines(asyncio.Protocol):
     """Cuts one connection's bytes into lines."""
 
-    def __init__(self, take: Callable[[Sample], None], count: Callable[[Used], None]) -> None:
+    def __init__(self, take: Callable[[Sample], None], count: Callable[[TokenUsage], None]) -> None:
         self._take = take
         self._count = count
         self._rest = b""
@@ -31,14 +31,16 @@ class Lines(asyncio.Protocol):
         *lines, rest = (self._rest + data).split(b"\n")
         self._rest = rest if len(rest) <= MOST_LINE_BYTES else b""
         for each in lines:
-            text, said = used.parse(each.decode("ascii", errors="replace"))
+            text, said = token_usage.parse(each.decode("ascii", errors="replace"))
             if sample := parse(text):
                 self._take(sample)
             if said:
                 self._count(said)
 
 
-async def listen(home: Path, take: Callable[[Sample], None], count: Callable[[Used], None]) -> None:
+async def listen(
+    home: Path, take: Callable[[Sample], None], count: Callable[[TokenUsage], None]
+) -> None:
     """Give each sample to `take`, and what it says was used to `count`, until cancelled.
 
     Raise OSError.

@@ -1,4 +1,4 @@
-"""Counting: a look at the counters each second, sent to the control plane, shown to Prometheus."""
+"""Counters, scraped each second, sent to the control plane, shown to Prometheus."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway import sync
-from gateway.control import ControlPlane
+from gateway.control import sync
+from gateway.control.client import ControlPlane
 from gateway.errors import BadConfig, ControlPlaneError, HaproxyFailed
 from gateway.haproxy import process
 from gateway.haproxy.runtime import Runtime
-from gateway.layout import Layout
-from gateway.schema import Counts, Load, Stats, Table
-from gateway.traffic import backlog, memory, metrics, samples
+from gateway.schema import Counts, Load, Stats, Table, Unanswered
+from gateway.state.slots import Layout
+from gateway.traffic import backlog, checkpoint, metrics, samples
 from gateway.traffic.counters import Counters, Key, Values
 from gateway.traffic.latency import Sample, Times
-from gateway.traffic.pace import Pace
-from gateway.traffic.spread import spread
-from gateway.traffic.used import Used
+from gateway.traffic.replica_load import add_replicas
+from gateway.traffic.throttle import ReportThrottle
+from gateway.traffic.token_usage import TokenUsage
+from gateway.traffic.unanswered import UnansweredRequests
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+SCRAPE_SECONDS = 1.0
 
 
 def nothing_held() -> dict[str, int]:
@@ -54,115 +55,121 @@ class Traffic:
         self._table = table
         self._layout = layout
         self._held = held
+        self._unanswered = UnansweredRequests(runtime=runtime, layout=layout)
         self._boot_id = ""
         self._counters = Counters()
         # Told before it is known which HAProxy this is.
-        self._early: list[Used] = []
+        self._early: list[TokenUsage] = []
         self._stored: dict[Key, Values] = {}
         self._times: dict[str, Times] = {}
         self._changed_times: set[str] = set()
         self._load: list[Load] = []
         self._backlog = backlog.Backlog()
         self._news = asyncio.Event()
-        self._pace = Pace()
+        self._throttle = ReportThrottle()
 
     async def run(self) -> None:
-        """This function will count until it is cancelled. Raises OSError."""
+        """Count until it is cancelled. Raise OSError."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(samples.listen(self._home, self._take_sample, self._take_used))
+            group.create_task(samples.listen(self._home, self._take_sample, self._take_token_usage))
             group.create_task(metrics.serve(self._home, self._page))
-            group.create_task(self._look_each_second())
+            group.create_task(self._scrape_each_second())
             group.create_task(self._send())
 
     def count_tokens(self, key: Key, tokens_in: int, tokens_out: int) -> None:
-        """Count what an answer used that HAProxy did not look into."""
+        """Count what an answer used that HAProxy did not count."""
         if tokens_in or tokens_out:
             endpoint, key_id = key
-            self._take_used(Used(endpoint, key_id, tokens_in, tokens_out))
+            self._take_token_usage(TokenUsage(endpoint, key_id, tokens_in, tokens_out))
 
-    def _take_used(self, used: Used) -> None:
+    def _take_token_usage(self, usage: TokenUsage) -> None:
         if not self._boot_id:
-            self._early.append(used)
+            self._early.append(usage)
             return
         self._counters.add_tokens(
-            (used.endpoint, used.key), tokens_in=used.tokens_in, tokens_out=used.tokens_out
+            (usage.endpoint, usage.key), tokens_in=usage.tokens_in, tokens_out=usage.tokens_out
         )
 
     def _take_sample(self, sample: Sample) -> None:
         self._times.setdefault(sample.endpoint, Times()).add(sample)
         self._changed_times.add(sample.endpoint)
 
-    async def _look_each_second(self) -> None:
+    async def _scrape_each_second(self) -> None:
         while True:
             began = time.monotonic()
             try:
-                await self._look()
+                await self._scrape()
             except HaproxyFailed as error:
                 log.debug("the counters could not be read: %s", error)
             except OSError as error:
                 log.error("the histograms could not be stored: %s", error)
-            await asyncio.sleep(max(began + LOOK_SECONDS - time.monotonic(), 0.1))
+            await asyncio.sleep(max(began + SCRAPE_SECONDS - time.monotonic(), 0.1))
 
-    async def _look(self) -> None:
+    async def _scrape(self) -> None:
         boot_id = process.name_of_running(self._home)
         if boot_id is None:
             return
         if boot_id != self._boot_id:
             self._begin(boot_id)
-        changed = await self._counters.look(self._runtime)
+        changed = await self._counters.scrape(self._runtime)
         if process.name_of_running(self._home) != boot_id:
-            # Of which HAProxy this was is not known: the next look begins anew.
+            # Of which HAProxy this was is not known: the next scrape begins anew.
             self._boot_id = ""
             return
         carried = dict(self._counters.carried)
         if self._changed_times or carried != self._stored:
-            memory.write(self._home, boot_id=boot_id, carried=carried, times=self._times)
+            checkpoint.write(self._home, boot_id=boot_id, carried=carried, times=self._times)
             self._stored = carried
-        load = loads(self._counters.in_flight, self._held())
-        self._note(changed, await spread(runtime=self._runtime, layout=self._layout(), load=load))
+        load = endpoint_load(self._counters.in_flight, self._held())
+        load = await add_replicas(runtime=self._runtime, layout=self._layout(), load=load)
+        self._note(changed, load, await self._unanswered.news())
 
     def _begin(self, boot_id: str) -> None:
-        carried, times = memory.read(self._home, boot_id=boot_id)
+        carried, times = checkpoint.read(self._home, boot_id=boot_id)
         self._counters, self._stored = Counters(carried=carried), dict(carried)
         self._boot_id = boot_id
+        self._unanswered.begin()
         early, self._early = self._early, []
         for each in early:
-            self._take_used(each)
+            self._take_token_usage(each)
         self._times = times
         self._changed_times = set(times)
 
-    def _note(self, changed: dict[Key, Values], load: list[Load]) -> None:
-        look = Stats(
+    def _note(
+        self, changed: dict[Key, Values], load: list[Load], unanswered: list[Unanswered]
+    ) -> None:
+        scrape = Stats(
             boot_id=self._boot_id,
             sequence=sequence(),
             at=time.time(),
             counts=[as_counts(key, values) for key, values in changed.items()],
             load=load,
             latency=[self._times[each].as_message(each) for each in self._changed_times],
+            unanswered=unanswered,
         )
-        is_quiet = not (changed or self._changed_times or load or self._load)
-        for each in self._pace.due(look, is_quiet=is_quiet, at=time.monotonic()):
+        is_quiet = not (changed or self._changed_times or load or self._load or unanswered)
+        for each in self._throttle.due(scrape, is_quiet=is_quiet, at=time.monotonic()):
             self._backlog.add(each)
             self._news.set()
         self._load = load
         self._changed_times = set()
 
     async def _send(self) -> None:
-        pauses = sync.Pauses()
+        retry = sync.Retry()
         while True:
             await self._news.wait()
-            look = self._backlog.first
-            if look is None:
+            scrape = self._backlog.first
+            if scrape is None:
                 self._news.clear()
                 continue
             try:
-                for part in backlog.parts(look):
+                for part in backlog.parts(scrape):
                     await self._control.count(part)
             except (ControlPlaneError, BadConfig) as error:
-                pauses.note(str(error))
-                await pauses.sleep()
+                retry.note(str(error))
+                await retry.sleep()
             else:
-                pauses.reset()
+                retry.reset()
                 self._backlog.sent()
 
     def _page(self) -> str:
@@ -172,16 +179,16 @@ class Traffic:
 
 
 def sequence() -> int:
-    """This function will return a number that grows, over restarts of the sidecar as well.
+    """Return a number that grows, over restarts of the sidecar as well.
 
-    Milliseconds since this machine started: looks are a second apart, and HAProxy's boot is never
+    Milliseconds since this machine started: scrapes are a second apart, and HAProxy's boot is never
     older than the machine's.
     """
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
-def loads(in_flight: dict[Key, int], held: dict[str, int]) -> list[Load]:
-    """This function will say what is under way at each endpoint; held requests are in flight at
+def endpoint_load(in_flight: dict[Key, int], held: dict[str, int]) -> list[Load]:
+    """Say what is under way at each endpoint; held requests are in flight at
     HAProxy too, and count once."""
     open_requests: dict[str, int] = {}
     for (endpoint, _), count in in_flight.items():

@@ -30,7 +30,8 @@ async function enhance(card) {
   });
   form.addEventListener("submit", (event) => {
     // Enter in a field must not deploy by chance, nor what was not looked at.
-    if (event.submitter?.value !== "deploy" || "stale" in plan().dataset) event.preventDefault();
+    const asked = event.submitter && "deploy" in event.submitter.dataset;
+    if (!asked || "stale" in plan().dataset) event.preventDefault();
   });
   const chooser = form.querySelector('input[name="yaml_file"]');
   chooser.addEventListener("change", async () => {

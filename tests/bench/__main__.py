@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parent
 
 
 def main() -> int:
-    """This function will run those whose names hold one of the arguments, all without any."""
+    """Run those whose names hold one of the arguments, all without any."""
     names = sorted(path.stem for path in FOLDER.glob("*_p[0-9]*.py"))
     wanted = sys.argv[1:]
     chosen = [name for name in names if not wanted or any(word in name for word in wanted)]
@@ -22,7 +22,7 @@ def main() -> int:
 
 
 def command(name: str) -> list[str]:
-    """This function will return how to run a benchmark: those with a database are pytest's."""
+    """Return how to run a benchmark: those with a database are pytest's."""
     file = FOLDER / f"{name}.py"
     if "import pytest" in file.read_text():
         return [sys.executable, "-m", "pytest", str(file), "-s", "-q", "-p", "no:cacheprovider"]

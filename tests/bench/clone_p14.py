@@ -41,7 +41,7 @@ def clone_into(folder: Path) -> None:
 
 
 def timed_make(clone: Path, stack: Stack) -> float:
-    """This function will return the seconds until everything answers; then it is stopped."""
+    """Return the seconds until everything answers; then it is stopped."""
     log = clone.parent / "make.log"
     began = time.monotonic()
     with log.open("w") as out:

@@ -22,7 +22,7 @@ from apps.core import sweep
 from apps.core.models import Stateful
 from apps.instances.models import Instance, Workload
 from apps.routing import services as routing
-from apps.runs import advance, life
+from apps.runs.control import reconcile, replica_lifecycle
 from apps.runs.models import Replica, Run
 from tests import factories
 
@@ -53,7 +53,7 @@ def test_p11() -> None:
 def fill(project: Project, machine: Instance, *, gateway_id: int) -> None:
     """Rows as they are once 10,000 replicas run and are looked at by the minute."""
     far = timezone.now() + timedelta(days=1)
-    first = factories.run(project, gateway_id=gateway_id, replicas_wanted=REPLICAS_EACH)
+    first = factories.run(project, gateway_id=gateway_id, desired_replicas=REPLICAS_EACH)
     like = {f.attname: getattr(first, f.attname) for f in Run._meta.fields if f.name != "id"}
     runs = [Run(**{**like, "name": f"bench-{n}", "next_check_at": far}) for n in range(RUNS - 1)]
     Run.objects.bulk_create(runs, batch_size=1000)
@@ -96,8 +96,8 @@ def add_replicas(runs: list[Run], machine: Instance, state: str, *, ready: bool)
 def minute(gateway_id: int) -> dict[str, Callable[[], None]]:
     """What happens in a minute: each row is looked at once, and beat's own tasks run."""
     return {
-        "replicas": lambda: advance.advance(ids=all_ids(Replica), at=timezone.now()),
-        "runs": lambda: life.reconcile(ids=all_ids(Run), at=timezone.now()),
+        "replicas": lambda: replica_lifecycle.advance(ids=all_ids(Replica), at=timezone.now()),
+        "runs": lambda: reconcile.reconcile(ids=all_ids(Run), at=timezone.now()),
         "sweep": lambda: repeat(MINUTE_SECONDS, sweep_once),
         "catch up": lambda: repeat(MINUTE_SECONDS // 3, catch_up),
         "publish": lambda: repeat(
@@ -122,7 +122,7 @@ def sweep_once() -> None:
 
 
 def catch_up() -> None:
-    advance.advance(ids=advance.overtaken(), at=timezone.now())
+    replica_lifecycle.advance(ids=replica_lifecycle.out_of_sync(), at=timezone.now())
 
 
 def cpu_seconds(job: Callable[[], None]) -> float:
@@ -137,7 +137,7 @@ def moved_per_second() -> float:
     Replica.objects.filter(run__in=runs).update(state="starting")
     ids = list(Replica.objects.filter(state="starting").values_list("pk", flat=True))
     began = time.perf_counter()
-    advance.advance(ids=ids, at=timezone.now())
+    replica_lifecycle.advance(ids=ids, at=timezone.now())
     took = time.perf_counter() - began
     assert Replica.objects.filter(pk__in=ids, state="running").count() == len(ids)
     return len(ids) / took

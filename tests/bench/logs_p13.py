@@ -18,7 +18,8 @@ import pytest
 from django.db import connection
 
 from apps.agent import wire
-from apps.telemetry import agent_api, queries, services
+from apps.telemetry import agent_api
+from apps.telemetry.logs import queries, services
 from tests import factories
 from tests.printing import Printer, numbered, printer
 

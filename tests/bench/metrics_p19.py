@@ -24,10 +24,10 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.runs.models import Replica, Run
-from apps.telemetry import live_points
-from apps.telemetry.models import KeyUse, Traffic, Usage
-from apps.telemetry.points import Point
-from apps.telemetry.traffic import bucket_of
+from apps.telemetry.models import KeyUse, RequestTotal, Traffic, Usage
+from apps.telemetry.traffic import live_points
+from apps.telemetry.traffic.ingest import bucket_of
+from apps.telemetry.traffic.points import Point
 from tests import factories
 from tests.people import scraper
 
@@ -59,12 +59,16 @@ def fill(first: Run) -> list[UUID]:
         (Replica(run_id=pk, num=0, state="running", next_check_at=far) for pk in ids),
         batch_size=1000,
     )
+    RequestTotal.objects.bulk_create(RequestTotal(run_id=pk, requests=60 * HOURS) for pk in ids)
     hour = bucket_of(timezone.now(), 3600)
     for age in range(HOURS):
         KeyUse.objects.bulk_create(
             KeyUse(run_id=pk, token_id=1, hour=hour - timedelta(hours=age), requests=60)
             for pk in ids
         )
+    # PostgreSQL does so itself within a minute of such a change.
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
     return ids
 
 

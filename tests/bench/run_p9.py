@@ -75,7 +75,7 @@ def running(argv: list[str], environ: dict[str, str]) -> Iterator[subprocess.Pop
 
 
 def first_answer(port: int, headers: dict[str, str]) -> float:
-    """This function will return when the first 200 came (monotonic). Raises TimeoutError."""
+    """Return when the first 200 came (monotonic). Raise TimeoutError."""
     deadline = time.monotonic() + GIVE_UP_SECONDS
     while time.monotonic() < deadline:
         if answer(port, headers) == 200:

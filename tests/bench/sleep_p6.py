@@ -71,9 +71,9 @@ def at_once(stack: Stack) -> None:
 
 
 async def woken(stack: Stack, count: int) -> tuple[float, Counter[int]]:
-    """This function will send `count` requests at once to the sleeping service.
+    """Send `count` requests at once to the sleeping service.
 
-    Returns the seconds until the last of them had its first byte, and the statuses.
+    Return the seconds until the last of them had its first byte, and the statuses.
     """
     eventually(lambda: asleep(stack), seconds=60, every=0.2)
     limits = httpx.Limits(max_connections=count)

@@ -60,7 +60,7 @@ class Soak:
     samples: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     async def run(self, seconds: float) -> None:
-        """This function will send everything at its pace for `seconds`."""
+        """Send everything at its pace for `seconds`."""
         call, chat = self.call, self.chat
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
@@ -137,7 +137,7 @@ class Soak:
             await asyncio.sleep(SAMPLE_SECONDS)
 
     def report(self) -> bool:
-        """This function will print what was seen; False where something grew or failed."""
+        """Print what was seen; False where something grew or failed."""
         flat = [self.is_flat(name) for name in sorted(self.samples)]
         print(", ".join(f"{count} x {name}" for name, count in sorted(self.answers.items())))
         for text, count in self.failed.most_common():

@@ -77,9 +77,9 @@ def is_small(stack: Stack, least: int) -> bool:
 
 
 def step(stack: Stack) -> tuple[float, Load]:
-    """This function will load the service for a while.
+    """Load the service for a while.
 
-    Returns the seconds from the first request to the decision for more, and the load.
+    Return the seconds from the first request to the decision for more, and the load.
     """
     began = time.time()
     headers = {"Host": "who.localhost", **stack.bearer()}

@@ -37,7 +37,7 @@ class Streams:
         self._wheel: list[dict[socket.socket, int]] = [{} for _ in range(PACE_MS)]
 
     def run(self) -> None:
-        """This function will serve for ever."""
+        """Serve for ever."""
         tick = time.monotonic_ns() // 1_000_000
         while True:
             now = time.monotonic_ns() // 1_000_000

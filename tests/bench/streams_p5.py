@@ -67,9 +67,9 @@ class Stream:
     _unread: bytes = field(default=b"")
 
     def feed(self, piece: bytes, now: float, asked_at: float) -> bool:
-        """This function will count what came, and say if the stream is over.
+        """Count what came, and say if the stream is over.
 
-        Raises RuntimeError where it is no 200.
+        Raise RuntimeError where it is no 200.
         """
         text = self._unread + piece
         found = text.count(b"\n\n")
@@ -140,9 +140,9 @@ def served(port: int) -> Iterator[None]:
 
 
 def one_round(port: int, count: int, pause_seconds: float) -> list[Stream]:
-    """This function will ask for `count` streams and follow them to their ends.
+    """Ask for `count` streams and follow them to their ends.
 
-    Raises RuntimeError where one is not whole.
+    Raise RuntimeError where one is not whole.
     """
     streams = [Stream() for _ in range(count)]
     with contextlib.ExitStack() as stack:
@@ -183,7 +183,7 @@ def follow(
 
 
 def show(title: str, found: dict[str, list[list[Stream]]]) -> None:
-    """This function will print a row for each way: first events are medians of the rounds."""
+    """Print a row for each way: first events are medians of the rounds."""
     print(f"\n{title}, {len(found['direct'])} rounds\n")
     print("| | first event p50 ms | p99 ms | longest pause ms | pauses > 200 ms |")
     print("|---|---|---|---|---|")

@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dstack_web import celery, clock
+from dstack_web import celery
+from dstack_web.worker import clock
 
 ROOT = Path(__file__).parents[2]
 LOADED = """
 import sys
-from dstack_web.clock import app
+from dstack_web.worker.clock import app
 app.loader.init_worker()
 app.finalize()
 assert app.conf.beat_schedule

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
+import redis
 import yaml
+
+from dstack_web.embedded.servers import valkey
+from tests.integration.agent.running import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "compose.yaml").read_text()
@@ -65,3 +73,51 @@ def test_compose_has_every_component() -> None:
         *("postgres", "valkey", "bootstrap", "web", "beat", "gateway"),
         *("worker-control", "worker-outside", "agent"),
     }
+
+
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
+    return found
+
+
+def networks(name: str) -> set[str]:
+    """The networks of a service, also of one that shares those of another."""
+    service = services()[name]
+    shared = str(service.get("network_mode", "")).partition("service:")[2]
+    return networks(shared) if shared else set(service["networks"])
+
+
+@pytest.mark.parametrize("name", ["gateway", "agent"])
+@pytest.mark.parametrize("kept", ["postgres", "valkey"])
+def test_compose_keeps_replicas_from_the_database_and_the_broker(name: str, kept: str) -> None:
+    assert not networks(name) & networks(kept)
+    assert networks(name) & networks("web")
+    assert networks("web") & networks(kept)
+
+
+@pytest.mark.parametrize("name", ["bootstrap", "web", "worker-control", "worker-outside", "beat"])
+def test_compose_connects_the_server_with_both(name: str) -> None:
+    assert networks(name) & networks("postgres") & networks("valkey")
+
+
+def test_compose_asks_for_the_brokers_password(tmp_path: Path) -> None:
+    """The very command of the file, run with the broker of the tests."""
+    broker_of_the_file = services()["valkey"]
+    shell = broker_of_the_file["command"][2].replace("$$", "$")
+    path = f"{valkey.program().parent}:{os.environ['PATH']}"
+    socket = tmp_path / "s"
+    shell = shell.replace("requirepass", f"port 0\\nunixsocket {socket}\\nrequirepass", 1)
+    env = {"PATH": path, "VALKEY_PASSWORD": "secret-1"}
+    broker = subprocess.Popen(
+        ["sh", "-c", shell], env=env, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        assert eventually(socket.exists)
+        with pytest.raises(redis.AuthenticationError):
+            redis.Redis(unix_socket_path=str(socket)).ping()
+        assert redis.Redis(unix_socket_path=str(socket), password="secret-1").ping()
+    finally:
+        # The shell's child is the broker.
+        os.killpg(broker.pid, signal.SIGKILL)
+        broker.wait()
+    assert "VALKEY_PASSWORD" in services()["web"]["environment"]["REDIS_URL"]

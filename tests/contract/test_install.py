@@ -38,7 +38,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ignored = shutil.ignore_patterns("node_modules", "__pycache__")
     for name in ("dstack_web", "apps", "gateway", "templates", "staticfiles"):
         shutil.copytree(ROOT / name, source / name, ignore=ignored)
-    for name in ("pyproject.toml", "hatch_build.py", "README.md", ".gitignore"):
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, source)
     build = "import hatchling.build as b, sys; print(b.build_wheel(sys.argv[1]))"
     run(sys.executable, "-c", build, folder, cwd=source)
@@ -57,7 +57,14 @@ def test_the_wheel_carries_templates_and_collected_static_files(names: set[str])
     wanted = {f"dstack_web/_templates/{path.relative_to(ROOT / 'templates')}" for path in templates}
 
     assert wanted <= names
-    assert any(name.startswith("dstack_web/_static/") for name in names)
+    assert "dstack_web/_static/staticfiles.json" in names
+
+
+def test_the_wheel_carries_the_licence_and_the_notices_of_what_it_bundles(
+    names: set[str],
+) -> None:
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+    assert "dstack_web/_static/vendor/licenses.txt" in names
 
 
 def test_the_wheel_carries_every_module_and_no_test(names: set[str]) -> None:

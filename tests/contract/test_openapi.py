@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.backends import services as backends
+from dstack_web import api_document
 from dstack_web.api import api
 from tests import factories
 
@@ -64,6 +65,31 @@ def test_offers_one_way_to_sign_in() -> None:
     ways = {json.dumps(operation.get("security")) for operation in OPERATIONS.values()}
 
     assert ways == {'[{"TokenAuth": []}]', "null"}
+
+
+def test_names_the_errors_of_each_operation_in_one_shape() -> None:
+    shapes = {
+        json.dumps(told["content"])
+        for operation in OPERATIONS.values()
+        for status, told in operation["responses"].items()
+        if int(status) >= 400
+    }
+    submit = OPERATIONS["POST /api/projects/{project}/runs"]["responses"]
+    users = OPERATIONS["GET /api/users"]["responses"]
+
+    assert shapes == {json.dumps(api_document.CONTENT)}
+    assert [int(s) for s in submit] == [201, 400, 503, 401, 403, 404, 422, 409, 413, 507]
+    assert {404, 409, 413, 507}.isdisjoint(map(int, users))
+
+
+def test_an_error_is_as_its_document_says(client: Client) -> None:
+    body = {"configuration": "type: service\nport: no\n"}
+    answer = client.post("/api/projects/main/runs", body, content_type="application/json").json()
+
+    told = answer["error"]
+    assert set(answer) == {"error"}
+    assert set(told) == set(api_document.ERROR["properties"]["error"]["required"])
+    assert [set(one) for one in told["details"]][:1] == [set(api_document.DETAIL["required"])]
 
 
 def test_shows_its_documentation_from_this_server_alone(client: Client) -> None:

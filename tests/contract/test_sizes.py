@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_FUNCTION = 50
-LONGEST_FILE = {".py": 400, ".html": 150, ".js": 150, ".css": 250}
+MOST_MODULES = 15
+LONGEST_FILE = {".py": 400, ".html": 150, ".js": 150, ".css": 250, ".cfg": 120}
+LONGEST_RULE = 160
 
 
 def tracked_files() -> list[Path]:
@@ -49,6 +52,18 @@ def test_no_file_is_longer_than_its_kind_may_be(suffix: str) -> None:
     assert too_long == {}
 
 
+def test_no_line_of_rules_is_longer_than_one_can_read() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}:{number}": len(line)
+        for path in FILES
+        if path.suffix == ".cfg"
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if len(line) > LONGEST_RULE
+    }
+
+    assert found == {}
+
+
 def test_no_function_is_longer_than_fifty_lines() -> None:
     found = {
         str(path.relative_to(ROOT)): long_functions(path.read_text())
@@ -57,6 +72,24 @@ def test_no_function_is_longer_than_fifty_lines() -> None:
     }
 
     assert {path: functions for path, functions in found.items() if functions} == {}
+
+
+# Each test stands alone, so that a folder of many is as easy to read; migrations only grow.
+FOLDERS = sorted(
+    {path.parent for path in FILES if path.suffix == ".py" and "migrations" not in path.parts}
+)
+ROOMS = [path for path in FOLDERS if path != ROOT and "tests" not in path.relative_to(ROOT).parts]
+
+
+@pytest.mark.parametrize("folder", ROOMS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_folder_has_few_modules_and_says_what_it_holds(folder: Path) -> None:
+    modules = [path.name for path in FILES if path.parent == folder and path.suffix == ".py"]
+    said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+
+    assert len(modules) <= MOST_MODULES
+    assert len(re.findall(r"\.(?:\s|$)", said)) >= 2, (
+        "`__init__` says what the folder holds and who may call it"
+    )
 
 
 def test_the_count_sees_a_long_function() -> None:

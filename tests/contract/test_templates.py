@@ -28,7 +28,7 @@ def test_has_nothing_inline(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=named)
 def test_names_only_assets_that_are_there(path: Path) -> None:
-    named_assets = re.findall(r'{% asset "((?:css|js|img)/[^"]+)" %}', path.read_text())
+    named_assets = re.findall(r'{% static "((?:css|js|img)/[^"]+)" %}', path.read_text())
 
     assert [name for name in named_assets if not (ROOT / "static" / name).is_file()] == []
 

@@ -6,7 +6,16 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import ConsoleMessage, Locator, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Response,
+    StorageState,
+    expect,
+    sync_playwright,
+)
 
 from tests.e2e.stack import PASSWORD, Stack
 
@@ -23,28 +32,55 @@ SECONDS = 15.0
 
 
 @contextlib.contextmanager
-def opened(chromium: str, *, javascript: bool = True) -> Iterator[Page]:
-    """This function will yield a page of a fresh browser; its complaints fail the test."""
-    complaints: list[str] = []
+def program(chromium: str) -> Iterator[Browser]:
+    """Yield a browser, whose start takes seconds; its pages know nothing of each other."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGS))
-        context = browser.new_context(java_script_enabled=javascript)
-        page = context.new_page()
-        page.set_default_timeout(SECONDS * 1000)
-        expect.set_options(timeout=SECONDS * 1000)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if _bad(said) else None)
         try:
-            yield page
+            yield browser
         finally:
             browser.close()
+
+
+@contextlib.contextmanager
+def fresh_page(
+    browser: Browser, *, javascript: bool = True, cookies: StorageState | None = None
+) -> Iterator[Page]:
+    """Yield a page that knows nothing but `cookies`; its complaints fail the test."""
+    complaints: list[str] = []
+    context = browser.new_context(java_script_enabled=javascript, storage_state=cookies)
+    page = context.new_page()
+    page.set_default_timeout(SECONDS * 1000)
+    expect.set_options(timeout=SECONDS * 1000)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if _bad(said) else None)
+    page.on("response", lambda got: complaints.append(got.url) if _asked_again(got) else None)
+    try:
+        yield page
+    finally:
+        context.close()
     assert not complaints, complaints
 
 
+@contextlib.contextmanager
+def opened(chromium: str) -> Iterator[Page]:
+    """Yield a page of a browser of its own; its complaints fail the test."""
+    with program(chromium) as browser, fresh_page(browser) as page:
+        yield page
+
+
 def _bad(said: ConsoleMessage) -> bool:
-    # Broken assets, refused inline code (the content security policy), errors of scripts; an
-    # answer of 422 is how the server says that what one sent cannot be used.
-    return said.type == "error" and "status of 422" not in said.text
+    # Broken assets, refused inline code (the content security policy), errors of scripts. No
+    # fault are an answer of 422, which says that what one sent cannot be used, a request that ends
+    # with its page (one that fails says `htmx:sendError` besides), and one that the browser breaks
+    # off because this host got a network more, which is a replica's.
+    right = ("status of 422", "htmx:sendAbort", "htmx:afterRequest", "ERR_NETWORK_CHANGED")
+    return said.type == "error" and not any(text in said.text for text in right)
+
+
+def _asked_again(got: Response) -> bool:
+    """Whether a browser may not keep a static file, so that its name would not change with it."""
+    return "/static/" in got.url and "immutable" not in got.headers.get("cache-control", "")
 
 
 def sign_in(page: Page, stack: Stack) -> None:
@@ -55,8 +91,15 @@ def sign_in(page: Page, stack: Stack) -> None:
     expect(page.get_by_role("heading", name="Services")).to_be_visible()
 
 
+def signed_in(browser: Browser, stack: Stack) -> StorageState:
+    """Return the cookies of somebody who has just signed in."""
+    with fresh_page(browser) as page:
+        sign_in(page, stack)
+        return page.context.storage_state()
+
+
 def type_yaml(page: Page, text: str) -> None:
-    """This function will replace what the editor holds, as by pasting."""
+    """Replace what the editor holds, as by pasting."""
     editor = page.get_by_role("textbox", name="Service configuration")
     editor.click()
     page.keyboard.press("Control+A")
@@ -64,7 +107,7 @@ def type_yaml(page: Page, text: str) -> None:
 
 
 def drop(page: Page, place: Locator, path: Path) -> None:
-    """This function will drop a file or folder of the disk there, as from a file manager."""
+    """Drop a file or folder of the disk there, as from a file manager."""
     # Until it lies still and nothing lies above it, such as the page before, that fades out.
     place.click(trial=True, position={"x": 10, "y": 10})
     box = place.bounding_box()

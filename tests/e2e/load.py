@@ -69,7 +69,7 @@ class Load:
         return [answer for answer in self.answers if not answer.is_good]
 
     def good_since(self, at: float) -> int:
-        """This function will count the good answers to requests sent after `at`."""
+        """Count the good answers to requests sent after `at`."""
         return sum(1 for answer in list(self.answers) if answer.is_good and answer.at > at)
 
     async def _drive(self) -> None:

@@ -25,7 +25,7 @@ def publish_and_stop(stack: Stack, name: str) -> None:
 
 
 def who_answers(stack: Stack) -> Any:
-    """This function will return what the replica says of itself, or None while none answers."""
+    """Return what the replica says of itself, or None while none answers."""
     answer = stack.call("who", **stack.bearer())
     return answer.json() if answer.status_code == 200 else None
 
@@ -45,6 +45,6 @@ def processes_running(stack: Stack, program: str) -> list[str]:
 
 
 def replica_pids(stack: Stack) -> list[int]:
-    """This function will return the process ids of all replicas of `who`, their shells left out."""
+    """Return the process ids of all replicas of `who`, their shells left out."""
     lines = [line.split(" ", 1) for line in processes_of(stack.home)]
     return [int(pid) for pid, command in lines if command.startswith("python3 who.py")]

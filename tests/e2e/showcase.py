@@ -18,7 +18,7 @@ from apps.core.models import Event
 from apps.gateways.models import Gateway
 from apps.instances.models import Instance
 from apps.runs import states
-from apps.runs.models import Replica, Run, RunVersion
+from apps.runs.models import Replica, Run, RunVersion, Upload
 from apps.specs.parse import parse
 from apps.telemetry.models import Traffic
 from tests import factories
@@ -64,6 +64,7 @@ def make() -> None:
         run.notice = f"Version 2 was given up: {WHY}. Version 1 goes on."
         run.save()
     _model(main, gateway, person)
+    _uploads(main)
     _instances(main)
     _open_project(admin)
 
@@ -91,12 +92,12 @@ def _model(main: Project, gateway: Gateway, user: User) -> None:
         over = at if state in states.REPLICA.final else None
         Replica.objects.filter(pk=replica.pk).update(next_check_at=None, finished_at=over)
         Event.objects.create(
-            machine="replica", object_id=replica.pk, run_id=run.pk, label=str(replica), at=at,
+            state_machine="replica", object_id=replica.pk, run_id=run.pk, label=str(replica), at=at,
             old="", new=state, reason=WHY, version=1,
         )  # fmt: skip
-    for number, failed in ((1, None), (2, at)):
+    for version, failed in ((1, None), (2, at)):
         RunVersion.objects.create(
-            run=run, number=number, user=user, configuration=run.configuration, spec=run.spec,
+            run=run, version=version, user=user, configuration=run.configuration, spec=run.spec,
             secrets=run.secrets, failed_at=failed, reason=WHY if failed else "",
             last_lines=LINES if failed else [],
         )  # fmt: skip
@@ -106,8 +107,16 @@ def _model(main: Project, gateway: Gateway, user: User) -> None:
     )  # fmt: skip
 
 
+def _uploads(main: Project) -> None:
+    """One that all services need, and one that nothing needs."""
+    for hash, size_bytes in (("a" * 64, 10**12), ("b" * 64, 1)):
+        Upload.objects.create(project=main, hash=hash, size_bytes=size_bytes, blob=hash)
+    needed = Upload.objects.get(project=main, hash="a" * 64)
+    Run.objects.filter(project=main).update(upload=needed)
+
+
 def _instances(main: Project) -> None:
-    for state in Instance.machine.states:
+    for state in Instance.state_machine.states:
         made = factories.instance(
             main, state=state, name=f"dstack-01a223f8-3080-7f06-bd26-aeb674c4122f-{state}",
             instance_type="a-machine-" + "of-a-long-name-" * 5, error=WHY,

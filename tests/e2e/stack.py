@@ -18,6 +18,8 @@ from typing import Any
 import httpx
 import yaml
 
+from tests.e2e import prepared
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
 PASSWORD = "a long password of the tests"
@@ -28,7 +30,7 @@ SEEN_BY_REPLICAS = Path("/var/lib" if os.geteuid() == 0 else tempfile.gettempdir
 def eventually(
     check: Callable[[], Any], *, seconds: float = 20.0, what: str = "", every: float = 0.05
 ) -> Any:
-    """This function will return the first truthy answer of `check`, or fail after `seconds`."""
+    """Return the first truthy answer of `check`, or fail after `seconds`."""
     end = time.monotonic() + seconds
     while not (answer := check()):
         assert time.monotonic() < end, f"not within {seconds:g} s: {what or check}"
@@ -91,7 +93,7 @@ class Stack:
         return code
 
     def kill(self) -> None:
-        """This function will end the supervisor as the machine's lack of memory would."""
+        """End the supervisor as the machine's lack of memory would."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
@@ -121,7 +123,7 @@ class Stack:
         }
 
     def dstack(self, *words: str, cwd: Path | None = None, code: int | None = 0) -> str:
-        """This function will run the command line as a user does and return what it printed."""
+        """Run the command line as a user does and return what it printed."""
         done = subprocess.run(
             [*self.command, *words],
             env=self.environ(),
@@ -148,7 +150,7 @@ class Stack:
     def call(
         self, name: str, path: str = "/", *, method: str = "GET", **headers: str
     ) -> httpx.Response:
-        """This function will call a service by its host name, without a resolver."""
+        """Call a service by its host name, without a resolver."""
         url = f"http://127.0.0.1:{self.gateway_port}{path}"
         host = {"Host": f"{name}.localhost:{self.gateway_port}"}
         return httpx.request(method, url, headers={**host, **headers}, timeout=15)
@@ -170,8 +172,10 @@ def answers(url: str) -> bool:
 
 
 def new(folder: Path, *, python: Sequence[str] = (sys.executable,), **more: str) -> Stack:
-    """This function will start a server in `folder`; the caller stops it."""
+    """Start a server in `folder`; the caller stops it."""
     stack = Stack(folder / "home", free_port(), free_port(), more, python)
     folder.mkdir(parents=True, exist_ok=True)
+    if python == (sys.executable,) and "DATABASE_URL" not in more:
+        prepared.copy_database(stack.home / "server" / "pg")
     stack.start()
     return stack

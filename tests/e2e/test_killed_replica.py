@@ -45,15 +45,15 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         running.stop()
 
 
-def publish(stack: Stack, folder: Path, ledger: Path) -> None:
+def publish(stack: Stack, folder: Path, ledger: Path, *, replicas: int = REPLICAS) -> None:
     folder.mkdir()
     (folder / "ledger.py").write_bytes((FOLDER / "ledger.py").read_bytes())
     (folder / "serve.dstack.yml").write_text(
-        f"type: service\ncommands: [python3 ledger.py]\nport: 8000\nreplicas: {REPLICAS}\n"
+        f"type: service\ncommands: [python3 ledger.py]\nport: 8000\nreplicas: {replicas}\n"
         f"env: [LEDGER={ledger}]\n"
     )
     stack.dstack("run", ".", "-f", "serve.dstack.yml", "-n", "ledger", "-y", "-d", cwd=folder)
-    eventually(lambda: len(running(stack)) == REPLICAS, seconds=60, what="all replicas run")
+    eventually(lambda: len(running(stack)) == replicas, seconds=60, what="all replicas run")
 
 
 def running(stack: Stack) -> dict[int, str]:
@@ -74,7 +74,7 @@ def executed(ledger: Path) -> list[tuple[str, str, int]]:
 
 
 def kill_all_of(pid: int) -> float:
-    """This function will kill a replica's whole process group; it returns once it is gone."""
+    """Kill a replica's whole process group; it returns once it is gone."""
     os.killpg(os.getpgid(pid), signal.SIGKILL)
     eventually(lambda: is_gone(pid), what="the killed process ends")
     return time.monotonic()
@@ -92,6 +92,12 @@ def number_of(pid: int) -> int:
     words = (Path("/proc") / str(pid) / "environ").read_bytes().split(b"\0")
     found = dict(word.split(b"=", 1) for word in words if b"=" in word)
     return int(found[b"DSTACK_REPLICA_NUM"])
+
+
+def events(stack: Stack) -> list[str]:
+    """What the events say that replicas ended with, newest first."""
+    items = stack.api("GET", "/projects/main/runs/ledger/events")["items"]
+    return [f"{each['subject']} {each['reason']}" for each in items if each["kind"] == "request"]
 
 
 def test_only_posts_in_flight_on_it_fail_and_none_runs_twice(
@@ -133,3 +139,18 @@ def test_only_posts_in_flight_on_it_fail_and_none_runs_twice(
     assert {each.id for each in load.answers if each.method == "POST" and each.is_good} <= set(
         posts
     )
+
+
+def test_the_events_say_which_request_ended_a_replica(
+    stack: Stack, tmp_path: Path, ledger: Path
+) -> None:
+    publish(stack, tmp_path / "folder", ledger, replicas=2)
+
+    answer = stack.call("ledger", "/die?key=secret", **stack.bearer())
+    eventually(lambda: len(events(stack)) == 2, seconds=30, what="both replicas' ends are told")
+
+    assert (answer.status_code, "without an answer" in answer.text) == (502, True)
+    assert sorted(events(stack)) == [
+        f"replica {number} exited while it answered GET /die" for number in range(2)
+    ]
+    assert stack.dstack("events", "ledger").count("exited while it answered GET /die") == 2

@@ -55,7 +55,7 @@ class Chat:
     host: str
 
     def stream(self, key: str) -> subprocess.CompletedProcess[str]:
-        """This function will have OpenAI's client stream a completion; it prints JSON."""
+        """Have OpenAI's client stream a completion; it prints JSON."""
         url = f"http://127.0.0.1:{self.stack.gateway_port}/v1"
         script = str(PROGRAMS / "chat.py")
         return subprocess.run(

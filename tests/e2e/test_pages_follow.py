@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.e2e import browser
 from tests.e2e import stack as stacks
 from tests.e2e.stack import Stack
 
@@ -29,13 +28,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     running = stacks.new(tmp_path_factory.mktemp("follow"), DOCKER_HOST="unix:///nowhere")
     yield running
     assert running.stop() == 0
-
-
-@pytest.fixture
-def page(stack: Stack, chromium: str) -> Iterator[Page]:
-    with browser.opened(chromium) as opened:
-        browser.sign_in(opened, stack)
-        yield opened
 
 
 def deploy(stack: Stack, folder: Path, name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e import browser
 from tests.e2e import stack as stacks
@@ -32,13 +32,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     running = stacks.new(tmp_path_factory.mktemp("browser"))
     yield running
     assert running.stop() == 0
-
-
-@pytest.fixture
-def page(stack: Stack, chromium: str) -> Iterator[Page]:
-    with browser.opened(chromium) as opened:
-        browser.sign_in(opened, stack)
-        yield opened
 
 
 def deploy(page: Page, text: str) -> None:
@@ -212,8 +205,8 @@ def test_makes_and_revokes_a_token(page: Page) -> None:
     expect(page.locator("tr", has_text="laptop")).to_have_count(0)
 
 
-def test_works_without_javascript(stack: Stack, chromium: str) -> None:
-    with browser.opened(chromium, javascript=False) as page:
+def test_works_without_javascript(stack: Stack, program: Browser) -> None:
+    with browser.fresh_page(program, javascript=False) as page:
         browser.sign_in(page, stack)
         page.get_by_role("link", name="Deploy", exact=True).first.click()
         page.locator("textarea").fill(SERVE.format(name="plain"))

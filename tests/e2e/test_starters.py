@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent import ports
+from apps.agent.host import ports
 from apps.runs.starters import EMPTY, STARTERS
 from tests.e2e import stack as stacks
 from tests.e2e.stack import ROOT, Stack

@@ -27,7 +27,7 @@ from tests.e2e.stack import Stack, eventually
 from tests.e2e.traces import processes_of
 
 PARTS = (
-    ("web", "worker-control", "worker-outside", "beat")
+    ("web", "front", "worker-control", "worker-outside", "beat")
     + ("valkey", "postgres", "gateway", "agent")
 )  # fmt: skip
 BACK_SECONDS = 30.0

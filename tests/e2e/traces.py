@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from apps.agent import files, home, users
+from apps.agent.host import files, home, users
 
 TEXTS = ("cmdline", "environ")
 
 
 def processes_of(server_home: Path) -> list[str]:
-    """This function will list, as "pid command", the living processes that belong to a server.
+    """List, as "pid command", the living processes that belong to a server.
 
     That is every process whose command, environment, working folder, program or open files name
     the server's home or the folder of its replicas. The caller must be allowed to look, and not
@@ -25,7 +25,7 @@ def processes_of(server_home: Path) -> list[str]:
 
 
 def replica_folders(server_home: Path) -> list[Path]:
-    """This function will find the folders outside a home that an agent of root's keeps for it."""
+    """Find the folders outside a home that an agent of root's keeps for it."""
     if not users.FALLBACK_BASE.is_dir():
         return []
     owners = {base: files.read_json(base / home.OWNER) for base in users.FALLBACK_BASE.iterdir()}

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from django.utils import timezone
 
 from apps.agent import wire
-from apps.instances import reports, services
+from apps.instances import services
+from apps.instances.agents import reports
 from apps.instances.models import Instance
 
 
@@ -44,8 +45,9 @@ class FakeAgent:
             self._exit(pk, code, reason, line)
         self.report()
 
-    def exit_one(self, pk: str, *, code: int = 1) -> None:
+    def exit_one(self, pk: str, *, code: int = 1, at: str | None = None) -> None:
         self._exit(pk, code, wire.REASON_EXITED, "")
+        self._set(pk, exited_at=at)
         self.report()
 
     def _exit(self, pk: str, code: int, reason: str, line: str) -> None:

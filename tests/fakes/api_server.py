@@ -12,23 +12,22 @@ import io
 import json
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from apps.core import contents
+from apps.core.archive import contents
 from apps.specs import parse
 from apps.specs.errors import SpecError
-from tests.fakes.api_state import CREATED, FINAL, TOKEN, ApiError, FakeApi, FakeRun, Json, Seen
+from tests.fakes.api_log import Log
+from tests.fakes.api_state import CREATED, FINAL, TOKEN, ApiError, FakeApi, Json, Seen
 
 
 @contextmanager
 def running(api: FakeApi) -> Iterator[FakeApi]:
-    """This function will serve the API on a free port of this machine."""
+    """Serve the API on a free port of this machine."""
 
     class Handler(_Handler):
         fake = api
@@ -97,14 +96,14 @@ class _Handler(BaseHTTPRequestHandler):
             found = re.fullmatch(pattern, seen.path)
             if found and method == seen.method:
                 result = handle(self.fake, seen, *found.groups())
-                if isinstance(result, _Log):
+                if isinstance(result, Log):
                     self._stream(result)
                 else:
                     self.answer(*result)
                 return
         raise ApiError(404, "not_found", "There is no such page.")
 
-    def _stream(self, log: _Log) -> None:
+    def _stream(self, log: Log) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/x-ndjson")
         self.send_header("Connection", "close")
@@ -117,31 +116,6 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             self.wfile.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
             self.wfile.flush()
-
-
-@dataclass
-class _Log:
-    run: FakeRun
-    query: dict[str, list[str]]
-
-    def lines(self) -> Iterator[Json]:
-        at = int(self.query.get("cursor", ["0"])[0])
-        if "tail" in self.query:
-            at = max(len(self.run.lines) - int(self.query["tail"][0]), 0)
-        while True:
-            ended = self.run.has_ended
-            new = self.run.lines[at:]
-            at += len(new)
-            yield from (line for line in new if self._wanted(line))
-            if "follow" not in self.query or (ended and not new):
-                return
-            self.run.data.update(self.run.steps.pop(0) if self.run.steps else {})
-            time.sleep(0.01)
-
-    def _wanted(self, line: Json) -> bool:
-        replica = self.query.get("replica")
-        found = replica is None or replica == [str(line["replica"])]
-        return found and self.query.get("grep", [""])[0] in line["text"]
 
 
 def _me(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
@@ -191,7 +165,10 @@ def _submit(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
         raise ApiError(409, "conflict", "The run changed since it was planned.")
     if seen.body["upload"] not in fake.uploads:
         raise ApiError(422, "invalid", "There is no such upload.")
-    run = fake.add_run(seen.body["name"], "submitted")
+    before = fake.runs.get(seen.body["name"])
+    is_update = before is not None and fake.plan_changes.get("action") == "update"
+    version = before.data["version"] + 1 if before and is_update else 1
+    run = fake.add_run(seen.body["name"], "submitted", version=version)
     run.steps = list(fake.steps)
     run.log(*fake.first_lines)
     return 201, run.data
@@ -241,8 +218,8 @@ def _rollback(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
     return 200, run.data
 
 
-def _logs(fake: FakeApi, seen: Seen, name: str) -> _Log:
-    return _Log(fake.run(name), seen.query)
+def _logs(fake: FakeApi, seen: Seen, name: str) -> Log:
+    return Log(fake.run(name), seen.query)
 
 
 def _events(fake: FakeApi, seen: Seen, name: str | None = None) -> tuple[int, Any]:
@@ -266,11 +243,19 @@ def _offers(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
         "next_cursor": None,
         "total_offers": len(fake.offers),
         "silent": fake.silent,
+        "note": fake.offers_note,
         "max_price_usd_per_hour": max(
             (one["price_usd_per_hour"] for one in fake.offers), default=None
         ),
         "why_none": None if shown else "No offer fits. resources.gpu: my-host has no GPU.",
     }
+
+
+def _offer_groups(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
+    rows = (("A100:80GB:1", "westus2", 2, 3.673, 4.15), ("none", "eastus", 1, 0.1, 0.1))
+    names = ("gpu", "region", "offers", "min_price_usd_per_hour", "max_price_usd_per_hour")
+    items = [{"backend": None, **dict(zip(names, row, strict=True))} for row in rows]
+    return 200, {"items": items, "next_cursor": None}
 
 
 def _has_upload(fake: FakeApi, seen: Seen, digest: str) -> tuple[int, Any]:
@@ -281,6 +266,23 @@ def _upload(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
     digest = contents.hash_of(contents.read(io.BytesIO(seen.body), most_bytes=2**30))
     fake.uploads[digest] = seen.body
     return 201, {"hash": digest, "size_bytes": len(seen.body)}
+
+
+def _uploads(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
+    about: Json = {"created_at": CREATED, "used_at": CREATED}
+    about["needed_by"] = [{"run": name, "version": 1} for name in fake.runs]
+    items = [{"hash": d, "size_bytes": len(c), **about} for d, c in fake.uploads.items()]
+    status, page = _page(fake, seen, items)
+    used = sum(len(content) for content in fake.uploads.values())
+    return status, {**page, "used_bytes": used, "quota_bytes": 5 * 2**30}
+
+
+def _delete_upload(fake: FakeApi, seen: Seen, digest: str) -> tuple[int, Any]:
+    if fake.runs:
+        name = next(iter(fake.runs))
+        raise ApiError(409, "conflict", f"The upload is needed by version 1 of {name}.")
+    del fake.uploads[digest]
+    return 204, None
 
 
 def _tokens(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
@@ -355,11 +357,14 @@ _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("DELETE", "/api/tokens/(.+)", _revoke_token),
     ("HEAD", f"{_MAIN}/uploads/(.+)", _has_upload),
     ("POST", f"{_MAIN}/uploads", _upload),
+    ("GET", f"{_MAIN}/uploads", _uploads),
+    ("DELETE", f"{_MAIN}/uploads/([^/]+)", _delete_upload),
     ("POST", f"{_MAIN}/runs/plan", _plan),
     ("POST", f"{_MAIN}/runs", _submit),
     ("GET", f"{_MAIN}/runs", _runs),
     ("GET", f"{_MAIN}/events", _events),
     ("GET", f"{_MAIN}/offers", _offers),
+    ("GET", f"{_MAIN}/offers/groups", _offer_groups),
     ("GET", f"{_MAIN}/gateways", _gateways),
     ("GET", f"{_MAIN}/backends", _backends),
     ("POST", f"{_MAIN}/backends", _connect_backend),

@@ -76,6 +76,7 @@ class FakeApi:
         default_factory=lambda: [{"kind": "local", "name": "local", "created_at": CREATED}]
     )
     silent: dict[str, str] = field(default_factory=dict)
+    offers_note: str | None = None
     offers: list[Json] = field(default_factory=lambda: [local_offer()])
     seen: list[Seen] = field(default_factory=list)
 

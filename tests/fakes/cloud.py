@@ -3,48 +3,59 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from apps.backends import base
 
 HARDWARE = base.Hardware(cpus=8, memory_mib=32768, disk_mib=102400)
+AWAY = base.ProviderError(
+    "cloud did not answer within 30 s", kind=base.ErrorKind.UNREACHABLE, scope=base.Scope.BACKEND
+)
 
 
 @dataclass
 class World:
-    """`machines` are those that exist, ref -> name; `calls` counts what was asked. The faults:
+    """`machines` exist, ref -> name; `owners` and `tags` are what they carry. The faults:
 
     `on_create` may raise instead of making a machine; `loses_answers` makes the machine and says
     that it did not answer; `ends_nothing` says that a machine is ended which is not; `is_away`
-    answers nothing at all.
+    answers nothing at all; `states` are of machines that do not run, `ends_slowly` how often one is
+    still there after its end was asked for.
     """
 
     machines: dict[str, str] = field(default_factory=dict)
     made: Counter[str] = field(default_factory=Counter)
+    owners: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, Mapping[str, str]] = field(default_factory=dict)
     on_create: Callable[[base.Offer], None] = lambda offer: None
     loses_answers: int = 0
     ends_nothing: bool = False
     is_away: bool = False
+    states: dict[str, base.InstanceStatus] = field(default_factory=dict)
+    ends_slowly: int = 0
+    inspected: Counter[str] = field(default_factory=Counter)
+    ref_length: int = 0
     regions: tuple[str, ...] = ("north",)
 
     def answer(self) -> None:
         if self.is_away:
-            raise base.BackendUnreachable("cloud did not answer within 30 s")
+            raise AWAY
 
 
 class CloudConfig(base.Config):
     """It needs nothing."""
 
 
-class Cloud(base.Backend):
+class Cloud(base.Provider):
     kind = "cloud"
     Config = CloudConfig
     world: ClassVar[World] = World()
 
-    def check(self) -> None:
+    def check(self) -> list[base.Problem]:
         self.world.answer()
+        return []
 
     def offers(self) -> list[base.Offer]:
         self.world.answer()
@@ -53,28 +64,41 @@ class Cloud(base.Backend):
             for number, region in enumerate(self.world.regions)
         ]
 
-    def create(self, offer: base.Offer, boot: base.Boot) -> str:
+    def create(self, spec: base.InstanceSpec) -> str:
+        boot = spec.boot
         self.world.answer()
         known = {name: ref for ref, name in self.world.machines.items()}
         if boot.name in known:
             return known[boot.name]
-        self.world.on_create(offer)
-        ref = f"i-{len(self.world.made)}"
+        self.world.on_create(spec.offer)
+        ref = f"i-{len(self.world.made)}".ljust(self.world.ref_length, "0")
         self.world.machines[ref] = boot.name
         self.world.made[boot.name] += 1
+        self.world.owners[ref], self.world.tags[ref] = spec.server_id, spec.tags
         if self.world.loses_answers:
             self.world.loses_answers -= 1
-            raise base.BackendUnreachable("cloud did not answer within 30 s")
+            raise AWAY
         return ref
 
-    def inspect(self, ref: str) -> base.Sighting | None:
-        return base.Sighting(alive=True) if ref in self.world.machines else None
-
-    def list_owned(self) -> list[base.Owned]:
+    def inspect(self, ref: str) -> base.InstanceStatus:
         self.world.answer()
-        return [base.Owned(ref, name) for ref, name in self.world.machines.items()]
+        self.world.inspected[ref] += 1
+        if ref not in self.world.machines:
+            return base.InstanceStatus(base.InstanceState.GONE)
+        running = base.InstanceStatus(base.InstanceState.RUNNING)
+        return self.world.states.get(ref, running)
+
+    def list_owned(self, server_id: str) -> list[base.OwnedInstance]:
+        self.world.answer()
+        return [
+            base.OwnedInstance(ref, name, self.world.tags[ref])
+            for ref, name in self.world.machines.items()
+            if self.world.owners.get(ref) == server_id
+        ]
 
     def terminate(self, ref: str) -> None:
         self.world.answer()
-        if not self.world.ends_nothing:
+        if self.world.ends_slowly:
+            self.world.ends_slowly -= 1
+        elif not self.world.ends_nothing:
             self.world.machines.pop(ref, None)

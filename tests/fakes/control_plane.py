@@ -48,10 +48,10 @@ class ControlPlane:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        plane = self
+        fake = self
 
         class Handler(_Handler):
-            control_plane = plane
+            control_plane = fake
 
         ThreadingHTTPServer.daemon_threads = True
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)

@@ -8,10 +8,11 @@ from typing import Any
 
 from apps.backends.registry import PROVIDERS
 from apps.core import sweep
-from apps.instances import decide as machines
-from apps.instances import life, orphans
-from apps.runs import decide, placing, steps
-from apps.runs import life as runs
+from apps.core.backoff import Backoff
+from apps.instances import decide as instance_rules
+from apps.instances import orphans, reconcile
+from apps.runs.control import decide, placement, replica_steps
+from apps.runs.control import reconcile as runs
 from tests.fakes.shared_cloud import SharedCloud
 
 LEASE = timedelta(seconds=2)
@@ -20,16 +21,20 @@ CALM = timedelta(seconds=5)
 
 
 def hurry() -> None:
-    """This function will shorten the times of this process."""
+    """Shorten the times of this process."""
     PROVIDERS[SharedCloud.kind] = SharedCloud
     claim: Any = sweep.claim
     assert claim.__kwdefaults__ == {"lease": sweep.LEASE}
-    claim.__kwdefaults__["lease"] = life.CALL_LEASE = LEASE
-    life.IDLE_AFTER, orphans.GRACE = timedelta(seconds=1), timedelta(seconds=1)
-    machines.RETRY, machines.SILENT = timedelta(seconds=0.1), CALM
-    runs.CALM = steps.CALM = CALM
-    decide.BACKOFF_FIRST, decide.BACKOFF_MOST = timedelta(seconds=0.2), timedelta(seconds=1)
-    placing.SOON = timedelta(seconds=0.5)
+    claim.__kwdefaults__["lease"] = reconcile.CALL_LEASE = LEASE
+    orphans.GRACE = instance_rules.UNKNOWN_YET = timedelta(seconds=1)
+    instance_rules.INSPECTED = timedelta(seconds=0.5)
+    instance_rules.BACKOFF, instance_rules.SILENT = (
+        Backoff(timedelta(seconds=0.2), timedelta(seconds=6)),
+        CALM,
+    )
+    runs.RESYNC_INTERVAL = replica_steps.RESYNC_INTERVAL = CALM
+    decide.BACKOFF = Backoff(timedelta(seconds=0.2), timedelta(seconds=1))
+    placement.RETRY_INTERVAL = timedelta(seconds=0.5)
 
 
 hurry()

@@ -1,7 +1,8 @@
 """What model servers answer, in the words of each API: 7 tokens in and 3 out, unless asked else.
 
-Besides the API's own `stream`, a request may say `padding` (bytes of text), `silent` (no usage is
-said), `gzip`, `chunked`, and `step` (bytes written at once).
+Besides the API's own `stream`, a request may say `padding` (bytes of text), `trailing` (bytes of it
+behind a chat's usage), `silent` (no usage is said), `gzip`, `chunked`, and `step` (bytes written at
+once).
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def chat(asked: Said) -> Said:
         "model": "m",
         "choices": [choice],
         **used(asked, CHAT),
-        "system_fingerprint": None,
+        "system_fingerprint": "x" * asked.get("trailing", 0),
     }
 
 

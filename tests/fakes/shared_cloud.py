@@ -26,6 +26,7 @@ CREATING = {"full": 8, "away": 8, "loses": 12, "hangs": 6, "quota": 2}
 ENDING = {"away": 15, "lies": 15}
 LISTING = {"away": 20}
 HANGS_SECONDS = 2.5
+AWAY = base.ProviderError("it did not answer within 30 s", kind=base.ErrorKind.UNREACHABLE)
 
 
 class World:
@@ -59,7 +60,7 @@ class Nothing(base.Config):
     """It needs nothing."""
 
 
-class SharedCloud(base.Backend):
+class SharedCloud(base.Provider):
     kind = "shared-cloud"
     Config = Nothing
 
@@ -79,8 +80,8 @@ class SharedCloud(base.Backend):
                 return name
         return ""
 
-    def check(self) -> None:
-        pass
+    def check(self) -> list[base.Problem]:
+        return []
 
     def offers(self) -> list[base.Offer]:
         return [
@@ -88,14 +89,15 @@ class SharedCloud(base.Backend):
             for number, region in enumerate(REGIONS)
         ]
 
-    def create(self, offer: base.Offer, boot: base.Boot) -> str:
+    def create(self, spec: base.InstanceSpec) -> str:
+        boot = spec.boot
         fate = self.fate(f"create {boot.name}", CREATING)
         if fate == "full":
-            raise base.NoCapacity("no machine is free")
+            raise base.ProviderError("no machine is free", kind=base.ErrorKind.CAPACITY)
         if fate == "quota":
-            raise base.QuotaExceeded("0 of 8 machines are left")
+            raise base.ProviderError("0 of 8 machines are left", kind=base.ErrorKind.QUOTA)
         if fate == "away":
-            raise base.BackendUnreachable("it did not answer within 30 s")
+            raise AWAY
         if fate == "hangs":
             # Longer than the lease: another worker asks for the same machine meanwhile.
             time.sleep(HANGS_SECONDS)
@@ -106,21 +108,25 @@ class SharedCloud(base.Backend):
                 state["machines"][ref] = boot.name
                 state["made"][boot.name] = state["made"].get(boot.name, 0) + 1
         if fate == "loses":
-            raise base.BackendUnreachable("it did not answer within 30 s")
+            raise AWAY
         return ref
 
-    def inspect(self, ref: str) -> base.Sighting | None:
-        return base.Sighting(alive=True) if ref in self.world.read()["machines"] else None
+    def inspect(self, ref: str) -> base.InstanceStatus:
+        there = ref in self.world.read()["machines"]
+        state = base.InstanceState.RUNNING if there else base.InstanceState.GONE
+        return base.InstanceStatus(state)
 
-    def list_owned(self) -> list[base.Owned]:
+    def list_owned(self, server_id: str) -> list[base.OwnedInstance]:
         if self.fate("list", LISTING):
-            raise base.BackendUnreachable("it did not answer within 30 s")
-        return [base.Owned(ref, name) for ref, name in self.world.read()["machines"].items()]
+            raise AWAY
+        return [
+            base.OwnedInstance(ref, name) for ref, name in self.world.read()["machines"].items()
+        ]
 
     def terminate(self, ref: str) -> None:
         fate = self.fate(f"end {ref}", ENDING)
         if fate == "away":
-            raise base.BackendUnreachable("it did not answer within 30 s")
+            raise AWAY
         with self.world.held() as state:
             if fate != "lies":
                 state["machines"].pop(ref, None)

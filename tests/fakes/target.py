@@ -128,9 +128,13 @@ class Target:
         """Send `count` events, one each `pause` seconds."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for number in range(int(request.query["count"])):
-            await response.write(f"data: {number}\n\n".encode())
-            await asyncio.sleep(float(request.query["pause"]))
+        try:
+            for number in range(int(request.query["count"])):
+                await response.write(f"data: {number}\n\n".encode())
+                await asyncio.sleep(float(request.query["pause"]))
+        except asyncio.CancelledError:
+            self.left_early.set()
+            raise
         return response
 
     async def wait(self, request: web.Request) -> web.StreamResponse:

@@ -21,7 +21,7 @@ CALL_SECONDS = 120
 
 
 def call(base_url: str, *models: str, key: str) -> Any:
-    """This function will run client.mjs and return what it printed."""
+    """Run client.mjs and return what it printed."""
     done = subprocess.run(
         [program("node"), str(installed() / "client.mjs"), base_url, *models],
         env={"PATH": os.defpath, "OPENAI_API_KEY": key},
@@ -34,7 +34,7 @@ def call(base_url: str, *models: str, key: str) -> Any:
 
 
 def program(name: str) -> str:
-    """This function will find node or npm: on PATH, or the one that came as a Python package."""
+    """Find node or npm: on PATH, or the one that came as a Python package."""
     beside = shutil.which(name, path=str(Path(sys.executable).parent))
     return beside or require_program(name, package="npm")
 

@@ -1,0 +1,4 @@
+"""Commands of `manage.py` about users.
+
+Whoever runs the server calls them.
+"""

@@ -1,4 +1,4 @@
-"""Members of a project, users of the server, new projects."""
+"""Members of a project, users of the server."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from apps.accounts import access as who
 from apps.accounts import queries, services
-from apps.accounts.forms import MemberForm, ProjectForm, UserForm
+from apps.accounts.forms import MemberForm, UserForm
 from apps.accounts.models import User
-from apps.core import paging
 from apps.core.errors import AppError
-from apps.core.forms import PageForm
-from apps.core.htmx import page, render_page
+from apps.core.http import paging
+from apps.core.http.forms import PageForm
+from apps.core.http.htmx import page, render_page
 
 PAGE = 50
 
 
-def _done(form: PageForm, action: Callable[[], object]) -> bool:
+def done(form: PageForm, action: Callable[[], object]) -> bool:
     """Do it and return True, or show on the form why not."""
     if not form.is_valid():
         return False
@@ -43,7 +43,7 @@ def member_list(request: HttpRequest, project: str) -> HttpResponse:
     if request.method == "POST":
         access.require_admin(where)
         data = form.data
-        if _done(form, lambda: services.set_member(project=where, **form.cleaned_data)):
+        if done(form, lambda: services.set_member(project=where, **form.cleaned_data)):
             text = f"{data['username']} is a member of {where.name} ({data['role']})."
             messages.success(request, text, extra_tags="green")
             return redirect("accounts:members", where.name)
@@ -74,7 +74,7 @@ def user_list(request: HttpRequest) -> HttpResponse:
     access = who.of(request)
     access.require_global_admin()
     form = UserForm(request.POST or None)
-    if request.method == "POST" and _done(form, lambda: _create_user(form)):
+    if request.method == "POST" and done(form, lambda: _create_user(form)):
         text = f"User {form.cleaned_data['username']} is added."
         messages.success(request, text, extra_tags="green")
         return redirect("accounts:users")
@@ -102,16 +102,3 @@ def user_state(request: HttpRequest, username: str) -> HttpResponse:
     word = "enabled" if active else "disabled"
     messages.success(request, f"{username} is {word}.", extra_tags="green")
     return redirect("accounts:users")
-
-
-@page("GET", "POST")
-def project_new(request: HttpRequest) -> HttpResponse:
-    access = who.of(request)
-    form = ProjectForm(request.POST or None)
-    if request.method == "POST" and _done(
-        form,
-        lambda: services.create_project(name=form.cleaned_data["name"], creator=access.user),
-    ):
-        return redirect("runs:list", form.cleaned_data["name"])
-    status = 422 if form.errors else 200
-    return render_page(request, "accounts/project_new.html", {"form": form}, status=status)

@@ -14,9 +14,9 @@ from django.views.decorators.http import require_http_methods
 from apps.accounts import services, throttle
 from apps.accounts.forms import PasswordForm, SignInForm
 from apps.accounts.models import User
-from apps.core.client_address import client_address
 from apps.core.errors import AppError, TooManyRequests
-from apps.core.htmx import page
+from apps.core.http.client_address import client_address
+from apps.core.http.htmx import page
 
 WRONG = "This user name and password do not fit together."
 

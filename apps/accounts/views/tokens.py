@@ -11,9 +11,9 @@ from apps.accounts import access as who
 from apps.accounts import tokens
 from apps.accounts.forms import TokenForm
 from apps.accounts.models import Project
-from apps.core import paging
 from apps.core.errors import AppError
-from apps.core.htmx import page, render_page
+from apps.core.http import paging
+from apps.core.http.htmx import page, render_page
 
 PAGE = 50
 

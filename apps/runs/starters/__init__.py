@@ -1,4 +1,7 @@
-"""Configurations to start from. Each runs on the embedded default, without any package."""
+"""Configurations to start from; each runs on the embedded default, without any package.
+
+The pages that list and deploy services call it.
+"""
 
 from __future__ import annotations
 
@@ -35,5 +38,5 @@ port: 8000
 
 
 def find(key: str) -> Starter | None:
-    """This function will return the starter of that key, None when there is none."""
+    """Return the starter of that key, None when there is none."""
     return next((starter for starter in STARTERS if starter.key == key), None)

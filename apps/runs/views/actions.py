@@ -8,8 +8,9 @@ from django.urls import reverse
 
 from apps.accounts import access as who
 from apps.core.errors import AppError, Invalid
-from apps.core.htmx import page, redirect
-from apps.runs import queries, services, updates
+from apps.core.http.htmx import page, redirect
+from apps.runs import queries, services
+from apps.runs.rollout import versions
 from apps.runs.views.service import scale_again
 
 
@@ -31,7 +32,7 @@ def scale(request: HttpRequest, project: str, name: str) -> HttpResponse:
         run = services.scale(access=access, run=run, replicas=wanted)
     except AppError as error:
         return scale_again(request, run, typed=wanted, error=error)
-    text = f"{run.name} goes to {run.replicas_wanted} replicas."
+    text = f"{run.name} goes to {run.desired_replicas} replicas."
     messages.success(request, text, extra_tags="green")
     return redirect(request, reverse("runs:service", args=[project, name]))
 
@@ -43,8 +44,8 @@ def rollback(request: HttpRequest, project: str, name: str) -> HttpResponse:
     to = request.POST.get("to", "")
     if not (to.isascii() and to.isdecimal() and len(to) < 10):
         raise Invalid("Choose a version to return to.")
-    run = updates.rollback(access=access, run=run, to=int(to))
-    text = f"{run.name} returns to version {to}, as version {run.deployment}."
+    run = versions.rollback(access=access, run=run, to=int(to))
+    text = f"{run.name} returns to version {to}, as version {run.version}."
     messages.success(request, text, extra_tags="green")
     return redirect(request, reverse("runs:service_versions", args=[project, name]))
 

@@ -18,14 +18,17 @@ from django.urls import reverse
 from apps.accounts import access as who
 from apps.accounts.models import Project
 from apps.backends import queries as backends
+from apps.core.archive.ignore import FILES, FOLDERS, in_words
 from apps.core.errors import AppError, Detail, Invalid
-from apps.core.htmx import page, redirect, render_page
-from apps.core.ignoring import FILES, FOLDERS, in_words
-from apps.runs import kept_values, packing, queries, scaled, services, uploads
-from apps.runs.forms import DeployForm, passed_env
+from apps.core.http.htmx import page, redirect, render_page
+from apps.runs import queries, services
+from apps.runs.files import packing, uploads
 from apps.runs.models import Upload
-from apps.runs.plan import NONE, UPDATE
-from apps.runs.requests import PlanRequest, spec_of
+from apps.runs.pages.forms import DeployForm, passed_env, typed
+from apps.runs.planning import kept_values
+from apps.runs.planning.diff import NONE, UPDATE
+from apps.runs.planning.request import PlanRequest, read, spec_of
+from apps.runs.scale import manual_scale
 from apps.runs.services import Plan
 from apps.runs.starters import EMPTY, STARTERS, find
 from apps.specs import parse
@@ -77,8 +80,8 @@ def deploy(request: HttpRequest, project: str) -> HttpResponse:
     access = who.of(request)
     where = access.project(project)
     if request.method != "POST":
-        form = DeployForm(initial=_initial(request, where))
-        return _show(request, access, where, form, _first(where, request.GET.get("service"), form))
+        initial, asked = _begun(request, where)
+        return _show(request, access, where, DeployForm(initial=initial), asked)
     form = DeployForm(request.POST, request.FILES)
     try:
         asked, upload = _asked(request, where, form)
@@ -86,8 +89,10 @@ def deploy(request: HttpRequest, project: str) -> HttpResponse:
         if request.headers.get("HX-Request"):
             # The page keeps what was typed by itself: a toast says what is wrong.
             raise
-        return _refused(request, access, where, form, _typed(request), error)
-    if request.POST.get("action") == "deploy":
+        return _refused(request, access, where, form, typed(request.POST.dict()), error)
+    action = request.POST.get("action")
+    if action in ("deploy", "redeploy"):
+        asked = replace(asked, force=action == "redeploy")
         return _submit(request, access, where, form, asked)
     return _show(request, access, where, form, asked, upload)
 
@@ -113,28 +118,17 @@ def upload_files(request: HttpRequest, project: str) -> HttpResponse:
     return render(request, "runs/deploy.html#files", context)
 
 
-def _initial(request: HttpRequest, project: Project) -> dict[str, str]:
-    """The text to start from: a service's own, a template, or the smallest that runs."""
+def _begun(request: HttpRequest, project: Project) -> tuple[dict[str, str], PlanRequest]:
+    """The form to start from, of a service, a template or the smallest that runs; what it asks."""
     service = request.GET.get("service")
-    if service:
-        run = queries.find_run(project, service)
-        return {
-            "configuration": scaled.text_of(run),
-            "draft": run.name,
-            "upload": run.upload.hash if run.upload else "",
-        }
-    starter = find(request.GET.get("template", ""))
-    return {"configuration": starter.text if starter else EMPTY}
-
-
-def _first(project: Project, service: str | None, form: DeployForm) -> PlanRequest:
-    """What a page that nobody has typed in asks for."""
-    text = form["configuration"].initial
     if not service:
-        return PlanRequest(configuration=text)
+        starter = find(request.GET.get("template", ""))
+        text = starter.text if starter else EMPTY
+        return {"configuration": text}, PlanRequest(configuration=text)
     run = queries.find_run(project, service)
-    upload = run.upload.hash if run.upload else None
-    return PlanRequest(configuration=text, upload=upload)
+    text, upload = manual_scale.text_of(run), run.upload.hash if run.upload else None
+    initial = {"configuration": text, "draft": run.name, "upload": upload or ""}
+    return initial, PlanRequest(configuration=text, upload=upload)
 
 
 def _asked(
@@ -156,12 +150,6 @@ def _asked(
     return form.plan_request(env=passed_env(request.POST.dict()), upload=digest), upload
 
 
-def _typed(request: HttpRequest) -> PlanRequest:
-    """What stands in the form, when a file beside it cannot be used."""
-    text = request.POST.get("configuration", "").replace("\r\n", "\n")
-    return PlanRequest(configuration=text, env=passed_env(request.POST.dict()))
-
-
 def _text(content: bytes) -> str:
     try:
         return parse.decode(content)
@@ -180,8 +168,7 @@ def _show(
     if upload is None and form["upload"].value():
         upload = uploads.find(project=project, digest=form["upload"].value())
     preview = preview_of(access, project, asked, draft=form["draft"].value() or "")
-    context = _context(project, form, preview) | {"upload": upload}
-    context["missing"] = backends.missing(access, project)
+    context = _context(access, project, form, preview, upload)
     return render_page(request, "runs/deploy.html", context)
 
 
@@ -200,8 +187,7 @@ def _refused(
     else:
         others = preview.details or [Detail("", preview.problem)]
         preview.details = [Detail("", error.message), *others]
-    context = _context(project, form, preview)
-    context |= {"upload": _kept(project, asked, form), "missing": backends.missing(access, project)}
+    context = _context(access, project, form, preview, _kept(project, asked, form))
     return render_page(request, "runs/deploy.html", context, status=error.status)
 
 
@@ -225,6 +211,7 @@ def _submit(
 ) -> HttpResponse:
     plan_id = request.POST.get("plan_id") or None
     try:
+        asked = read(asked)
         # A name in the file wins over the plan's: text that changed since is a conflict.
         spec = spec_of(asked)
         kept = kept_values.of(project, spec.name or form["draft"].value() or "")
@@ -232,8 +219,8 @@ def _submit(
         run = services.submit(access=access, project=project, request=named, plan_id=plan_id)
     except AppError as error:
         return _refused(request, access, project, form, asked, error)
-    first = run.deployment == 1
-    said = f"{run.name} is accepted." if first else f"{run.name} is at version {run.deployment}."
+    first = run.version == 1
+    said = f"{run.name} is accepted." if first else f"{run.name} is at version {run.version}."
     messages.success(request, said, extra_tags="green")
     return redirect(request, reverse("runs:service", args=[project.name, run.name]))
 
@@ -244,6 +231,7 @@ def preview_of(
     """Plan without submitting; values that miss are asked for, not an error."""
     preview = Preview()
     try:
+        asked = read(asked)
         spec = spec_of(asked)
         names = parse.missing_env(spec)
         kept = kept_values.of(project, spec.name or draft) if names else {}
@@ -259,7 +247,13 @@ def preview_of(
     return preview
 
 
-def _context(project: Project, form: DeployForm, preview: Preview) -> dict[str, Any]:
+def _context(
+    access: who.Access,
+    project: Project,
+    form: DeployForm,
+    preview: Preview,
+    upload: Upload | None,
+) -> dict[str, Any]:
     plan = preview.plan
     first = plan.offers[0] if plan and plan.offers else None
     replicas = plan.spec.replicas if plan else None
@@ -270,6 +264,8 @@ def _context(project: Project, form: DeployForm, preview: Preview) -> dict[str, 
         "service": plan.name if plan and plan.action in (UPDATE, NONE) else "",
         "starters": STARTERS,
         "preview": preview,
+        "upload": upload,
+        "missing": backends.missing(access, project),
         "marks": json.dumps(preview.marks),
         "plan": plan,
         "first": first,

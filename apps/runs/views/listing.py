@@ -8,8 +8,9 @@ from django.http import HttpRequest, HttpResponse
 
 from apps.accounts import access as who
 from apps.backends import queries as backends
-from apps.core.htmx import live_url, page, render_page
-from apps.runs import listing, queries
+from apps.core.http.htmx import live_url, page, render_page
+from apps.runs import queries
+from apps.runs.pages import listing
 from apps.runs.starters import STARTERS
 
 CHIPS = (("", "All"), ("active", "Active"), ("failed", "Failed"), ("stopped", "Stopped"))

@@ -5,15 +5,16 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 
 from apps.accounts import access as who
-from apps.core.htmx import live_url, page, render_page
-from apps.runs import queries, snippets, urls_of
+from apps.core.http.htmx import live_url, page, render_page
+from apps.runs import public_urls, queries
+from apps.runs.pages import snippets
 
 
 @page("GET")
 def model_list(request: HttpRequest, project: str) -> HttpResponse:
     where = who.of(request).project(project)
     runs = list(queries.runs_with_models(where))
-    urls = sorted({url for run in runs if (url := urls_of.model_url(run))})
+    urls = sorted({url for run in runs if (url := public_urls.model_url(run))})
     context = {
         "project": where,
         "models": [(run.spec["model"], run) for run in runs],

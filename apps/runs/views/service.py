@@ -13,9 +13,11 @@ from apps.accounts import tokens
 from apps.accounts.models import Project
 from apps.core import crypto
 from apps.core.errors import AppError
-from apps.core.htmx import live_url, page, render_page
-from apps.runs import history, present, queries, snippets, states, urls_of
+from apps.core.http.htmx import live_url, page, render_page
+from apps.runs import public_urls, queries, states
 from apps.runs.models import Replica, Run
+from apps.runs.pages import snippets, view_models
+from apps.runs.rollout import history
 
 TABS = (
     ("overview", "Overview"),
@@ -75,7 +77,7 @@ def _context(project: Project, run: Run, tab: str, *, token: str | None = None) 
         "ready": sum(replica.state == states.RUNNING for replica in live),
         "price": cost.now_usd_per_hour,
         "cost": cost.total_usd,
-        "why": present.why(run, replicas),
+        "why": view_models.why(run, replicas),
         "given_up": history.given_up(run),
         "is_active": run.state in queries.ACTIVE_RUNS,
         "live_url": live_url(project=project.name, run=str(run.pk), logs=tab == "logs"),
@@ -85,19 +87,19 @@ def _context(project: Project, run: Run, tab: str, *, token: str | None = None) 
 
 
 def _endpoint(run: Run, token: str | None) -> dict[str, Any]:
-    url, path_url = queries.run_url(run), urls_of.path_url(run)
+    url, path_url = queries.run_url(run), public_urls.path_url(run)
     needs_token = run.spec.get("auth", True)
     return {
         "url": url,
         "path_url": path_url if path_url != url else "",
-        "model_url": urls_of.model_url(run),
+        "model_url": public_urls.model_url(run),
         "needs_token": needs_token,
         "snippets": _snippets(run, url, path_url or url, token),
     }
 
 
 def _snippets(run: Run, url: str, code_url: str, token: str | None) -> list[snippets.Snippet]:
-    base_url = urls_of.model_url(run)
+    base_url = public_urls.model_url(run)
     if base_url:
         return snippets.of_model(base_url=base_url, model=run.spec["model"]["name"], token=token)
     needs_token = run.spec.get("auth", True)
@@ -115,6 +117,6 @@ def _of_tab(run: Run, tab: str, replicas: list[Replica], now: Any) -> dict[str, 
     return {
         "ended": ended[:SHOWN_ENDED],
         "last_failed": next((r for r in ended if r.state == states.FAILED), None),
-        "happenings": present.happenings(events),
-        "starts": present.starts(events, at=now),
+        "happenings": view_models.happenings(events),
+        "starts": view_models.starts(events, at=now),
     }

@@ -39,7 +39,7 @@ def load(stack: Stack) -> Iterator[Load]:
 
 
 def come_to_rest(stack: Stack) -> None:
-    """This function will wait until all is as it should be, and see that no rule was broken."""
+    """Wait until all is as it should be, and see that no rule was broken."""
     eventually(lambda: is_at_rest(stack), seconds=REST_SECONDS, every=0.5, what="rest")
     assert broken(stack, at_rest=True) == {}
     assert len(replica_pids(stack)) == live(stack)

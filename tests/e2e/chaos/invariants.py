@@ -57,14 +57,14 @@ AT_REST = {
 
 
 def broken(stack: Stack, *, at_rest: bool = False) -> dict[str, list[Any]]:
-    """This function will return the rules that do not hold, with some of the rows."""
+    """Return the rules that do not hold, with some of the rows."""
     environ = {"DSTACK_HOME": str(stack.home)}
     attach(environ)
     return broken_in(environ["DATABASE_URL"], at_rest=at_rest)
 
 
 def broken_in(database_url: str, *, at_rest: bool = False) -> dict[str, list[Any]]:
-    """This function will look into one database, in one transaction."""
+    """Look into one database, in one transaction."""
     rules = {**RULES, **(AT_REST if at_rest else {})}
     with psycopg.connect(database_url) as connection:
         # Else a change between two parts of a rule would look like a break of it.

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -16,9 +16,10 @@ import redis
 
 from dstack_web.embedded.attach import attach
 from tests import programs
+from tests.e2e import stack as stacks
 from tests.e2e.chaos.conftest import come_to_rest
 from tests.e2e.load import Load
-from tests.e2e.services import publish, publish_and_stop, replica_pids
+from tests.e2e.services import haproxy, publish, publish_and_stop, replica_pids
 from tests.e2e.stack import Stack, eventually
 
 pytestmark = pytest.mark.timeout(240)
@@ -26,7 +27,10 @@ pytestmark = pytest.mark.timeout(240)
 # Longer than the lease of a claimed row (30 s, apps/core/sweep.py).
 PAUSE_SECONDS = 33.0
 CUT_SECONDS = 12.0
-HANG_SECONDS = 8.0
+# Three looks at a stopped process, 3 s apart, and its end; more for one that is only silent.
+HANG_SECONDS, SILENT_SECONDS = 25.0, 60.0
+READY_SECONDS = 30.0
+HAPROXY_SECONDS = 8.0
 # Three commands, each of which starts Python.
 LONGEST_SECONDS = 20.0
 
@@ -51,7 +55,7 @@ def test_valkey_loses_everything_in_the_middle_of_a_deployment(stack: Stack, loa
 
 
 def test_valkey_hangs(stack: Stack, load: Load) -> None:
-    """It takes connections, and answers nothing."""
+    """It takes connections, and answers nothing, until it is started anew."""
     pid = stack.children()["valkey"]
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -60,9 +64,9 @@ def test_valkey_hangs(stack: Stack, load: Load) -> None:
         stack.dstack("scale", "who", "3")
         stack.api("GET", "/projects/main/runs/who")
         took = time.monotonic() - started_at
-        time.sleep(HANG_SECONDS)
+        eventually(lambda: stack.children().get("valkey", pid) != pid, seconds=HANG_SECONDS)
     finally:
-        os.kill(pid, signal.SIGCONT)
+        go_on(pid)
     publish_and_stop(stack, "after-the-hang")
 
     come_to_rest(stack)
@@ -72,7 +76,7 @@ def test_valkey_hangs(stack: Stack, load: Load) -> None:
 
 def test_all_but_haproxy_and_replicas_hang(stack: Stack, load: Load) -> None:
     """Connections stay open, and nobody answers on them."""
-    stopped = [psutil.Process(pid) for pid in stack.children().values()]
+    stopped = [supervisor(stack), *(psutil.Process(pid) for pid in stack.children().values())]
     for part in ("postgres", "web"):
         stopped += psutil.Process(stack.children()[part]).children(recursive=True)
     for process in stopped:
@@ -80,24 +84,86 @@ def test_all_but_haproxy_and_replicas_hang(stack: Stack, load: Load) -> None:
     try:
         time.sleep(CUT_SECONDS)
     finally:
-        for process in stopped:
+        for process in reversed(stopped):
             process.resume()
     publish_and_stop(stack, "after-the-long-hang")
 
     come_to_rest(stack)
     assert not load.failed
+    assert {process.pid for process in stopped[1:]} >= set(stack.children().values())
 
 
+@pytest.mark.parametrize(
+    "part",
+    ["postgres", "valkey", "web", "worker-control", "worker-outside", "beat", "gateway", "agent"],
+)
+def test_one_that_hangs_is_started_anew(stack: Stack, load: Load, part: str) -> None:
+    replicas, pid = sorted(replica_pids(stack)), stack.children()[part]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: stack.children().get(part, pid) != pid, seconds=HANG_SECONDS)
+        eventually(lambda: stacks.answers(f"{stack.url}/readyz"), seconds=READY_SECONDS)
+    finally:
+        go_on(pid)
+
+    come_to_rest(stack)
+    assert not load.failed
+    assert sorted(replica_pids(stack)) == replicas
+
+
+def test_haproxy_hangs(stack: Stack, load: Load) -> None:
+    """What it had in hand is lost, and all that comes is served again within seconds."""
+    replicas, pid = sorted(replica_pids(stack)), haproxy(stack)
+    os.kill(pid, signal.SIGSTOP)
+    at = time.monotonic()
+    try:
+        eventually(lambda: load.good_since(at + 1) > 20, seconds=HAPROXY_SECONDS)
+    finally:
+        go_on(pid)
+
+    come_to_rest(stack)
+    assert not [answer for answer in load.failed if answer.at > at + HAPROXY_SECONDS]
+    assert sorted(replica_pids(stack)) == replicas
+
+
+@pytest.mark.long
+def test_a_child_of_web_hangs(stack: Stack, load: Load) -> None:
+    """No signal has stopped the process that is watched, yet nobody answers."""
+    web = stack.children()["web"]
+    workers = psutil.Process(web).children()
+    for process in workers:
+        process.suspend()
+    eventually(lambda: stack.children().get("web", web) != web, seconds=SILENT_SECONDS)
+
+    come_to_rest(stack)
+    assert not load.failed
+    assert not any(process.is_running() for process in workers)
+
+
+def supervisor(stack: Stack) -> psutil.Process:
+    """Whoever would take a child that is stopped for one that hangs."""
+    assert stack.process is not None
+    return psutil.Process(stack.process.pid)
+
+
+def go_on(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("worker", ["worker-control", "worker-outside"])
 def test_a_worker_sleeps_past_its_lease(stack: Stack, load: Load, worker: str) -> None:
     """It wakes up with rows in its hands that others have taken on meanwhile."""
-    pid = stack.children()[worker]
+    asleep = [supervisor(stack), psutil.Process(stack.children()[worker])]
     stack.dstack("scale", "who", "2")
-    os.kill(pid, signal.SIGSTOP)
+    for process in asleep:
+        process.suspend()
     try:
         time.sleep(PAUSE_SECONDS)
     finally:
-        os.kill(pid, signal.SIGCONT)
+        for process in reversed(asleep):
+            process.resume()
     publish_and_stop(stack, f"after-{worker}")
     stack.dstack("scale", "who", "3")
 
@@ -156,6 +222,7 @@ def cut(port: int) -> Iterator[None]:
 WAYS = ("--dport", "--sport")
 
 
+@pytest.mark.long
 def test_the_disk_of_the_logs_is_full(stack: Stack, load: Load) -> None:
     """Every log of the server lies on a disk without a free byte."""
     if os.geteuid() != 0:

@@ -1,4 +1,7 @@
-"""A service that takes its time, and writes down who was asked what before it answers."""
+"""A service that takes its time, and writes down who was asked what before it answers.
+
+GET /die ends it without an answer.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with LEDGER.open("ab", buffering=0) as file:
             words = (self.command, self.headers["X-Request-Id"], os.environ["DSTACK_REPLICA_NUM"])
             file.write(f"{' '.join(words)}\n".encode())
+        if self.path.startswith("/die"):
+            os._exit(7)
         time.sleep(WORK_SECONDS)
         self.send_response(200)
         self.send_header("Content-Length", "0")

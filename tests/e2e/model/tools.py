@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from apps.agent import users
+from apps.agent.host import users
 from tests.programs import missing
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
@@ -18,7 +18,7 @@ INSTALL_SECONDS = 500
 
 
 def environment() -> Path:
-    """This function will return the environment's folder, made now if the machine has none.
+    """Return the environment's folder, made now if the machine has none.
 
     Two processes that ask at once get the same. A Python below root's home is passed over, since
     a replica, which has a user of its own, could not run it.

@@ -12,7 +12,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 from apps.accounts import services
 from apps.accounts.access import Access
 from apps.accounts.models import Member, Project, Role, User
-from apps.core import wake
+from apps.core import notifications
 from apps.core.errors import AppError, Conflict, Invalid, NotFound
 from tests import factories
 
@@ -194,7 +194,7 @@ def test_tells_gateways_after_the_commit_who_may_call(
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
     seen: Woken = []
-    monkeypatch.setattr(wake, "_wakers", [lambda *args: seen.append(args)])
+    monkeypatch.setattr(notifications, "_subscribers", [lambda *args: seen.append(args)])
     project = factories.project(admin=factories.user())
     factories.user("bob")
 

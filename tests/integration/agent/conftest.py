@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,11 +15,11 @@ from tests.integration.agent.running import RunningAgent
 
 
 @pytest.fixture
-def plane() -> Iterator[ControlPlane]:
-    plane = ControlPlane()
-    plane.start()
-    yield plane
-    plane.stop()
+def control() -> Iterator[ControlPlane]:
+    control = ControlPlane()
+    control.start()
+    yield control
+    control.stop()
 
 
 @pytest.fixture
@@ -31,8 +32,20 @@ def place() -> Iterator[Path]:
 
 
 @pytest.fixture
-def stopped_agent(plane: ControlPlane, place: Path) -> Iterator[RunningAgent]:
-    agent = RunningAgent(plane, place / "home")
+def marker() -> Iterator[Path]:
+    """A file of the host in /tmp, with one of the same name in /dev/shm."""
+    name = f"of-the-host-{os.getpid()}"
+    places = [Path("/tmp", name), Path("/dev/shm", name)]
+    for place in places:
+        place.write_text("seen")
+    yield places[0]
+    for place in places:
+        place.unlink()
+
+
+@pytest.fixture
+def stopped_agent(control: ControlPlane, place: Path) -> Iterator[RunningAgent]:
+    agent = RunningAgent(control, place / "home")
     yield agent
     agent.clean_up()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent.engine import Engine, EngineAway
+from apps.agent.docker.engine import Engine, EngineAway
 
 START_SECONDS = 30.0
 IMAGE = "test/busybox:1"
@@ -43,7 +43,7 @@ class OwnEngine:
         (folder / "pid").unlink(missing_ok=True)
         with (folder / "log").open("ab") as log:
             self.process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
-        _await_answer(self.address, folder / "log")
+        await_answer(self.address, folder / "log")
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """End it, by SIGTERM with its containers, by SIGKILL without them."""
@@ -109,7 +109,7 @@ def _bridge() -> Iterator[str]:
         _run("ip", "link", "delete", name)
 
 
-def _await_answer(address: str, log: Path) -> None:
+def await_answer(address: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(EngineAway):

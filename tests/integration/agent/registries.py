@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from apps.agent import docker_pull
-from apps.agent.engine import Engine
+from apps.agent.docker import pull
+from apps.agent.docker.engine import Engine
 from tests.integration.agent.engines import make_image
 from tests.programs import require_program
 
@@ -59,12 +59,12 @@ class Registry:
         full = f"{self.host}/{name}"
         program = f"#!/bin/sh\necho {text}\nexec httpd -f -p 8000\n"
         make_image(engine.address, full, 'CMD ["/run-me"]', files={"run-me": program})
-        auth = (USER, PASSWORD) if self.private else docker_pull.NO_LOGIN
-        headers = docker_pull.registry_auth(full, *auth) or {"X-Registry-Auth": "e30="}
-        repository, tag = docker_pull.reference(full)
+        auth = (USER, PASSWORD) if self.private else pull.NO_LOGIN
+        headers = pull.registry_auth(full, *auth) or {"X-Registry-Auth": "e30="}
+        repository, tag = pull.reference(full)
         path = f"/images/{repository}/push"
         with engine.stream("POST", path, query={"tag": tag}, headers=headers) as pieces:
-            said = list(docker_pull.json_lines(pieces))
+            said = list(pull.json_lines(pieces))
         assert not [one for one in said if "error" in one], said
         engine.call("DELETE", f"/images/{full}")
         return full

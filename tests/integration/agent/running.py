@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from apps.agent import files, procs, wire
+from apps.agent import wire
+from apps.agent.host import files, procs
 from tests.fakes.control_plane import TOKEN, ControlPlane
 
 ROOT = Path(__file__).parents[3]
@@ -39,7 +40,7 @@ def eventually(condition: Callable[[], Any], *, seconds: float = DEADLINE_SECOND
 class RunningAgent:
     """An agent that a test may kill and start again in the same home."""
 
-    plane: ControlPlane
+    control: ControlPlane
     home: Path
     argv: list[str] = field(default_factory=lambda: [sys.executable, "-m", "apps.agent"])
     env: dict[str, str] = field(default_factory=dict)
@@ -49,7 +50,7 @@ class RunningAgent:
     def start(self) -> None:
         argv = [*self.argv, "--home", str(self.home)]
         if "DSTACK_AGENT_CONFIG" not in self.env:
-            argv += ["--url", self.plane.url]
+            argv += ["--url", self.control.url]
         env = {"PATH": os.environ["PATH"], "DSTACK_AGENT_TOKEN": TOKEN, **self.env}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(argv, cwd=ROOT, env=env, stderr=log, **self.options)
@@ -74,7 +75,7 @@ class RunningAgent:
         return self.process.wait(timeout=12)
 
     def end(self) -> int:
-        """This function will have what a killed agent left ended, as the server's stop does."""
+        """Have what a killed agent left ended, as the server's stop does."""
         argv = [*self.argv, "--home", str(self.home), "--end"]
         env = {"PATH": os.environ["PATH"], **self.env}
         with self.log.open("ab") as log:

@@ -67,10 +67,10 @@ def container(*commands: str, **fields: Any) -> wire.WorkloadSpec:
     return running.workload(*commands, executor="docker", **fields)
 
 
-def test_runs_any_items_as_a_process(plane: ControlPlane, agent: RunningAgent) -> None:
-    plane.assign(running.workload(*ITEMS, prefers_bash=True))
+def test_runs_any_items_as_a_process(control: ControlPlane, agent: RunningAgent) -> None:
+    control.assign(running.workload(*ITEMS, prefers_bash=True))
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
 
     assert report.last_lines == ["prepared", "from a here-document", "bash"]
     assert report.exit_code == 4
@@ -78,34 +78,34 @@ def test_runs_any_items_as_a_process(plane: ControlPlane, agent: RunningAgent) -
 
 @pytest.mark.parametrize(("image", "shell"), [(IMAGE, "sh"), (WITH_BASH, "bash")])
 def test_runs_any_items_in_a_container(
-    plane: ControlPlane, with_engine: RunningAgent, image: str, shell: str
+    control: ControlPlane, with_engine: RunningAgent, image: str, shell: str
 ) -> None:
-    plane.assign(container(*ITEMS, image=image, prefers_bash=True))
+    control.assign(container(*ITEMS, image=image, prefers_bash=True))
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
 
     assert report.last_lines == ["prepared", "from a here-document", shell]
     assert report.exit_code == 4
 
 
-def test_takes_the_shell_that_is_written(plane: ControlPlane, with_engine: RunningAgent) -> None:
-    plane.assign(container("echo $0 $PYTHONUNBUFFERED", image=WITH_BASH, shell="/bin/sh"))
+def test_takes_the_shell_that_is_written(control: ControlPlane, with_engine: RunningAgent) -> None:
+    control.assign(container("echo $0 $PYTHONUNBUFFERED", image=WITH_BASH, shell="/bin/sh"))
 
-    assert plane.wait_for("w1", state=wire.EXITED).last_lines == ["/bin/sh 7"]
+    assert control.wait_for("w1", state=wire.EXITED).last_lines == ["/bin/sh 7"]
 
 
-def test_stops_what_bash_started_at_once(plane: ControlPlane, with_engine: RunningAgent) -> None:
+def test_stops_what_bash_started_at_once(control: ControlPlane, with_engine: RunningAgent) -> None:
     items = ["sleep 600 &", "echo up", "sleep 600"]
-    plane.assign(container(*items, image=WITH_BASH, prefers_bash=True))
-    plane.wait(lambda: plane.lines("w1"))
+    control.assign(container(*items, image=WITH_BASH, prefers_bash=True))
+    control.wait(lambda: control.lines("w1"))
 
-    plane.ask_to_stop("w1", stop_seconds=60)
+    control.ask_to_stop("w1", stop_seconds=60)
 
-    report = plane.wait_for("w1", state=wire.EXITED, seconds=20)
+    report = control.wait_for("w1", state=wire.EXITED, seconds=20)
     assert (report.reason, report.message) == (wire.REASON_STOPPED, "stopped")
 
 
-def test_shows_what_python_prints_while_it_runs(plane: ControlPlane, agent: RunningAgent) -> None:
-    plane.assign(running.workload("python3 -c 'import time; print(1); time.sleep(600)'"))
+def test_shows_what_python_prints_while_it_runs(control: ControlPlane, agent: RunningAgent) -> None:
+    control.assign(running.workload("python3 -c 'import time; print(1); time.sleep(600)'"))
 
-    assert plane.wait(lambda: plane.lines("w1")) == ["1"]
+    assert control.wait(lambda: control.lines("w1")) == ["1"]

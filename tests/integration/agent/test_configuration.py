@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent import files, procs
+from apps.agent.host import files, procs
 from tests.fakes.control_plane import TOKEN, ControlPlane
 from tests.integration.agent.running import SERVE, RunningAgent, eventually, workload
 
 
 @pytest.fixture
-def config(plane: ControlPlane, stopped_agent: RunningAgent, place: Path) -> Path:
+def config(control: ControlPlane, stopped_agent: RunningAgent, place: Path) -> Path:
     """Where a running agent waits for its configuration."""
     path = place / "boot.json"
     stopped_agent.env["DSTACK_AGENT_CONFIG"] = str(path)
@@ -20,25 +20,25 @@ def config(plane: ControlPlane, stopped_agent: RunningAgent, place: Path) -> Pat
     return path
 
 
-def write(config: Path, plane: ControlPlane, *, token: str = TOKEN) -> None:
-    content = {"url": plane.url, "token": token, "instance_id": plane.instance_id}
+def write(config: Path, control: ControlPlane, *, token: str = TOKEN) -> None:
+    content = {"url": control.url, "token": token, "instance_id": control.instance_id}
     files.write_json(config, content)
 
 
-def test_waits_for_its_configuration(plane: ControlPlane, config: Path) -> None:
-    plane.assign(workload(SERVE))
+def test_waits_for_its_configuration(control: ControlPlane, config: Path) -> None:
+    control.assign(workload(SERVE))
 
-    write(config, plane)
+    write(config, control)
 
-    assert plane.wait_for("w1", ready=True).address
+    assert control.wait_for("w1", ready=True).address
 
 
 def test_stops_everything_when_its_configuration_goes(
-    plane: ControlPlane, config: Path, stopped_agent: RunningAgent
+    control: ControlPlane, config: Path, stopped_agent: RunningAgent
 ) -> None:
-    write(config, plane)
-    plane.assign(workload(SERVE))
-    pid = plane.wait_for("w1", ready=True).pid or 0
+    write(config, control)
+    control.assign(workload(SERVE))
+    pid = control.wait_for("w1", ready=True).pid or 0
 
     config.unlink()
 
@@ -47,45 +47,47 @@ def test_stops_everything_when_its_configuration_goes(
     assert stopped_agent.process.poll() is None
 
 
-def test_keeps_its_replicas_when_only_the_token_changes(plane: ControlPlane, config: Path) -> None:
-    write(config, plane, token="dsk_a_an-old-token-of-the-tests")
-    plane.assign(workload(SERVE))
-    plane.wait(lambda: plane.calls)
-    write(config, plane)
-    before = plane.wait_for("w1", ready=True)
-    write(config, plane, token="dsk_a_an-old-token-of-the-tests")
-    seen = len(plane.calls)
-    plane.wait(lambda: len(plane.calls) > seen)
-    plane.reports.clear()
+def test_keeps_its_replicas_when_only_the_token_changes(
+    control: ControlPlane, config: Path
+) -> None:
+    write(config, control, token="dsk_a_an-old-token-of-the-tests")
+    control.assign(workload(SERVE))
+    control.wait(lambda: control.calls)
+    write(config, control)
+    before = control.wait_for("w1", ready=True)
+    write(config, control, token="dsk_a_an-old-token-of-the-tests")
+    seen = len(control.calls)
+    control.wait(lambda: len(control.calls) > seen)
+    control.reports.clear()
 
-    write(config, plane)
+    write(config, control)
 
-    assert plane.wait_for("w1", ready=True).pid == before.pid
+    assert control.wait_for("w1", ready=True).pid == before.pid
 
 
 def test_starts_over_when_it_is_given_to_another_instance(
-    plane: ControlPlane, config: Path, stopped_agent: RunningAgent
+    control: ControlPlane, config: Path, stopped_agent: RunningAgent
 ) -> None:
-    write(config, plane)
-    plane.assign(workload(SERVE))
-    pid = plane.wait_for("w1", ready=True).pid or 0
-    plane.instance_id = "instance-2"
-    plane.forget("w1")
+    write(config, control)
+    control.assign(workload(SERVE))
+    pid = control.wait_for("w1", ready=True).pid or 0
+    control.instance_id = "instance-2"
+    control.forget("w1")
 
-    write(config, plane)
-    plane.assign(workload(SERVE, id="w2"))
+    write(config, control)
+    control.assign(workload(SERVE, id="w2"))
 
-    assert plane.wait_for("w2", ready=True).address
+    assert control.wait_for("w2", ready=True).address
     assert procs.of_session(pid) == []
     assert not stopped_agent.folder("w1").exists()
 
 
 def test_never_shows_the_token(
-    plane: ControlPlane, config: Path, stopped_agent: RunningAgent
+    control: ControlPlane, config: Path, stopped_agent: RunningAgent
 ) -> None:
-    write(config, plane)
-    plane.wait(lambda: plane.reports)
-    plane.refuse_with = 401
+    write(config, control)
+    control.wait(lambda: control.reports)
+    control.refuse_with = 401
     eventually(lambda: "answered 401" in stopped_agent.log.read_text())
 
     command_line = Path(f"/proc/{stopped_agent.pid}/cmdline").read_text()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from apps.agent import wire
-from apps.agent.engine import Engine
+from apps.agent.docker.engine import Engine
 from tests.fakes.control_plane import ControlPlane
 from tests.integration.agent import running
 from tests.integration.agent.engines import IMAGE, SERVE, make_image, running_engine
@@ -53,35 +53,35 @@ def containers(engine: Engine) -> list[Any]:
     return found
 
 
-def upload(plane: ControlPlane, content: dict[str, str]) -> str:
+def upload(control: ControlPlane, content: dict[str, str]) -> str:
     blob = archive(content)
     name = hashlib.sha256(blob).hexdigest()
-    plane.blobs[name] = blob
+    control.blobs[name] = blob
     return name
 
 
 def test_runs_three_replicas_on_one_container_port(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    blob = upload(plane, {"index.html": "from the upload"})
-    plane.assign(*[workload(SERVE, id=f"w{n}", upload_hash=blob) for n in range(3)])
+    blob = upload(control, {"index.html": "from the upload"})
+    control.assign(*[workload(SERVE, id=f"w{n}", upload_hash=blob) for n in range(3)])
 
-    addresses = [plane.wait_for(f"w{n}", ready=True).address for n in range(3)]
+    addresses = [control.wait_for(f"w{n}", ready=True).address for n in range(3)]
 
     assert len(set(addresses)) == 3
     assert [get(address) for address in addresses] == ["from the upload"] * 3
 
 
 def test_gives_environment_user_and_working_folder(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    blob = upload(plane, {"sub/file": "text"})
+    blob = upload(control, {"sub/file": "text"})
     commands = ["echo $PORT $GREETING", "id -u", "pwd", "cat file", "touch mine"]
     fields = {"env": {"GREETING": "hé"}, "user": "1234", "working_dir": "sub"}
 
-    plane.assign(workload(*commands, upload_hash=blob, container_port=7777, **fields))
+    control.assign(workload(*commands, upload_hash=blob, container_port=7777, **fields))
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
     assert report.last_lines == ["7777 hé", "1234", "/workflow/sub", "text"]
     assert report.exit_code == 0
 
@@ -100,30 +100,30 @@ RUN_ME = {"srv/app/run-me": "#!/bin/sh\npwd; ls /workflow; exec sleep 600\n"}
     ],
 )
 def test_the_images_own_program_runs_in_the_images_folder_beside_an_upload(
-    plane: ControlPlane,
+    control: ControlPlane,
     agent: RunningAgent,
     engine_address: str,
     changes: list[str],
     fields: dict[str, Any],
 ) -> None:
     make_image(engine_address, "test/own:1", "WORKDIR /srv/app", *changes, files=RUN_ME)
-    blob = upload(plane, {"serve.dstack.yml": "type: service"})
+    blob = upload(control, {"serve.dstack.yml": "type: service"})
 
-    plane.assign(workload(image="test/own:1", upload_hash=blob, **fields))
+    control.assign(workload(image="test/own:1", upload_hash=blob, **fields))
 
-    assert plane.wait(lambda: plane.lines("w1")[1:]) == ["serve.dstack.yml"]
-    assert plane.lines("w1")[0] == "/srv/app"
+    assert control.wait(lambda: control.lines("w1")[1:]) == ["serve.dstack.yml"]
+    assert control.lines("w1")[0] == "/srv/app"
 
 
 def test_commands_run_in_the_upload_whatever_the_images_folder_is(
-    plane: ControlPlane, agent: RunningAgent, engine_address: str
+    control: ControlPlane, agent: RunningAgent, engine_address: str
 ) -> None:
     make_image(engine_address, "test/own:1", "WORKDIR /srv/app", files=RUN_ME)
-    blob = upload(plane, {"mine": "text"})
+    blob = upload(control, {"mine": "text"})
 
-    plane.assign(workload("pwd", "cat mine", image="test/own:1", upload_hash=blob))
+    control.assign(workload("pwd", "cat mine", image="test/own:1", upload_hash=blob))
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
     assert report.last_lines == ["/workflow", "text"]
 
 
@@ -137,34 +137,34 @@ def test_commands_run_in_the_upload_whatever_the_images_folder_is(
     ],
 )
 def test_what_does_not_hear_a_signal_as_the_first_process_stops_at_once(
-    plane: ControlPlane, agent: RunningAgent, engine_address: str, change: str
+    control: ControlPlane, agent: RunningAgent, engine_address: str, change: str
 ) -> None:
     program = {"bin/tini": "#!/bin/sh\nexec httpd -f -p 8000\n"}
     make_image(engine_address, "test/deaf:1", change, files=program)
-    plane.assign(workload(image="test/deaf:1"))
-    plane.wait_for("w1", ready=True)
+    control.assign(workload(image="test/deaf:1"))
+    control.wait_for("w1", ready=True)
 
     asked_at = time.monotonic()
-    plane.ask_to_stop("w1", stop_seconds=30)
-    report = plane.wait_for("w1", state=wire.EXITED, seconds=25)
+    control.ask_to_stop("w1", stop_seconds=30)
+    report = control.wait_for("w1", state=wire.EXITED, seconds=25)
 
     assert time.monotonic() - asked_at < 5
     assert (report.reason, report.message) == (wire.REASON_STOPPED, "stopped")
 
 
 def test_what_hears_the_signal_ends_in_its_own_time(
-    plane: ControlPlane, agent: RunningAgent, engine_address: str
+    control: ControlPlane, agent: RunningAgent, engine_address: str
 ) -> None:
     text = (
         "#!/bin/sh\ntrap 'sleep 1; echo tidy; exit 7' TERM\necho up\nwhile :; do sleep 0.1; done\n"
     )
     make_image(engine_address, "test/tidy:1", 'CMD ["/run-me"]', files={"run-me": text})
-    plane.assign(workload(image="test/tidy:1"))
-    plane.wait(lambda: plane.lines("w1"))
+    control.assign(workload(image="test/tidy:1"))
+    control.wait(lambda: control.lines("w1"))
 
-    plane.ask_to_stop("w1", stop_seconds=30)
+    control.ask_to_stop("w1", stop_seconds=30)
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
     assert report.last_lines == ["up", "tidy"]
     assert report.exit_code == 7
 
@@ -179,62 +179,62 @@ def test_what_hears_the_signal_ends_in_its_own_time(
 )
 @pytest.mark.parametrize("kind", ["tcp", "http"])
 def test_says_why_a_port_is_not_reached(
-    plane: ControlPlane, agent: RunningAgent, command: str, words: str, kind: str
+    control: ControlPlane, agent: RunningAgent, command: str, words: str, kind: str
 ) -> None:
-    plane.assign(workload(command, probes=[wire.ProbeSpec(kind=kind)]))
+    control.assign(workload(command, probes=[wire.ProbeSpec(kind=kind)]))
 
     def told() -> bool:
-        report = plane.seen("w1")
+        report = control.seen("w1")
         return report is not None and words in report.probe_message
 
-    plane.wait(told)
-    report = plane.seen("w1")
+    control.wait(told)
+    report = control.seen("w1")
     assert report is not None
     assert report.probe_message.startswith("connection refused on 8000: ")
     assert (report.phase, report.ready) == ("starting", False)
 
 
 def test_a_failing_probe_names_the_containers_port(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
     probe = wire.ProbeSpec(kind="http", url="/none")
-    plane.assign(workload(SERVE, probes=[probe]))
+    control.assign(workload(SERVE, probes=[probe]))
 
-    plane.wait(lambda: (r := plane.seen("w1")) and "GET /none: answered 404" in r.probe_message)
+    control.wait(lambda: (r := control.seen("w1")) and "GET /none: answered 404" in r.probe_message)
 
 
 def test_says_that_an_image_has_no_shell(
-    plane: ControlPlane, agent: RunningAgent, engine_address: str
+    control: ControlPlane, agent: RunningAgent, engine_address: str
 ) -> None:
     make_image(engine_address, "test/bare:1", programs=["httpd"])
 
-    plane.assign(workload("httpd -f -p 8000", image="test/bare:1"))
+    control.assign(workload("httpd -f -p 8000", image="test/bare:1"))
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
     assert "the image has no shell to run `commands`" in report.message
     assert "`entrypoint:`" in report.message
-    plane.assign(
+    control.assign(
         workload(id="w2", image="test/bare:1", entrypoint="httpd -f -p 8000"),
     )
-    plane.wait_for("w2", ready=True)
+    control.wait_for("w2", ready=True)
 
 
 def test_names_memory_only_where_the_end_was_by_it(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    plane.assign(workload("tail /dev/zero || true", "exit 3", memory_limit_mib=32))
+    control.assign(workload("tail /dev/zero || true", "exit 3", memory_limit_mib=32))
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
 
     assert report.reason == wire.REASON_EXITED
     assert report.message.startswith("exited with code 3 after")
 
 
 def test_tells_whose_a_container_is_and_how_many_processes_it_may_have(
-    plane: ControlPlane, agent: RunningAgent, engine: Engine
+    control: ControlPlane, agent: RunningAgent, engine: Engine
 ) -> None:
-    plane.assign(workload(SERVE, run_name="hello", project="main"))
-    plane.wait_for("w1", ready=True)
+    control.assign(workload(SERVE, run_name="hello", project="main"))
+    control.wait_for("w1", ready=True)
 
     (container,) = containers(engine)
     labels = container["Labels"]
@@ -243,10 +243,10 @@ def test_tells_whose_a_container_is_and_how_many_processes_it_may_have(
     assert about["HostConfig"]["PidsLimit"] == 16384
 
 
-def test_runs_the_images_own_command(plane: ControlPlane, agent: RunningAgent) -> None:
-    plane.assign(workload())
+def test_runs_the_images_own_command(control: ControlPlane, agent: RunningAgent) -> None:
+    control.assign(workload())
 
-    assert plane.wait(lambda: plane.lines("w1")) == ["own command of the image"]
+    assert control.wait(lambda: control.lines("w1")) == ["own command of the image"]
 
 
 @pytest.mark.parametrize(
@@ -260,11 +260,11 @@ def test_runs_the_images_own_command(plane: ControlPlane, agent: RunningAgent) -
     ],
 )
 def test_says_why_a_container_cannot_start(
-    plane: ControlPlane, agent: RunningAgent, engine: Engine, fields: dict[str, Any], message: str
+    control: ControlPlane, agent: RunningAgent, engine: Engine, fields: dict[str, Any], message: str
 ) -> None:
-    plane.assign(dataclasses.replace(workload("true"), **fields))
+    control.assign(dataclasses.replace(workload("true"), **fields))
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
 
     assert report.reason == wire.REASON_PREPARE_FAILED
     assert message in report.message
@@ -272,81 +272,81 @@ def test_says_why_a_container_cannot_start(
 
 
 def test_says_how_a_container_ended(
-    plane: ControlPlane, agent: RunningAgent, engine: Engine
+    control: ControlPlane, agent: RunningAgent, engine: Engine
 ) -> None:
-    plane.assign(workload("seq 3", "exit 4"))
+    control.assign(workload("seq 3", "exit 4"))
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
 
     assert (report.exit_code, report.reason) == (4, wire.REASON_EXITED)
     assert report.last_lines == ["1", "2", "3"]
     eventually(lambda: containers(engine) == [])
 
 
-def test_says_when_memory_ran_out(plane: ControlPlane, agent: RunningAgent) -> None:
-    plane.assign(workload("exec tail /dev/zero", memory_limit_mib=32))
+def test_says_when_memory_ran_out(control: ControlPlane, agent: RunningAgent) -> None:
+    control.assign(workload("exec tail /dev/zero", memory_limit_mib=32))
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
 
     assert report.reason == wire.REASON_OUT_OF_MEMORY
     assert "32 MiB" in report.message
 
 
 def test_passes_the_signal_on_to_everything_in_the_container(
-    plane: ControlPlane, agent: RunningAgent, engine: Engine
+    control: ControlPlane, agent: RunningAgent, engine: Engine
 ) -> None:
     child = "trap 'sleep 0.5; echo tidy; exit' TERM; echo up; while true; do sleep 0.1; done"
-    plane.assign(workload("true", f'sh -c "{child}"'))
-    plane.wait(lambda: "up" in plane.lines("w1"))
+    control.assign(workload("true", f'sh -c "{child}"'))
+    control.wait(lambda: "up" in control.lines("w1"))
 
-    plane.ask_to_stop("w1", stop_seconds=10)
+    control.ask_to_stop("w1", stop_seconds=10)
 
-    report = plane.wait_for("w1", state=wire.EXITED, seconds=8)
+    report = control.wait_for("w1", state=wire.EXITED, seconds=8)
     assert report.reason == wire.REASON_STOPPED
     assert "tidy" in report.last_lines
     eventually(lambda: containers(engine) == [])
 
 
 def test_kills_a_container_that_ignores_the_signal(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    plane.assign(workload("trap '' TERM; echo up; while true; do sleep 0.1; done"))
-    plane.wait(lambda: plane.lines("w1"))
+    control.assign(workload("trap '' TERM; echo up; while true; do sleep 0.1; done"))
+    control.wait(lambda: control.lines("w1"))
 
-    plane.ask_to_stop("w1", stop_seconds=0.5)
+    control.ask_to_stop("w1", stop_seconds=0.5)
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
     assert "did not stop within" in report.message
 
 
 def test_takes_up_its_containers_after_a_kill(
-    plane: ControlPlane, agent: RunningAgent, engine: Engine
+    control: ControlPlane, agent: RunningAgent, engine: Engine
 ) -> None:
     count = "for i in $(seq 400); do echo $i; usleep 5000; done"
-    plane.assign(workload(f"{count} & {SERVE}"))
-    before = plane.wait_for("w1", ready=True)
-    plane.wait(lambda: len(plane.lines("w1")) > 20)
+    control.assign(workload(f"{count} & {SERVE}"))
+    before = control.wait_for("w1", ready=True)
+    control.wait(lambda: len(control.lines("w1")) > 20)
     agent.kill()
     time.sleep(0.3)  # output comes while no agent listens
-    plane.reports.clear()
+    control.reports.clear()
 
     agent.start()
 
-    assert plane.wait_for("w1", ready=True).address == before.address
-    plane.wait(lambda: len(plane.lines("w1")) >= 400)
-    assert plane.lines("w1") == [str(n) for n in range(1, 401)]
+    assert control.wait_for("w1", ready=True).address == before.address
+    control.wait(lambda: len(control.lines("w1")) >= 400)
+    assert control.lines("w1") == [str(n) for n in range(1, 401)]
     assert len(containers(engine)) == 1
 
 
 def test_removes_containers_that_nobody_knows(
-    plane: ControlPlane, agent: RunningAgent, engine: Engine
+    control: ControlPlane, agent: RunningAgent, engine: Engine
 ) -> None:
-    plane.assign(workload(SERVE))
-    plane.wait_for("w1", ready=True)
+    control.assign(workload(SERVE))
+    control.wait_for("w1", ready=True)
     agent.kill()
     for file in agent.folder("w1").glob("*.json"):
         file.unlink()
-    plane.forget("w1")
+    control.forget("w1")
 
     agent.start()
 
@@ -354,46 +354,46 @@ def test_removes_containers_that_nobody_knows(
 
 
 def test_stops_its_containers_when_it_is_told_to_stop(
-    plane: ControlPlane, agent: RunningAgent, engine: Engine
+    control: ControlPlane, agent: RunningAgent, engine: Engine
 ) -> None:
-    plane.assign(workload(SERVE))
-    plane.wait_for("w1", ready=True)
+    control.assign(workload(SERVE))
+    control.wait_for("w1", ready=True)
 
     code = agent.stop()
 
     assert code == 0
     assert containers(engine) == []
-    assert plane.wait_for("w1", state=wire.EXITED).reason == wire.REASON_HOST_STOPPED
+    assert control.wait_for("w1", state=wire.EXITED).reason == wire.REASON_HOST_STOPPED
 
 
 def test_is_not_ready_before_something_listens_in_the_container(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    plane.assign(workload("echo up; sleep 1; " + SERVE))
-    plane.wait(lambda: (r := plane.seen("w1")) and r.ready is False and r.address)
+    control.assign(workload("echo up; sleep 1; " + SERVE))
+    control.wait(lambda: (r := control.seen("w1")) and r.ready is False and r.address)
 
-    report = plane.wait_for("w1", ready=True)
+    report = control.wait_for("w1", ready=True)
 
     assert report.started_at is not None and report.ready_at is not None
     assert report.ready_at > report.started_at
 
 
-def test_says_that_no_engine_answers(plane: ControlPlane, stopped_agent: RunningAgent) -> None:
+def test_says_that_no_engine_answers(control: ControlPlane, stopped_agent: RunningAgent) -> None:
     stopped_agent.env["DOCKER_HOST"] = "unix:///no/such/socket"
     stopped_agent.start()
 
-    plane.assign(workload("true"))
+    control.assign(workload("true"))
 
-    report = plane.wait_for("w1", state=wire.EXITED, seconds=30)
+    report = control.wait_for("w1", state=wire.EXITED, seconds=30)
     assert report.reason == wire.REASON_ENGINE_AWAY
     assert "no container engine answers at unix:///no/such/socket" in report.message
 
 
-def test_measures_what_a_container_uses(plane: ControlPlane, agent: RunningAgent) -> None:
-    plane.assign(workload("while true; do :; done", memory_limit_mib=128))
+def test_measures_what_a_container_uses(control: ControlPlane, agent: RunningAgent) -> None:
+    control.assign(workload("while true; do :; done", memory_limit_mib=128))
 
-    plane.wait(lambda: plane.usage, seconds=60)
+    control.wait(lambda: control.usage, seconds=60)
 
-    (sample,) = plane.usage[:1]
+    (sample,) = control.usage[:1]
     assert 0.1 < sample.cpu_cores < 2
     assert 0 <= sample.memory_bytes < 2**27

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from apps.agent import docker_networks, wire
-from apps.agent.engine import Engine
+from apps.agent import wire
+from apps.agent.docker import networks as docker_networks
+from apps.agent.docker.engine import Engine
 from tests.fakes.control_plane import ControlPlane
 from tests.integration.agent import running
 from tests.integration.agent.engines import IMAGE, SERVE, make_image, running_engine
@@ -52,11 +53,11 @@ def address_of(engine: Engine, workload_id: str) -> str:
     return str(network["IPAddress"])
 
 
-def reaches(plane: ControlPlane, address: str, *, run_id: str, name: str) -> bool:
+def reaches(control: ControlPlane, address: str, *, run_id: str, name: str) -> bool:
     """Whether a container of the run gets an answer from there."""
     ask = f"printf 'GET /hello HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {address.replace(':', ' ')}"
-    plane.assign(workload(f"{ask} || echo nothing", id=name, run_id=run_id))
-    report = plane.wait_for(name, state=wire.EXITED)
+    control.assign(workload(f"{ask} || echo nothing", id=name, run_id=run_id))
+    report = control.wait_for(name, state=wire.EXITED)
     assert report.exit_code == 0
     return "hi" in report.last_lines
 
@@ -66,70 +67,72 @@ def reaches(plane: ControlPlane, address: str, *, run_id: str, name: str) -> boo
     reason="this host lets nobody keep networks apart: it forwards packets",
 )
 def test_containers_reach_those_of_their_own_run_only(
-    plane: ControlPlane, agent: RunningAgent, engine: Engine, engine_address: str
+    control: ControlPlane, agent: RunningAgent, engine: Engine, engine_address: str
 ) -> None:
     make_image(engine_address, "test/page:1", files={"www/hello": "hi"})
-    plane.assign(workload("httpd -f -p 8000 -h /www", id="a", run_id="run-a", image="test/page:1"))
-    plane.wait_for("a", ready=True)
+    control.assign(
+        workload("httpd -f -p 8000 -h /www", id="a", run_id="run-a", image="test/page:1")
+    )
+    control.wait_for("a", ready=True)
     address = f"{address_of(engine, 'a')}:8000"
 
-    assert reaches(plane, address, run_id="run-a", name="friend")
-    assert not reaches(plane, address, run_id="run-b", name="stranger")
+    assert reaches(control, address, run_id="run-a", name="friend")
+    assert not reaches(control, address, run_id="run-b", name="stranger")
 
 
 def test_a_network_lives_as_long_as_its_run_is_here(
-    plane: ControlPlane, agent: RunningAgent, engine: Engine
+    control: ControlPlane, agent: RunningAgent, engine: Engine
 ) -> None:
-    plane.assign(*[workload(SERVE, id=f"w{n}", run_id="run-a") for n in range(3)])
+    control.assign(*[workload(SERVE, id=f"w{n}", run_id="run-a") for n in range(3)])
     for n in range(3):
-        plane.wait_for(f"w{n}", ready=True)
+        control.wait_for(f"w{n}", ready=True)
     (name,) = networks(engine)
     about = engine.call("GET", f"/networks/{name}")
     assert about["IPAM"]["Config"][0]["Subnet"].endswith(f"/{docker_networks.PREFIX}")
 
     for n in range(2):
-        plane.ask_to_stop(f"w{n}")
-        plane.wait_for(f"w{n}", state=wire.EXITED)
+        control.ask_to_stop(f"w{n}")
+        control.wait_for(f"w{n}", state=wire.EXITED)
     assert networks(engine) == [name]
-    plane.ask_to_stop("w2")
-    plane.wait_for("w2", state=wire.EXITED)
+    control.ask_to_stop("w2")
+    control.wait_for("w2", state=wire.EXITED)
 
     eventually(lambda: networks(engine) == [])
 
 
 def test_more_runs_than_an_engines_own_pools_have_networks(
-    plane: ControlPlane, agent: RunningAgent, engine: Engine
+    control: ControlPlane, agent: RunningAgent, engine: Engine
 ) -> None:
     count = 35
-    plane.assign(*[workload("sleep 600", id=f"w{n}", run_id=f"run-{n}") for n in range(count)])
+    control.assign(*[workload("sleep 600", id=f"w{n}", run_id=f"run-{n}") for n in range(count)])
     for n in range(count):
-        plane.wait_for(f"w{n}", state=wire.RUNNING, seconds=120)
+        control.wait_for(f"w{n}", state=wire.RUNNING, seconds=120)
 
     assert len(networks(engine)) == count
     for n in range(count):
-        plane.ask_to_stop(f"w{n}", stop_seconds=0.0)
+        control.ask_to_stop(f"w{n}", stop_seconds=0.0)
     eventually(lambda: networks(engine) == [], seconds=60)
 
 
 def test_a_killed_agent_leaves_no_network_for_good(
-    plane: ControlPlane, agent: RunningAgent, engine: Engine
+    control: ControlPlane, agent: RunningAgent, engine: Engine
 ) -> None:
-    plane.assign(workload(SERVE, run_id="run-a"), workload(SERVE, id="w2", run_id="run-b"))
-    plane.wait_for("w1", ready=True)
-    plane.wait_for("w2", ready=True)
+    control.assign(workload(SERVE, run_id="run-a"), workload(SERVE, id="w2", run_id="run-b"))
+    control.wait_for("w1", ready=True)
+    control.wait_for("w2", ready=True)
     assert len(networks(engine)) == 2
     agent.kill()
     for file in agent.folder("w1").glob("*.json"):
         file.unlink()
-    plane.forget("w1")
-    plane.reports.clear()
+    control.forget("w1")
+    control.reports.clear()
 
     agent.start()
 
     eventually(lambda: [n[-5:] for n in networks(engine)] == ["run-b"])
     # What runs keeps its network, and the agent knows that it is used.
-    plane.wait_for("w2", ready=True)
-    plane.ask_to_stop("w2")
+    control.wait_for("w2", ready=True)
+    control.ask_to_stop("w2")
     eventually(lambda: networks(engine) == [])
 
 
@@ -140,9 +143,9 @@ def secrets_on_disk(home: Path) -> list[Path]:
 
 @pytest.mark.parametrize("executor", ["docker", "process"])
 def test_no_secret_lies_in_the_agents_files(
-    plane: ControlPlane, agent: RunningAgent, executor: str
+    control: ControlPlane, agent: RunningAgent, executor: str
 ) -> None:
-    plane.assign(
+    control.assign(
         running.workload(
             "busybox httpd -f -p $PORT",
             executor=executor,
@@ -153,14 +156,14 @@ def test_no_secret_lies_in_the_agents_files(
         )
     )
 
-    plane.wait_for("w1", ready=True)
+    control.wait_for("w1", ready=True)
 
     assert (agent.folder("w1") / "record.json").exists()
     assert secrets_on_disk(agent.home) == []
 
 
 def test_takes_up_what_it_probes_with_a_secret(
-    plane: ControlPlane, agent: RunningAgent, engine_address: str
+    control: ControlPlane, agent: RunningAgent, engine_address: str
 ) -> None:
     """The probe's header is nowhere on the disk, and a probe without it would be refused."""
     page = {"www/hello": "hi", "httpd.conf": "/:bob:geheim\n"}
@@ -169,31 +172,31 @@ def test_takes_up_what_it_probes_with_a_secret(
     headers = [("Authorization", f"Basic {password}")]
     probe = wire.ProbeSpec(kind="http", url="/hello", headers=headers, interval_seconds=0.2)
     command = "exec httpd -f -p 8000 -h /www -c /httpd.conf"
-    plane.assign(workload(command, image="test/guarded:1", probes=[probe]))
-    plane.wait_for("w1", ready=True)
+    control.assign(workload(command, image="test/guarded:1", probes=[probe]))
+    control.wait_for("w1", ready=True)
     agent.kill()
-    plane.reports.clear()
+    control.reports.clear()
     assert password not in json.dumps([p.read_text() for p in agent.folder("w1").glob("*.json")])
 
     agent.start()
 
-    plane.wait_for("w1", ready=True)
-    readiness = [report.workloads[0].ready for report in plane.reports if report.workloads]
+    control.wait_for("w1", ready=True)
+    readiness = [report.workloads[0].ready for report in control.reports if report.workloads]
     assert False not in readiness
 
 
 def test_what_was_not_started_begins_anew_with_its_secrets(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
     """Killed while it is prepared: the next agent has nothing of its environment on the disk."""
-    plane.blobs["a" * 64] = b""
-    plane.assign(workload("echo got $TOKEN", env={"TOKEN": "geheim"}, upload_hash="b" * 64))
+    control.blobs["a" * 64] = b""
+    control.assign(workload("echo got $TOKEN", env={"TOKEN": "geheim"}, upload_hash="b" * 64))
     eventually(lambda: (agent.folder("w1") / "record.json").exists())
     agent.kill()
     assert secrets_on_disk(agent.home) == []
-    plane.forget("w1")
-    plane.assign(workload("echo got $TOKEN", env={"TOKEN": "geheim"}))
+    control.forget("w1")
+    control.assign(workload("echo got $TOKEN", env={"TOKEN": "geheim"}))
 
     agent.start()
 
-    assert plane.wait(lambda: plane.lines("w1")) == ["got geheim"]
+    assert control.wait(lambda: control.lines("w1")) == ["got geheim"]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from apps.agent import docker_end, wire
+from apps.agent import wire
+from apps.agent.docker import end
 from tests.fakes.control_plane import ControlPlane
 from tests.integration.agent import running
 from tests.integration.agent.engines import IMAGE, SERVE, OwnEngine, make_image, own_engine
@@ -47,69 +48,69 @@ def workload(*commands: str, **fields: Any) -> wire.WorkloadSpec:
     return running.workload(*commands, **{"executor": "docker", "image": IMAGE, **fields})
 
 
-def waits(plane: ControlPlane) -> bool:
-    seen = plane.seen("w1")
+def waits(control: ControlPlane) -> bool:
+    seen = control.seen("w1")
     return seen is not None and seen.phase == wire.PHASE_ENGINE_AWAY and seen.ready is False
 
 
 def test_what_an_engine_stopped_ended_with_it_whatever_code_it_ended_with(
-    plane: ControlPlane, agent: RunningAgent, engine: OwnEngine
+    control: ControlPlane, agent: RunningAgent, engine: OwnEngine
 ) -> None:
     make_image(engine.address, "test/polite:1", 'CMD ["/run-me"]', files=POLITE)
-    plane.assign(workload(image="test/polite:1"))
-    plane.wait_for("w1", ready=True)
+    control.assign(workload(image="test/polite:1"))
+    control.wait_for("w1", ready=True)
 
     engine.stop()
-    plane.wait(lambda: waits(plane), seconds=40)
-    seen = plane.seen("w1")
+    control.wait(lambda: waits(control), seconds=40)
+    seen = control.seen("w1")
     assert seen is not None
     assert (seen.state, seen.exit_code) == (wire.RUNNING, None)
     assert "waiting for its container engine" in seen.probe_message
     engine.start()
 
-    report = plane.wait_for("w1", state=wire.EXITED, seconds=30)
-    assert (report.reason, report.message) == (wire.REASON_HOST_STOPPED, docker_end.ENGINE_STOPPED)
+    report = control.wait_for("w1", state=wire.EXITED, seconds=30)
+    assert (report.reason, report.message) == (wire.REASON_HOST_STOPPED, end.ENGINE_STOPPED)
     assert report.exit_code == 0
     assert "bye" in report.last_lines
 
 
 def test_waits_for_an_engine_that_was_killed(
-    plane: ControlPlane, agent: RunningAgent, engine: OwnEngine
+    control: ControlPlane, agent: RunningAgent, engine: OwnEngine
 ) -> None:
-    plane.assign(workload(SERVE))
-    plane.wait_for("w1", ready=True)
+    control.assign(workload(SERVE))
+    control.wait_for("w1", ready=True)
 
     engine.stop(signal.SIGKILL)
-    plane.wait(lambda: waits(plane), seconds=40)
+    control.wait(lambda: waits(control), seconds=40)
     engine.start()
 
     def over_or_back() -> bool:
-        seen = plane.seen("w1")
+        seen = control.seen("w1")
         ended = seen is not None and seen.reason == wire.REASON_HOST_STOPPED
         return ended or seen is not None and seen.ready is True
 
-    plane.wait(over_or_back, seconds=60)
+    control.wait(over_or_back, seconds=60)
 
 
 def test_starts_what_was_ordered_while_the_engine_restarted(
-    plane: ControlPlane, agent: RunningAgent, engine: OwnEngine
+    control: ControlPlane, agent: RunningAgent, engine: OwnEngine
 ) -> None:
     engine.stop()
-    plane.assign(workload(SERVE))
-    plane.wait(lambda: (r := plane.seen("w1")) and r.phase == wire.PHASE_ENGINE_AWAY)
+    control.assign(workload(SERVE))
+    control.wait(lambda: (r := control.seen("w1")) and r.phase == wire.PHASE_ENGINE_AWAY)
 
     engine.start()
 
-    plane.wait_for("w1", ready=True, seconds=30)
+    control.wait_for("w1", ready=True, seconds=30)
 
 
 def test_says_that_there_is_no_place_without_an_engine(
-    plane: ControlPlane, agent: RunningAgent, engine: OwnEngine
+    control: ControlPlane, agent: RunningAgent, engine: OwnEngine
 ) -> None:
     engine.stop()
 
-    plane.assign(workload(SERVE))
+    control.assign(workload(SERVE))
 
-    report = plane.wait_for("w1", state=wire.EXITED, seconds=30)
+    report = control.wait_for("w1", state=wire.EXITED, seconds=30)
     assert report.reason == wire.REASON_ENGINE_AWAY
     assert f"no container engine answers at {engine.address}" in report.message

@@ -32,16 +32,16 @@ def agent(stopped_agent: RunningAgent, engine_address: str) -> Iterator[RunningA
 
 @pytest.mark.parametrize("executor", [{"executor": "docker", "image": IMAGE}, {}])
 def test_files_and_folders_keep_their_times(
-    plane: ControlPlane, agent: RunningAgent, executor: dict[str, str]
+    control: ControlPlane, agent: RunningAgent, executor: dict[str, str]
 ) -> None:
     blob = archive({"sub/": "", "sub/file": "text", "newer": "text"}, time=AT)
     name = hashlib.sha256(blob).hexdigest()
-    plane.blobs[name] = blob
+    control.blobs[name] = blob
     asks = ["stat -c %Y sub sub/file newer"]
 
-    plane.assign(
+    control.assign(
         running.workload(*asks, upload_hash=name, upload_times={"newer": LATER}, **executor)
     )
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
     assert report.last_lines == [str(AT), str(AT), str(LATER)]

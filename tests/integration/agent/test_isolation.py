@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent import files, users, wire
+from apps.agent import wire
+from apps.agent.host import files, users
 from tests.fakes.control_plane import ControlPlane
 from tests.integration.agent.running import SERVE, RunningAgent, eventually, workload
 
@@ -30,18 +31,18 @@ def private_home(stopped_agent: RunningAgent, place: Path) -> Iterator[RunningAg
             shutil.rmtree(base, ignore_errors=True)
 
 
-def output_of(plane: ControlPlane, *commands: str) -> list[str]:
-    plane.assign(workload(*commands))
-    return plane.wait_for("w1", state=wire.EXITED).last_lines
+def output_of(control: ControlPlane, *commands: str) -> list[str]:
+    control.assign(workload(*commands))
+    return control.wait_for("w1", state=wire.EXITED).last_lines
 
 
 def test_runs_each_replica_as_a_user_without_groups_or_new_rights(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    plane.assign(workload(SERVE, id="w0"))
-    plane.wait_for("w0", state=wire.RUNNING)
+    control.assign(workload(SERVE, id="w0"))
+    control.wait_for("w0", state=wire.RUNNING)
 
-    lines = output_of(plane, "id -u", "id -G", "grep NoNewPrivs /proc/self/status")
+    lines = output_of(control, "id -u", "id -G", "grep NoNewPrivs /proc/self/status")
 
     uid = int(lines[0])
     assert uid >= users.FIRST_UID
@@ -51,14 +52,15 @@ def test_runs_each_replica_as_a_user_without_groups_or_new_rights(
 
 @pytest.mark.parametrize("path", ["work", "record.json", "process.json", "output", "."])
 def test_shows_a_replica_nothing_of_another(
-    plane: ControlPlane, agent_on_host_network: RunningAgent, path: str
+    control: ControlPlane, agent_on_host_network: RunningAgent, path: str
 ) -> None:
-    plane.assign(workload(SERVE, id="w0", env={"SECRET": "of another"}))
-    other = plane.wait_for("w0", ready=True)
+    control.assign(workload(SERVE, id="w0", env={"SECRET": "of another"}))
+    other = control.wait_for("w0", ready=True)
     target = agent_on_host_network.folder("w0") / path
 
     lines = output_of(
-        plane, f"ls '{target}/' ; cat '{target}' ; cat /proc/{other.pid}/environ ; kill {other.pid}"
+        control,
+        f"ls '{target}/' ; cat '{target}' ; cat /proc/{other.pid}/environ ; kill {other.pid}",
     )
 
     said = "\n".join(lines)
@@ -68,14 +70,14 @@ def test_shows_a_replica_nothing_of_another(
 
 
 def test_hides_the_agents_token_and_the_servers_files(
-    plane: ControlPlane, agent: RunningAgent, tmp_path: Path
+    control: ControlPlane, agent: RunningAgent, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_text("of the server")
-    plane.wait(lambda: plane.reports)
+    control.wait(lambda: control.reports)
 
     lines = output_of(
-        plane,
+        control,
         f"cat {secret} /proc/{agent.pid}/environ /proc/{agent.pid}/cmdline '{agent.home}'/* | "
         "tr '\\0' ' ' | grep -e dsk_ -e 'of the server' || echo nothing",
     )
@@ -84,40 +86,40 @@ def test_hides_the_agents_token_and_the_servers_files(
 
 
 def test_finds_another_place_when_its_home_cannot_be_passed(
-    plane: ControlPlane, private_home: RunningAgent
+    control: ControlPlane, private_home: RunningAgent
 ) -> None:
-    plane.assign(workload("pwd", SERVE))
+    control.assign(workload("pwd", SERVE))
 
-    report = plane.wait_for("w1", ready=True)
+    report = control.wait_for("w1", ready=True)
 
     assert report.address is not None
-    assert plane.wait(lambda: plane.lines("w1"))[0].startswith(f"{users.FALLBACK_BASE}/")
-    plane.forget("w1")
-    eventually(lambda: not Path(plane.lines("w1")[0]).exists())
+    assert control.wait(lambda: control.lines("w1"))[0].startswith(f"{users.FALLBACK_BASE}/")
+    control.forget("w1")
+    eventually(lambda: not Path(control.lines("w1")[0]).exists())
 
 
 def test_stops_what_a_deleted_home_left_running(
-    plane: ControlPlane, private_home: RunningAgent
+    control: ControlPlane, private_home: RunningAgent
 ) -> None:
-    plane.assign(workload("pwd", SERVE))
-    pid = plane.wait_for("w1", ready=True).pid or 0
+    control.assign(workload("pwd", SERVE))
+    pid = control.wait_for("w1", ready=True).pid or 0
     private_home.kill()
     shutil.rmtree(private_home.home)
-    plane.forget("w1")
+    control.forget("w1")
 
     private_home.start()
 
     eventually(lambda: not os.path.exists(f"/proc/{pid}/exe"))  # noqa: PTH110
-    eventually(lambda: not Path(plane.lines("w1")[0]).exists())
+    eventually(lambda: not Path(control.lines("w1")[0]).exists())
 
 
 def test_kills_a_replica_that_forks_as_fast_as_it_dies(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
     loop = "import os\\nwhile True:\\n  if os.fork(): os._exit(0)"
-    plane.assign(workload(f"printf '{loop}' > a.py", "python3 a.py", "sleep 0.3"))
+    control.assign(workload(f"printf '{loop}' > a.py", "python3 a.py", "sleep 0.3"))
 
-    plane.wait_for("w1", state=wire.EXITED)
+    control.wait_for("w1", state=wire.EXITED)
 
     uid = (agent.folder("w1") / "work").stat().st_uid
     own = [p for p in Path("/proc").iterdir() if p.name.isdigit() and _uid(p) == uid]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import json
 import os
 import signal
 import socket
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent import users, wire
+from apps.agent import wire
+from apps.agent.host import users
 from tests.fakes.control_plane import ControlPlane
+from tests.integration.agent import outsiders
 from tests.integration.agent.running import RunningAgent, eventually, workload
 
 pytestmark = pytest.mark.skipif(not users.can_isolate(), reason="needs root, to make namespaces")
@@ -43,22 +46,24 @@ def page(host: str = "127.0.0.1") -> Iterator[int]:
         server.shutdown()
 
 
-def interfaces() -> set[str]:
-    return {name for _, name in socket.if_nameindex() if name.startswith("dsk")}
+def interfaces(agent: RunningAgent) -> set[str]:
+    """Return those of the agent: other agents of this host have theirs beside them."""
+    own = f"dsk{_home_id(agent)[:5]}"
+    return {name for _, name in socket.if_nameindex() if name.startswith(own)}
 
 
-def said(plane: ControlPlane, *commands: str, id: str = "asker") -> str:
-    plane.assign(workload(*commands, id=id))
-    return "\n".join(plane.wait_for(id, state=wire.EXITED).last_lines)
+def said(control: ControlPlane, *commands: str, id: str = "asker") -> str:
+    control.assign(workload(*commands, id=id))
+    return "\n".join(control.wait_for(id, state=wire.EXITED).last_lines)
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1", "0.0.0.0", "::", "localhost"])
 def test_reaches_a_replica_wherever_it_listens(
-    plane: ControlPlane, agent: RunningAgent, bind: str
+    control: ControlPlane, agent: RunningAgent, bind: str
 ) -> None:
-    plane.assign(workload(SERVE.format(bind=bind), container_port=80))
+    control.assign(workload(SERVE.format(bind=bind), container_port=80))
 
-    report = plane.wait_for("w1", ready=True)
+    report = control.wait_for("w1", ready=True)
 
     assert report.address is not None and report.address.endswith(":80")
     with socket.create_connection(_pair(report.address), timeout=3) as connection:
@@ -74,27 +79,29 @@ def test_reaches_a_replica_wherever_it_listens(
     ],
 )
 def test_tells_where_it_listens_instead(
-    plane: ControlPlane, agent: RunningAgent, command: str, told: str
+    control: ControlPlane, agent: RunningAgent, command: str, told: str
 ) -> None:
-    plane.assign(workload(command))
+    control.assign(workload(command))
 
-    assert plane.wait(lambda: (r := plane.seen("w1")) and told in r.probe_message)
+    assert control.wait(lambda: (r := control.seen("w1")) and told in r.probe_message)
 
 
-def test_gives_all_replicas_the_port_they_ask_for(plane: ControlPlane, agent: RunningAgent) -> None:
-    plane.assign(*[workload(SERVE.format(bind="127.0.0.1"), id=f"w{n}") for n in range(3)])
+def test_gives_all_replicas_the_port_they_ask_for(
+    control: ControlPlane, agent: RunningAgent
+) -> None:
+    control.assign(*[workload(SERVE.format(bind="127.0.0.1"), id=f"w{n}") for n in range(3)])
 
-    addresses = {plane.wait_for(f"w{n}", ready=True).address for n in range(3)}
+    addresses = {control.wait_for(f"w{n}", ready=True).address for n in range(3)}
 
     assert len(addresses) == 3
     assert {_pair(address)[1] for address in addresses if address} == {8000}
 
 
 def test_lets_no_other_user_of_the_host_reach_a_replica(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    plane.assign(workload(SERVE.format(bind="127.0.0.1")))
-    address = plane.wait_for("w1", ready=True).address or ""
+    control.assign(workload(SERVE.format(bind="127.0.0.1")))
+    address = control.wait_for("w1", ready=True).address or ""
     ask = f"import socket; socket.create_connection({_pair(address)!r}, timeout=1)"
 
     asked = subprocess.run(
@@ -105,66 +112,66 @@ def test_lets_no_other_user_of_the_host_reach_a_replica(
 
 
 def test_keeps_replicas_from_one_another_and_from_the_host(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    plane.assign(workload(SERVE.format(bind="0.0.0.0")))
-    host, port = _pair(plane.wait_for("w1", ready=True).address or "")
+    control.assign(workload(SERVE.format(bind="0.0.0.0")))
+    host, port = _pair(control.wait_for("w1", ready=True).address or "")
     own = host.rpartition(".")[0] + ".1"
     with page("0.0.0.0") as dashboard, page() as private:
         places = [(host, port), (own, dashboard), (_own_address(), dashboard)]
         places += [("127.0.0.1", private), ("127.0.0.1", dashboard), ("169.254.169.254", 80)]
         asks = [f"{ASK} http://{at}:{number}/ 2>&1 | tail -1" for at, number in places]
 
-        lines = said(plane, *asks).splitlines()
+        lines = said(control, *asks).splitlines()
 
     assert len(lines) == len(places)
     assert all("Connection refused" in line for line in lines), lines
 
 
 def test_lets_a_replica_call_the_gateway_as_the_host_does(
-    plane: ControlPlane, stopped_agent: RunningAgent
+    control: ControlPlane, stopped_agent: RunningAgent
 ) -> None:
     with page() as gateway:
         stopped_agent.env["DSTACK_AGENT_PUBLIC_PORTS"] = str(gateway)
         stopped_agent.start()
 
         lines = said(
-            plane, f"{ASK} http://127.0.0.1:{gateway}/", f"{ASK} http://localhost:{gateway}/"
+            control, f"{ASK} http://127.0.0.1:{gateway}/", f"{ASK} http://localhost:{gateway}/"
         )
 
     assert lines.split() == ["200", "200"]
 
 
 def test_lets_a_replica_reach_other_hosts_but_no_host_reach_it(
-    plane: ControlPlane, stopped_agent: RunningAgent, outside: str
+    control: ControlPlane, stopped_agent: RunningAgent, outside: str
 ) -> None:
     stopped_agent.start()
-    plane.assign(workload(SERVE.format(bind="0.0.0.0")))
-    address = plane.wait_for("w1", ready=True).address or ""
+    control.assign(workload(SERVE.format(bind="0.0.0.0")))
+    address = control.wait_for("w1", ready=True).address or ""
 
-    lines = said(plane, f"{ASK} http://{outside}:8000/")
+    lines = said(control, f"{ASK} http://{outside}:8000/")
 
     assert lines == "200"
-    _in_outside("ip", "route", "replace", address.rpartition(":")[0], "via", "192.0.2.129")
-    asked = _in_outside(
+    outsiders.in_outside("ip", "route", "replace", address.rpartition(":")[0], "via", "192.0.2.129")
+    asked = outsiders.in_outside(
         "python3", "-c", f"import socket; socket.create_connection({_pair(address)!r}, 1)"
     )
     assert "timed out" in asked.stderr
 
 
-def test_hides_processes_and_temporary_files(plane: ControlPlane, agent: RunningAgent) -> None:
+def test_hides_processes_and_temporary_files(control: ControlPlane, agent: RunningAgent) -> None:
     marker = Path("/tmp/of the host")
     marker.write_text("seen")
-    plane.assign(
+    control.assign(
         workload(
             "echo mine > /tmp/of-another; echo mine > /dev/shm/of-another",
             SERVE.format(bind="0.0.0.0"),
         )
     )
-    plane.wait_for("w1", ready=True)
+    control.wait_for("w1", ready=True)
 
     lines = said(
-        plane,
+        control,
         "ls /tmp /var/tmp /dev/shm",
         "ls /proc | grep -c '^[0-9]'",
         "echo x > /tmp/x; echo x > /dev/shm/x; echo x > /var/tmp/x; echo written",
@@ -180,56 +187,57 @@ def test_hides_processes_and_temporary_files(plane: ControlPlane, agent: Running
 
 @pytest.mark.parametrize("end", ["stop", "kill the shim", "kill the agent", "forget"])
 def test_frees_the_network_however_it_ends(
-    plane: ControlPlane, agent: RunningAgent, end: str
+    control: ControlPlane, agent: RunningAgent, end: str
 ) -> None:
-    before = interfaces()
-    plane.assign(workload(SERVE.format(bind="127.0.0.1")))
-    plane.wait_for("w1", ready=True)
-    assert len(interfaces() - before) == 1
+    control.assign(workload(SERVE.format(bind="127.0.0.1")))
+    control.wait_for("w1", ready=True)
+    assert len(interfaces(agent)) == 1
 
     if end == "stop":
-        plane.ask_to_stop("w1", stop_seconds=1)
+        control.ask_to_stop("w1", stop_seconds=1)
     elif end == "kill the shim":
         os.kill(agent.shim_pid("w1"), signal.SIGKILL)
     elif end == "kill the agent":
         agent.kill()
         agent.end()
     else:
-        plane.forget("w1")
+        control.forget("w1")
 
-    eventually(lambda: not interfaces() - before)
+    eventually(lambda: not interfaces(agent))
 
 
 def test_sends_nothing_to_other_hosts_once_a_replica_has_gone(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    plane.assign(workload(SERVE.format(bind="127.0.0.1")))
-    address = plane.wait_for("w1", ready=True).address or ""
+    control.assign(workload(SERVE.format(bind="127.0.0.1")))
+    address = control.wait_for("w1", ready=True).address or ""
 
-    plane.ask_to_stop("w1", stop_seconds=1)
-    plane.wait_for("w1", state=wire.EXITED)
+    control.ask_to_stop("w1", stop_seconds=1)
+    control.wait_for("w1", state=wire.EXITED)
 
     eventually(lambda: not _interface_to(_pair(address)[0]))
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(_pair(address), timeout=3)
 
 
-def test_goes_on_through_a_restart_of_the_agent(plane: ControlPlane, agent: RunningAgent) -> None:
-    plane.assign(workload(SERVE.format(bind="127.0.0.1")))
-    before = plane.wait_for("w1", ready=True)
+def test_goes_on_through_a_restart_of_the_agent(control: ControlPlane, agent: RunningAgent) -> None:
+    control.assign(workload(SERVE.format(bind="127.0.0.1")))
+    before = control.wait_for("w1", ready=True)
 
     agent.kill()
     agent.start()
 
-    plane.wait(lambda: plane.reports[-1].agent_version and (r := plane.seen("w1")) and r.ready)
-    after = plane.seen("w1")
+    control.wait(
+        lambda: control.reports[-1].agent_version and (r := control.seen("w1")) and r.ready
+    )
+    after = control.seen("w1")
     assert after is not None and (after.pid, after.address) == (before.pid, before.address)
     assert socket.create_connection(_pair(after.address or ""), timeout=3)
 
 
-def test_leaves_the_host_as_it_was(plane: ControlPlane, agent: RunningAgent) -> None:
-    plane.assign(workload(SERVE.format(bind="127.0.0.1")))
-    plane.wait_for("w1", ready=True)
+def test_leaves_the_host_as_it_was(control: ControlPlane, agent: RunningAgent) -> None:
+    control.assign(workload(SERVE.format(bind="127.0.0.1")))
+    control.wait_for("w1", ready=True)
 
     assert agent.stop() == 0
 
@@ -239,42 +247,8 @@ def test_leaves_the_host_as_it_was(plane: ControlPlane, agent: RunningAgent) -> 
 
 @pytest.fixture
 def outside() -> Iterator[str]:
-    """Another host: a namespace beside this one, which knows the way to this one alone."""
-    made = [
-        "ip netns add dstack-outside",
-        "ip link add dst-out type veth peer name eth0 netns dstack-outside",
-        "ip addr add 192.0.2.129/30 dev dst-out",
-        "ip link set dst-out up",
-        "ip -n dstack-outside addr add 192.0.2.130/30 dev eth0",
-        "ip -n dstack-outside link set eth0 up",
-        "ip -n dstack-outside link set lo up",
-    ]
-    for command in made:
-        subprocess.run(command.split(), check=True)
-    # What comes back from there is for this host to pass on, as on the way to the internet.
-    Path("/proc/sys/net/ipv4/conf/dst-out/forwarding").write_text("1")
-    server = subprocess.Popen(
-        ["ip", "netns", "exec", "dstack-outside", "python3", "-m", "http.server", "8000"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    eventually(lambda: _answers("192.0.2.130", 8000))
-    yield "192.0.2.130"
-    server.kill()
-    server.wait()
-    subprocess.run(["ip", "netns", "del", "dstack-outside"], check=True)
-
-
-def _answers(host: str, port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
-        return True
-    return False
-
-
-def _in_outside(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["ip", "netns", "exec", "dstack-outside", *command], capture_output=True, text=True
-    )
+    with outsiders.outside() as address:
+        yield address
 
 
 def _interface_to(address: str) -> str:
@@ -290,9 +264,13 @@ def _own_address() -> str:
 
 
 def _own_tables(agent: RunningAgent) -> list[str]:
-    home_id = (agent.home / "agent.json").read_text()
     listing = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True)
-    return [line for line in listing.stdout.splitlines() if line.split("_")[-1] in home_id]
+    own = f"dstack_{_home_id(agent)[:8]}"
+    return [line for line in listing.stdout.splitlines() if line.endswith(own)]
+
+
+def _home_id(agent: RunningAgent) -> str:
+    return str(json.loads((agent.home / "agent.json").read_text())["home_id"])
 
 
 def _pair(address: str) -> tuple[str, int]:

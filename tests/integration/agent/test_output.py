@@ -7,51 +7,51 @@ from tests.integration.agent.running import RunningAgent, eventually, workload
 
 
 def test_ships_every_line_once_through_breaks_and_kills(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    plane.accept_lines = 7
-    plane.assign(workload("for i in $(seq 300); do echo $i; sleep 0.01; done", "sleep 60"))
-    plane.wait(lambda: len(plane.lines("w1")) > 20)
+    control.accept_lines = 7
+    control.assign(workload("for i in $(seq 300); do echo $i; sleep 0.01; done", "sleep 60"))
+    control.wait(lambda: len(control.lines("w1")) > 20)
     agent.kill()
-    plane.stop()
+    control.stop()
     agent.start()
-    plane.start()
+    control.start()
 
-    plane.wait(lambda: len(plane.lines("w1")) == 300)
+    control.wait(lambda: len(control.lines("w1")) == 300)
 
-    assert plane.lines("w1") == [str(n) for n in range(1, 301)]
-    assert plane.gaps == []
+    assert control.lines("w1") == [str(n) for n in range(1, 301)]
+    assert control.gaps == []
 
 
 def test_ships_what_was_written_while_the_server_was_away(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    plane.assign(workload("echo first", "sleep 0.3", "seq 1 5000", "sleep 60"))
-    plane.wait(lambda: plane.lines("w1"))
-    plane.stop()
+    control.assign(workload("echo first", "sleep 0.3", "seq 1 5000", "sleep 60"))
+    control.wait(lambda: control.lines("w1"))
+    control.stop()
     eventually(
         lambda: "5000" in (agent.folder("w1") / "output").glob("*.log").__next__().read_text()
     )
 
-    plane.start()
+    control.start()
 
-    plane.wait(lambda: len(plane.lines("w1")) == 5001)
-    assert plane.lines("w1")[1:] == [str(n) for n in range(1, 5001)]
+    control.wait(lambda: len(control.lines("w1")) == 5001)
+    assert control.lines("w1")[1:] == [str(n) for n in range(1, 5001)]
 
 
-def test_sends_a_line_that_has_no_end_yet(plane: ControlPlane, agent: RunningAgent) -> None:
-    plane.assign(workload("printf 'password: '", "sleep 60"))
+def test_sends_a_line_that_has_no_end_yet(control: ControlPlane, agent: RunningAgent) -> None:
+    control.assign(workload("printf 'password: '", "sleep 60"))
 
-    assert plane.wait(lambda: plane.lines("w1")) == ["password: "]
+    assert control.wait(lambda: control.lines("w1")) == ["password: "]
 
 
 def test_splits_long_lines_and_replaces_what_is_not_text(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
     long = "python3 -c 'print(chr(233) * 100000)'"
-    plane.assign(workload(long, "printf 'a\\377b\\000c\\r\\n'", "sleep 60"))
+    control.assign(workload(long, "printf 'a\\377b\\000c\\r\\n'", "sleep 60"))
 
-    lines = plane.wait(lambda: len(plane.lines("w1")) == 5 and plane.lines("w1"))
+    lines = control.wait(lambda: len(control.lines("w1")) == 5 and control.lines("w1"))
 
     assert all(len(line.encode()) <= 64 * 1024 for line in lines)
     assert sum(line.count("é") for line in lines) == 100000
@@ -59,12 +59,14 @@ def test_splits_long_lines_and_replaces_what_is_not_text(
 
 
 def test_sends_the_last_lines_of_a_workload_that_is_not_wanted_any_more(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    plane.assign(workload("trap 'seq 1 3000; exit' TERM; echo up; while true; do sleep 0.05; done"))
-    plane.wait(lambda: plane.lines("w1"))
+    control.assign(
+        workload("trap 'seq 1 3000; exit' TERM; echo up; while true; do sleep 0.05; done")
+    )
+    control.wait(lambda: control.lines("w1"))
 
-    plane.forget("w1")
+    control.forget("w1")
 
     eventually(lambda: not agent.folder("w1").exists())
-    assert plane.lines("w1")[-1] == "3000"
+    assert control.lines("w1")[-1] == "3000"

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from apps.agent import procs, wire
+from apps.agent import wire
+from apps.agent.host import procs
 from tests.fakes.control_plane import ControlPlane
 from tests.integration.agent.running import SERVE, RunningAgent, archive, eventually, workload
 
@@ -31,28 +32,30 @@ def held_port() -> Iterator[int]:
         yield holder.getsockname()[1]
 
 
-def test_serves_an_upload_at_the_reported_address(plane: ControlPlane, agent: RunningAgent) -> None:
+def test_serves_an_upload_at_the_reported_address(
+    control: ControlPlane, agent: RunningAgent
+) -> None:
     blob = archive({"index.html": "hello from the upload"})
     blob_hash = hashlib.sha256(blob).hexdigest()
-    plane.blobs[blob_hash] = blob
+    control.blobs[blob_hash] = blob
 
-    plane.assign(workload(SERVE, upload_hash=blob_hash))
+    control.assign(workload(SERVE, upload_hash=blob_hash))
 
-    report = plane.wait_for("w1", ready=True)
+    report = control.wait_for("w1", ready=True)
     assert get(report.address or "") == "hello from the upload"
     assert report.phase == ""
     assert report.ready_at is not None
 
 
-def test_measures_what_a_replica_uses(plane: ControlPlane, agent: RunningAgent) -> None:
+def test_measures_what_a_replica_uses(control: ControlPlane, agent: RunningAgent) -> None:
     """A child that burns one core and holds 64 MB, and children that come and go."""
     burn = "python3 -c 'x = b\"x\" * 2**26\nwhile True: pass' & "
     come_and_go = "while true; do sh -c 'true'; done & "
-    plane.assign(workload(f"{burn}{come_and_go}dd if=/dev/zero of=file bs=1M count=8; sleep 600"))
+    control.assign(workload(f"{burn}{come_and_go}dd if=/dev/zero of=file bs=1M count=8; sleep 600"))
 
-    plane.wait(lambda: plane.usage, seconds=60)
+    control.wait(lambda: control.usage, seconds=60)
 
-    (sample,) = plane.usage[:1]
+    (sample,) = control.usage[:1]
     assert sample.id == "w1"
     assert 0.2 < sample.cpu_cores < 4
     assert 2**26 < sample.memory_bytes < 2**28
@@ -62,15 +65,15 @@ def test_measures_what_a_replica_uses(plane: ControlPlane, agent: RunningAgent) 
 
 
 def test_passes_nothing_of_its_own_environment(
-    plane: ControlPlane, stopped_agent: RunningAgent
+    control: ControlPlane, stopped_agent: RunningAgent
 ) -> None:
     stopped_agent.env["DATABASE_PASSWORD"] = "of the server"
     stopped_agent.start()
 
-    plane.assign(workload("env", env={"GREETING": "hé $HOME `id`"}))
+    control.assign(workload("env", env={"GREETING": "hé $HOME `id`"}))
 
-    plane.wait_for("w1", state=wire.EXITED)
-    lines = plane.wait(lambda: plane.lines("w1"))
+    control.wait_for("w1", state=wire.EXITED)
+    lines = control.wait(lambda: control.lines("w1"))
     names = {line.partition("=")[0] for line in lines}
     # `sh` adds PWD by itself.
     assert names <= {"GREETING", "PORT", "PATH", "HOME", "LANG", "PWD", "PYTHONUNBUFFERED"}
@@ -88,21 +91,21 @@ def test_passes_nothing_of_its_own_environment(
     ],
 )
 def test_says_how_a_command_ended(
-    plane: ControlPlane, agent: RunningAgent, commands: list[str], code: int, message: str
+    control: ControlPlane, agent: RunningAgent, commands: list[str], code: int, message: str
 ) -> None:
-    plane.assign(workload(*commands))
+    control.assign(workload(*commands))
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
 
     assert report.exit_code == code
     assert message in report.message
     assert report.reason == wire.REASON_EXITED
 
 
-def test_sends_the_last_20_lines_with_the_exit(plane: ControlPlane, agent: RunningAgent) -> None:
-    plane.assign(workload("seq 1 50", "printf 'the end'", "exit 1"))
+def test_sends_the_last_20_lines_with_the_exit(control: ControlPlane, agent: RunningAgent) -> None:
+    control.assign(workload("seq 1 50", "printf 'the end'", "exit 1"))
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
 
     assert report.last_lines == [*map(str, range(32, 51)), "the end"]
 
@@ -121,88 +124,88 @@ def test_sends_the_last_20_lines_with_the_exit(plane: ControlPlane, agent: Runni
     ],
 )
 def test_says_what_is_wrong_with_a_workload_that_cannot_start(
-    plane: ControlPlane, agent: RunningAgent, fields: dict[str, Any], message: str
+    control: ControlPlane, agent: RunningAgent, fields: dict[str, Any], message: str
 ) -> None:
-    plane.assign(dataclasses.replace(workload("true"), **fields))
+    control.assign(dataclasses.replace(workload("true"), **fields))
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
 
     assert message in report.message
     assert report.ready is False
 
 
 def test_runs_an_entrypoint_with_the_commands_as_arguments(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    plane.assign(workload("a b", "$HOME", entrypoint="printf '%s|'"))
+    control.assign(workload("a b", "$HOME", entrypoint="printf '%s|'"))
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
 
     assert report.last_lines == ["a b|$HOME|"]
 
 
-def test_stops_a_group_that_ignores_the_signal(plane: ControlPlane, agent: RunningAgent) -> None:
+def test_stops_a_group_that_ignores_the_signal(control: ControlPlane, agent: RunningAgent) -> None:
     stubborn = "trap '' TERM; while true; do sleep 0.1; done"
-    plane.assign(workload(f'sh -c "{stubborn}" & {stubborn}'))
-    pid = plane.wait_for("w1", state=wire.RUNNING).pid or 0
+    control.assign(workload(f'sh -c "{stubborn}" & {stubborn}'))
+    pid = control.wait_for("w1", state=wire.RUNNING).pid or 0
     eventually(lambda: len(procs.of_session(pid)) > 2)
 
-    plane.ask_to_stop("w1", stop_seconds=0.5)
+    control.ask_to_stop("w1", stop_seconds=0.5)
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
     assert report.reason == wire.REASON_STOPPED
     assert "did not stop within" in report.message
     assert procs.of_session(pid) == []
 
 
-def test_gives_the_whole_group_its_time_to_stop(plane: ControlPlane, agent: RunningAgent) -> None:
+def test_gives_the_whole_group_its_time_to_stop(control: ControlPlane, agent: RunningAgent) -> None:
     # The shell dies of the signal at once; its child still has something to finish.
     tidy = "trap 'sleep 0.5; echo tidy; exit' TERM; echo up; while true; do sleep 0.05; done"
-    plane.assign(workload(f'sh -c "{tidy}" & wait'))
-    plane.wait(lambda: "up" in plane.lines("w1"))
+    control.assign(workload(f'sh -c "{tidy}" & wait'))
+    control.wait(lambda: "up" in control.lines("w1"))
 
-    plane.ask_to_stop("w1", stop_seconds=10)
+    control.ask_to_stop("w1", stop_seconds=10)
 
-    assert "tidy" in plane.wait_for("w1", state=wire.EXITED).last_lines
+    assert "tidy" in control.wait_for("w1", state=wire.EXITED).last_lines
 
 
 def test_waits_without_an_end_where_stopping_has_no_limit(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    plane.assign(workload("trap 'sleep 0.5; echo tidy; exit' TERM; echo up; sleep 60 & wait"))
-    plane.wait(lambda: "up" in plane.lines("w1"))
+    control.assign(workload("trap 'sleep 0.5; echo tidy; exit' TERM; echo up; sleep 60 & wait"))
+    control.wait(lambda: "up" in control.lines("w1"))
 
-    plane.ask_to_stop("w1", stop_seconds=3650 * 86_400.0)
+    control.ask_to_stop("w1", stop_seconds=3650 * 86_400.0)
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
     assert (report.reason, report.last_lines) == (wire.REASON_STOPPED, ["up", "tidy"])
 
 
-def test_leaves_no_daemon_behind(plane: ControlPlane, agent: RunningAgent) -> None:
-    plane.assign(workload("setsid sleep 4242 >/dev/null 2>&1 & setsid sleep 4242 & sleep 0.2"))
+def test_leaves_no_daemon_behind(control: ControlPlane, agent: RunningAgent) -> None:
+    control.assign(workload("setsid sleep 4242 >/dev/null 2>&1 & setsid sleep 4242 & sleep 0.2"))
 
-    plane.wait_for("w1", state=wire.EXITED)
+    control.wait_for("w1", state=wire.EXITED)
 
     assert procs.with_home(str(agent.folder("w1") / "work")) == []
 
 
-def test_removes_what_is_not_wanted_any_more(plane: ControlPlane, agent: RunningAgent) -> None:
-    plane.assign(workload(SERVE))
-    pid = plane.wait_for("w1", ready=True).pid or 0
+def test_removes_what_is_not_wanted_any_more(control: ControlPlane, agent: RunningAgent) -> None:
+    control.assign(workload(SERVE))
+    pid = control.wait_for("w1", ready=True).pid or 0
 
-    plane.forget("w1")
+    control.forget("w1")
 
     eventually(lambda: not agent.folder("w1").exists())
     assert procs.of_session(pid) == []
 
 
 def test_counts_the_specs_own_port_when_the_replica_listens_there(
-    plane: ControlPlane, agent_on_host_network: RunningAgent
+    control: ControlPlane, agent_on_host_network: RunningAgent
 ) -> None:
     port = free_port()
-    plane.assign(workload(f"python3 -m http.server {port}", container_port=port))
+    control.assign(workload(f"python3 -m http.server {port}", container_port=port))
 
-    report = plane.wait_for("w1", ready=True)
+    report = control.wait_for("w1", ready=True)
 
     assert report.address == f"127.0.0.1:{port}"
 
@@ -212,11 +215,11 @@ def test_counts_the_specs_own_port_when_the_replica_listens_there(
     [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "::1"), ("::", "127.0.0.1")],
 )
 def test_finds_the_address_that_connects(
-    plane: ControlPlane, agent_on_host_network: RunningAgent, bind: str, host: str
+    control: ControlPlane, agent_on_host_network: RunningAgent, bind: str, host: str
 ) -> None:
-    plane.assign(workload(f"python3 -m http.server $PORT --bind {bind}"))
+    control.assign(workload(f"python3 -m http.server $PORT --bind {bind}"))
 
-    report = plane.wait_for("w1", ready=True)
+    report = control.wait_for("w1", ready=True)
 
     assert (report.address or "").rpartition(":")[0] == host
 
@@ -230,14 +233,14 @@ def test_finds_the_address_that_connects(
     ],
 )
 def test_tells_a_wrong_port_by_the_number_of_the_file(
-    plane: ControlPlane, agent_on_host_network: RunningAgent, command: str, instead: str
+    control: ControlPlane, agent_on_host_network: RunningAgent, command: str, instead: str
 ) -> None:
     other = free_port()
-    plane.assign(workload(command.format(other=other), container_port=8123))
+    control.assign(workload(command.format(other=other), container_port=8123))
 
     told = instead.format(other=other) + ("let it listen on $PORT" if instead else "")
-    report = plane.wait(
-        lambda: (r := plane.seen("w1")) and r.probe_message.endswith(f"yet{told}") and r
+    report = control.wait(
+        lambda: (r := control.seen("w1")) and r.probe_message.endswith(f"yet{told}") and r
     )
 
     assert report.probe_message.startswith("nothing listens on port 8123 ($PORT, which is 2")
@@ -245,27 +248,27 @@ def test_tells_a_wrong_port_by_the_number_of_the_file(
 
 
 def test_tells_the_port_of_a_ready_replica_by_the_number_of_the_file(
-    plane: ControlPlane, agent_on_host_network: RunningAgent
+    control: ControlPlane, agent_on_host_network: RunningAgent
 ) -> None:
     spec = wire.ProbeSpec(interval_seconds=0.1)
     server = "python3 -m http.server $PORT --bind 127.0.0.1 & echo $! && sleep 60"
-    plane.assign(workload(server, probes=[spec], container_port=8123))
-    plane.wait_for("w1", ready=True)
+    control.assign(workload(server, probes=[spec], container_port=8123))
+    control.wait_for("w1", ready=True)
 
-    said = plane.wait(lambda: [line for line in plane.lines("w1") if line.isdigit()])
+    said = control.wait(lambda: [line for line in control.lines("w1") if line.isdigit()])
     os.kill(int(said[0]), signal.SIGKILL)
 
-    told = plane.wait_for("w1", ready=False).probe_message
+    told = control.wait_for("w1", ready=False).probe_message
     assert told.startswith(("port 8123 ($PORT", "nothing listens on port 8123 ($PORT"))
 
 
 def test_does_not_take_anothers_socket_for_its_own(
-    plane: ControlPlane, agent_on_host_network: RunningAgent, held_port: int
+    control: ControlPlane, agent_on_host_network: RunningAgent, held_port: int
 ) -> None:
-    plane.assign(workload("sleep 60 # PORT", container_port=held_port))
+    control.assign(workload("sleep 60 # PORT", container_port=held_port))
 
-    report = plane.wait(
-        lambda: (r := plane.seen("w1")) and "must listen on $PORT" in r.probe_message and r
+    report = control.wait(
+        lambda: (r := control.seen("w1")) and "must listen on $PORT" in r.probe_message and r
     )
 
     assert report.address is None
@@ -274,26 +277,28 @@ def test_does_not_take_anothers_socket_for_its_own(
 
 @pytest.mark.parametrize("after", ["exit 1", "sleep 60"])
 def test_tells_to_use_the_port_variable_when_the_port_is_taken(
-    plane: ControlPlane, agent_on_host_network: RunningAgent, held_port: int, after: str
+    control: ControlPlane, agent_on_host_network: RunningAgent, held_port: int, after: str
 ) -> None:
-    plane.assign(
+    control.assign(
         workload(f"python3 -m http.server {held_port} || {after}", container_port=held_port)
     )
 
-    report = plane.wait_for("w1", state=wire.EXITED)
+    report = control.wait_for("w1", state=wire.EXITED)
 
     assert report.reason == wire.REASON_PORT_TAKEN
     assert "write $PORT in `commands`" in report.message
 
 
-def test_limits_memory_where_the_kernel_lets_it(plane: ControlPlane, agent: RunningAgent) -> None:
+def test_limits_memory_where_the_kernel_lets_it(control: ControlPlane, agent: RunningAgent) -> None:
     limited = workload("python3 -c 'b = bytearray(500 << 20)' && sleep 60", memory_limit_mib=64)
-    plane.assign(limited)
+    control.assign(limited)
 
     def said() -> str:
-        return " ".join(plane.lines("w1"))
+        return " ".join(control.lines("w1"))
 
-    report = plane.wait(lambda: (r := plane.seen("w1")) and (r.reason or "limited" in said()) and r)
+    report = control.wait(
+        lambda: (r := control.seen("w1")) and (r.reason or "limited" in said()) and r
+    )
     if "memory and CPU are not limited" in said():
         pytest.skip("this host lets nobody limit memory, and the agent said so")
     assert report.reason == wire.REASON_OUT_OF_MEMORY
@@ -301,36 +306,36 @@ def test_limits_memory_where_the_kernel_lets_it(plane: ControlPlane, agent: Runn
 
 
 def test_gives_each_of_many_replicas_a_port_of_its_own(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    plane.assign(*[workload(SERVE, id=f"w{n}") for n in range(4)])
+    control.assign(*[workload(SERVE, id=f"w{n}") for n in range(4)])
 
-    addresses = {plane.wait_for(f"w{n}", ready=True).address for n in range(4)}
+    addresses = {control.wait_for(f"w{n}", ready=True).address for n in range(4)}
 
     assert len(addresses) == 4
 
 
 def test_notices_when_a_ready_replica_stops_listening(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
     spec = wire.ProbeSpec(interval_seconds=0.1)
     server = "python3 -m http.server $PORT & echo $! && sleep 60"
-    plane.assign(workload(server, probes=[spec]))
-    plane.wait_for("w1", ready=True)
+    control.assign(workload(server, probes=[spec]))
+    control.wait_for("w1", ready=True)
 
-    os.kill(int(plane.wait(lambda: plane.lines("w1"))[0]), signal.SIGKILL)
+    os.kill(int(control.wait(lambda: control.lines("w1"))[0]), signal.SIGKILL)
 
-    assert "Connection refused" in plane.wait_for("w1", ready=False).probe_message
+    assert "Connection refused" in control.wait_for("w1", ready=False).probe_message
 
 
-def test_waits_for_an_http_probe(plane: ControlPlane, agent: RunningAgent) -> None:
+def test_waits_for_an_http_probe(control: ControlPlane, agent: RunningAgent) -> None:
     spec = wire.ProbeSpec(kind="http", url="/health", interval_seconds=0.1, ready_after=2)
-    plane.assign(workload("python3 -m http.server $PORT", probes=[spec]))
-    plane.wait(lambda: (r := plane.seen("w1")) and "answered 404" in r.probe_message)
+    control.assign(workload("python3 -m http.server $PORT", probes=[spec]))
+    control.wait(lambda: (r := control.seen("w1")) and "answered 404" in r.probe_message)
 
     (agent.folder("w1") / "work" / "health").write_text("fine")
 
-    assert plane.wait_for("w1", ready=True).probe_message == ""
+    assert control.wait_for("w1", ready=True).probe_message == ""
 
 
 CHAT = """python3 -u -c '
@@ -350,26 +355,26 @@ CHAT_PROBES = [
 
 
 def test_waits_for_a_model_that_loads_and_asks_it_no_more_once_it_answers(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
     server = f"echo 503 > status; {CHAT} & echo $!; sleep 60"
-    plane.assign(workload(server, probes=CHAT_PROBES))
-    plane.wait(lambda: (r := plane.seen("w1")) and "answered 503" in r.probe_message)
+    control.assign(workload(server, probes=CHAT_PROBES))
+    control.wait(lambda: (r := control.seen("w1")) and "answered 503" in r.probe_message)
 
     (agent.folder("w1") / "work" / "status").write_text("200")
-    plane.wait_for("w1", ready=True)
-    os.kill(int(plane.wait(lambda: plane.lines("w1"))[0]), signal.SIGKILL)
+    control.wait_for("w1", ready=True)
+    os.kill(int(control.wait(lambda: control.lines("w1"))[0]), signal.SIGKILL)
 
-    assert "Connection refused" in plane.wait_for("w1", ready=False).probe_message
-    assert plane.lines("w1").count("answered 200") == 1
+    assert "Connection refused" in control.wait_for("w1", ready=False).probe_message
+    assert control.lines("w1").count("answered 200") == 1
 
 
 def test_lets_a_model_that_does_not_chat_get_traffic(
-    plane: ControlPlane, agent: RunningAgent
+    control: ControlPlane, agent: RunningAgent
 ) -> None:
-    plane.assign(workload(f"echo 404 > status && {CHAT}", probes=CHAT_PROBES))
+    control.assign(workload(f"echo 404 > status && {CHAT}", probes=CHAT_PROBES))
 
-    assert "answered 404 Not Found" in plane.wait_for("w1", ready=True).probe_message
+    assert "answered 404 Not Found" in control.wait_for("w1", ready=True).probe_message
 
 
 def free_port() -> int:

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from apps.agent import files, output, procs, shim
+from apps.agent.host import files, procs
+from apps.agent.processes import shim
+from apps.agent.workloads import output
 from tests.integration.agent.running import ROOT, eventually
 
 Start = Callable[..., None]

@@ -79,6 +79,9 @@ CASES = {
     "PATCH /api/users/{username}": global_admins(active=False),
     "GET /api/projects": everybody(),
     "POST /api/projects": everybody(201, but=BOUND, name="fresh"),
+    "PATCH /api/projects/{project}": server_admins(replicas_limit=5),
+    # Refused since `hello` is not over, but only to those who may delete it.
+    "DELETE /api/projects/{project}": admins(409),
     "GET /api/projects/{project}/members": members(),
     "POST /api/projects/{project}/members": admins(201, username="stranger"),
     "DELETE /api/projects/{project}/members/{username}": admins(204),
@@ -95,6 +98,7 @@ CASES = {
     # Refused since `hello` needs it, but only to those who may close it.
     "DELETE /api/projects/{project}/backends/{backend}": server_admins(409),
     "GET /api/projects/{project}/offers": members(),
+    "GET /api/projects/{project}/offers/groups": members(),
     "POST /api/projects/{project}/runs/plan": members(**RUN),
     "POST /api/projects/{project}/runs": members(201, **RUN),
     "GET /api/projects/{project}/runs": members(),
@@ -115,6 +119,8 @@ CASES = {
     "POST /api/projects/{project}/uploads": members(422),
     "GET /api/projects/{project}/uploads/{digest}": members(),
     "HEAD /api/projects/{project}/uploads/{digest}": members(),
+    "GET /api/projects/{project}/uploads": members(),
+    "DELETE /api/projects/{project}/uploads/{digest}": members(204),
     "GET /api/projects/{project}/gateways": members(),
     "GET /api/projects/{project}/gateways/{gateway}/certificates": members(),
     # Refused as no certificate, but only to those who may bring one.

@@ -8,14 +8,15 @@ from django.test import Client
 
 from apps.autoscaling import services
 from apps.autoscaling.models import Decision, Scaler
-from apps.core import valkey, wake
+from apps.core import notifications
+from apps.core.stores import valkey
 from apps.gateways.models import Gateway
 from apps.routing import services as routing
 from apps.runs.models import Run
-from apps.runs.wanted import set_wanted
+from apps.runs.scale.desired_replicas import set_desired
 from apps.specs.parse import parse
-from apps.telemetry import live_points
-from apps.telemetry.points import Point
+from apps.telemetry.traffic import live_points
+from apps.telemetry.traffic.points import Point
 from tests import factories
 from tests.people import People
 
@@ -31,10 +32,15 @@ def gateway(people: People) -> Gateway:
     return factories.gateway(people.project)
 
 
-def scaled(gateway: Gateway, *, replicas: str = "0..4", wanted: int = 0, **more: Any) -> Run:
+def scaled(gateway: Gateway, *, replicas: str = "0..4", desired: int = 0, **more: Any) -> Run:
     project = gateway.projects.get()
     spec = parse(SPEC.format(replicas) + SCALING).to_json()
-    values = {"spec": spec, "replicas_wanted": wanted, "asked_at": AT - timedelta(hours=1), **more}
+    values = {
+        "spec": spec,
+        "desired_replicas": desired,
+        "failures_counted_since": AT - timedelta(hours=1),
+        **more,
+    }
     return factories.run(project, gateway=gateway, **values)
 
 
@@ -46,9 +52,9 @@ def see(run: Run, *, until: datetime = AT, seconds: int = 70, **numbers: int) ->
         live_points.add(gateway_id=run.gateway_id, look=Point(at, 1.0), points=point)
 
 
-def wanted(run: Run) -> int:
+def desired(run: Run) -> int:
     run.refresh_from_db()
-    return run.replicas_wanted
+    return run.desired_replicas
 
 
 def reasons() -> list[str]:
@@ -56,28 +62,28 @@ def reasons() -> list[str]:
 
 
 def test_looks_at_those_that_it_is_told_of(gateway: Gateway) -> None:
-    run, other = scaled(gateway, wanted=1), scaled(gateway, wanted=1, name="other")
+    run, other = scaled(gateway, desired=1), scaled(gateway, desired=1, name="other")
     see(run, answered=38)
     see(other, answered=38)
 
     assert services.tick(at=AT, ids=[run.pk]) == 1
-    assert (wanted(run), wanted(other)) == (4, 1)
+    assert (desired(run), desired(other)) == (4, 1)
 
 
 def test_follows_the_load_and_says_why(gateway: Gateway) -> None:
-    run = scaled(gateway, wanted=1)
+    run = scaled(gateway, desired=1)
     factories.replica(run)
     see(run, answered=38)
 
     assert services.tick(at=AT) == 1
 
-    assert wanted(run) == 4
+    assert desired(run) == 4
     assert reasons() == ["1 -> 4: 38 rps over 60 s, target 10"]
     assert run.next_check_at is not None
 
 
 def test_another_look_changes_and_writes_nothing(gateway: Gateway) -> None:
-    run = scaled(gateway, wanted=1)
+    run = scaled(gateway, desired=1)
     see(run, answered=38)
     services.tick(at=AT)
     see(run, answered=38, until=AT + timedelta(seconds=2), seconds=2)
@@ -87,37 +93,37 @@ def test_another_look_changes_and_writes_nothing(gateway: Gateway) -> None:
 
 
 def test_says_once_that_there_are_no_figures_and_holds(gateway: Gateway) -> None:
-    run = scaled(gateway, wanted=3)
+    run = scaled(gateway, desired=3)
 
     for second in range(0, 10, 2):
         services.tick(at=AT + timedelta(seconds=second))
 
-    assert wanted(run) == 3
+    assert desired(run) == 3
     assert reasons() == ["stays at 3: no figures from the gateway"]
 
 
 def test_a_lost_valkey_means_hold_and_the_next_look_goes_on(
     gateway: Gateway, redis_url: str
 ) -> None:
-    run = scaled(gateway, wanted=2)
+    run = scaled(gateway, desired=2)
     see(run, answered=38)
     valkey.client().flushall()
     services.tick(at=AT)
-    assert wanted(run) == 2
+    assert desired(run) == 2
 
     see(run, answered=38, until=AT + timedelta(seconds=2), seconds=1)
     services.tick(at=AT + timedelta(seconds=2))
-    assert wanted(run) == 4
+    assert desired(run) == 4
 
 
 def test_sleeps_after_its_idle_time(gateway: Gateway) -> None:
-    run = scaled(gateway, wanted=1)
+    run = scaled(gateway, desired=1)
     see(run, seconds=1)
     services.tick(at=AT)
     for after in (100, 200, 299, 301):
         see(run, until=AT + timedelta(seconds=after), seconds=1)
         services.tick(at=AT + timedelta(seconds=after))
-        assert wanted(run) == (0 if after > 300 else 1)
+        assert desired(run) == (0 if after > 300 else 1)
 
     assert reasons() == ["1 -> 0: nothing asked for 300 s"]
 
@@ -128,7 +134,7 @@ def test_a_held_request_wakes_without_any_figures(gateway: Gateway) -> None:
     assert services.wake(ids=[run.pk], at=AT) == 1
     assert services.wake(ids=[run.pk], at=AT) == 0
 
-    assert wanted(run) == 1
+    assert desired(run) == 1
     assert reasons() == ["0 -> 1: a request is held"]
 
 
@@ -137,7 +143,7 @@ def test_the_tick_wakes_where_the_hint_was_lost(gateway: Gateway) -> None:
     see(run, seconds=1, held=3)
     services.tick(at=AT)
 
-    assert wanted(run) == 1
+    assert desired(run) == 1
 
 
 @pytest.mark.parametrize("state", ["stopping", "stopped", "failed"])
@@ -145,43 +151,43 @@ def test_what_ends_is_left_alone(gateway: Gateway, state: str) -> None:
     run = scaled(gateway, state=state)
 
     assert services.wake(ids=[run.pk], at=AT) == 0
-    assert not set_wanted(run_id=run.pk, seen=0, wanted=1)
-    assert wanted(run) == 0
+    assert not set_desired(run_id=run.pk, seen=0, desired=1)
+    assert desired(run) == 0
 
 
 def test_a_fixed_number_is_left_alone(gateway: Gateway) -> None:
     project = gateway.projects.get()
     spec = parse(SPEC.format(0)).to_json()
-    run = factories.run(project, gateway=gateway, spec=spec, replicas_wanted=0)
+    run = factories.run(project, gateway=gateway, spec=spec, desired_replicas=0)
     see(run, seconds=1, held=3)
 
     services.tick(at=AT)
     services.wake(ids=[run.pk], at=AT)
 
-    assert wanted(run) == 0
+    assert desired(run) == 0
     assert not Scaler.objects.exists()
 
 
 def test_writes_only_over_the_number_that_it_saw(gateway: Gateway) -> None:
-    run = scaled(gateway, wanted=2)
+    run = scaled(gateway, desired=2)
 
-    assert not set_wanted(run_id=run.pk, seen=1, wanted=3)
-    assert not set_wanted(run_id=run.pk, seen=2, wanted=5)
-    assert set_wanted(run_id=run.pk, seen=2, wanted=4)
-    assert wanted(run) == 4
+    assert not set_desired(run_id=run.pk, seen=1, desired=3)
+    assert not set_desired(run_id=run.pk, seen=2, desired=5)
+    assert set_desired(run_id=run.pk, seen=2, desired=4)
+    assert desired(run) == 4
 
 
 def test_failures_still_count_after_the_number_changed(gateway: Gateway) -> None:
-    run = scaled(gateway, wanted=2)
-    asked_at = run.asked_at
-    set_wanted(run_id=run.pk, seen=2, wanted=3)
+    run = scaled(gateway, desired=2)
+    before = run.failures_counted_since
+    set_desired(run_id=run.pk, seen=2, desired=3)
     run.refresh_from_db()
 
-    assert run.asked_at == asked_at
+    assert run.failures_counted_since == before
 
 
 def test_a_gateway_pokes_for_its_sleeping_services_only(gateway: Gateway) -> None:
-    asleep, awake = scaled(gateway), scaled(gateway, wanted=1)
+    asleep, awake = scaled(gateway), scaled(gateway, desired=1)
     elsewhere = scaled(factories.gateway(factories.project()))
     held = {str(run.pk): 1 for run in (asleep, awake, elsewhere)} | {"x": 3}
 
@@ -192,7 +198,7 @@ def test_a_gateway_pokes_for_its_sleeping_services_only(gateway: Gateway) -> Non
 def test_tells_who_starts_replicas(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, str]] = []
     monkeypatch.setattr(
-        wake, "_wakers", [lambda machine, state, ids: told.append((machine, state))]
+        notifications, "_subscribers", [lambda machine, state, ids: told.append((machine, state))]
     )
     services.wake(ids=[scaled(gateway).pk], at=AT)
 
@@ -207,7 +213,7 @@ def told(people: People, path: str) -> list[dict[str, Any]]:
 
 
 def test_events_tell_each_decision_once(gateway: Gateway, people: People) -> None:
-    run = scaled(gateway, name="hello", wanted=1)
+    run = scaled(gateway, name="hello", desired=1)
     see(run, answered=38)
     services.tick(at=AT)
     services.tick(at=AT + timedelta(seconds=1))
@@ -219,7 +225,7 @@ def test_events_tell_each_decision_once(gateway: Gateway, people: People) -> Non
 
 
 def test_events_tell_why_nothing_happens(gateway: Gateway, people: People) -> None:
-    scaled(gateway, name="hello", wanted=2)
+    scaled(gateway, name="hello", desired=2)
     services.tick(at=AT)
 
     (one,) = told(people, "runs/hello/events")
@@ -229,7 +235,7 @@ def test_events_tell_why_nothing_happens(gateway: Gateway, people: People) -> No
 
 
 def test_events_tell_who_asked_for_another_number(gateway: Gateway, people: People) -> None:
-    scaled(gateway, name="hello", wanted=1)
+    scaled(gateway, name="hello", desired=1)
     client = Client(headers=factories.token(people.bob).headers)
     address = f"/api/projects/{people.project.name}/runs/hello/scale"
     for replicas in (3, 3, "0..2"):
@@ -242,7 +248,7 @@ def test_events_tell_who_asked_for_another_number(gateway: Gateway, people: Peop
 
 
 def test_the_page_tells_each_decision_once_and_in_order(gateway: Gateway, people: People) -> None:
-    run = scaled(gateway, name="hello", wanted=1)
+    run = scaled(gateway, name="hello", desired=1)
     see(run, answered=38)
     services.tick(at=AT)
     client = Client()

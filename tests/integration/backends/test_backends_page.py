@@ -42,7 +42,7 @@ def test_lets_an_admin_of_the_server_open_it_and_go_on(people: People, page: str
 
 @pytest.mark.parametrize("page", PAGES)
 def test_says_nothing_where_there_is_one(people: People, page: str) -> None:
-    factories.account(people.project, config={"boot_path": "/tmp/x", "url": "http://127.0.0.1:1"})
+    factories.backend(people.project, config={"boot_path": "/tmp/x", "url": "http://127.0.0.1:1"})
 
     assert (
         NO_BACKEND not in signed_in(people.bob).get(reverse(page, args=["main"])).content.decode()
@@ -62,7 +62,7 @@ def test_refuses_others(people: People, who: str) -> None:
     browser = signed_in(getattr(people, who))
 
     assert browser.post(reverse("backends:open_local", args=["main"])).status_code == 403
-    assert not queries.accounts_of(people.project).exists()
+    assert not queries.backends_of(people.project).exists()
 
 
 def test_closes_it(people: People) -> None:
@@ -71,7 +71,7 @@ def test_closes_it(people: People) -> None:
     answer = signed_in(people.root).post(reverse("backends:close", args=["main", "local"]))
 
     assert answer["Location"] == reverse("backends:list", args=["main"])
-    assert not queries.accounts_of(people.project).exists()
+    assert not queries.backends_of(people.project).exists()
 
 
 def test_says_what_still_needs_it(people: People) -> None:

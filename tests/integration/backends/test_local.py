@@ -14,7 +14,7 @@ from apps.core import crypto
 from apps.core.errors import Conflict, Forbidden, Invalid, NotFound
 from apps.offers import queries as offers
 from apps.offers.services import asked_for
-from apps.runs.requests import PlanRequest
+from apps.runs.planning.request import PlanRequest
 from apps.runs.services import plan
 from tests import factories
 from tests.people import People
@@ -67,14 +67,14 @@ def test_is_as_open_when_opened_twice(people: People) -> None:
     opened(people)
     opened(people)
 
-    assert [account.kind for account in queries.accounts_of(people.project)] == ["local"]
+    assert [backend.kind for backend in queries.backends_of(people.project)] == ["local"]
 
 
 def test_gives_no_offer_once_it_is_closed(people: People) -> None:
     opened(people)
     closed(people)
 
-    assert offers.find(project=people.project, spec=asked_for()).accounts == {}
+    assert offers.find(project=people.project, spec=asked_for()).backends == {}
     with pytest.raises(NotFound):
         closed(people)
 
@@ -84,7 +84,7 @@ def test_opens_again_after_it_was_closed(people: People) -> None:
     closed(people)
     opened(people)
 
-    assert list(offers.find(project=people.project, spec=asked_for()).accounts) == ["local"]
+    assert list(offers.find(project=people.project, spec=asked_for()).backends) == ["local"]
 
 
 @pytest.mark.parametrize("state", ["submitted", "provisioning", "running", "idle", "stopping"])
@@ -96,7 +96,7 @@ def test_is_not_closed_under_a_service_that_needs_it(people: People, state: str)
         closed(people)
 
     assert refused.value.message.endswith("still need local: chat. Stop them first.")
-    assert queries.accounts_of(people.project).exists()
+    assert queries.backends_of(people.project).exists()
 
 
 @pytest.mark.parametrize("state", ["stopped", "failed"])
@@ -106,22 +106,22 @@ def test_is_closed_after_the_services_ended(people: People, state: str) -> None:
 
     closed(people)
 
-    assert not queries.accounts_of(people.project).exists()
+    assert not queries.backends_of(people.project).exists()
 
 
 def test_is_closed_though_a_service_runs_elsewhere(people: People) -> None:
     opened(people)
-    factories.account(people.project, kind="cloud")
+    factories.backend(people.project, kind="cloud")
     factories.replica(factories.run(people.project), backend="cloud")
 
     closed(people)
 
-    assert [account.kind for account in queries.accounts_of(people.project)] == ["cloud"]
+    assert [backend.kind for backend in queries.backends_of(people.project)] == ["cloud"]
 
 
 def test_is_not_closed_under_a_replica_though_there_is_another_backend(people: People) -> None:
     opened(people)
-    factories.account(people.project, kind="cloud")
+    factories.backend(people.project, kind="cloud")
     factories.replica(factories.run(people.project, name="chat"), backend="local")
 
     with pytest.raises(Conflict, match="chat"):
@@ -136,18 +136,18 @@ def test_is_closed_for_one_project_only(people: People) -> None:
 
     closed(people)
 
-    assert queries.accounts_of(other).exists()
+    assert queries.backends_of(other).exists()
 
 
 def test_keeps_the_machine_that_others_use_too(people: People) -> None:
     opened(people)
-    account = people.project.accounts.get()
-    instance = factories.instance(people.project, account=account, shared=True)
+    backend = people.project.backends.get()
+    instance = factories.instance(people.project, backend=backend, shared=True)
 
     closed(people)
 
     instance.refresh_from_db()
-    assert services.open_account(instance.account).kind == "local"
+    assert services.provider_of(instance.backend).kind == "local"
 
 
 @pytest.mark.parametrize("who", ["alice", "bob"])
@@ -186,8 +186,8 @@ def test_stays_closed_over_a_restart_with_other_addresses(people: People, settin
 
     services.refresh_local()
 
-    assert not queries.accounts_of(people.project).exists()
-    configs = [crypto.decrypt(account.config) for account in other.accounts.all()]
+    assert not queries.backends_of(people.project).exists()
+    configs = [crypto.decrypt(backend.config) for backend in other.backends.all()]
     assert [config["url"] for config in configs] == ["http://127.0.0.1:4567"]
 
 
@@ -210,7 +210,7 @@ def test_takes_nothing_that_the_server_knows_itself(
 
     assert answer.status_code == 422
     assert [detail["path"] for detail in answer.json()["error"]["details"]] == [path]
-    assert not queries.accounts_of(people.project).exists()
+    assert not queries.backends_of(people.project).exists()
 
 
 def test_shows_no_path_of_the_machine(people: People, this_machine: Path) -> None:

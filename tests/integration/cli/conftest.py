@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from apps.cli import config
-from apps.cli.config import Remote
+from apps.cli.http import config
+from apps.cli.http.config import Remote
 from apps.cli.main import app
 from tests.fakes.api_server import running
 from tests.fakes.api_state import TOKEN, FakeApi
@@ -89,7 +89,7 @@ def cli(api: FakeApi, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def interrupt(process: subprocess.Popen[str]) -> Done:
-    """This function will press Ctrl-C for a process and wait for its end."""
+    """Press Ctrl-C for a process and wait for its end."""
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=SECONDS)
     return Done(process.returncode, out, err)

@@ -58,7 +58,7 @@ class Terminal:
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.screen).replace("\r\n", "\n")
 
     def wait_for(self, text: str) -> None:
-        """This function will read until a text is on the screen."""
+        """Read until a text is on the screen."""
         deadline = time.monotonic() + SECONDS
         while text not in self.text:
             assert self._read(deadline - time.monotonic()), f"no {text!r} in {self.text!r}"
@@ -67,7 +67,7 @@ class Terminal:
         os.write(self._master, keys.encode())
 
     def end(self) -> int:
-        """This function will read to the end and return the exit code."""
+        """Read to the end and return the exit code."""
         deadline = time.monotonic() + SECONDS
         while self._read(deadline - time.monotonic()):
             pass

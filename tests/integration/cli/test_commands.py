@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.api_state import CREATED, FakeApi, local_offer, replica_json
+from tests.fakes.api_state import CREATED, FakeApi, replica_json
 from tests.integration.cli.conftest import Cli
 
 
@@ -193,6 +193,19 @@ def test_tells_tokens_that_were_not_measured_from_none(
     assert [line.split()[-2:] for line in out[1:13]] == [[shown, shown]] * 12
 
 
+def test_leaves_out_the_time_before_the_run(cli: Cli, api: FakeApi) -> None:
+    api.add_run("hello")
+    times = [f"2030-01-01T10:0{minute}:00Z" for minute in range(4)]
+    asked = {"2xx": 7, "3xx": 0, "4xx": 0, "5xx": 0}
+    points = [measured(at=at) for at in times[:3]] + [measured(at=times[3], requests=asked)]
+    levels = [{"at": "2030-01-01T10:02:30Z", "wanted": 1, "ready": 1}]
+    api.metrics = {"step_seconds": 60, "points": points, "replicas": levels}
+
+    lines = cli("metrics", "hello").out.split("\n\n")[0].splitlines()
+
+    assert [line.split()[2] for line in lines[1:]] == ["0", "7"]
+
+
 def test_says_that_nothing_was_asked(cli: Cli, api: FakeApi) -> None:
     api.add_run("hello")
     api.metrics = {"step_seconds": 60, "points": [measured()], "replicas": []}
@@ -229,17 +242,16 @@ def test_lists_what_scaling_decided(cli: Cli, api: FakeApi) -> None:
     )
 
 
-def test_lists_offers(cli: Cli, api: FakeApi) -> None:
-    api.offers = [local_offer(), local_offer(backend="aws", availability="no quota")]
+def test_lists_what_a_replica_was_answering_when_it_ended(cli: Cli, api: FakeApi) -> None:
+    api.events = [
+        {"at": "2030-01-01T10:00:00Z", "kind": "request", "run": "hello", "replica": 0,
+         "subject": "replica 0", "old": None, "new": "unanswered", "actor": None,
+         "reason": "exited while it answered GET /die"}
+    ]  # fmt: skip
 
-    done = cli("offer", "--gpu", "A100:2", "-b", "aws", "-b", "gcp", "--max-price", "2")
-
-    assert done.last_line == " Shown 2 of 2 offers, $0 max"
-    assert done.out.splitlines()[2].endswith("$0     no quota")
-    assert api.seen[0].query == {
-        "limit": ["50"], "gpu": ["A100:2"], "backend": ["aws", "gcp"], "max_price": ["2.0"],
-    }  # fmt: skip
-    assert json.loads(cli("offer", "--json").out) == api.offers
+    assert cli("events", "hello").out.splitlines()[1] == (
+        " 2030-01-01 10:00:00  hello replica 0        unanswered  exited while it answered GET /die"
+    )
 
 
 def test_prints_a_new_token_alone(cli: Cli, api: FakeApi) -> None:
@@ -267,12 +279,6 @@ def test_makes_a_token_for_all_projects_unless_one_is_named(cli: Cli, api: FakeA
 
     sent = [(body["scope"], body["project"]) for body in api.bodies("POST", "/tokens")]
     assert sent == [("full", None), ("call", "main")]
-
-
-def test_warns_of_backends_that_do_not_answer(cli: Cli, api: FakeApi) -> None:
-    api.silent = {"aws": "the key was revoked"}
-
-    assert cli("offer").err == "Warning: aws does not answer: the key was revoked\n"
 
 
 def test_revokes_a_token_by_name_or_id(cli: Cli, api: FakeApi) -> None:

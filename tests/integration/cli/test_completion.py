@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.cli import config
-from apps.cli.config import Remote
+from apps.cli.http import config
+from apps.cli.http.config import Remote
 from tests.fakes.api_state import TOKEN, FakeApi
 from tests.integration.cli.conftest import Cli
 from tests.integration.cli.terminal import Terminal

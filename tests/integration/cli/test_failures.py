@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.cli import config
-from apps.cli.config import Remote
+from apps.cli.http import config
+from apps.cli.http.config import Remote
 from tests.fakes.api_state import TOKEN, FakeApi, drop, says
 from tests.integration.cli.conftest import Cli
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.cli import config
+from apps.cli.http import config
 from tests.fakes.api_state import TOKEN, FakeApi
 from tests.integration.cli.conftest import Cli
 

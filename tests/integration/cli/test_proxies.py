@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apps.cli import config
-from apps.cli.config import Remote
+from apps.cli.http import config
+from apps.cli.http.config import Remote
 from tests.fakes import proxy
 from tests.fakes.api_state import TOKEN, FakeApi
 from tests.integration.cli.conftest import Cli

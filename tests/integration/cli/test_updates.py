@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.fakes.api_state import FakeApi
 from tests.integration.cli.conftest import Cli
 
@@ -19,6 +21,9 @@ def test_shows_what_an_update_changes_and_how(cli: Cli, api: FakeApi) -> None:
     assert done.code == 0
     assert "Changes to version 4 (new replicas get ready before old ones end):" in done.out
     assert '   commands: ["a"] -> ["b"]' in done.out
+    under_way = "Updating hello to version 5: replicas of version 4 stay until its own are ready."
+    published = "Service is published at http://hello.localhost:8080"
+    assert done.out.splitlines()[-2:] == [under_way, published]
 
 
 def test_asks_nothing_where_nothing_differs(cli: Cli, api: FakeApi) -> None:
@@ -29,6 +34,21 @@ def test_asks_nothing_where_nothing_differs(cli: Cli, api: FakeApi) -> None:
 
     assert done.code == 0
     assert "Nothing differs from version 4" in done.out
+    assert [body.get("force") for body in api.bodies("POST", "/runs")] == [None]
+
+
+@pytest.mark.parametrize("command", [("run", "."), ("apply",)])
+def test_forces_a_version_of_what_did_not_change(
+    cli: Cli, api: FakeApi, command: tuple[str, ...]
+) -> None:
+    api.add_run("hello", version=4)
+    api.plan_changes = {"action": "update", "rollout": True, "differences": []}
+
+    done = cli(*command, "-f", "serve.dstack.yml", "-y", "-d", "-n", "hello", "--force")
+
+    assert done.code == 0
+    assert "Version 4 is deployed again (new replicas get ready before old ones end)." in done.out
+    assert [body["force"] for body in api.bodies("POST", "/runs")] == [True]
 
 
 def test_waits_until_the_earlier_version_is_back(cli: Cli, api: FakeApi) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.db.backends.postgresql.base import DatabaseWrapper
 
-from apps.core import database
+from apps.core.stores import database
 from dstack_web import settings
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -42,6 +42,8 @@ def breaks(operation: Any) -> bool:
     if isinstance(operation, migrations.AddField):
         field = operation.field
         return not (field.null or field.has_db_default() or field.many_to_many)
+    if isinstance(operation, migrations.SeparateDatabaseAndState):
+        return any(map(breaks, operation.database_operations))
     return isinstance(operation, TAKES_AWAY)
 
 
@@ -66,10 +68,23 @@ def test_the_code_before_a_migration_can_go_on_serving() -> None:
         (migrations.RemoveField("run", "x"), True),
         (migrations.RenameField("run", "x", "y"), True),
         (migrations.AddIndex("run", models.Index(fields=["x"], name="x")), False),
+        (migrations.SeparateDatabaseAndState([migrations.RemoveField("run", "x")]), True),
+        (migrations.SeparateDatabaseAndState([], [migrations.RemoveField("run", "x")]), False),
     ],
 )
 def test_knows_what_breaks(operation: Any, is_broken: bool) -> None:
     assert breaks(operation) is is_broken
+
+
+@pytest.mark.django_db
+def test_every_field_of_a_model_has_its_column() -> None:
+    """Where only the state was changed, the name of the column must have been kept."""
+    with connection.cursor() as cursor:
+        for model in (model for label in OURS for model in apps.get_app_config(label).get_models()):
+            there = connection.introspection.get_table_description(cursor, model._meta.db_table)
+            columns = {field.column for field in model._meta.local_concrete_fields}
+
+            assert columns == {column.name for column in there}, model
 
 
 @pytest.fixture
@@ -81,7 +96,7 @@ def executor(transactional_db: None) -> Iterator[MigrationExecutor]:
 
 
 def go_to(*targets: tuple[str, str]) -> Any:
-    """This function will migrate there and return the models of that time."""
+    """Migrate there and return the models of that time."""
     executor = MigrationExecutor(connection)
     executor.migrate(list(targets))
     return MigrationExecutor(connection).loader.project_state(list(targets)).apps
@@ -184,3 +199,33 @@ def test_two_runs_that_have_one_model_name_already_go_on(executor: MigrationExec
         Old.objects.filter(pk=row.pk).update(
             gateway_id=gateways[0].pk, spec={"model": {"name": "llama"}}
         )
+
+
+def test_totals_of_requests_begin_with_what_the_hours_hold(executor: MigrationExecutor) -> None:
+    old = go_to(("telemetry", "0008_count_who_said_tokens"))
+    run_id, other = new_id(), new_id()
+    for hours, pk in ((0, run_id), (1, run_id), (1, other)):
+        at = timezone.now() - timedelta(hours=hours)
+        uses = old.get_model("telemetry", "KeyUse").objects
+        uses.create(run_id=pk, token_id=0, hour=at, requests=10 + hours)
+
+    new = go_to(("telemetry", "0009_count_requests_of_runs"))
+
+    totals = new.get_model("telemetry", "RequestTotal").objects
+    assert dict(totals.values_list("run_id", "requests")) == {run_id: 21, other: 11}
+
+
+def test_what_was_read_of_repositories_stays_when_it_becomes_another_app_s(
+    executor: MigrationExecutor,
+) -> None:
+    project = factories.project("reads", admin=factories.user())
+    # What depends on it is undone with it.
+    old = go_to(("routing", "0003_certificates"))
+    made = old.get_model("routing", "Repository").objects.create(
+        project_id=project.pk, hub_url="https://hub.example", name="org/m", revision="main"
+    )
+
+    new = go_to(("chat_templates", "0001_from_routing"))
+
+    found = new.get_model("chat_templates", "Repository").objects.get(pk=made.pk)
+    assert (found.name, found.project_id) == ("org/m", project.pk)

@@ -4,7 +4,7 @@ import pytest
 
 from apps.accounts.models import Project
 from apps.core.errors import Invalid
-from apps.core.paging import page
+from apps.core.http.paging import page
 from tests import factories
 
 pytestmark = pytest.mark.django_db

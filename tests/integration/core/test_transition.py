@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from apps.accounts.models import Project
-from apps.core import sweep, wake
-from apps.core.machine import IllegalTransition
+from apps.core import notifications, sweep
 from apps.core.models import Event
+from apps.core.state_machine import IllegalTransition
 from apps.core.transition import Change, Stale, created, transition, transition_all
 from apps.runs.models import Run
 from tests import factories
 
 AT = timezone.now()
-STATES = Run.machine.states
+STATES = Run.state_machine.states
 
 
 def make_run(state: str = "submitted") -> Run:
@@ -81,7 +81,7 @@ class TestHistories(TestCase):
 
 
 def _after(state: str) -> list[str]:
-    return sorted(Run.machine.edges[state])
+    return sorted(Run.state_machine.edges[state])
 
 
 def _moves(run: Run, to: str) -> bool:
@@ -128,11 +128,11 @@ def test_writes_fields_reason_and_actor_with_the_state() -> None:
 
 
 @pytest.mark.django_db
-def test_wakes_only_after_the_commit(
+def test_notifies_only_after_the_commit(
     monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: object
 ) -> None:
     seen: list[tuple[str, str, Sequence[UUID]]] = []
-    monkeypatch.setattr(wake, "_wakers", [lambda *args: seen.append(args)])
+    monkeypatch.setattr(notifications, "_subscribers", [lambda *args: seen.append(args)])
     run = make_run()
 
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
@@ -140,6 +140,28 @@ def test_wakes_only_after_the_commit(
         before_commit = list(seen)
 
     assert (before_commit, seen) == ([], [("run", "provisioning", [run.pk])])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_subscriber_that_fails_keeps_nobody_else_from_hearing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str] = []
+
+    def subscriber(state_machine: str, state: str, ids: Sequence[UUID]) -> None:
+        seen.append(state)
+        if state == "provisioning":
+            raise RuntimeError("no broker")
+
+    monkeypatch.setattr(notifications, "_subscribers", [subscriber])
+    run = make_run()
+
+    with transaction.atomic():
+        transition(run, "provisioning", at=AT)
+        transition(run, "running", at=AT)
+
+    assert seen == ["provisioning", "running"]
+    assert "no broker" in caplog.text
 
 
 @pytest.mark.django_db
@@ -218,3 +240,16 @@ def test_moves_a_row_once_with_several_workers_at_once() -> None:
 
     assert sorted(done) == [0, 0, 0, 1]
     assert Event.objects.filter(object_id=run.pk).count() == 1
+
+
+@pytest.mark.django_db
+def test_a_late_look_wakes_nothing_that_ended_meanwhile() -> None:
+    run = make_run("running")
+    late = Run.objects.get(pk=run.pk)
+    transition(run, "stopping", at=AT, next_check_at=AT)
+    transition(run, "stopped", at=AT, next_check_at=None)
+
+    sweep.set_next_check(late, at=AT + timedelta(seconds=9))
+
+    run.refresh_from_db()
+    assert run.next_check_at is None

@@ -34,7 +34,7 @@ def env_of(home: Path) -> dict[str, str]:
 
 
 def python(home: Path) -> list[str]:
-    """This function will return the words that run Python as a user without a name."""
+    """Return the words that run Python as a user without a name."""
     become = ["setpriv", f"--reuid={NAMELESS_ID}", f"--regid={NAMELESS_ID}", "--clear-groups"]
     for words in ([*become, sys.executable], [*become, *READING, sys.executable]):
         probe = subprocess.run(
@@ -46,5 +46,5 @@ def python(home: Path) -> list[str]:
 
 
 def give(folder: Path) -> None:
-    """This function will give the folder to that user and let it pass the folders above."""
+    """Give the folder to that user and let it pass the folders above."""
     os.chown(folder, NAMELESS_ID, NAMELESS_ID)

@@ -16,10 +16,10 @@ import psycopg
 import pytest
 import redis
 
-from dstack_web.embedded import processes
-from dstack_web.embedded.postgres import Postgres
+from dstack_web import processes
+from dstack_web.embedded.servers.postgres import Postgres
+from dstack_web.embedded.servers.valkey import Valkey
 from dstack_web.embedded.sockets import socket_folder
-from dstack_web.embedded.valkey import Valkey
 
 
 @contextmanager
@@ -139,8 +139,8 @@ def test_a_server_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
 STARTER = """
 import signal, sys, time
 from pathlib import Path
-from dstack_web.embedded import processes
-from dstack_web.embedded.postgres import Postgres
+from dstack_web import processes
+from dstack_web.embedded.servers.postgres import Postgres
 
 folder = Path(sys.argv[1])
 server = Postgres(data=folder / "pg", sockets=Path(sys.argv[2]))

@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dstack_web.embedded import processes
-from dstack_web.embedded.processes import ProcessId
+from dstack_web import processes
+from dstack_web.processes import ProcessId
 
 HOST = Path(__file__).with_name("host.py")
 SECONDS = 10
@@ -22,8 +23,8 @@ SECONDS = 10
 STUBBORN = ["sh", "-c", "trap '' TERM; sleep 300 & while :; do sleep 1; done"]
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
+def wait_for(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         time.sleep(0.02)
@@ -32,11 +33,16 @@ def wait_for(condition: Callable[[], bool]) -> None:
 class Host:
     """A running `host.py`: its home and its process."""
 
-    def __init__(self, home: Path, if_dead: list[str] | None = None, **children: list[str]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        if_dead: list[str] | None = None,
+        watch: dict[str, float] | None = None,
+        **children: list[str],
+    ) -> None:
         self.home = home
-        table = [
-            {"name": name, "argv": argv, "if_dead": if_dead} for name, argv in children.items()
-        ]
+        more = {"if_dead": if_dead, "watch": watch}
+        table = [{"name": name, "argv": argv, **more} for name, argv in children.items()]
         self.process = subprocess.Popen(
             [sys.executable, str(HOST), str(home), json.dumps(table)],
             stdout=subprocess.PIPE,
@@ -58,8 +64,8 @@ class Host:
 def start(tmp_path: Path) -> Iterator[Callable[..., Host]]:
     hosts: list[Host] = []
 
-    def start_one(if_dead: list[str] | None = None, **children: list[str]) -> Host:
-        host = Host(tmp_path / "a home", if_dead, **children)
+    def start_one(**more: Any) -> Host:
+        host = Host(tmp_path / "a home", **more)
         hosts.append(host)
         assert host.says() == "ready"
         return host

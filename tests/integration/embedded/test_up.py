@@ -17,7 +17,8 @@ import httpx
 import pytest
 import yaml
 
-from dstack_web.embedded import leftovers, processes
+from dstack_web import processes
+from dstack_web.embedded import leftovers
 from tests.integration.embedded import outsider
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -185,7 +186,8 @@ def test_refuses_a_taken_port_with_one_line(server: Server, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "part",
-    ["granian", "-Q control", "-Q outside", " beat ", "valkey-server", "postgres -D", "gateway"],
+    ["granian", "front.cfg", "-Q control", "-Q outside", " beat "]
+    + ["valkey-server", "postgres -D", "gateway"],
 )
 def test_brings_back_a_child_that_was_killed(server: Server, part: str) -> None:
     before = child_named(server, part)

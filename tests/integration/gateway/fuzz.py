@@ -237,9 +237,9 @@ class Seen:
 
 
 def statuses_of(text: bytes) -> Iterator[int]:
-    """This function will read answers one after the other; the last one may be cut off.
+    """Read answers one after the other; the last one may be cut off.
 
-    Raises ValueError for bytes that are no answer.
+    Raise ValueError for bytes that are no answer.
     """
     while text:
         if not text.startswith(b"HTTP/"):
@@ -278,7 +278,7 @@ Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 
 async def campaign(connect: Connect, make: Callable[[], bytes]) -> Seen:
-    """This function will send requests, some at once, for `SECONDS`."""
+    """Send requests, some at once, for `SECONDS`."""
     seen, end = Seen(), time.monotonic() + SECONDS
 
     async def worker() -> None:

@@ -30,7 +30,7 @@ class Taking:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            async with self.bodies.taken(request, of=request.headers["X-Key"]) as body:
+            async with self.bodies.receive(request, of=request.headers["X-Key"]) as body:
                 self.kept += 1
                 try:
                     await self.go_on.wait()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.hold.ticket import SIGNATURE
+from gateway.hold.proxy_header import SIGNATURE
 from gateway.schema import Model
 from tests.fakes.control_plane_gateway import key, service
 from tests.fakes.target import Target
@@ -193,8 +193,8 @@ async def test_the_hold_survives_whatever_comes_to_its_door(
         words = pick((b"s1:0:0", b"s1:0:0", b"s39:0:0", b"openai:0:0", b"s1:0:0\r\nx", b"", b"s1"))
         entry = b"\x05" + len(words).to_bytes(2, "big") + words
         length = len(entry) + pick((0, 0, 0, 1, -1, 60_000))
-        ticket = SIGNATURE + pick((b"\x21\x00", b"\x20\x00", b"\x21\x11", b"\xff\xff"))
-        header = ticket + max(length, 0).to_bytes(2, "big") + entry
+        header_start = SIGNATURE + pick((b"\x21\x00", b"\x20\x00", b"\x21\x11", b"\xff\xff"))
+        header = header_start + max(length, 0).to_bytes(2, "big") + entry
         return header[: pick((len(header), len(header), 5))] + maker.request()
 
     seen = await campaign(lambda: asyncio.open_unix_connection(str(door)), make)

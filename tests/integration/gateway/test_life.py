@@ -24,6 +24,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 # Two seconds, and as much again for a machine that is busy.
 STOP_SECONDS = 4.0
+# Three probes, a second apart, and a start.
+NOTICED_SECONDS = 8.0
 
 Fresh = tuple[Gateway, Target]
 
@@ -273,3 +275,33 @@ async def test_runs_any_haproxy_that_it_is_pointed_to(fresh: Fresh, tmp_path: Pa
     await other.stop()
 
     assert running_program == Path(program).resolve()
+
+
+async def test_replaces_a_haproxy_that_was_stopped(fresh: Fresh) -> None:
+    gateway, _ = fresh
+    old = running(gateway)
+    os.kill(old.pid, signal.SIGSTOP)
+
+    async def is_back() -> bool:
+        if gateway.haproxy() in (old, None):
+            return False
+        return await gateway.is_alive() and (await gateway.call(token=ALICE)).status == 200
+
+    await until(is_back, seconds=NOTICED_SECONDS)
+    assert not old.is_alive()
+
+
+async def test_keeps_a_haproxy_that_slept_as_the_sidecar_did(fresh: Fresh) -> None:
+    gateway, _ = fresh
+    old = running(gateway)
+    assert gateway.sidecar is not None
+    for pid in (gateway.sidecar.pid, old.pid):
+        os.kill(pid, signal.SIGSTOP)
+    await asyncio.sleep(NOTICED_SECONDS)
+    for pid in (old.pid, gateway.sidecar.pid):
+        os.kill(pid, signal.SIGCONT)
+
+    await asyncio.sleep(2)
+
+    assert running(gateway) == old
+    assert (await gateway.call(token=ALICE)).status == 200

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from gateway.haproxy import config
-from gateway.limits import pace
+from gateway.haproxy import config, template
+from gateway.state.limits import pace
 from tests.e2e.stack import eventually
 from tests.integration.gateway.harness import free_port, haproxy_program
 
@@ -60,7 +60,7 @@ Ask = Callable[..., httpx.Response]
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     """Ask at a moment, in µs, under the limit of a name (and the bound of a key)."""
     home, port = tmp_path_factory.mktemp("clock"), free_port()
-    limits = (config.FOLDER / "limits.cfg").read_text()
+    limits = template.text("charge.cfg")
     assert limits.count("date(0,us)") == 1
     limits = limits.replace("date(0,us)", "req.hdr(x-now),add(0)")
     (home / "pages").mkdir()

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from gateway import limits
 from gateway.errors import HaproxyFailed
 from gateway.haproxy.config import SOCKET
 from gateway.haproxy.process import Process
 from gateway.haproxy.runtime import Runtime
 from gateway.schema import RateLimit
-from gateway.traffic import charges
+from gateway.state import limits
+from gateway.traffic import rate_limit_snapshot
 from tests.fakes.control_plane_gateway import key, service
 from tests.integration.gateway.harness import ALICE, Gateway, hello, until
 
@@ -55,7 +55,7 @@ async def ask(gateway: Gateway, host: str, token: str) -> int:
 
 
 def rows(gateway: Gateway) -> int:
-    return len(charges.read(gateway.home / "data").rows)
+    return len(rate_limit_snapshot.read(gateway.home / "data").rows)
 
 
 def haproxy(gateway: Gateway) -> Process:
@@ -68,7 +68,7 @@ async def in_haproxy(gateway: Gateway, only: str = "") -> dict[str, limits.Charg
     """What the HAProxy that runs now has charged."""
     runtime = Runtime(gateway.home / "data" / SOCKET)
     try:
-        return dict(charges.parse(await runtime.ask(f"show table limits {only}")))
+        return dict(rate_limit_snapshot.parse(await runtime.ask(f"show table limits {only}")))
     except HaproxyFailed:
         return {}
 
@@ -127,7 +127,7 @@ async def test_reads_all_after_a_pause(used_up: Gateway) -> None:
     await until(lambda: rows(used_up) == 2)
     used_up.sidecar.send_signal(signal.SIGSTOP)
     try:
-        before = charges.read(used_up.home / "data").rows
+        before = rate_limit_snapshot.read(used_up.home / "data").rows
         assert await ask(used_up, "free.localhost", ALICE) == 200
         other = [await ask(used_up, "other.localhost", ALICE) for _ in range(3)]
 

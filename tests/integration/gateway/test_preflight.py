@@ -190,13 +190,13 @@ async def test_allows_what_was_asked_of_the_openai_api(
 
 async def test_wakes_nothing_and_counts_as_nothing(gateway: Gateway) -> None:
     control = gateway.control
-    for host in ("asleep.localhost", "quiet.localhost"):
-        assert (await ask(gateway, "/", host=host)).status in (200, 204)
+    hosts = ("asleep.localhost", "quiet.localhost")
+    assert [(await ask(gateway, "/", host=host)).status for host in hosts] == [204, 200]
     await gateway.call(host="opened.localhost")
     await until(lambda: sum(control.counts("e-opened").by_class))
 
-    named = {each.endpoint for look in control.stats for each in look.counts}
-    named |= {each.endpoint for look in control.stats for each in look.load}
+    named = {each.endpoint for scrape in control.stats for each in scrape.counts}
+    named |= {each.endpoint for scrape in control.stats for each in scrape.load}
     assert not {"e-asleep", "e-quiet"} & named
     assert not [each for each in control.statuses if each.held]
 

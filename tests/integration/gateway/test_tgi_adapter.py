@@ -335,9 +335,9 @@ async def test_renders_other_chats_while_a_template_never_ends(host: Host) -> No
     await asyncio.sleep(0.1)
     host.model = good
 
-    async with asyncio.timeout(0.8):
-        answers = [await ask(host) for _ in range(20)]
+    answers = [await ask(host) for _ in range(5)]
 
+    assert not bad.done()
     assert {status for status, _ in answers} == {200}
     status, said = await bad
     assert (status, said["error"]["code"]) == (400, "template_timeout")

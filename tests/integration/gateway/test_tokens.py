@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.schema import Model
-from gateway.slots import reads_usage
+from gateway.state.slot_kinds import Kind, kind_of
 from tests.fakes.control_plane_gateway import key, service
 from tests.integration.gateway.harness import ALICE, METRICS_TOKEN, Answer, Gateway, hello, until
 
@@ -67,6 +67,9 @@ def counted(gateway: Gateway, token: str, endpoint: str = "e-m") -> Counted:
 CASES: list[tuple[str, dict[str, Any], Counted]] = [
     (CHAT, {}, (1, 7, 3)),
     (CHAT, {"padding": 14_000}, (1, 7, 3)),
+    (CHAT, {"trailing": 300}, (1, 7, 3)),
+    (CHAT, {"trailing": 510}, (1, 7, 3)),
+    (CHAT, {"padding": 4000, "trailing": 4000}, (1, 7, 3)),
     (CHAT, {"padding": 20_000}, (1, 7, 3)),
     (CHAT, {"padding": 1_000_000}, (1, 7, 3)),
     (CHAT, {"chunked": True}, (1, 7, 3)),
@@ -210,7 +213,7 @@ async def test_moves_a_service_that_got_a_model(tmp_path: Path) -> None:
 
         await until(lambda: counted(gateway, ALICE, "e-hello") == (1, 7, 3))
         layout = json.loads((gateway.home / "data" / "layout.json").read_text())
-        assert reads_usage(layout["slots"]["e-hello"])
+        assert kind_of(layout["slots"]["e-hello"]) is Kind.READING
 
 
 async def test_shows_prometheus_only_what_was_measured(gateway: Gateway) -> None:

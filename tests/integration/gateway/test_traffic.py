@@ -151,17 +151,6 @@ async def test_upgrades_to_nothing_but_websocket(gateway: Gateway) -> None:
     assert "upgrade" not in "".join(answer.header_of_request("connection")).lower()
 
 
-async def test_ends_the_services_work_when_the_caller_leaves(
-    gateway: Gateway, target: Target
-) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-    writer.write(b"GET /wait HTTP/1.1\r\n" + HEAD + b"\r\n")
-    await reader.readuntil(b"first\n")
-    writer.close()
-
-    await asyncio.wait_for(target.left_early.wait(), 20)
-
-
 async def test_says_who_called_and_believes_no_caller(gateway: Gateway) -> None:
     forged = {
         "X-Forwarded-For": "6.6.6.6",

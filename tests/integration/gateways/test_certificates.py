@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.gateways.models import Certificate, Gateway
 from apps.routing import services
 from apps.routing.models import Entry
-from apps.runs import urls_of
+from apps.runs import public_urls
 from gateway.schema import CertificateState, Status
 from tests import factories
 from tests.integration.gateway.authorities import Ca, Made
@@ -161,5 +161,5 @@ def test_the_spec_says_how_a_service_is_reached(
     services.publish_all(gateway_ids=[gateway.pk])
 
     (endpoint,) = services.table(gateway=gateway, since=0).endpoints
-    assert urls_of.service_url(run) == url
+    assert public_urls.service_url(run) == url
     assert endpoint.https is bool(https)

@@ -11,7 +11,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.test import AsyncClient
 
-from apps.core import wake
+from apps.core import notifications
 from apps.instances.models import Instance, Workload
 from tests import factories
 
@@ -57,7 +57,7 @@ async def test_answers_as_soon_as_something_changes(instance: Instance) -> None:
     await asyncio.sleep(0.3)
     await Instance.objects.filter(pk=instance.pk).aupdate(revision=instance.revision + 1)
     began = time.monotonic()
-    await sync_to_async(wake.publish)(f"instance:{instance.pk}")
+    await sync_to_async(notifications.publish)(f"instance:{instance.pk}")
 
     assert (await waiting).json()["revision"] == instance.revision + 1
     assert time.monotonic() - began < 1.0

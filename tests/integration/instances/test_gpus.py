@@ -13,9 +13,9 @@ from django.utils import timezone
 from apps.accounts.models import Project
 from apps.backends.base import Gpu, Hardware, Offer
 from apps.core.ids import new_id
-from apps.instances import life
+from apps.instances import reconcile
 from apps.instances.models import Instance, Workload
-from apps.instances.services import NoRoom, Order, place
+from apps.instances.services import NewWorkload, NoRoom, place
 from tests import factories
 
 BARE = Hardware(cpus=8, memory_mib=65536, disk_mib=100_000)
@@ -29,9 +29,9 @@ def offer(gpu: Gpu | None) -> Offer:
 
 
 def placed(project: Project, gpu: Gpu | None, count: int) -> Workload:
-    account, _ = project.accounts.get_or_create(kind="local", defaults={"config": ""})
-    order = Order(new_id(), "one", {}, {"env": {}}, gpus=count)
-    return place(project=project, account=account, offer=offer(gpu), order=order, at=timezone.now())
+    backend, _ = project.backends.get_or_create(kind="local", defaults={"config": ""})
+    new = NewWorkload(new_id(), "one", {}, {"env": {}}, gpus=count)
+    return place(project=project, backend=backend, offer=offer(gpu), new=new, at=timezone.now())
 
 
 def exited(workload: Workload) -> None:
@@ -97,7 +97,7 @@ def test_reads_the_offer_that_was_kept(more: dict[str, Any]) -> None:
     stored["hardware"] = {**row.offer["hardware"], **more}
     stored["hardware"]["gpu"] = {**row.offer["hardware"]["gpu"], **more}
 
-    read = life._offer(stored)
+    read = reconcile._offer(stored)
 
     assert (read.instance, read.shared) == ("box", True)
     assert read.hardware.gpu is not None

@@ -8,6 +8,7 @@ import time
 import psycopg
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from apps.instances import services
 from apps.instances.models import Workload
@@ -27,7 +28,7 @@ def test_a_stop_that_waits_for_a_report_holds_none_of_its_workloads(
     workload = factories.workload(factories.instance(project))
 
     def stop() -> None:
-        services.stop_workloads(workloads=[workload])
+        services.stop_workloads(workloads=[workload], at=timezone.now())
         connection.close()
 
     with psycopg.connect(database_url) as report:

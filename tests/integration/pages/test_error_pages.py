@@ -4,7 +4,7 @@ from django.core.exceptions import SuspiciousOperation
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
-from dstack_web import views
+from dstack_web.web import views
 from tests.people import People, signed_in
 
 

@@ -13,6 +13,7 @@ PROJECT_PAGES = [
     ("runs:list", []),
     ("runs:deploy", []),
     ("runs:models", []),
+    ("runs:uploads", []),
     ("runs:service", ["hello"]),
     ("runs:service_logs", ["hello"]),
     ("runs:service_replicas", ["hello"]),
@@ -34,9 +35,11 @@ PROJECT_PAGES = [
     ("offers:list", []),
     ("accounts:tokens", []),
     ("accounts:members", []),
+    ("accounts:project_settings", []),
 ]
 ACTIONS = [
     ("runs:upload_files", []),
+    ("runs:upload_delete", ["a" * 64]),
     ("runs:service_key", ["hello"]),
     ("runs:service_stop", ["hello"]),
     ("runs:service_scale", ["hello"]),
@@ -49,7 +52,8 @@ ACTIONS = [
     ("accounts:member_remove", ["bob"]),
 ]
 # These take a POST too.
-FORMS = {"runs:deploy", "accounts:tokens", "accounts:members", "gateways:certificates"}
+FORMS = {"runs:deploy", "accounts:tokens", "accounts:members", "accounts:project_settings"}
+FORMS |= {"gateways:certificates"}
 
 
 def address(name: str, words: list[object], project: str = "main") -> str:

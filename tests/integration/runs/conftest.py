@@ -9,9 +9,11 @@ import pytest
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends import services as backends
+from apps.backends.registry import PROVIDERS
 from apps.gateways.models import Gateway
 from dstack_web.celery import app
 from tests import factories
+from tests.fakes.cloud import Cloud, World
 
 
 @pytest.fixture
@@ -40,3 +42,24 @@ def gateway(project: Project) -> Gateway:
 @pytest.fixture
 def alice(project: Project) -> Access:
     return Access(user=project.members.get(username="alice"))
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    fresh = World()
+    monkeypatch.setattr(Cloud, "world", fresh)
+    monkeypatch.setitem(PROVIDERS, "cloud", Cloud)
+    yield fresh
+
+
+@pytest.fixture
+def cloudy(transactional_db: None, world: World) -> Project:
+    """A project that has the cloud alone."""
+    found = factories.project("cloudy", admin=factories.user("alice"))
+    backends.connect(project=found, kind="cloud", config={})
+    return found
+
+
+@pytest.fixture
+def owner(cloudy: Project) -> Access:
+    return Access(user=cloudy.members.get(username="alice"))

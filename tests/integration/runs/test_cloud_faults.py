@@ -2,75 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends import base
 from apps.backends import services as backends
-from apps.backends.registry import PROVIDERS
-from apps.core import wake
+from apps.core import notifications
 from apps.core.models import Event
 from apps.core.transition import transition
-from apps.instances import decide as machines
-from apps.instances import life as instances
+from apps.instances import decide as instance_rules
 from apps.instances import orphans
 from apps.instances.models import Instance
-from apps.runs import advance, life, services
+from apps.runs import services
 from apps.runs.models import Replica, Run
-from apps.runs.requests import PlanRequest
 from tests import factories
 from tests.fakes.agent import FakeAgent
-from tests.fakes.cloud import Cloud, World
+from tests.fakes.cloud import World
+from tests.integration.runs.clouds import RETRY, YAML, pass_time, submit
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager")]
-
-YAML = "type: service\nname: hello\nimage: web\ncommands: [serve]\nport: 8000\n"
-RETRY = YAML + "retry: {on_events: [no-capacity], duration: 1h}\n"
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    fresh = World()
-    monkeypatch.setattr(Cloud, "world", fresh)
-    monkeypatch.setitem(PROVIDERS, "cloud", Cloud)
-    yield fresh
-
-
-@pytest.fixture
-def cloudy(transactional_db: None, world: World) -> Project:
-    """A project that has the cloud alone."""
-    found = factories.project("cloudy", admin=factories.user("alice"))
-    backends.connect(project=found, kind="cloud", config={})
-    return found
-
-
-@pytest.fixture
-def owner(cloudy: Project) -> Access:
-    return Access(user=cloudy.members.get(username="alice"))
-
-
-def submit(owner: Access, cloudy: Project, text: str = YAML) -> Run:
-    return services.submit(access=owner, project=cloudy, request=PlanRequest(text))
-
-
-def pass_time(seconds: float, *, step: float = 20.0) -> datetime:
-    """Let the sweep go by for a while, without waiting: every look is told a later time."""
-    at, end = timezone.now(), timezone.now() + timedelta(seconds=seconds)
-    while at < end:
-        at += timedelta(seconds=step)
-        due = Instance.objects.filter(next_check_at__lte=at)
-        instances.advance(ids=list(due.values_list("pk", flat=True)), at=at)
-        runs = Run.objects.filter(next_check_at__lte=at)
-        life.reconcile(ids=list(runs.values_list("pk", flat=True)), at=at)
-        replicas = Replica.objects.filter(next_check_at__lte=at)
-        advance.advance(ids=list(replicas.values_list("pk", flat=True)), at=at)
-    return at
 
 
 def test_an_answer_that_is_lost_once_makes_one_machine(
@@ -82,20 +38,22 @@ def test_an_answer_that_is_lost_once_makes_one_machine(
 
     assert set(world.made.values()) == {1}
     assert Instance.objects.get().state == "booting"
+    assert set(world.owners.values()) == {backends.server_id()}
+    assert list(world.tags.values()) == [{"dstack-web-project": "cloudy"}]
 
 
 def test_an_answer_that_never_comes_leaks_no_machine(
     world: World, owner: Access, cloudy: Project
 ) -> None:
-    """The machine exists, we were never told, and gave up: the hunt finds it by its name."""
+    """The machine exists, we were never told, and gave up: it is an orphan, found by its name."""
     submitted = submit(owner, cloudy)
     (made,) = world.machines.values()
     Instance.objects.update(state="creating", ref="")
     world.is_away = True
-    at = pass_time(machines.MAX_ATTEMPTS * 400)
+    at = pass_time(instance_rules.MAX_ATTEMPTS * 400)
     world.is_away = False
     gave_up = Instance.objects.get()
-    ended = orphans.hunt(at=at + orphans.GRACE)
+    ended = orphans.collect_orphans(at=at + orphans.GRACE)
 
     assert made == orphans.boot_name(gave_up)
     assert gave_up.state == "failed"
@@ -113,6 +71,8 @@ def test_a_machine_that_comes_after_its_row_is_over_is_ended_at_once(
     def give_up(offer: base.Offer) -> None:
         instance = Instance.objects.get()
         transition(instance, "failed", at=timezone.now(), reason="given up", next_check_at=None)
+        # A call has a thread of its own.
+        connection.close()
 
     world.on_create = give_up
     submit(owner, cloudy)
@@ -122,23 +82,41 @@ def test_a_machine_that_comes_after_its_row_is_over_is_ended_at_once(
     assert Instance.objects.get().state == "failed"
 
 
-def test_a_machine_that_was_said_to_be_ended_and_is_not_is_ended_again(
+def test_a_machine_that_was_said_to_be_ended_and_is_not_is_asked_for_until_it_is_gone(
     world: World, owner: Access, cloudy: Project
 ) -> None:
     submitted = submit(owner, cloudy)
-    FakeAgent(Instance.objects.get()).sync()
-    world.ends_nothing = True
-    services.stop(access=owner, run=submitted)
     agent = FakeAgent(Instance.objects.get())
     agent.sync()
-    Instance.objects.update(state="terminating", next_check_at=timezone.now())
-    at = pass_time(60)
-    lied = dict(world.machines)
+    world.ends_nothing = True
+    services.stop(access=owner, run=submitted)
+    agent.sync()
+    pass_time(3600)
+    meanwhile = (Instance.objects.get().state, len(world.machines))
     world.ends_nothing = False
-    orphans.hunt(at=at + orphans.GRACE)
+    pass_time(60)
+
+    assert meanwhile == ("terminating", 1)
+    assert Instance.objects.get().state == "terminated"
+    assert world.machines == {}
+    assert Run.objects.get(pk=submitted.pk).state == "stopped"
+
+
+def test_a_machine_that_its_cloud_only_says_to_be_gone_is_ended_as_an_orphan(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    submitted = submit(owner, cloudy)
+    agent = FakeAgent(Instance.objects.get())
+    agent.sync()
+    hidden = dict(world.machines)
+    world.machines.clear()
+    services.stop(access=owner, run=submitted)
+    agent.sync()
+    at = pass_time(60)
+    world.machines.update(hidden)
+    orphans.collect_orphans(at=at + orphans.GRACE)
 
     assert Instance.objects.get().state == "terminated"
-    assert len(lied) == 1
     assert world.machines == {}
 
 
@@ -146,7 +124,7 @@ def test_a_machine_that_is_idle_takes_one_replica(
     world: World, owner: Access, cloudy: Project, settings: Any
 ) -> None:
     """Both are placed before anybody looks at the machine again."""
-    stopped = submit(owner, cloudy)
+    stopped = submit(owner, cloudy, YAML + "idle_duration: 5m\n")
     idle = Instance.objects.get()
     agent = FakeAgent(idle)
     agent.sync()
@@ -170,9 +148,14 @@ def test_a_machine_that_is_wanted_or_another_servers_is_left_alone(
     submit(owner, cloudy)
     world.machines["i-other"] = "dstack-00000000-0000-0000-0000-000000000000"
     world.machines["i-pet"] = "my-own-machine"
+    ours = factories.instance(cloudy, state="failed", state_at=timezone.now())
+    world.machines["i-twin"] = orphans.boot_name(ours)
+    world.owners["i-twin"] = "00000000-0000-0000-0000-000000000000"
+    world.owners["i-other"] = world.owners["i-pet"] = backends.server_id()
+    world.tags |= {"i-other": {}, "i-pet": {}}
     before = dict(world.machines)
 
-    assert orphans.hunt(at=timezone.now() + timedelta(days=1)) == []
+    assert orphans.collect_orphans(at=timezone.now() + timedelta(days=1)) == []
     assert world.machines == before
 
 
@@ -197,11 +180,13 @@ def test_no_capacity_is_a_failure_in_words_and_is_retried_where_that_is_asked_fo
     world: World, owner: Access, cloudy: Project
 ) -> None:
     def refuse(offer: base.Offer) -> None:
-        raise base.NoCapacity(f"no machine is free in {offer.region}")
+        raise base.ProviderError(
+            f"no machine is free in {offer.region}", kind=base.ErrorKind.CAPACITY
+        )
 
     world.on_create = refuse
     failed = submit(owner, cloudy)
-    wake.transitioned("run", "scaled", [failed.pk])
+    notifications.transitioned("run", "scaled", [failed.pk])
     retried = submit(owner, cloudy, RETRY.replace("hello", "again"))
     first = Run.objects.get(pk=retried.pk).state
     world.on_create = lambda offer: None
@@ -215,7 +200,7 @@ def test_no_capacity_is_a_failure_in_words_and_is_retried_where_that_is_asked_fo
     assert set(world.made.values()) == {1}
 
 
-def refusing(world: World, refused: dict[str, base.BackendError]) -> list[str]:
+def refusing(world: World, refused: dict[str, base.ProviderError]) -> list[str]:
     """Let the cloud refuse machines in these regions; returns where it is asked for some."""
     asked: list[str] = []
 
@@ -228,7 +213,8 @@ def refusing(world: World, refused: dict[str, base.BackendError]) -> list[str]:
     return asked
 
 
-FULL, QUOTA = base.NoCapacity("no machine is free"), base.QuotaExceeded("0 of 8 GPUs are left.")
+FULL = base.ProviderError("no machine is free", kind=base.ErrorKind.CAPACITY)
+QUOTA = base.ProviderError("0 of 8 GPUs are left.", kind=base.ErrorKind.QUOTA)
 
 
 def test_the_next_offer_is_taken_at_once(world: World, owner: Access, cloudy: Project) -> None:
@@ -284,13 +270,13 @@ def test_retry_begins_with_the_first_offer_again(
 def test_an_account_that_does_not_work_is_asked_once(
     world: World, owner: Access, cloudy: Project
 ) -> None:
-    wrong = base.BadCredentials("the key was revoked")
+    wrong = base.ProviderError("the key was revoked", kind=base.ErrorKind.CREDENTIALS)
     asked = refusing(world, dict.fromkeys(("north", "south"), wrong))
     run = submit(owner, cloudy)
 
     run.refresh_from_db()
     assert asked == ["north"]
-    assert run.error == "No offer could be had. cloud north big: the key was revoked."
+    assert run.error == "Backend cloud cannot be used: the key was revoked."
 
 
 def test_a_replica_whose_time_to_start_is_over_tries_no_other_offer(

@@ -15,7 +15,7 @@ from apps.backends import services as backends
 from apps.core import crypto
 from apps.runs import services
 from apps.runs.models import Run, Upload
-from apps.runs.requests import PlanRequest
+from apps.runs.planning.request import PlanRequest
 from tests import factories
 from tests.integration.runs.test_deploy_page import DEPLOY, YAML, preview, zipped
 from tests.people import People, signed_in
@@ -38,24 +38,27 @@ def shown_again(people: People, **sent: Any) -> tuple[int, str]:
     return answer.status_code, answer.content.decode()
 
 
+STALE = {"plan_id": "stale"}
+
+
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "deployed", "previewed"),
     [
-        {"archive": SimpleUploadedFile("app.zip", b"no archive")},
-        {"archive": SimpleUploadedFile("app.zip", b"")},
-        {"yaml_file": SimpleUploadedFile("a.yml", b"\xff\xfe\x00")},
-        {"upload": "xyz"},
-        {"upload": "a" * 64},
-        {"upload": "\0"},
-        {"draft": "x" * 60},
-        {"plan_id": "stale"},
-        {"configuration": TYPED + "replicas: 4..1\n"},
-        {"configuration": TYPED.replace("port: 8000", "port: ${{ secrets.none }}")},
+        ({"archive": SimpleUploadedFile("app.zip", b"no archive")}, 422, 422),
+        ({"archive": SimpleUploadedFile("app.zip", b"")}, 422, 422),
+        ({"yaml_file": SimpleUploadedFile("a.yml", b"\xff\xfe\x00")}, 422, 422),
+        ({"upload": "xyz"}, 422, 422),
+        ({"upload": "a" * 64}, 404, 404),
+        ({"upload": "\0"}, 422, 422),
+        ({"draft": "x" * 60}, 422, 422),
+        (STALE, 409, 200),
+        ({"configuration": TYPED + "replicas: 4..1\n"}, 422, 200),
+        ({"configuration": TYPED.replace("port: 8000", "port: ${{ secrets.none }}")}, 422, 200),
     ],
 )
 @pytest.mark.parametrize("action", ["deploy", "preview"])
 def test_keeps_what_was_typed_when_it_is_refused(
-    people: People, wrong: dict[str, Any], action: str
+    people: People, wrong: dict[str, Any], deployed: int, previewed: int, action: str
 ) -> None:
     for sent in wrong.values():
         if isinstance(sent, SimpleUploadedFile):
@@ -64,7 +67,9 @@ def test_keeps_what_was_typed_when_it_is_refused(
     status, page = shown_again(people, **{"env.KEY": "v", **wrong, "action": action})
 
     assert escape(wrong.get("configuration", TYPED)) in page
-    assert status == 200 or "problems-head" in page
+    assert status == (deployed if action == "deploy" else previewed)
+    # A preview is no submit: it asks for no plan.
+    assert ("problems-head" in page) == ((wrong, action) != (STALE, "preview"))
     assert not Run.objects.exists()
 
 
@@ -91,7 +96,7 @@ def test_tells_of_a_bad_file_and_of_a_bad_text(people: People) -> None:
 def test_an_update_starts_from_what_the_service_was_scaled_to(people: People) -> None:
     run = factories.run(people.project, name="hello", configuration=crypto.encrypt(YAML))
     run.spec["replicas"] = {"min": 3, "max": 3}
-    run.replicas_wanted = 3
+    run.desired_replicas = 3
     run.save()
 
     page = signed_in(people.bob).get(DEPLOY, {"service": "hello"}).content.decode()
@@ -217,11 +222,27 @@ def test_another_name_and_another_project_keep_nothing(people: People, kept: Run
     ]
 
 
-@pytest.mark.parametrize("draft", ["\0", "x" * 3000, "no such"])
-def test_an_odd_name_keeps_nothing(people: People, kept: Run, draft: str) -> None:
+def test_deploys_an_unchanged_service_again_when_asked(people: People, kept: Run) -> None:
+    client = signed_in(people.bob)
+    sent = {"configuration": OPEN, "env.HF_TOKEN": ""}
+    shown = client.post(DEPLOY, sent | {"action": "preview"}).content.decode()
+    new = client.post(DEPLOY, sent | {"configuration": OPEN.replace("hello", "other")})
+
+    client.post(DEPLOY, sent | {"action": "deploy"})
+    unchanged = Run.objects.get(pk=kept.pk).version
+    client.post(DEPLOY, sent | {"action": "redeploy"})
+
+    assert "Deploy again" in shown
+    assert "Deploy again" not in new.content.decode()
+    assert (unchanged, Run.objects.get(pk=kept.pk).version) == (1, 2)
+    assert env_now() == {"HF_TOKEN": CANARY, "MODE": "fast"}
+
+
+@pytest.mark.parametrize(("draft", "status"), [("\0", 422), ("x" * 3000, 422), ("no such", 200)])
+def test_an_odd_name_keeps_nothing(people: People, kept: Run, draft: str, status: int) -> None:
     sent = {"configuration": OPEN.replace("name: hello\n", ""), "draft": draft}
 
     answer = signed_in(people.bob).post(DEPLOY, sent)
 
-    assert answer.status_code in (200, 422)
+    assert answer.status_code == status
     assert "(kept)" not in answer.content.decode()

@@ -15,11 +15,12 @@ from django.utils import timezone
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.agent import wire
-from apps.backends.providers.local.backend import LocalBackend
+from apps.backends.providers.local.provider import LocalProvider
 from apps.instances.models import Instance
-from apps.runs import advance, life, queries, services, states
+from apps.runs import queries, services, states
+from apps.runs.control import reconcile, replica_lifecycle
 from apps.runs.models import Replica, Run
-from apps.runs.requests import PlanRequest
+from apps.runs.planning.request import PlanRequest
 from tests.fakes.agent import FakeAgent
 from tests.fakes.engine import FakeEngine
 
@@ -34,21 +35,21 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEngine]:
     with tempfile.TemporaryDirectory(prefix="dst") as folder:
         engine = FakeEngine(Path(folder) / "d.sock")
         monkeypatch.setenv("DOCKER_HOST", engine.address)
-        LocalBackend._facts = None
+        LocalProvider._facts = None
         engine.start()
         yield engine
         engine.stop()
-        LocalBackend._facts = None
+        LocalProvider._facts = None
 
 
 def away(engine: FakeEngine) -> None:
     engine.stop()
-    LocalBackend._facts = None
+    LocalProvider._facts = None
 
 
 def back(engine: FakeEngine) -> None:
     engine.start()
-    LocalBackend._facts = None
+    LocalProvider._facts = None
 
 
 def serving(alice: Access, project: Project, *, replicas: int = 1) -> tuple[Run, FakeAgent]:
@@ -63,7 +64,7 @@ def serving(alice: Access, project: Project, *, replicas: int = 1) -> tuple[Run,
 
 
 def look(run: Run, *, at: datetime) -> None:
-    life.reconcile(ids=[run.pk], at=at)
+    reconcile.reconcile(ids=[run.pk], at=at)
     run.refresh_from_db()
 
 
@@ -88,13 +89,13 @@ def test_a_run_that_served_waits_for_a_place_and_comes_back(
         assert waiting.count() == replicas
         pauses = [each.not_before - late for each in waiting if each.not_before]
         assert all(pause <= 2 * MINUTE for pause in pauses)
-        advance.advance(ids=[each.pk for each in waiting], at=late)
+        replica_lifecycle.advance(ids=[each.pk for each in waiting], at=late)
 
     back(engine)
     look(run, at=timezone.now())
     late = timezone.now() + 6 * MINUTE
     left = Replica.objects.exclude(state__in=states.REPLICA.final)
-    advance.advance(ids=list(left.values_list("pk", flat=True)), at=late)
+    replica_lifecycle.advance(ids=list(left.values_list("pk", flat=True)), at=late)
     agent.sync()
     agent.serve()
     look(run, at=late)
@@ -130,7 +131,7 @@ def test_a_replica_whose_engine_is_away_is_not_sick(
     say(agent, ready=False, phase=wire.PHASE_ENGINE_AWAY, probe_message=why)
     replica = Replica.objects.get()
     for minutes in (1, 3, 6, 9):
-        advance.advance(ids=[replica.pk], at=timezone.now() + minutes * MINUTE)
+        replica_lifecycle.advance(ids=[replica.pk], at=timezone.now() + minutes * MINUTE)
         replica.refresh_from_db()
         assert (replica.state, replica.phase) == (states.UNHEALTHY, why)
     say(agent, ready=True, phase="", probe_message="")
@@ -147,7 +148,7 @@ def test_a_replica_that_is_sick_beside_its_engine_is_replaced_as_before(
 
     say(agent, ready=False, phase="starting", probe_message="GET /: answered 500")
     replica = Replica.objects.get()
-    advance.advance(ids=[replica.pk], at=timezone.now() + 3 * MINUTE)
+    replica_lifecycle.advance(ids=[replica.pk], at=timezone.now() + 3 * MINUTE)
 
     replica.refresh_from_db()
     assert replica.state == states.FAILED

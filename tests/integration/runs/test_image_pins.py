@@ -11,11 +11,13 @@ from django.utils import timezone
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.agent import wire
-from apps.backends.providers.local.backend import LocalBackend
+from apps.backends.providers.local.provider import LocalProvider
 from apps.instances.models import Instance
-from apps.runs import life, services, updates
+from apps.runs import services
+from apps.runs.control import reconcile
 from apps.runs.models import Run
-from apps.runs.requests import PlanRequest
+from apps.runs.planning.request import PlanRequest
+from apps.runs.rollout import versions
 from tests.fakes.agent import FakeAgent
 from tests.fakes.engine import FakeEngine
 from tests.integration.runs.test_engine_away import engine as engine  # the fixture
@@ -31,7 +33,7 @@ YAML = "type: service\nname: hello\nimage: team/app:latest\nport: 8000\nreplicas
 @pytest.fixture(autouse=True)
 def forgotten_facts(engine: FakeEngine) -> Iterator[None]:
     yield
-    LocalBackend._facts = None
+    LocalProvider._facts = None
 
 
 def submit(alice: Access, project: Project, *, replicas: int = 1, env: str = "1") -> Run:
@@ -53,7 +55,7 @@ def serve(agent: FakeAgent, digest: str) -> list[str | None]:
 
 
 def look(run: Run) -> None:
-    life.reconcile(ids=[run.pk], at=timezone.now())
+    reconcile.reconcile(ids=[run.pk], at=timezone.now())
     run.refresh_from_db()
 
 
@@ -85,6 +87,60 @@ def test_a_new_version_gets_what_the_tag_means_then(alice: Access, project: Proj
     assert serve(agent, "two") == [None]
 
 
+def test_an_unchanged_service_gets_what_the_tag_means_now_when_forced(
+    alice: Access, project: Project
+) -> None:
+    run = submit(alice, project)
+    agent = FakeAgent(Instance.objects.get())
+    serve(agent, "one")
+    look(run)
+    request = PlanRequest(YAML.format(1, "1"), force=True)
+
+    plain = services.plan(access=alice, project=project, request=replace(request, force=False))
+    forced = services.plan(access=alice, project=project, request=request)
+    services.submit(access=alice, project=project, request=request, plan_id=forced.plan_id)
+    look(run)
+    assert (plain.action, plain.rollout) == ("none", False)
+    assert (forced.action, forced.rollout, forced.differences) == ("update", True, [])
+    assert serve(agent, "two") == [None]
+    look(run)
+    assert (run.version, run.fallback) == (2, None)
+    assert run.versions.get(version=2).note == "deployed again"
+
+    # Its text is the same, its image is not.
+    versions.rollback(access=alice, run=run, to=1)
+    look(run)
+    assert serve(agent, "three") == ["team/app@sha256:one"]
+    versions.rollback(access=alice, run=Run.objects.get(), to=1)
+    assert Run.objects.get().version == 3
+
+
+def test_a_forced_version_that_does_not_come_up_leaves_the_image_before(
+    alice: Access, project: Project
+) -> None:
+    run = submit(alice, project)
+    agent = FakeAgent(Instance.objects.get())
+    serve(agent, "one")
+    look(run)
+
+    services.submit(
+        access=alice, project=project, request=PlanRequest(YAML.format(1, "1"), force=True)
+    )
+    look(run)
+    agent.sync()
+    broken = next(
+        pk for pk, spec in agent.specs.items() if spec.image_pin is None and pk != min(agent.specs)
+    )
+    agent._set(broken, state="exited", ready=False, exit_code=1, reason="exited")
+    agent.report()
+    look(run)
+
+    assert (run.version, run.notice.split(":")[0]) == (1, "Version 2 was given up")
+    services.scale(access=alice, run=run, replicas="2")
+    look(run)
+    assert serve(agent, "two") == ["team/app@sha256:one"]
+
+
 def test_a_rollback_gets_the_image_of_the_version_to_which_it_goes(
     alice: Access, project: Project
 ) -> None:
@@ -97,16 +153,16 @@ def test_a_rollback_gets_the_image_of_the_version_to_which_it_goes(
     serve(agent, "two")
     look(run)
 
-    updates.rollback(access=alice, run=run, to=1)
+    versions.rollback(access=alice, run=run, to=1)
     look(run)
     assert serve(agent, "three") == ["team/app@sha256:one"]
     run.refresh_from_db()
-    updates.rollback(access=alice, run=run, to=2)
+    versions.rollback(access=alice, run=run, to=2)
     look(run)
     assert serve(agent, "three") == ["team/app@sha256:two"]
     run.refresh_from_db()
     # A version that is a rollback itself is one to go back to, too.
-    updates.rollback(access=alice, run=run, to=3)
+    versions.rollback(access=alice, run=run, to=3)
     look(run)
     assert serve(agent, "three") == ["team/app@sha256:one"]
 

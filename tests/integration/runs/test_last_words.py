@@ -12,9 +12,11 @@ from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.agent import wire
 from apps.instances.models import Instance
-from apps.runs import advance, history, queries, services, states
+from apps.runs import queries, services, states
+from apps.runs.control import replica_lifecycle
 from apps.runs.models import Replica, Run
-from apps.runs.requests import PlanRequest
+from apps.runs.planning.request import PlanRequest
+from apps.runs.rollout import history
 from tests.fakes.agent import FakeAgent
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager", "gateway")]
@@ -49,7 +51,7 @@ def sick(agent: FakeAgent) -> None:
 
 
 def given_up() -> Replica:
-    advance.advance(ids=[Replica.objects.get().pk], at=timezone.now())
+    replica_lifecycle.advance(ids=[Replica.objects.get().pk], at=timezone.now())
     return Replica.objects.get(state=states.FAILED)
 
 
@@ -117,7 +119,7 @@ def test_a_version_that_was_given_up_has_them_too(
     agent._set(str(newest.workload_id), state=wire.RUNNING, ready=False)
     agent.report()
     Replica.objects.filter(pk=newest.pk).update(deadline_at=timezone.now() - LONG_AGO)
-    advance.advance(ids=[newest.pk], at=timezone.now())
+    replica_lifecycle.advance(ids=[newest.pk], at=timezone.now())
     agent._set(str(newest.workload_id), state=wire.EXITED, last_lines=["no such model"])
     agent.report()
 

@@ -8,17 +8,18 @@ from django.utils import timezone
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.agent import wire
-from apps.core import wake
+from apps.core import notifications
 from apps.core.models import Event
 from apps.core.transition import transition
 from apps.gateways.models import Gateway
-from apps.instances import states as machines
+from apps.instances import states as instance_states
 from apps.instances.models import Instance, Workload
 from apps.routing import services as routing
-from apps.runs import advance, decide, life, services, states, steps
+from apps.runs import services, states
+from apps.runs.control import decide, reconcile, replica_lifecycle, replica_steps
 from apps.runs.models import Replica, Run
-from apps.runs.requests import PlanRequest
-from apps.runs.wanted import set_wanted
+from apps.runs.planning.request import PlanRequest
+from apps.runs.scale.desired_replicas import set_desired
 from gateway import schema
 from tests.fakes.agent import FakeAgent
 
@@ -43,7 +44,7 @@ def applied(gateway: Gateway, **draining: int) -> None:
     status = schema.Status(boot_id="b", applied=gateway.revision, draining=draining)
     gone = routing.take_status(gateway=gateway, status=status, at=timezone.now())
     for pk in gone:
-        wake.transitioned("replica", "drained", [pk])
+        notifications.transitioned("replica", "drained", [pk])
 
 
 def test_gives_a_submitted_run_a_place_on_this_host(submitted: Run) -> None:
@@ -190,7 +191,7 @@ def test_restarts_what_stays_unhealthy(submitted: Run, agent: FakeAgent) -> None
     agent.report()
     sick = Replica.objects.get()
 
-    advance.advance(ids=[sick.pk], at=timezone.now() + steps.UNHEALTHY_FOR)
+    replica_lifecycle.advance(ids=[sick.pk], at=timezone.now() + replica_steps.UNHEALTHY_FOR)
 
     sick.refresh_from_db()
     assert sick.state == states.FAILED
@@ -217,7 +218,7 @@ def test_each_transition_has_exactly_one_event(submitted: Run, agent: FakeAgent)
 
     for machine, row in (("run", submitted), ("replica", Replica.objects.get())):
         row.refresh_from_db()
-        versions = Event.objects.filter(machine=machine, object_id=row.pk).order_by("version")
+        versions = Event.objects.filter(state_machine=machine, object_id=row.pk).order_by("version")
         assert list(versions.values_list("version", flat=True)) == list(
             range(row.state_version + 1)
         )
@@ -229,7 +230,7 @@ def test_reconciling_again_changes_nothing(submitted: Run, agent: FakeAgent) -> 
     before = Event.objects.count()
 
     for _ in range(3):
-        life.reconcile(ids=[submitted.pk], at=timezone.now())
+        reconcile.reconcile(ids=[submitted.pk], at=timezone.now())
 
     assert (Event.objects.count(), Replica.objects.count()) == (before, 1)
 
@@ -238,11 +239,11 @@ def test_catches_up_with_a_workload_whose_hint_was_lost(submitted: Run, agent: F
     agent.sync()
     Workload.objects.update(state="running", ready=True, address="127.0.0.1:1")
 
-    advance.advance(ids=advance.overtaken(), at=timezone.now())
+    replica_lifecycle.advance(ids=replica_lifecycle.out_of_sync(), at=timezone.now())
 
     submitted.refresh_from_db()
     assert submitted.state == states.RUNNING
-    assert advance.overtaken() == []
+    assert replica_lifecycle.out_of_sync() == []
 
 
 def test_what_may_sleep_is_tried_again_when_it_cannot_start(
@@ -253,7 +254,7 @@ def test_what_may_sleep_is_tried_again_when_it_cannot_start(
     run = services.submit(access=alice, project=project, request=PlanRequest(YAML + scaling))
     for attempt in range(2):
         at = timezone.now()
-        set_wanted(run_id=run.pk, seen=0 if attempt == 0 else 1, wanted=1)
+        set_desired(run_id=run.pk, seen=0 if attempt == 0 else 1, desired=1)
         replica = Replica.objects.exclude(state=states.FAILED).get()
         transition(
             replica,
@@ -270,7 +271,7 @@ def test_what_may_sleep_is_tried_again_when_it_cannot_start(
     assert run.state == states.PROVISIONING
     assert waiting.attempt == 2
     assert waiting.not_before is not None
-    assert waiting.not_before - at >= decide.BACKOFF_FIRST
+    assert waiting.not_before - at >= decide.BACKOFF.first
 
 
 def test_does_not_run_while_its_machine_is_silent_and_keeps_its_route(
@@ -280,7 +281,7 @@ def test_does_not_run_while_its_machine_is_silent_and_keeps_its_route(
     agent.serve()
     agent.instance.refresh_from_db()
 
-    transition(agent.instance, machines.LOST, at=timezone.now(), reason="no report for 60 s")
+    transition(agent.instance, instance_states.LOST, at=timezone.now(), reason="no report for 60 s")
 
     submitted.refresh_from_db()
     replica = Replica.objects.get()

@@ -46,7 +46,7 @@ def test_shows_a_run_that_stops_beside_its_successor(people: People) -> None:
 
 
 def test_counts_ready_replicas(people: People) -> None:
-    run = factories.run(people.project, name="hello", replicas_wanted=3)
+    run = factories.run(people.project, name="hello", desired_replicas=3)
     factories.replica(run, num=0, state="running")
     factories.replica(run, num=1, state="starting")
 

@@ -18,9 +18,10 @@ from apps.backends import services as backends
 from apps.core.errors import AppError, Conflict, Invalid
 from apps.gateways.models import Gateway, Publication
 from apps.routing import services as routing
-from apps.runs import queries, services, updates, urls_of
+from apps.runs import public_urls, queries, services
 from apps.runs.models import Run
-from apps.runs.requests import PlanRequest
+from apps.runs.planning.request import PlanRequest
+from apps.runs.rollout import versions
 from tests import factories
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager", "gateway")]
@@ -108,7 +109,7 @@ def test_updates_that_take_it_at_once(alice: Access, project: Project, other: Pr
 
     assert len(refusals(answers)) == 1
     assert len(owners()) == 1
-    assert sorted(Run.objects.values_list("deployment", flat=True)) == [1, 2]
+    assert sorted(Run.objects.values_list("version", flat=True)) == [1, 2]
 
 
 def test_a_rollback_does_not_take_it_back(alice: Access, project: Project, other: Project) -> None:
@@ -117,7 +118,7 @@ def test_a_rollback_does_not_take_it_back(alice: Access, project: Project, other
     submit(alice, other, text("two"))
 
     with pytest.raises(Invalid, match="llama belongs to another project"):
-        updates.rollback(access=alice, run=run)
+        versions.rollback(access=alice, run=run)
 
     assert owners() == ["two"]
 
@@ -127,7 +128,7 @@ def test_a_rollback_and_a_submit_at_once(alice: Access, project: Project, other:
     submit(alice, project, text("one", "renamed"))
 
     answers = at_once(
-        lambda: updates.rollback(access=alice, run=run), lambda: submit(alice, other, text("two"))
+        lambda: versions.rollback(access=alice, run=run), lambda: submit(alice, other, text("two"))
     )
 
     assert len(refusals(answers)) == 1
@@ -142,11 +143,11 @@ def test_a_version_that_is_given_up_goes_on_without_a_name_that_was_taken(
     winner = submit(alice, other, text("two"))
     run.fallback = 1
 
-    updates.give_up(run, reason="it fell", last_lines=[], at=timezone.now())
+    versions.give_up(run, reason="it fell", last_lines=[], at=timezone.now())
 
     run = Run.objects.get(pk=run.pk)
     assert owners() == ["two"]
-    assert (run.deployment, run.model_withheld, urls_of.model_url(run)) == (1, True, None)
+    assert (run.version, run.model_withheld, public_urls.model_url(run)) == (1, True, None)
     assert "Version 1 goes on. Another run on this gateway has the model name llama" in run.notice
     routing.publish_all(gateway_ids=[gateway.pk])
     table = routing.table(gateway=gateway, since=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ def client(project: Project) -> Client:
 @pytest.fixture
 def host(project: Project) -> str:
     """The name of this machine, which is all that there is."""
-    (offer,) = backends.open_account(project.accounts.get()).offers()
+    (offer,) = backends.provider_of(project.backends.get()).offers()
     return offer.instance
 
 
@@ -102,6 +103,7 @@ def test_api_plan_and_page_say_the_same(client: Client, project: Project) -> Non
 
     assert refused["message"] == said
     assert said in waits["warnings"]
-    assert said in html.unescape(page.content.decode())
+    shown = html.unescape(page.content.decode())
+    assert said in re.sub("</?code>", "`", shown)
     assert refused["details"][0]["path"] == "resources.gpu"
     assert refused["details"][0]["message"] in said

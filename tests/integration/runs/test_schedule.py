@@ -15,9 +15,10 @@ from apps.autoscaling import queries as scaling
 from apps.core.models import Event
 from apps.instances.models import Instance
 from apps.routing import services as routing
-from apps.runs import life, queries, services, states
+from apps.runs import queries, services, states
+from apps.runs.control import reconcile
 from apps.runs.models import Replica, Run
-from apps.runs.requests import PlanRequest
+from apps.runs.planning.request import PlanRequest
 from tests.fakes.agent import FakeAgent
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager", "gateway")]
@@ -47,7 +48,7 @@ def submit(alice: Access, project: Project, *, start: float, stop: float, more: 
 
 
 def look(run: Run, *, at: datetime) -> Run:
-    life.reconcile(ids=[run.pk], at=at)
+    reconcile.reconcile(ids=[run.pk], at=at)
     run.refresh_from_db()
     return run
 
@@ -139,5 +140,5 @@ def test_its_hours_change_without_a_new_replica(alice: Access, project: Project)
     submit(alice, project, start=-3, stop=3)
 
     (replica,) = Replica.objects.all()
-    assert replica.state in (states.STARTING, states.RUNNING)
-    assert replica.deployment == 2
+    assert replica.state == states.RUNNING
+    assert replica.version == 2

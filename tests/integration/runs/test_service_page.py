@@ -71,7 +71,7 @@ def test_says_what_happened_and_how_long_it_took(people: People, hello: Run) -> 
         [("", "pending", 0), ("pending", "starting", 1), ("starting", "running", 4)]
     ):
         Event.objects.create(
-            machine="replica",
+            state_machine="replica",
             object_id=replica.pk,
             run_id=hello.pk,
             version=version,
@@ -132,7 +132,7 @@ def test_scales(people: People, hello: Run) -> None:
     signed_in(people.bob).post(f"{HELLO}scale/", {"replicas": "3"})
 
     hello.refresh_from_db()
-    assert hello.replicas_wanted == 3
+    assert hello.desired_replicas == 3
 
 
 @pytest.mark.parametrize("wanted", ["", "-1", "x", "4..1", "1..", "99999999999", "$(id)", "1;2"])
@@ -140,7 +140,7 @@ def test_refuses_a_number_of_replicas_that_is_none(people: People, hello: Run, w
     answer = signed_in(people.bob).post(f"{HELLO}scale/", {"replicas": wanted})
 
     hello.refresh_from_db()
-    assert (answer.status_code, hello.replicas_wanted) == (422, 1)
+    assert (answer.status_code, hello.desired_replicas) == (422, 1)
 
 
 def test_deletes_what_is_over(people: People) -> None:
@@ -172,7 +172,7 @@ def test_keeps_what_was_typed_for_scaling(people: People, typed: str) -> None:
     # What follows the page live asks for the page itself, not for the form's address.
     assert 'hx-get="/projects/main/services/hello/"' in page
     run.refresh_from_db()
-    assert run.replicas_wanted == 1
+    assert run.desired_replicas == 1
 
 
 def test_says_on_the_form_why_an_ended_service_does_not_scale(people: People) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
-from apps.backends.providers.local.backend import LocalBackend
+from apps.backends.providers.local.provider import LocalProvider
 from apps.core.errors import Invalid
 from apps.runs import services
-from apps.runs.requests import PlanRequest
+from apps.runs.planning.request import PlanRequest
 from tests import factories
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager", "gateway")]
@@ -27,7 +27,7 @@ def shared_host(
 ) -> None:
     """A host whose agent says that processes share its network."""
     (tmp_path / "isolation.json").write_text(json.dumps({"level": request.param}))
-    monkeypatch.setattr(LocalBackend, "_facts", None)
+    monkeypatch.setattr(LocalProvider, "_facts", None)
 
 
 def test_refuses_members_and_admins_of_the_project(
@@ -61,7 +61,7 @@ def test_lets_members_where_the_setting_opens_it(
 def test_lets_members_where_each_has_a_network_of_its_own(
     project: Project, alice: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LocalBackend, "_facts", None)
+    monkeypatch.setattr(LocalProvider, "_facts", None)
 
     found = services.plan(access=alice, project=project, request=REQUEST)
 

@@ -11,9 +11,10 @@ from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.core.models import Event
 from apps.instances.models import Instance
-from apps.runs import advance, life, services, states
+from apps.runs import services, states
+from apps.runs.control import reconcile, replica_lifecycle
 from apps.runs.models import Replica, Run
-from apps.runs.requests import PlanRequest
+from apps.runs.planning.request import PlanRequest
 from tests.fakes.agent import FakeAgent
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager", "gateway")]
@@ -29,7 +30,7 @@ def started(alice: Access, project: Project, line: str) -> tuple[Run, FakeAgent]
 
 
 def look(run: Run, *, at: datetime) -> Run:
-    life.reconcile(ids=[run.pk], at=at)
+    reconcile.reconcile(ids=[run.pk], at=at)
     run.refresh_from_db()
     return run
 
@@ -79,7 +80,7 @@ def test_without_retry_what_never_got_ready_ends_the_run(alice: Access, project:
 
 def test_when_the_time_for_retries_is_over_the_run_fails(alice: Access, project: Project) -> None:
     run, agent = started(alice, project, "retry: {on_events: [error], duration: 1h}\n")
-    Run.objects.update(asked_at=run.asked_at - timedelta(hours=2))
+    Run.objects.update(failures_counted_since=run.failures_counted_since - timedelta(hours=2))
     agent.exit_all(code=3)
 
     assert look(run, at=timezone.now()).state == states.FAILED
@@ -90,7 +91,7 @@ def test_retry_covers_the_replacement_of_what_served_for_days(
 ) -> None:
     run, agent = started(alice, project, "retry: {on_events: [error], duration: 1h}\n")
     agent.serve()
-    Run.objects.update(asked_at=run.asked_at - timedelta(days=2))
+    Run.objects.update(failures_counted_since=run.failures_counted_since - timedelta(days=2))
     agent.exit_all()
     agent.sync()
     agent.exit_all()
@@ -109,7 +110,7 @@ def test_pauses_grow_from_fifteen_seconds_to_ten_minutes(alice: Access, project:
         assert before.finished_at is not None
         assert waiting.not_before is not None
         pauses.append((waiting.not_before - before.finished_at).total_seconds())
-        advance.advance(ids=[waiting.pk], at=waiting.not_before)
+        replica_lifecycle.advance(ids=[waiting.pk], at=waiting.not_before)
         agent.sync()
         assert waiting.attempt == attempt
 
@@ -139,7 +140,7 @@ def test_max_duration_is_seen_in_time_and_ends_the_run(alice: Access, project: P
     look(run, at=run.next_check_at)
     replica = Replica.objects.get()
     over = timezone.now() + timedelta(minutes=6)
-    advance.advance(ids=[replica.pk], at=over)
+    replica_lifecycle.advance(ids=[replica.pk], at=over)
     agent.sync()
     agent.exit_all(code=0)
 

@@ -12,9 +12,11 @@ from apps.core.models import Event
 from apps.gateways.models import Gateway
 from apps.instances.models import Instance
 from apps.routing import services as routing
-from apps.runs import history, queries, services, states, updates
+from apps.runs import queries, services, states
 from apps.runs.models import Replica, Run, RunVersion
-from apps.runs.requests import PlanRequest
+from apps.runs.planning.request import PlanRequest
+from apps.runs.rollout import history
+from apps.runs.rollout import versions as updates
 from tests.fakes.agent import FakeAgent
 from tests.integration.runs.test_life import applied
 
@@ -45,7 +47,7 @@ def run() -> Run:
 def live() -> list[tuple[int, str]]:
     """Version and state of each replica that is not over."""
     found = Replica.objects.exclude(state__in=states.REPLICA.final).order_by("pk")
-    return list(found.values_list("deployment", "state"))
+    return list(found.values_list("version", "state"))
 
 
 def commands(agent: FakeAgent) -> list[list[str]]:
@@ -75,7 +77,7 @@ def test_changes_in_place_what_needs_no_new_replica(
     submit(alice, project, text)
 
     before.refresh_from_db()
-    assert (before.state, before.deployment, run().deployment) == (states.RUNNING, 2, 2)
+    assert (before.state, before.version, run().version) == (states.RUNNING, 2, 2)
     assert live() == [(2, states.RUNNING), (2, states.PROVISIONING)]
     (endpoint,) = routing.table(gateway=gateway, since=0).endpoints
     assert (endpoint.auth, endpoint.max_concurrency) == (False, 7)
@@ -128,7 +130,7 @@ def test_gives_up_a_version_that_fails_and_keeps_the_old_one_serving(
 
     found = run()
     assert live() == [(1, states.RUNNING)]
-    assert (found.state, found.deployment, found.fallback) == (states.RUNNING, 1, None)
+    assert (found.state, found.version, found.fallback) == (states.RUNNING, 1, None)
     assert found.notice.startswith("Version 2 was given up: exited with code 1.")
     bad, good = history.of(found)
     assert (bad.version, bad.reason, bad.last_lines) == (2, "exited with code 1", ["boom"])
@@ -136,9 +138,9 @@ def test_gives_up_a_version_that_fails_and_keeps_the_old_one_serving(
     assert good.is_current
 
     # Nothing tries the bad one again by itself; a person may.
-    assert Replica.objects.filter(deployment=2).count() == 1
+    assert Replica.objects.filter(version=2).count() == 1
     submit(alice, project, SECOND)
-    assert (run().deployment, run().notice) == (3, "")
+    assert (run().version, run().notice) == (3, "")
 
 
 def test_gives_up_a_version_of_a_sleeping_service_when_it_is_woken(
@@ -162,7 +164,7 @@ def test_replaces_at_once_a_version_that_never_served(alice: Access, project: Pr
     submit(alice, project, SECOND)
 
     found = run()
-    assert (found.deployment, found.fallback, found.state) == (2, None, states.PROVISIONING)
+    assert (found.version, found.fallback, found.state) == (2, None, states.PROVISIONING)
     assert (2, states.PROVISIONING) in live()
     assert all(state == states.DRAINING for version, state in live() if version == 1)
 
@@ -176,7 +178,7 @@ def test_rolls_back_as_a_new_version(alice: Access, project: Project, agent: Fak
     agent.serve()
 
     found = run()
-    assert (found.deployment, found.spec["commands"], found.state) == (3, ["serve"], "running")
+    assert (found.version, found.spec["commands"], found.state) == (3, ["serve"], "running")
     assert [one.note for one in history.of(found)] == ["rollback to version 1", "", ""]
 
 
@@ -261,7 +263,7 @@ def test_tells_of_another_number_of_replicas(alice: Access, project: Project) ->
     submit(alice, project, YAML)
     submit(alice, project, YAML + "replicas: 3\n")
 
-    found = Event.objects.filter(machine="scaling").values_list("reason", "actor")
+    found = Event.objects.filter(state_machine="scaling").values_list("reason", "actor")
     assert list(found) == [("1 -> 3: version 2", "alice")]
 
 

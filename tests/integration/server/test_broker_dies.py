@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from dstack_web.embedded import children, processes
-from dstack_web.embedded.valkey import Valkey
+from dstack_web import processes
+from dstack_web.embedded import children
+from dstack_web.embedded.servers.valkey import Valkey
 from tests.integration.agent.running import eventually
 
 THREADS = 2

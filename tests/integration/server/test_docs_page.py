@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from dstack_web import docs
+from dstack_web.web import docs
 from tests.people import People, signed_in
 
 
@@ -23,3 +25,11 @@ def test_finds_nothing_else(people: People, name: str) -> None:
 def test_no_page_is_empty(doc: docs.Doc) -> None:
     assert len(doc.html) > 1000
     assert doc.parts
+
+
+@pytest.mark.parametrize("doc", docs.every(), ids=lambda doc: doc.name)
+def test_links_lead_to_pages_and_headings_that_are_there(doc: docs.Doc) -> None:
+    for name, anchor in re.findall(r'href="/docs/([^/"]*)/(?:#([^"]*))?"', doc.html):
+        found = docs.find(name)
+        assert found is not None, name
+        assert not anchor or anchor in dict(found.parts), (name, anchor)

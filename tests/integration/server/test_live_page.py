@@ -13,11 +13,11 @@ from asgiref.sync import sync_to_async
 from django.test import AsyncClient
 
 from apps.accounts.models import Member, User
-from apps.core import wake
-from apps.core.htmx import live_url
+from apps.core import notifications
+from apps.core.http.htmx import live_url
 from apps.core.models import Event
 from apps.runs.models import Run
-from dstack_web import live
+from dstack_web.web import live
 from tests import factories
 from tests import people as peoples
 from tests.people import People
@@ -27,7 +27,7 @@ SECONDS = 10.0
 
 @pytest.fixture
 def people(transactional_db: None, redis_url: str) -> People:
-    wake._redis.cache_clear()
+    notifications._redis.cache_clear()
     return peoples.make()
 
 
@@ -49,7 +49,7 @@ async def hinted(stream: Any, channel: str, name: str) -> bool:
 
     async def send() -> None:
         while True:
-            await sync_to_async(wake.publish)(channel, {})
+            await sync_to_async(notifications.publish)(channel, {})
             await asyncio.sleep(0.05)
 
     sending = asyncio.create_task(send())
@@ -105,7 +105,9 @@ async def test_hears_what_happened_while_the_page_loaded(people: People) -> None
 
 
 def _note(run: Run) -> None:
-    Event.objects.create(machine="run", object_id=run.pk, version=0, new="running", at=run.state_at)
+    Event.objects.create(
+        state_machine="run", object_id=run.pk, version=0, new="running", at=run.state_at
+    )
 
 
 async def test_ends_for_who_is_no_member_any_more(

@@ -7,7 +7,8 @@ import pytest
 from django.test import Client
 
 from apps.agent import wire
-from apps.telemetry import agent_api, queries
+from apps.telemetry import agent_api
+from apps.telemetry.logs import queries
 from tests import factories
 from tests.printing import Printer
 

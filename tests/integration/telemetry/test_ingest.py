@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from apps.agent.wire import LogBatch, LogLine, WorkloadLog
 from apps.runs.models import Run
-from apps.telemetry import queries, services
+from apps.telemetry.logs import queries, services
 from apps.telemetry.models import LogChunk, RunLog
 from tests import factories
 from tests.printing import Printer, printer

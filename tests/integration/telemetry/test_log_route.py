@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.accounts.models import Member
 from apps.core.threads import in_thread
-from apps.telemetry import api, streams
+from apps.telemetry.logs import api, stream
 from tests import factories
 from tests.printing import Printer
 
@@ -122,8 +122,8 @@ async def following(headers: dict[str, str], **params: Any) -> AsyncIterator[dic
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "AFTERMATH", timedelta(0))
-    monkeypatch.setattr(streams, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(stream, "AFTERMATH", timedelta(0))
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.1)
 
 
 def end(replica: Printer) -> None:
@@ -150,7 +150,7 @@ async def test_follows_until_the_run_is_over(
 async def test_hears_of_a_new_line_at_once(
     replica: Printer, headers: dict[str, str], redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 60.0)
     source = following(headers)
     await in_thread(replica.send, "first")
 
@@ -197,7 +197,7 @@ async def test_stops_for_somebody_who_was_removed(
 async def test_holds_no_connection_while_it_waits(
     replica: Printer, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 60.0)
     sessions_before = await in_thread(_sessions)
     source = following(headers)
     await in_thread(replica.send, "first")

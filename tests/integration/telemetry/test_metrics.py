@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from apps.autoscaling.models import Decision
 from apps.runs.models import Run
-from apps.telemetry import histograms, series
+from apps.telemetry.metrics import series
 from apps.telemetry.models import GatewayFeed, Level, Traffic, Usage
-from apps.telemetry.traffic import bucket_of
+from apps.telemetry.traffic import histograms
+from apps.telemetry.traffic.ingest import bucket_of
 from gateway.traffic.latency import Histogram
 from tests import factories
 from tests.people import People, scraper, signed_in
@@ -167,7 +168,7 @@ def test_the_api_takes_a_number_of_points(people: People, run: Run) -> None:
 def test_replicas_are_steps_from_begin_to_end(run: Run) -> None:
     for age, wanted, ready in ((600, 1, 1), (30, 3, 1), (20, 3, 3)):
         Level.objects.create(
-            run_id=run.pk, at=AT - timedelta(seconds=age), wanted=wanted, ready=ready
+            run_id=run.pk, at=AT - timedelta(seconds=age), desired_replicas=wanted, ready=ready
         )
 
     found = series.levels_of(run=run, begin=AT - timedelta(minutes=1), end=AT)
@@ -176,7 +177,7 @@ def test_replicas_are_steps_from_begin_to_end(run: Run) -> None:
 
 
 def test_a_run_that_is_over_has_none(run: Run) -> None:
-    Level.objects.create(run_id=run.pk, at=AT - timedelta(seconds=600), wanted=1, ready=1)
+    Level.objects.create(run_id=run.pk, at=AT - timedelta(seconds=600), desired_replicas=1, ready=1)
     run.finished_at = AT - timedelta(seconds=30)
 
     found = series.levels_of(run=run, begin=AT - timedelta(minutes=1), end=AT)
@@ -212,7 +213,13 @@ def client(people: People) -> Client:
 def test_the_api_gives_series_and_decisions(people: People, run: Run) -> None:
     bucket(run, age=300, at=timezone.now())
     Decision.objects.create(
-        run=run, at=AT, before=2, wanted=4, ready=2, kind="panic", reason="2 -> 4: because"
+        run=run,
+        at=AT,
+        before=2,
+        desired_replicas=4,
+        ready=2,
+        kind="panic",
+        reason="2 -> 4: because",
     )
 
     metrics = client(people).get("/api/projects/main/runs/hello/metrics?range=15m").json()
@@ -295,7 +302,13 @@ def test_decisions_are_told_in_words(people: People, run: Run) -> None:
     assert "fixed number of replicas" in browser.get(address).content.decode()
 
     Decision.objects.create(
-        run=run, at=AT, before=2, wanted=4, ready=2, kind="panic", reason="2 -> 4: <38 rps>"
+        run=run,
+        at=AT,
+        before=2,
+        desired_replicas=4,
+        ready=2,
+        kind="panic",
+        reason="2 -> 4: <38 rps>",
     )
 
     assert "2 -&gt; 4: &lt;38 rps&gt;" in browser.get(address).content.decode()

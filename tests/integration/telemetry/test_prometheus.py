@@ -16,10 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from apps.gateways.models import Gateway
 from apps.runs.models import Run
-from apps.telemetry import live_points
-from apps.telemetry.models import KeyUse, Traffic, Usage
-from apps.telemetry.points import Point
-from apps.telemetry.traffic import bucket_of
+from apps.telemetry.metrics import rollup
+from apps.telemetry.models import KeyUse, RequestTotal, Traffic, Usage
+from apps.telemetry.traffic import ingest, live_points
+from apps.telemetry.traffic.ingest import bucket_of
+from apps.telemetry.traffic.points import Point
+from gateway import schema
 from gateway.schema import LATENCY_BOUNDS_US
 from tests import factories
 from tests.people import People, scraper
@@ -71,8 +73,8 @@ def asked(run: Run, *, age: float = 15, **kept: Any) -> None:
 
 def test_shows_what_is_under_way_by_the_last_look(gateway: Gateway, run: Run) -> None:
     other = factories.run(run.project, name="other", gateway=gateway)
-    asleep = factories.run(run.project, name="asleep", gateway=gateway, replicas_wanted=0)
-    waking = factories.run(run.project, name="waking", gateway=gateway, replicas_wanted=0)
+    asleep = factories.run(run.project, name="asleep", gateway=gateway, desired_replicas=0)
+    waking = factories.run(run.project, name="waking", gateway=gateway, desired_replicas=0)
     look(gateway, {run.pk: (9, 9), other.pk: (1, 0), asleep.pk: (0, 3)}, age=2)
     look(gateway, {run.pk: (3, 2), waking.pk: (0, 5)})
 
@@ -148,14 +150,27 @@ def test_shows_what_replicas_use_as_means(run: Run) -> None:
     assert "dstack_replica_gpu_percent" not in found
 
 
-def test_counts_all_that_was_asked(run: Run) -> None:
-    for hours in range(3):
-        hour = bucket_of(timezone.now() - timedelta(hours=hours), 3600)
-        KeyUse.objects.create(run_id=run.pk, token_id=hours, hour=hour, requests=2**40)
-    over = factories.run(run.project, name="over", state="stopped")
-    KeyUse.objects.create(run_id=over.pk, token_id=0, hour=hour, requests=7)
+def test_counts_all_that_was_asked_and_never_less(gateway: Gateway, run: Run) -> None:
+    over = factories.run(
+        run.project, name="over", state="stopped", gateway=gateway, finished_at=timezone.now()
+    )
+    RequestTotal.objects.create(run_id=over.pk, requests=7)
+    begin, shown = timezone.now(), []
+    for number, asked in enumerate((2**40, 2**40 + 5), start=1):
+        at = begin + timedelta(seconds=number)
+        count = schema.Counts(endpoint=str(run.pk), by_class=(3, asked, 0, 0, number))
+        stats = schema.Stats(
+            boot_id="boot", sequence=number, at=at.timestamp(), counts=[count], load=[], latency=[]
+        )
+        ingest.take(gateway=gateway, stats=stats, at=at)
+        shown.append(page()["dstack_service_requests_total"])
+    rollup.prune(at=begin + timedelta(days=100))
+    shown.append(page()["dstack_service_requests_total"])
 
-    assert page()["dstack_service_requests_total"] == {(run.project.name, "hello"): 3 * 2**40}
+    assert not KeyUse.objects.exists()
+    name = (run.project.name, "hello")
+    assert shown == [{name: 2**40 + 1}, {name: 2**40 + 7}, {name: 2**40 + 7}]
+    assert not RequestTotal.objects.filter(run_id=over.pk).exists()
 
 
 def test_asks_as_often_for_many_services_as_for_one(gateway: Gateway, run: Run) -> None:

@@ -5,7 +5,8 @@ from datetime import timedelta
 from django.utils import timezone
 from pytest_django import Settings
 
-from apps.telemetry import queries, services, tasks
+from apps.telemetry import tasks
+from apps.telemetry.logs import queries, services
 from apps.telemetry.models import LogChunk, LogSource, RunLog
 from tests.printing import Printer
 

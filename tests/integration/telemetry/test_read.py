@@ -6,8 +6,8 @@ import pytest
 
 from apps.core.errors import Invalid
 from apps.runs.models import Run
-from apps.telemetry import queries
-from apps.telemetry.queries import Filter
+from apps.telemetry.logs import queries
+from apps.telemetry.logs.queries import Filter
 from tests.printing import Printer, printer
 
 

@@ -8,13 +8,15 @@ import pytest
 from django.test import Client
 
 from apps.accounts.models import Token
-from apps.core import valkey, wake
+from apps.core import notifications
 from apps.core.ids import new_token, token_hash
+from apps.core.stores import valkey
 from apps.gateways.models import Gateway
-from apps.runs import loads
+from apps.runs.control import replica_load
 from apps.runs.models import Run
-from apps.telemetry import levels, live_points, traffic
+from apps.telemetry.metrics import replica_levels
 from apps.telemetry.models import Counter, KeyUse, Level, Traffic
+from apps.telemetry.traffic import ingest, live_points
 from gateway import schema
 from tests import factories
 from tests.people import People
@@ -48,12 +50,12 @@ def look(sequence: int, *counted: schema.Counts, after: float = 0, **more: Any) 
 
 def take(gateway: Gateway, stats: schema.Stats, *, late: float = 0) -> bool:
     at = datetime.fromtimestamp(stats.at, UTC) + timedelta(seconds=late)
-    return traffic.take(gateway=gateway, stats=stats, at=at)
+    return ingest.take(gateway=gateway, stats=stats, at=at)
 
 
 def answered(run: Run) -> list[int]:
     rows = Traffic.objects.filter(run_id=run.pk)
-    return traffic.summed(*(row.by_class for row in rows))
+    return ingest.summed(*(row.by_class for row in rows))
 
 
 def test_cumulative_counts_become_what_is_new(gateway: Gateway, run: Run) -> None:
@@ -167,7 +169,7 @@ def test_passes_over_buckets_that_do_not_exist(gateway: Gateway, run: Run) -> No
     absurd = {-1: 5, 2: 10**40, 3: -7, 10**9: 1}
     take(gateway, look(1, latency=[fine(run, absurd)]))
 
-    assert Traffic.objects.get().total_us == [2, traffic.MOST]
+    assert Traffic.objects.get().total_us == [2, ingest.MOST]
 
 
 def test_live_points_follow_each_look(gateway: Gateway, run: Run) -> None:
@@ -187,17 +189,17 @@ def test_replicas_have_the_load_that_the_newest_look_says(gateway: Gateway, run:
     load = schema.Load(endpoint=str(run.pk), in_flight=3, replicas={"r1": 2, "r2": 1})
     stranger = load.model_copy(update={"endpoint": "0" * 32, "replicas": {"r3": 9}})
     take(gateway, look(1, load=[load, stranger]))
-    assert loads.of([run.pk]) == {"r1": 2, "r2": 1}
+    assert replica_load.of([run.pk]) == {"r1": 2, "r2": 1}
 
     take(gateway, look(2, load=[load.model_copy(update={"replicas": {"r2": 5}})], after=1))
-    assert loads.of([run.pk]) == {"r2": 5}
+    assert replica_load.of([run.pk]) == {"r2": 5}
 
 
 def test_tells_at_once_who_is_asked_for(
     gateway: Gateway, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Any] = []
-    monkeypatch.setattr(wake, "_wakers", [lambda *args: told.append(args)])
+    monkeypatch.setattr(notifications, "_subscribers", [lambda *args: told.append(args)])
     take(gateway, look(1, counts(run, 5)))
     take(gateway, look(2, counts(run, 5), after=1))
     take(gateway, look(3, counts(run, 9), after=2), late=600)
@@ -231,7 +233,7 @@ def test_without_valkey_nothing_is_lost(gateway: Gateway, run: Run, settings: An
 
     assert answered(run) == [0, 5, 0, 0, 0]
     assert live_points.of({run.pk: gateway.pk}, at=AT.timestamp()) == {run.pk: []}
-    assert loads.of([run.pk]) == {}
+    assert replica_load.of([run.pk]) == {}
     valkey.client.cache_clear()
 
 
@@ -284,7 +286,7 @@ def test_absurd_figures_break_nothing(gateway: Gateway, run: Run) -> None:
 
     for at in (0.0, 1e300):
         stats = absurd.model_copy(update={"at": at, "boot_id": str(at)})
-        assert traffic.take(gateway=gateway, stats=stats, at=AT)
+        assert ingest.take(gateway=gateway, stats=stats, at=AT)
 
 
 def post(gateway_token: str, body: Any) -> int:
@@ -308,10 +310,13 @@ def test_the_route_takes_a_look_and_refuses_what_is_none(people: People) -> None
 
 def test_levels_are_written_where_they_change(run: Run) -> None:
     factories.replica(run)
-    assert [levels.note(at=AT), levels.note(at=AT)] == [1, 0]
+    assert [replica_levels.note(at=AT), replica_levels.note(at=AT)] == [1, 0]
 
-    run.replicas_wanted = 3
+    run.desired_replicas = 3
     run.save()
-    levels.note(at=AT + timedelta(seconds=5))
+    replica_levels.note(at=AT + timedelta(seconds=5))
 
-    assert list(Level.objects.order_by("at").values_list("wanted", "ready")) == [(1, 1), (3, 1)]
+    assert list(Level.objects.order_by("at").values_list("desired_replicas", "ready")) == [
+        (1, 1),
+        (3, 1),
+    ]

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.agent import wire
-from apps.telemetry import prometheus, rollup, series, usage
+from apps.telemetry.metrics import prometheus, rollup, series, usage
 from apps.telemetry.models import Usage
 from tests import factories
 from tests.printing import Printer

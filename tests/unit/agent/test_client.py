@@ -6,30 +6,31 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent import client, config, wire
+from apps.agent import config, wire
+from apps.agent.server import client
 from tests.fakes.control_plane import TOKEN, ControlPlane
 
 
 @pytest.fixture
-def plane() -> Iterator[ControlPlane]:
-    plane = ControlPlane()
-    plane.start()
-    yield plane
-    plane.stop()
+def control() -> Iterator[ControlPlane]:
+    control = ControlPlane()
+    control.start()
+    yield control
+    control.stop()
 
 
 @pytest.fixture
-def calls(plane: ControlPlane) -> client.Client:
-    return client.Client(config.made(plane.url, TOKEN))
+def calls(control: ControlPlane) -> client.Client:
+    return client.Client(config.made(control.url, TOKEN))
 
 
 def nothing() -> None:
     pass
 
 
-def test_fetches_an_upload(plane: ControlPlane, calls: client.Client, tmp_path: Path) -> None:
+def test_fetches_an_upload(control: ControlPlane, calls: client.Client, tmp_path: Path) -> None:
     name = hashlib.sha256(b"content").hexdigest()
-    plane.blobs[name] = b"content"
+    control.blobs[name] = b"content"
 
     calls.fetch(blob=name, target=tmp_path / "file", check=nothing)
 
@@ -37,28 +38,28 @@ def test_fetches_an_upload(plane: ControlPlane, calls: client.Client, tmp_path: 
 
 
 def test_notices_a_damaged_upload(
-    plane: ControlPlane, calls: client.Client, tmp_path: Path
+    control: ControlPlane, calls: client.Client, tmp_path: Path
 ) -> None:
-    plane.blobs["0" * 64] = b"content"
+    control.blobs["0" * 64] = b"content"
 
     with pytest.raises(client.ServerAway, match="arrived damaged"):
         calls.fetch(blob="0" * 64, target=tmp_path / "file", check=nothing)
 
 
 def test_asks_for_nothing_else_by_a_strange_name(
-    plane: ControlPlane, calls: client.Client, tmp_path: Path
+    control: ControlPlane, calls: client.Client, tmp_path: Path
 ) -> None:
     with pytest.raises(client.Refused):
         calls.fetch(blob="../report?a=b", target=tmp_path / "file", check=nothing)
 
-    assert plane.calls == ["GET /api/agent/blobs/..%2Freport%3Fa%3Db"]
+    assert control.calls == ["GET /api/agent/blobs/..%2Freport%3Fa%3Db"]
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_tells_a_refusal_from_trouble(
-    plane: ControlPlane, calls: client.Client, status: int
+    control: ControlPlane, calls: client.Client, status: int
 ) -> None:
-    plane.refuse_with = status
+    control.refuse_with = status
 
     with pytest.raises(client.Refused, match=f"answered {status}: refused by the test") as caught:
         calls.assignment(since=-1, wait_seconds=0)
@@ -68,19 +69,19 @@ def test_tells_a_refusal_from_trouble(
 
 @pytest.mark.parametrize("status", [301, 429, 500, 503])
 def test_takes_anything_else_for_trouble_that_passes(
-    plane: ControlPlane, calls: client.Client, status: int
+    control: ControlPlane, calls: client.Client, status: int
 ) -> None:
-    plane.refuse_with = status
+    control.refuse_with = status
 
     with pytest.raises(client.ServerAway):
         calls.assignment(since=-1, wait_seconds=0)
 
 
 def test_calls_again_when_a_kept_connection_was_closed(
-    plane: ControlPlane, calls: client.Client
+    control: ControlPlane, calls: client.Client
 ) -> None:
     calls.report(wire.Report(boot_id="a"))
-    plane.hang_up()
+    control.hang_up()
 
     assert calls.report(wire.Report(boot_id="b")).revision == 0
 
@@ -92,17 +93,8 @@ def test_says_that_nobody_answers() -> None:
         calls.assignment(since=-1, wait_seconds=0)
 
 
-def test_reads_what_should_run(plane: ControlPlane, calls: client.Client) -> None:
+def test_reads_what_should_run(control: ControlPlane, calls: client.Client) -> None:
     spec = wire.WorkloadSpec(id="w", name="w", env={"A": "é"}, probes=[wire.ProbeSpec(url="/x")])
-    plane.assign(spec)
+    control.assign(spec)
 
     assert calls.assignment(since=-1, wait_seconds=0).workloads == [spec]
-
-
-def test_waits_longer_after_each_attempt() -> None:
-    pauses = client.Pauses()
-
-    waits = [pauses.next() for _ in range(10)]
-
-    assert waits[0] <= 0.2
-    assert 3.75 <= waits[-1] <= 5.0

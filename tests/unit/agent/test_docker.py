@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from apps.agent import docker_container, docker_files, engine, output, wire
-from apps.agent.docker_output import Follower
-from apps.agent.home import Home
+from apps.agent import wire
+from apps.agent.docker import create, engine, files
+from apps.agent.docker.output import Follower
+from apps.agent.host.home import Home
+from apps.agent.workloads import output
 
 
 def spec(**fields: Any) -> wire.WorkloadSpec:
@@ -18,7 +20,7 @@ def spec(**fields: Any) -> wire.WorkloadSpec:
 
 def description(spec: wire.WorkloadSpec, **image: Any) -> dict[str, Any]:
     home = Home(Path("/home"), Path("/base"), "home-id", False, 0)
-    return docker_container.description(spec, home=home, image=image)
+    return create.description(spec, home=home, image=image)
 
 
 RUNC = (
@@ -113,7 +115,7 @@ def test_puts_an_init_before_what_is_none(
 ) -> None:
     home = Home(Path("/home"), Path("/base"), "home-id", False, 0)
 
-    made = docker_container.description(spec(**fields), home=home, image=image, has_init=has_init)
+    made = create.description(spec(**fields), home=home, image=image, has_init=has_init)
 
     assert made["HostConfig"]["Init"] is expected
 
@@ -160,7 +162,7 @@ def test_packs_the_upload_for_its_user(
     (tmp_path / "d/é").chmod(0o644)
     (tmp_path / "l").symlink_to("d/é")
 
-    data = b"".join(docker_files.packed(tmp_path, name="workflow", owner=owner))
+    data = b"".join(files.packed(tmp_path, name="workflow", owner=owner))
 
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         file = tar.getmember("workflow/d/é")

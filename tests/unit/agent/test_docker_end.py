@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from apps.agent import docker_end, files, procs, wire
+from apps.agent import wire
+from apps.agent.docker import end as docker_end
+from apps.agent.host import files, procs
 
 
 def stamp(seconds: float) -> str:

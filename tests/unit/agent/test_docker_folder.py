@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from apps.agent import docker_folder, wire
+from apps.agent import wire
+from apps.agent.docker import working_folder
 
 IMAGE = {"WorkingDir": "/srv/app"}
 
@@ -59,7 +60,7 @@ def test_with_an_upload(
 ) -> None:
     spec = wire.WorkloadSpec(id="w", name="w", image="i", upload_hash="a", **fields)
 
-    assert docker_folder.working_dir(spec, image, upload) == folder
+    assert working_folder.working_dir(spec, image, upload) == folder
 
 
 @pytest.mark.parametrize(
@@ -75,4 +76,4 @@ def test_with_an_upload(
 def test_without_an_upload_it_is_the_images(fields: dict[str, Any], folder: str) -> None:
     spec = wire.WorkloadSpec(id="w", name="w", image="i", **fields)
 
-    assert docker_folder.working_dir(spec, IMAGE, None) == folder
+    assert working_folder.working_dir(spec, IMAGE, None) == folder

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent import docker_ledger
-from apps.agent.docker_ledger import Ledger
-from apps.agent.docker_pull import NO_LOGIN
-from apps.agent.home import Home
+from apps.agent.docker import image_ledger
+from apps.agent.docker.image_ledger import Ledger
+from apps.agent.docker.pull import NO_LOGIN
+from apps.agent.host.home import Home
 
 BOB, EVE = ("bob", "right"), ("bob", "wrong")
 
@@ -26,7 +26,7 @@ def test_knows_again_whose_login_brought_an_image(home: Home) -> None:
     assert not again.may("a", EVE)
     assert not again.may("a", NO_LOGIN)
     assert not again.is_anybodys("a")
-    assert "right" not in (home.base / docker_ledger.NAME).read_text()
+    assert "right" not in (home.base / image_ledger.NAME).read_text()
 
 
 def test_what_was_had_without_a_login_is_anybodys(home: Home) -> None:
@@ -58,7 +58,7 @@ def test_lists_ours_with_the_longest_unused_first(home: Home) -> None:
 
 
 def test_forgets_the_oldest(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docker_ledger, "MOST", 3)
+    monkeypatch.setattr(image_ledger, "MOST", 3)
     ledger = Ledger(home)
     for number in range(5):
         ledger.note(str(number), NO_LOGIN, names=[], ours=True)

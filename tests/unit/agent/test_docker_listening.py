@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from apps.agent import docker_listening
-from apps.agent.ports import Listener
+from apps.agent.docker import listening as docker_listening
+from apps.agent.host.ports import Listener
 
 NOWHERE = "connection refused on 8000: nothing listens on it in the container yet"
 LOOPBACK = "where only the container reaches it: listen on 0.0.0.0"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent import docker_networks
+from apps.agent.docker import networks
 
 
 def nets(*texts: str) -> list[IPv4Network]:
@@ -29,7 +29,7 @@ def nets(*texts: str) -> list[IPv4Network]:
     ],
 )
 def test_takes_the_first_subnet_where_nothing_lies(taken: list[str], expected: str | None) -> None:
-    found = docker_networks.free(nets(*taken))
+    found = networks.free(nets(*taken))
 
     assert found == (None if expected is None else IPv4Network(expected))
 
@@ -37,12 +37,12 @@ def test_takes_the_first_subnet_where_nothing_lies(taken: list[str], expected: s
 def test_has_thousands_of_networks() -> None:
     taken: list[IPv4Network] = []
     ranges = ("10.214.0.0/20", "172.30.0.0/24")
-    while (found := docker_networks.free(taken, ranges=ranges)) is not None:
+    while (found := networks.free(taken, ranges=ranges)) is not None:
         taken.append(found)
 
     assert len(taken) == 64 + 4
     assert len(set(taken)) == len(taken)
-    assert sum(IPv4Network(each).num_addresses for each in docker_networks.RANGES) // 64 > 3000
+    assert sum(IPv4Network(each).num_addresses for each in networks.RANGES) // 64 > 3000
 
 
 def test_reads_where_the_host_sends_packets_to(tmp_path: Path) -> None:
@@ -54,5 +54,5 @@ def test_reads_where_the_host_sends_packets_to(tmp_path: Path) -> None:
         "tun0\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0\n"
     )
 
-    assert docker_networks.routed(table) == nets("192.168.0.0/24", "10.0.0.0/8")
-    assert docker_networks.routed(tmp_path / "none") == []
+    assert networks.routed(table) == nets("192.168.0.0/24", "10.0.0.0/8")
+    assert networks.routed(tmp_path / "none") == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apps.agent import docker_pull
+from apps.agent.docker import pull
 
 LOGIN = ("bob", "p:w")
 
@@ -22,7 +22,7 @@ LOGIN = ("bob", "p:w")
     ],
 )
 def test_splits_an_images_name(image: str, expected: tuple[str, str]) -> None:
-    assert docker_pull.reference(image) == expected
+    assert pull.reference(image) == expected
 
 
 @pytest.mark.parametrize(
@@ -34,14 +34,14 @@ def test_splits_an_images_name(image: str, expected: tuple[str, str]) -> None:
     ],
 )
 def test_signs_in_at_the_images_registry(image: str, server: str) -> None:
-    header = docker_pull.registry_auth(image, *LOGIN)["X-Registry-Auth"]
+    header = pull.registry_auth(image, *LOGIN)["X-Registry-Auth"]
 
     auth = json.loads(base64.urlsafe_b64decode(header))
     assert auth == {"username": "bob", "password": "p:w", "serveraddress": server}
 
 
 def test_signs_in_nowhere_without_credentials() -> None:
-    assert docker_pull.registry_auth("a", None, None) == {}
+    assert pull.registry_auth("a", None, None) == {}
 
 
 def step(status: str, layer: str = "", current: int = 0, total: int = 0) -> dict[str, Any]:
@@ -122,7 +122,7 @@ GB = 10**9
     ],
 )
 def test_tells_how_far_a_pull_is(steps: list[dict[str, Any]], said: list[str | None]) -> None:
-    progress = docker_pull.Progress()
+    progress = pull.Progress()
 
     assert [progress.note(one) for one in steps] == said
 
@@ -130,7 +130,7 @@ def test_tells_how_far_a_pull_is(steps: list[dict[str, Any]], said: list[str | N
 def test_reads_objects_however_they_are_cut() -> None:
     pieces = [b'{"a": 1}\r\n{"b"', b": 2}\n", b'{"c": 3}']
 
-    assert list(docker_pull.json_lines(pieces)) == [{"a": 1}, {"b": 2}, {"c": 3}]
+    assert list(pull.json_lines(pieces)) == [{"a": 1}, {"b": 2}, {"c": 3}]
 
 
 HUB = "pull access denied for x, repository does not exist or may require 'docker login'"
@@ -157,9 +157,9 @@ NO_HOST = "Get https://r.test/v2/: dial tcp: lookup r.test on 10.0.0.2:53: no su
     ],
 )
 def test_says_why_an_image_cannot_be_had(
-    message: str, auth: docker_pull.Auth, expected: str, answer: bool
+    message: str, auth: pull.Auth, expected: str, answer: bool
 ) -> None:
-    failed = docker_pull.PullFailed("x", message, auth)
+    failed = pull.PullFailed("x", message, auth)
 
     assert expected in str(failed)
     assert message in str(failed)

@@ -1,4 +1,4 @@
-"""Users, control groups, interpreters, virtual environments, the archive, the configuration."""
+"""Users, interpreters, virtual environments, the archive, the configuration."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent import build, cgroups, config, users, venv
-from apps.agent.interpreters import Interpreters, NotFound
+from apps.agent import build, config
+from apps.agent.host import users
+from apps.agent.host.interpreters import Interpreters, NotFound
+from apps.agent.processes import venv
 
 # The owner of a folder of these tests need not be root: nobody becomes another user here.
 
@@ -43,56 +45,6 @@ def test_sees_which_folders_everybody_may_pass(tmp_path: Path) -> None:
 
     assert users.is_open_to_all(Path("/usr/bin/env"))
     assert not users.is_open_to_all(private / "file")
-
-
-@pytest.fixture
-def groups(tmp_path: Path) -> Path:
-    """What /sys/fs/cgroup looks like with the controllers of version 1."""
-    for controller in ("memory", "cpu"):
-        (tmp_path / controller).mkdir()
-        (tmp_path / controller / "cgroup.procs").write_text("")
-    return tmp_path
-
-
-def test_writes_limits_of_version_1(groups: Path) -> None:
-    made = cgroups.create(name="w", memory_mib=64, cpus=0.5, root=groups)
-
-    assert [path.parent.name for path in made] == ["memory", "cpu"]
-    assert (made[0] / "memory.limit_in_bytes").read_text() == str(64 * 2**20)
-    assert (made[1] / "cpu.cfs_quota_us").read_text() == "50000"
-
-
-def test_writes_limits_of_version_2(tmp_path: Path) -> None:
-    (tmp_path / "cgroup.controllers").write_text("cpu memory")
-
-    made = cgroups.create(name="w", memory_mib=64, cpus=1.5, root=tmp_path)
-
-    assert (made[0] / "memory.max").read_text() == str(64 * 2**20)
-    assert (made[0] / "cpu.max").read_text() == "150000 100000"
-    assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory +cpu"
-
-
-def test_says_why_there_are_no_limits(tmp_path: Path) -> None:
-    with pytest.raises(cgroups.Unavailable, match="no such controller"):
-        cgroups.create(name="w", memory_mib=64, cpus=None, root=tmp_path)
-
-
-def test_needs_no_groups_without_limits(tmp_path: Path) -> None:
-    assert cgroups.create(name="w", memory_mib=None, cpus=None, root=tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    ("file", "text", "expected"),
-    [
-        ("memory.events", "low 0\noom 1\noom_kill 1\n", True),
-        ("memory.events", "low 0\noom 1\noom_kill 0\n", False),
-        ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n", True),
-    ],
-)
-def test_reads_whether_memory_ran_out(tmp_path: Path, file: str, text: str, expected: bool) -> None:
-    (tmp_path / file).write_text(text)
-
-    assert cgroups.ran_out_of_memory([tmp_path]) is expected
 
 
 def fake_python(folder: Path, version: str) -> None:
@@ -183,7 +135,7 @@ def test_builds_itself_from_the_file_that_runs(tmp_path: Path) -> None:
 
     assert (tmp_path / "two.pyz").read_bytes() == build.build(tmp_path / "plain.pyz").read_bytes()
     names = zipfile.ZipFile(tmp_path / "three.pyz").namelist()
-    assert "apps/agent/shim.pyc" in names
+    assert "apps/agent/processes/shim.pyc" in names
     assert names == zipfile.ZipFile(first).namelist()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent import output
+from apps.agent.workloads import output
 
 
 def written(folder: Path) -> list[str]:

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from apps.agent import ports
+from apps.agent.host import ports
 
 
 def test_gives_each_port_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from apps.agent import probe
 from apps.agent.wire import ProbeSpec
+from apps.agent.workloads import probe
 
 
 class Target(BaseHTTPRequestHandler):

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from apps.agent import executor, files, trees, wire
-from apps.agent.executor import PrepareFailed
-from apps.agent.process import command, environment, working_dir
+from apps.agent import wire
+from apps.agent.host import files, trees
+from apps.agent.processes.process import command, environment, working_dir
+from apps.agent.workloads import executor
+from apps.agent.workloads.executor import PrepareFailed
 
 
 def spec(**fields: Any) -> wire.WorkloadSpec:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 
-from apps.agent import record, wire
+from apps.agent import wire
+from apps.agent.workloads import record
 
 PROBE = wire.ProbeSpec(kind="http", url="/health", headers=[("Authorization", "geheim1")])
 SPEC = wire.WorkloadSpec(

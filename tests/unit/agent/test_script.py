@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from apps.agent import docker_container, wire
-from apps.agent.home import Home
-from apps.agent.process import command
-from apps.specs.container import read_commands
+from apps.agent import wire
+from apps.agent.docker import create
+from apps.agent.host.home import Home
+from apps.agent.processes.process import command
 from apps.specs.errors import Misfit
+from apps.specs.sections.container import read_commands
 from tests.programs import require_program
 
 # Items, what they print, and with which code the shell ends: the same in every shell.
@@ -138,7 +139,7 @@ def spec(commands: list[str], **fields: Any) -> wire.WorkloadSpec:
 
 def as_container(given: wire.WorkloadSpec) -> list[str]:
     home = Home(Path("/home"), Path("/base"), "home-id", False, 0)
-    argv: list[str] = docker_container.description(given, home=home, image={})["Entrypoint"]
+    argv: list[str] = create.description(given, home=home, image={})["Entrypoint"]
     return argv
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent import output, shipping
+from apps.agent.server import log_shipping
+from apps.agent.workloads import output
 
 
 class Server:
@@ -13,7 +14,7 @@ class Server:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def take(self, shipment: shipping.Shipment, *, count: int = 10**6) -> bool:
+    def take(self, shipment: log_shipping.Shipment, *, count: int = 10**6) -> bool:
         log = shipment.next()
         if log is None:
             return False
@@ -39,7 +40,7 @@ def lines(first: int, last: int) -> list[str]:
 
 
 def test_sends_everything_once_in_order(tmp_path: Path, writer: output.Writer) -> None:
-    server, shipment = Server(), shipping.Shipment("w", tmp_path)
+    server, shipment = Server(), log_shipping.Shipment("w", tmp_path)
     write(writer, 0, 30)
     server.take(shipment)
     write(writer, 30, 60)
@@ -50,7 +51,7 @@ def test_sends_everything_once_in_order(tmp_path: Path, writer: output.Writer) -
 
 
 def test_sends_the_rest_of_a_batch_again(tmp_path: Path, writer: output.Writer) -> None:
-    server, shipment = Server(), shipping.Shipment("w", tmp_path)
+    server, shipment = Server(), log_shipping.Shipment("w", tmp_path)
     write(writer, 0, 50)
 
     while server.take(shipment, count=7):
@@ -64,13 +65,13 @@ def test_goes_on_after_a_restart_that_lost_the_answer(
 ) -> None:
     server = Server()
     write(writer, 0, 20)
-    server.take(shipping.Shipment("w", tmp_path))
+    server.take(log_shipping.Shipment("w", tmp_path))
     write(writer, 20, 40)
-    sent = shipping.Shipment("w", tmp_path).next()
+    sent = log_shipping.Shipment("w", tmp_path).next()
     assert sent is not None
     server.lines += [line.text for line in sent.lines]  # stored, but the agent died meanwhile
 
-    shipment = shipping.Shipment("w", tmp_path)
+    shipment = log_shipping.Shipment("w", tmp_path)
     while server.take(shipment):
         pass
 
@@ -80,7 +81,7 @@ def test_goes_on_after_a_restart_that_lost_the_answer(
 def test_says_what_was_dropped_while_the_server_was_away(
     tmp_path: Path, writer: output.Writer
 ) -> None:
-    server, shipment = Server(), shipping.Shipment("w", tmp_path)
+    server, shipment = Server(), log_shipping.Shipment("w", tmp_path)
     write(writer, 0, 10)
     server.take(shipment)
 
@@ -96,7 +97,7 @@ def test_says_what_was_dropped_while_the_server_was_away(
 def test_asks_what_the_server_has_before_it_gives_lines_up(
     tmp_path: Path, writer: output.Writer
 ) -> None:
-    server, shipment = Server(), shipping.Shipment("w", tmp_path)
+    server, shipment = Server(), log_shipping.Shipment("w", tmp_path)
     write(writer, 0, 10)
     sent = shipment.next()
     assert sent is not None
@@ -113,7 +114,7 @@ def test_asks_what_the_server_has_before_it_gives_lines_up(
 def test_counts_lines_that_are_dropped_while_it_says_so(
     tmp_path: Path, writer: output.Writer
 ) -> None:
-    server, shipment = Server(), shipping.Shipment("w", tmp_path)
+    server, shipment = Server(), log_shipping.Shipment("w", tmp_path)
     write(writer, 0, 1000)
     shipment.acknowledged(0)
     shipment.next()
@@ -128,7 +129,7 @@ def test_counts_lines_that_are_dropped_while_it_says_so(
 
 
 def test_sends_again_what_a_server_lost(tmp_path: Path, writer: output.Writer) -> None:
-    server, shipment = Server(), shipping.Shipment("w", tmp_path)
+    server, shipment = Server(), log_shipping.Shipment("w", tmp_path)
     write(writer, 0, 50)
     server.take(shipment)
     del server.lines[20:]
@@ -143,10 +144,10 @@ def test_sends_again_what_a_server_lost(tmp_path: Path, writer: output.Writer) -
 def test_bounds_a_batch(
     tmp_path: Path, writer: output.Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shipping, "LINES", 7)
+    monkeypatch.setattr(log_shipping, "LINES", 7)
     write(writer, 0, 20)
 
-    log = shipping.Shipment("w", tmp_path).next()
+    log = log_shipping.Shipment("w", tmp_path).next()
 
     assert log is not None
     assert [line.seq for line in log.lines] == list(range(7))
@@ -157,7 +158,7 @@ def test_leaves_a_line_that_is_being_written(tmp_path: Path, writer: output.Writ
     path = output.files(tmp_path / "output")[0]
     path.write_bytes(path.read_bytes() + b"3 half a li")
 
-    log = shipping.Shipment("w", tmp_path).next()
+    log = log_shipping.Shipment("w", tmp_path).next()
 
     assert log is not None
     assert [line.text for line in log.lines] == lines(0, 2)

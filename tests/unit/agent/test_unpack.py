@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent import unpack
-from apps.agent.executor import Cancelled
-from apps.core import contents
+from apps.agent.workloads import unpack
+from apps.agent.workloads.executor import Cancelled
+from apps.core.archive import contents
 
 LIMIT = 1000
 

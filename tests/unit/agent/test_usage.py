@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.agent import docker_stats, procs, usage, wire
-from apps.agent.usage import Gpu, Measured, Sampler, Used
+from apps.agent import wire
+from apps.agent.docker import stats as docker_stats
+from apps.agent.host import procs, usage
+from apps.agent.host.usage import Gpu, Measured, Sampler, Used
 
 TOLD = """\
 0, 87, 1024, 2048
@@ -83,23 +85,17 @@ def test_a_machine_without_the_program_has_no_gpus(monkeypatch: pytest.MonkeyPat
     assert usage.read_gpus() == {}
 
 
-def test_disk_is_what_a_folder_takes(tmp_path: Path) -> None:
-    (tmp_path / "below").mkdir()
-    (tmp_path / "below" / "file").write_bytes(b"x" * 2**20)
-    (tmp_path / "link").symlink_to("/usr")
+def test_ends_what_takes_more_of_the_disk_than_it_may(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 2**21)
+    said: list[str] = []
+    one = measured(tmp_path, None)._replace(disk_limit=2**20, end=said.append)
 
-    size = usage.size_of(tmp_path)
+    Sampler().sample([one])
 
-    assert size is not None
-    assert 2**20 <= size < 2**21
-
-
-def test_a_folder_that_takes_too_long_is_not_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(usage, "DISK_WALK_SECONDS", -1)
-
-    assert usage.size_of(tmp_path) is None
+    assert said == [
+        "it had 2 MiB of files in its folder and /tmp, more than the 1 MiB of disk that it may "
+        "have, and was ended"
+    ]
 
 
 def test_a_look_at_all_processes_has_this_one_with_its_children() -> None:

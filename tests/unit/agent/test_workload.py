@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from apps.agent import output, procs, wire, workload
-from apps.agent.executor import Check, End, Place, PrepareFailed, Say, Sighting
-from apps.agent.usage import Used
+from apps.agent import wire
+from apps.agent.host import procs
+from apps.agent.host.usage import Used
+from apps.agent.workloads import output, workload
+from apps.agent.workloads.executor import Check, End, Place, PrepareFailed, Say, Sighting
 
 DEADLINE_SECONDS = 10.0
 

@@ -24,7 +24,7 @@ from apps.autoscaling.decide import (
     decide,
     wake,
 )
-from apps.telemetry.points import Point
+from apps.telemetry.traffic.points import Point
 
 NOW = 1_000_000.0
 RPS = Policy(metric="rps", target=10, least=1, most=8)
@@ -55,32 +55,32 @@ def once(
     policy: Policy,
     load: Load,
     *,
-    wanted: int,
+    desired: int,
     ready: int | None = None,
     memory: Memory | None = None,
 ) -> Verdict:
-    facts = Facts(wanted, wanted if ready is None else ready, points(load))
+    facts = Facts(desired, desired if ready is None else ready, points(load))
     return decide(policy, facts, memory or Memory(), at=NOW)
 
 
 def follow(
-    policy: Policy, load: Load, *, wanted: int, seconds: int, step: int = 2
+    policy: Policy, load: Load, *, desired: int, seconds: int, step: int = 2
 ) -> list[tuple[int, int]]:
-    """(second, wanted) at each change, replicas being ready at once; `load` gets the time."""
+    """(second, desired) at each change, replicas being ready at once; `load` gets the time."""
     memory, changes = Memory(), []
     for second in range(0, seconds, step):
         at = NOW + second
         seen = [Point(NOW + s, 1.0, *load(s)) for s in range(second - 119, second + 1)]
-        verdict = decide(policy, Facts(wanted, wanted, seen), memory, at=at)
+        verdict = decide(policy, Facts(desired, desired, seen), memory, at=at)
         memory = verdict.memory
-        if verdict.wanted != wanted:
-            changes.append((second, verdict.wanted))
-            wanted = verdict.wanted
+        if verdict.desired != desired:
+            changes.append((second, verdict.desired))
+            desired = verdict.desired
     return changes
 
 
 @pytest.mark.parametrize(
-    ("policy", "load", "wanted", "to", "kind"),
+    ("policy", "load", "desired", "to", "kind"),
     [
         (RPS, steady(10), 1, 1, "steady"),
         (RPS, steady(11), 1, 2, PANIC),
@@ -107,20 +107,20 @@ def follow(
         (RPS, steady(5), 12, 8, RANGE),
     ],
 )
-def test_decides(policy: Policy, load: Load, wanted: int, to: int, kind: str) -> None:
-    verdict = once(policy, load, wanted=wanted)
+def test_decides(policy: Policy, load: Load, desired: int, to: int, kind: str) -> None:
+    verdict = once(policy, load, desired=desired)
 
-    assert (verdict.wanted, verdict.kind) == (to, kind)
+    assert (verdict.desired, verdict.kind) == (to, kind)
 
 
 def test_says_why_in_words_and_numbers() -> None:
-    verdict = once(RPS, lately(steady(38), seconds=6), wanted=2)
+    verdict = once(RPS, lately(steady(38), seconds=6), desired=2)
 
     assert verdict.reason == "2 -> 4: 38 rps over 6 s, target 10"
 
 
 def test_says_what_of_a_step_is_sure() -> None:
-    verdict = once(RPS, lately(steady(30), seconds=1), wanted=1)
+    verdict = once(RPS, lately(steady(30), seconds=1), desired=1)
 
     assert verdict.reason == "1 -> 2: 30 rps over 1 s (19 for sure), target 10"
 
@@ -131,47 +131,47 @@ def test_counts_what_arrives_and_not_only_what_is_answered() -> None:
     def growing(age: float) -> tuple[int, int, int]:
         return 0, max(0, 120 - int(age) * 20), 0
 
-    assert once(RPS, growing, wanted=1).wanted == 2
+    assert once(RPS, growing, desired=1).desired == 2
 
 
 def test_a_look_after_a_pause_is_no_flood() -> None:
     seen = [*points(steady(5), at=NOW - 60), Point(NOW, 60.0, 300)]
 
-    assert decide(RPS, Facts(1, 1, seen), Memory(), at=NOW).wanted == 1
+    assert decide(RPS, Facts(1, 1, seen), Memory(), at=NOW).desired == 1
 
 
 def test_what_was_in_flight_before_figures_came_back_is_no_flood() -> None:
-    assert decide(RPS, Facts(1, 1, [Point(NOW, 1.0, 5, 200)]), Memory(), at=NOW).wanted == 1
+    assert decide(RPS, Facts(1, 1, [Point(NOW, 1.0, 5, 200)]), Memory(), at=NOW).desired == 1
 
 
 def test_replicas_that_start_are_counted() -> None:
     flood = lately(steady(38), seconds=6)
-    first = once(RPS, flood, wanted=1)
+    first = once(RPS, flood, desired=1)
 
-    again = once(RPS, flood, wanted=first.wanted, ready=1, memory=first.memory)
+    again = once(RPS, flood, desired=first.desired, ready=1, memory=first.memory)
 
-    assert again.wanted == first.wanted == 4
+    assert again.desired == first.desired == 4
 
 
 def test_holds_without_figures() -> None:
     for seen in ([], points(steady(100), at=NOW - STALE_SECONDS - 1)):
         verdict = decide(RPS, Facts(3, 3, seen), Memory(watched_since=1), at=NOW)
 
-        assert (verdict.wanted, verdict.kind) == (3, BLIND)
+        assert (verdict.desired, verdict.kind) == (3, BLIND)
         assert verdict.memory.watched_since is None
 
 
 def test_never_goes_down_in_panic() -> None:
     memory = Memory(watched_since=NOW - 9999, active_at=NOW - 9999, panic_until=NOW + 30)
 
-    assert once(SLEEPER, steady(), wanted=4, memory=memory).wanted == 4
+    assert once(SLEEPER, steady(), desired=4, memory=memory).desired == 4
 
 
 def test_goes_down_after_the_delay_to_the_most_that_was_needed() -> None:
     def load(second: float) -> tuple[int, int, int]:
         return (40 if second < 60 else 18 if second < 400 else 5, 0, 0)
 
-    changes = follow(RPS, load, wanted=4, seconds=1000)
+    changes = follow(RPS, load, desired=4, seconds=1000)
 
     # The stable window falls within 60 s of the change, by way of 3, then 300 s of patience begin,
     # counted in slots of 30 s.
@@ -181,42 +181,42 @@ def test_goes_down_after_the_delay_to_the_most_that_was_needed() -> None:
 
 
 def test_sleeps_when_nothing_was_asked_for_the_delay() -> None:
-    assert follow(SLEEPER, until_half_a_minute, wanted=1, seconds=600) == [(330, 0)]
+    assert follow(SLEEPER, until_half_a_minute, desired=1, seconds=600) == [(330, 0)]
 
 
 def test_the_delay_before_sleeping_is_settable() -> None:
     eager = replace(SLEEPER, zero_delay_seconds=10)
 
-    assert follow(eager, until_half_a_minute, wanted=1, seconds=600) == [(40, 0)]
+    assert follow(eager, until_half_a_minute, desired=1, seconds=600) == [(40, 0)]
 
 
 @pytest.mark.parametrize("load", [steady(in_flight=1), steady(held=1)])
 def test_one_request_keeps_a_service_awake(load: Load) -> None:
-    assert follow(SLEEPER, lambda second: load(0), wanted=1, seconds=1200) == []
+    assert follow(SLEEPER, lambda second: load(0), desired=1, seconds=1200) == []
 
 
 def test_what_a_person_asked_for_stands_for_the_delay() -> None:
     memory = Memory(watched_since=NOW - 9999, active_at=NOW - 9999, peaks=((NOW - 10, 1),))
-    facts = Facts(4, 4, points(steady()), asked_at=NOW - 100)
+    facts = Facts(4, 4, points(steady()), set_by_person_at=NOW - 100)
 
-    assert decide(SLEEPER, facts, memory, at=NOW).wanted == 4
-    assert decide(SLEEPER, replace(facts, asked_at=0), memory, at=NOW).wanted == 0
+    assert decide(SLEEPER, facts, memory, at=NOW).desired == 4
+    assert decide(SLEEPER, replace(facts, set_by_person_at=0), memory, at=NOW).desired == 0
 
 
 def test_waits_with_going_up_where_it_is_told_to() -> None:
     patient = replace(RPS, up_delay_seconds=30, window_seconds=10)
 
     # 15 rps need 3 replicas of target 7, which is no panic where there are 2.
-    changes = follow(replace(patient, target=7), lambda second: (15, 0, 0), wanted=2, seconds=90)
+    changes = follow(replace(patient, target=7), lambda second: (15, 0, 0), desired=2, seconds=90)
 
     assert changes == [(30, 3)]
 
 
-@pytest.mark.parametrize(("wanted", "most", "to"), [(0, 4, 1), (1, 4, None), (0, 0, None)])
-def test_wakes_at_once(wanted: int, most: int, to: int | None) -> None:
-    verdict = wake(replace(SLEEPER, most=most), wanted)
+@pytest.mark.parametrize(("desired", "most", "to"), [(0, 4, 1), (1, 4, None), (0, 0, None)])
+def test_wakes_at_once(desired: int, most: int, to: int | None) -> None:
+    verdict = wake(replace(SLEEPER, most=most), desired)
 
-    assert (verdict.wanted if verdict else None) == to
+    assert (verdict.desired if verdict else None) == to
 
 
 loads = st.lists(
@@ -238,12 +238,12 @@ policies = st.builds(
 
 
 def replay(policy: Policy, load: Sequence[tuple[int, int, int]]) -> list[tuple[int, Verdict]]:
-    memory, wanted, seen, told = Memory(), policy.least, [], []
+    memory, desired, seen, told = Memory(), policy.least, [], []
     for second, numbers in enumerate(load):
         seen.append(Point(NOW + second, 1.0, *numbers))
-        verdict = decide(policy, Facts(wanted, wanted, seen[-120:]), memory, at=NOW + second)
-        told.append((wanted, verdict))
-        memory, wanted = verdict.memory, verdict.wanted
+        verdict = decide(policy, Facts(desired, desired, seen[-120:]), memory, at=NOW + second)
+        told.append((desired, verdict))
+        memory, desired = verdict.memory, verdict.desired
     return told
 
 
@@ -252,13 +252,13 @@ def test_stays_in_its_range_and_awake_while_asked(
     policy: Policy, load: list[tuple[int, int, int]]
 ) -> None:
     for (before, verdict), (_, in_flight, held) in zip(replay(policy, load), load, strict=True):
-        assert policy.least <= verdict.wanted <= policy.most
+        assert policy.least <= verdict.desired <= policy.most
         if in_flight or held:
-            assert verdict.wanted >= 1
+            assert verdict.desired >= 1
         if verdict.kind in (UP, PANIC, WAKE):
-            assert verdict.wanted > before
+            assert verdict.desired > before
         if verdict.kind == DOWN:
-            assert verdict.wanted < before
+            assert verdict.desired < before
 
 
 @given(policies, loads, st.integers(1, 4))
@@ -269,4 +269,4 @@ def test_more_load_never_means_fewer(
     more = [(a * times, b * times, c * times) for a, b, c in load]
 
     pairs = zip(replay(policy, load), replay(policy, more), strict=True)
-    assert all(high[1].wanted >= low[1].wanted for low, high in pairs)
+    assert all(high[1].desired >= low[1].desired for low, high in pairs)

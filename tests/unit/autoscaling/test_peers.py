@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from apps.autoscaling import drawing, peers, traces
 from apps.autoscaling.decide import Policy
-from apps.autoscaling.rules import Rule
-from apps.autoscaling.simulation import Moment, Service, simulate
+from apps.autoscaling.simulation import drawing, peers, traces
+from apps.autoscaling.simulation.rules import Rule
+from apps.autoscaling.simulation.simulate import Moment, Service, simulate
 
 POLICY = Policy(metric="rps", target=10, least=0, most=30)
 SERVICE = Service(capacity=20, start_seconds=5)
 
 
 def changes(moments: list[Moment]) -> list[tuple[int, int]]:
-    """Each second in which another number was wanted, and the number."""
+    """Each second in which another number was desired, and the number."""
     pairs = zip(moments, moments[1:], strict=False)
-    return [(m.second, m.wanted) for before, m in pairs if m.wanted != before.wanted]
+    return [(m.second, m.desired) for before, m in pairs if m.desired != before.desired]
 
 
 def run(rule: Rule, *parts: tuple[int, float], least: int = 0) -> list[Moment]:
@@ -25,16 +25,16 @@ def run(rule: Rule, *parts: tuple[int, float], least: int = 0) -> list[Moment]:
 
 
 def test_knative_aims_at_seven_tenths_of_the_target() -> None:
-    assert run(peers.Knative(POLICY), (200, 100.0), least=1)[-1].wanted == 15
+    assert run(peers.Knative(POLICY), (200, 100.0), least=1)[-1].desired == 15
 
 
 def test_knative_panics_at_twice_the_ready_and_does_not_fall_for_a_minute() -> None:
     moments = run(peers.Knative(POLICY), (120, 10.0), (10, 100.0), (120, 10.0), least=2)
 
     found = changes(moments)
-    top = max(wanted for _, wanted in found)
-    reached = next(second for second, wanted in found if wanted == top)
-    fell = next(second for second, wanted in found if second > reached and wanted < top)
+    top = max(desired for _, desired in found)
+    reached = next(second for second, desired in found if desired == top)
+    fell = next(second for second, desired in found if second > reached and desired < top)
     assert reached <= 132
     assert fell - reached >= 60
 
@@ -44,7 +44,7 @@ def test_knative_halves_at_most() -> None:
     falling = [m for m in moments if m.second > 200]
 
     pairs = zip(falling, falling[1:], strict=False)
-    assert all(m.wanted >= before.ready // 2 for before, m in pairs if m.wanted)
+    assert all(m.desired >= before.ready // 2 for before, m in pairs if m.desired)
 
 
 def test_knative_keeps_the_last_replica_for_a_grace_period() -> None:
@@ -78,7 +78,7 @@ def test_dstack_waits_five_minutes_to_grow_and_ten_to_shrink() -> None:
     assert changes(moments)[0][0] <= 402 + 12
     growing = [second for second, _ in changes(moments) if 400 <= second < 800]
     assert all(later - earlier >= 300 for earlier, later in zip(growing, growing[1:], strict=False))
-    shrinking = next(second for second, wanted in changes(moments) if second > 800 and wanted < 5)
+    shrinking = next(second for second, desired in changes(moments) if second > 800 and desired < 5)
     assert shrinking >= growing[-1] + 600
 
 

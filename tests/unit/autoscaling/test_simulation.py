@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.autoscaling import drawing, traces
 from apps.autoscaling.decide import Policy
-from apps.autoscaling.rules import Own
-from apps.autoscaling.simulation import Service, simulate
+from apps.autoscaling.simulation import drawing, traces
+from apps.autoscaling.simulation.rules import Own
+from apps.autoscaling.simulation.simulate import Service, simulate
 
 POLICY = Policy(metric="rps", target=10, least=0, most=10)
 SERVICE = Service(capacity=20, start_seconds=5, hold_requests=2000)
@@ -23,7 +23,7 @@ def test_every_load_is_answered_and_ends_asleep(name: str) -> None:
 
     assert sum(m.failed for m in moments) == 0
     assert sum(m.answered for m in moments) == pytest.approx(sum(trace), abs=1)
-    assert (moments[-1].wanted, moments[-1].ready) == (0, 0)
+    assert (moments[-1].desired, moments[-1].ready) == (0, 0)
 
 
 def test_a_flash_crowd_is_met_within_seconds() -> None:

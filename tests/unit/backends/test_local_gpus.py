@@ -10,7 +10,7 @@ import pytest
 from apps.backends import nvidia
 from apps.backends.base import Hardware
 from apps.backends.providers.local import gpus, host
-from apps.backends.providers.local.backend import LocalBackend, LocalConfig
+from apps.backends.providers.local.provider import LocalConfig, LocalProvider
 from apps.offers.decide import match
 from apps.specs.parse import parse
 
@@ -27,7 +27,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder of programs before the ordinary ones."""
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(gpus, "_hung_at", {})
-    monkeypatch.setattr(LocalBackend, "_facts", None)
+    monkeypatch.setattr(LocalProvider, "_facts", None)
     return tmp_path
 
 
@@ -48,7 +48,7 @@ def find() -> nvidia.Found:
 
 def offers(path: Path) -> list[Hardware]:
     config = LocalConfig(boot_path=path / "config.json", url="http://127.0.0.1:1")
-    return [offer.hardware for offer in LocalBackend(config).offers()]
+    return [offer.hardware for offer in LocalProvider(config).offers()]
 
 
 def test_offers_each_kind_of_its_gpus(path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_service_gets_gpus_of_one_kind(path: Path, gpu: str, kinds: list[str])
     quoted = gpu if gpu.startswith("{") else f"'{gpu}'"
     config = LocalConfig(boot_path=path / "config.json", url="http://127.0.0.1:1")
 
-    found = match(LocalBackend(config).offers(), parse(text % quoted))
+    found = match(LocalProvider(config).offers(), parse(text % quoted))
 
     named = [offer.hardware.gpu.name for offer in found.offers if offer.hardware.gpu]
     assert named == kinds

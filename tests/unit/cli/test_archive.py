@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.cli import collecting
-from apps.cli.archive import Archive, pack
-from apps.cli.collecting import collect
 from apps.cli.errors import CliError
-from apps.core import contents as packing
+from apps.cli.upload import collecting
+from apps.cli.upload.archive import Archive, pack
+from apps.cli.upload.collecting import collect
+from apps.core.archive import contents as packing
+from apps.core.archive.ignore import DSTACKIGNORE, FILES, FOLDERS, GITIGNORE
 
 LIMIT = 2**20
 
@@ -115,9 +116,11 @@ def test_knows_the_hash_and_size_of_what_it_wrote(tmp_path: Path) -> None:
     assert sum(read) == 300_000
 
 
+# Words that stand in the code are tried too; names that mean something have tests of their own.
+MEANINGFUL = (".", "..", GITIGNORE, DSTACKIGNORE, *FOLDERS, *FILES)
 NAMES = st.text(
     st.characters(blacklist_characters="/\0", blacklist_categories=["Cs"]), min_size=1, max_size=12
-).filter(lambda name: name not in (".", "..", ".git", ".gitignore", ".dstackignore"))
+).filter(lambda name: name not in MEANINGFUL)
 TREES = st.dictionaries(
     st.lists(NAMES, min_size=1, max_size=3).map(tuple), st.binary(max_size=64), max_size=6
 )

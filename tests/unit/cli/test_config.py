@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from apps.cli import config
-from apps.cli.config import Remote
 from apps.cli.errors import CliError
+from apps.cli.http import config
+from apps.cli.http.config import Remote
 
 TOKEN = "dsk_u_abc"
 MAIN = Remote("main", "http://127.0.0.1:3000", TOKEN, True)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.cli.configuration import chosen_profile, passed_values, read_configuration
 from apps.cli.errors import CliError
+from apps.cli.publish.configuration import chosen_profile, passed_values, read_configuration
 
 TEXT = "type: service\nenv:\n  - TOKEN\n  - MODEL=m\n  - OTHER\n"
 PROFILES = """profiles:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.cli.collecting import collect
-from apps.core.ignoring import in_words
+from apps.cli.upload.collecting import collect
+from apps.core.archive.ignore import in_words
 
 
 def lay_out(root: Path, files: Mapping[str, str]) -> Path:

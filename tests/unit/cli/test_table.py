@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.cli.answers import Offer, Replica, Run
-from apps.cli.offers_table import offers_table
-from apps.cli.runs_table import runs_table
-from apps.cli.table import block, table
+from apps.cli.render.offers_table import offers_table
+from apps.cli.render.runs_table import runs_table
+from apps.cli.render.table import block, table
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 REPLICA = Replica(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from apps.cli.words import age, price, size, span
+from apps.cli.render.words import age, price, size, span
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import RequestFactory
 
-from apps.core.client_address import client_address
+from apps.core.http.client_address import client_address
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("127.0.0.1")]
 

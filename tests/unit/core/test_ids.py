@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import time
 import zlib
 from uuid import UUID
 
@@ -18,6 +19,13 @@ def test_orders_ids_by_the_time_they_were_made() -> None:
 
     moments = [each.int >> 80 for each in made]
     assert moments == sorted(moments)
+
+
+def test_orders_ids_of_one_millisecond_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 10**18)
+    made = [ids.new_id() for _ in range(1000)]
+
+    assert made == sorted(made) and len(set(made)) == len(made)
 
 
 def test_makes_uuids_of_version_7() -> None:

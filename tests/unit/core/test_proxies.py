@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from apps.core import proxies
+from apps.core.http import proxies
 
 OTHER = "http://dstack.example:3000"
 CORP = "http://proxy.corp:3128"

@@ -4,10 +4,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.utils.safestring import SafeString
 
 from apps.core.templatetags import ui
-from apps.instances.states import INSTANCE
-from apps.runs.states import REPLICA, RUN
 
 
 @pytest.mark.parametrize(
@@ -47,10 +46,21 @@ def test_writes_an_age(seconds: float, text: str) -> None:
     assert ui.short_age(now - timedelta(seconds=seconds), now) == text
 
 
-@pytest.mark.parametrize("state", sorted({*RUN.states, *REPLICA.states, *INSTANCE.states}))
-def test_has_a_colour_a_word_and_a_meaning_for_each_state(state: str) -> None:
-    tone, icon, word, title = ui.STATES[state]
-
-    assert tone in {"green", "blue", "grey", "amber", "red"}
-    assert (icon == "") == (tone == "blue")
-    assert (word, bool(title)) == (state, True)
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        (
+            "Leave `gpu` out; see `dstack offer`.",
+            "Leave <code>gpu</code> out; see <code>dstack offer</code>.",
+        ),
+        ("one ` alone", "one ` alone"),
+        ("``", "``"),
+        ("<b>`<i>`</b>", "&lt;b&gt;<code>&lt;i&gt;</code>&lt;/b&gt;"),
+        ("`a` `b", "<code>a</code> `b"),
+        ("", ""),
+    ],
+)
+def test_shows_what_is_quoted_as_code_and_nothing_as_markup(text: str, shown: str) -> None:
+    assert ui.sentence(text) == shown
+    assert isinstance(ui.sentence(text), SafeString)

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from dstack_web.embedded import addresses
-from dstack_web.embedded.processes import StartFailed
+from dstack_web.processes import StartFailed
 
 
 def test_listens_on_loopback_by_default() -> None:

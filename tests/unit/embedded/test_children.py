@@ -9,8 +9,9 @@ import pytest
 from dstack_web.embedded import addresses, children
 from dstack_web.embedded.children import Child, Plan
 from dstack_web.embedded.home import Home, Secrets
-from dstack_web.embedded.postgres import Postgres
-from dstack_web.embedded.valkey import Valkey
+from dstack_web.embedded.servers.postgres import Postgres
+from dstack_web.embedded.servers.valkey import Valkey
+from dstack_web.front.room import Room
 
 SECRETS = Secrets(
     secret_key="the-secret-key",
@@ -37,6 +38,8 @@ def plan(tmp_path: Path) -> Plan:
         postgres=Postgres(data=home.folder("pg"), sockets=home.folder("run")),
         valkey=Valkey(folder=home.folder("valkey"), sockets=home.folder("run")),
         static_root=tmp_path,
+        sockets=home.folder("run"),
+        room=Room(connections=1000, per_address=600),
     )
 
 
@@ -44,7 +47,7 @@ def named(plan: Plan, name: str) -> Child:
     return next(child for child in children.services(plan) if child.name == name)
 
 
-@pytest.mark.parametrize("name", ["agent", "gateway"])
+@pytest.mark.parametrize("name", ["agent", "front", "gateway"])
 def test_who_needs_no_database_gets_nothing_of_the_servers_secrets(plan: Plan, name: str) -> None:
     values = " ".join(named(plan, name).env.values())
 
@@ -72,7 +75,7 @@ def test_settings_of_the_user_reach_the_server(plan: Plan) -> None:
 def test_who_looks_for_the_container_engine_learns_where_it_is(plan: Plan) -> None:
     ignorant = [child.name for child in children.services(plan) if "DOCKER_HOST" not in child.env]
 
-    assert ignorant == ["gateway"]
+    assert ignorant == ["front", "gateway"]
 
 
 def test_no_secret_stands_in_a_command_line(plan: Plan) -> None:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from dstack_web.embedded.home import Home
-from dstack_web.embedded.processes import StartFailed
+from dstack_web.processes import StartFailed
 
 
 @pytest.fixture

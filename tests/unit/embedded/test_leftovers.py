@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dstack_web.embedded import leftovers
-from dstack_web.embedded.processes import ProcessId
+from dstack_web.processes import ProcessId
 
 BOOT = leftovers.BOOT_ID.read_text().strip()
 

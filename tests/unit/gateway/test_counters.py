@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.traffic.counters import TURN, Counters, Row, Values, parse
+from gateway.traffic.counters import WRAPS_AT, Counters, Row, Values, parse
 
 SHOWN = """\
 # table: counts, type: string, size:204800, used:2
@@ -78,7 +78,7 @@ def test_carries_a_row_that_haproxy_dropped() -> None:
     assert changed == {HELLO: values(ok=7, in_bytes=110)}
 
 
-def test_carries_a_row_that_began_again_between_two_looks() -> None:
+def test_carries_a_row_that_began_again_between_two_scrapes() -> None:
     counters = Counters()
     counters.take([row(values(ok=5, in_bytes=50))], is_whole=True)
 
@@ -89,11 +89,11 @@ def test_carries_a_row_that_began_again_between_two_looks() -> None:
 
 def test_goes_on_when_a_narrow_field_turns_over() -> None:
     counters = Counters()
-    counters.take([row(values(ok=9, tokens=TURN - 1, in_bytes=50))], is_whole=True)
+    counters.take([row(values(ok=9, tokens=WRAPS_AT - 1, in_bytes=50))], is_whole=True)
 
     changed = counters.take([row(values(ok=10, tokens=4, in_bytes=60))], is_whole=False)
 
-    assert changed == {HELLO: values(ok=10, tokens=TURN + 4, in_bytes=60)}
+    assert changed == {HELLO: values(ok=10, tokens=WRAPS_AT + 4, in_bytes=60)}
 
 
 def test_goes_on_with_what_an_earlier_sidecar_carried() -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from gateway import pages
-from gateway.haproxy import config
+from gateway.haproxy import config, error_pages, template
 from gateway.haproxy.config import Shape, render
-from gateway.layout import Server
+from gateway.state.slots import Server
 
 SHAPE = Shape(bind=("127.0.0.1", "::1"), port=8080, slots=3, threads=2)
 
@@ -28,9 +27,9 @@ def test_puts_each_server_into_its_slot() -> None:
     options = config.SERVER_OPTIONS
 
     assert text.endswith(
-        f"backend s1\n{config.HOLD}  server n1 127.0.0.1:1 {options} maxconn 7\n"
-        f"backend s2\n{config.HOLD}"
-        f"backend s3\n{config.HOLD}  server n2 127.0.0.1:2 {options}\n"
+        f"backend s1\n{config.UNANSWERED}{config.HOLD}  server n1 127.0.0.1:1 {options} maxconn 7\n"
+        f"backend s2\n{config.UNANSWERED}{config.HOLD}"
+        f"backend s3\n{config.UNANSWERED}{config.HOLD}  server n2 127.0.0.1:2 {options}\n"
     )
 
 
@@ -41,6 +40,15 @@ def test_lets_every_fourth_slot_look_for_tokens() -> None:
     assert reading == ["s4", "s8"]
 
 
+def test_lets_every_eighth_slot_notice_who_leaves_besides() -> None:
+    text = render(shape=replace(SHAPE, slots=16), servers=[])
+
+    assert re.findall(r"^backend (s\d+)\n  option abortonclose\n", text, re.MULTILINE) == [
+        "s7",
+        "s15",
+    ]
+
+
 def test_listens_where_it_is_told() -> None:
     text = render(shape=SHAPE, servers=[])
 
@@ -49,18 +57,25 @@ def test_listens_where_it_is_told() -> None:
 
 
 def test_leaves_no_place_unfilled() -> None:
-    assert not re.search(r"@[A-Z_]+@", render(shape=SHAPE, servers=[]))
+    for shape in (SHAPE, replace(SHAPE, tls_port=8443)):
+        assert not template.PLACE.search(render(shape=shape, servers=[]))
+
+
+def test_takes_in_every_file_of_rules() -> None:
+    places = {place for file in template.FILES.values() for place in template.PLACE.findall(file)}
+
+    assert template.FILES.keys() - places == {"haproxy.cfg", "tls.cfg"}
 
 
 def test_names_no_page_that_is_not_written() -> None:
     named = set(re.findall(r"pages/([\w.]+)", render(shape=SHAPE, servers=[])))
 
-    assert named == named & pages.files().keys()
+    assert named == named & error_pages.files().keys()
     assert len(named) > 5
 
 
 def test_writes_each_form_of_a_page_in_one_line() -> None:
-    lines = pages.files()["404.map"].splitlines()
+    lines = error_pages.files()["404.map"].splitlines()
 
     assert [line.split(" ", 1)[0] for line in lines] == ["json", "html", "openai"]
     assert lines[1].endswith("</html>")

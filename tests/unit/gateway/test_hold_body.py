@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.hold.body import MOST_BYTES_IN_MEMORY, Body, NoPlace
+from gateway.hold.body import MOST_BYTES_IN_MEMORY, Body, NoCapacity
 from gateway.hold.disk import Spool
 
 pytestmark = pytest.mark.asyncio
@@ -18,7 +18,7 @@ LONG = b"l" * (MOST_BYTES_IN_MEMORY + 1)
 
 
 @dataclass
-class Room:
+class Capacity:
     """Bounds that a test sets; `is_nearly_full` makes the disk take nothing."""
 
     folder: Path
@@ -39,9 +39,9 @@ class Room:
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
+def capacity(tmp_path: Path) -> Iterator[Capacity]:
     with ThreadPoolExecutor(1) as pool:
-        yield Room(tmp_path, pool)
+        yield Capacity(tmp_path, pool)
 
 
 async def content(body: Body) -> bytes:
@@ -58,63 +58,63 @@ async def content(body: Body) -> bytes:
     ],
 )
 async def test_finds_a_place(
-    sent: bytes, memory: bool, disk: bool, on_disk: bool, room: Room
+    sent: bytes, memory: bool, disk: bool, on_disk: bool, capacity: Capacity
 ) -> None:
-    room.memory, room.disk = memory, disk
-    body = Body(room)
+    capacity.memory, capacity.disk = memory, disk
+    body = Body(capacity)
     body.add(sent)
 
-    assert body.belongs_on_disk() is on_disk
+    assert body.must_spool() is on_disk
 
 
 @pytest.mark.parametrize("sent", [b"short", LONG])
-async def test_has_no_place_in_neither(sent: bytes, room: Room) -> None:
-    room.memory = room.disk = False
-    body = Body(room)
+async def test_has_no_place_in_neither(sent: bytes, capacity: Capacity) -> None:
+    capacity.memory = capacity.disk = False
+    body = Body(capacity)
     body.add(sent)
 
-    with pytest.raises(NoPlace):
-        body.belongs_on_disk()
+    with pytest.raises(NoCapacity):
+        body.must_spool()
 
 
-async def test_gives_what_is_on_disk_first(room: Room) -> None:
-    body = Body(room)
+async def test_gives_what_is_on_disk_first(capacity: Capacity) -> None:
+    body = Body(capacity)
     body.add(LONG)
-    await body.move()
+    await body.spool()
     body.add(b"second")
-    again = body.belongs_on_disk()
-    await body.move()
+    again = body.must_spool()
+    await body.spool()
     in_memory = body.memory_bytes
-    room.disk = False
+    capacity.disk = False
     body.add(b"third")
 
-    assert (again, in_memory, body.belongs_on_disk()) == (True, 0, False)
+    assert (again, in_memory, body.must_spool()) == (True, 0, False)
     assert await content(body) == LONG + b"secondthird"
     assert body.memory_bytes == 0
 
 
-async def test_goes_on_in_memory_where_the_disk_is_nearly_full(room: Room) -> None:
-    room.is_nearly_full = True
-    body = Body(room)
+async def test_goes_on_in_memory_where_the_disk_is_nearly_full(capacity: Capacity) -> None:
+    capacity.is_nearly_full = True
+    body = Body(capacity)
     body.add(LONG)
-    await body.move()
+    await body.spool()
     body.add(b"more")
 
-    assert body.belongs_on_disk() is False
+    assert body.must_spool() is False
     assert await content(body) == LONG + b"more"
 
 
-async def test_has_no_place_where_the_memory_is_full_as_well(room: Room) -> None:
-    room.is_nearly_full, room.memory = True, False
-    body = Body(room)
+async def test_has_no_place_where_the_memory_is_full_as_well(capacity: Capacity) -> None:
+    capacity.is_nearly_full, capacity.memory = True, False
+    body = Body(capacity)
     body.add(LONG)
 
-    with pytest.raises(NoPlace):
-        await body.move()
+    with pytest.raises(NoCapacity):
+        await body.spool()
 
 
-async def test_gives_what_comes_meanwhile(room: Room) -> None:
-    body = Body(room)
+async def test_gives_what_comes_meanwhile(capacity: Capacity) -> None:
+    body = Body(capacity)
     body.add(b"first")
     pieces = body.pieces()
     first = bytes(await anext(pieces))

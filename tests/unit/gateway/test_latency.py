@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.schema import LATENCY_BOUNDS_MS, LATENCY_BOUNDS_US
-from gateway.traffic import memory
+from gateway.traffic import checkpoint
 from gateway.traffic.latency import Histogram, Sample, Times, coarse, parse
 
 
@@ -81,10 +81,10 @@ def test_remembers_what_belongs_to_this_run_of_haproxy(tmp_path: Path) -> None:
     times = {"e-hello": Times()}
     times["e-hello"].add(Sample("e-hello", 1, 20_000, 3000))
     carried = {("e-hello", "k"): (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)}
-    memory.write(tmp_path, boot_id="b1", carried=carried, times=times)
+    checkpoint.write(tmp_path, boot_id="b1", carried=carried, times=times)
 
-    assert memory.read(tmp_path, boot_id="b1") == (carried, times)
-    assert memory.read(tmp_path, boot_id="b2") == ({}, {})
+    assert checkpoint.read(tmp_path, boot_id="b1") == (carried, times)
+    assert checkpoint.read(tmp_path, boot_id="b2") == ({}, {})
 
 
 BROKEN = (
@@ -101,6 +101,6 @@ BROKEN = (
 
 @pytest.mark.parametrize("text", BROKEN)
 def test_begins_anew_where_the_file_is_broken(tmp_path: Path, text: str) -> None:
-    (tmp_path / memory.FILE).write_text(text)
+    (tmp_path / checkpoint.FILE).write_text(text)
 
-    assert memory.read(tmp_path, boot_id="b") == ({}, {})
+    assert checkpoint.read(tmp_path, boot_id="b") == ({}, {})

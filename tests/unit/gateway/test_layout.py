@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.layout import Layout, adopt, arrange, unplaced, waiting, without
+import pytest
+
 from gateway.schema import Model, Table
+from gateway.state.slots import MOST_GONE, Layout, adopt, assign, unplaced, waiting, without
 from tests.fakes.control_plane_gateway import replica, service
 
 A, B = "127.0.0.1:1", "127.0.0.1:2"
@@ -17,7 +19,7 @@ def table(*services: tuple[str, *tuple[str, ...]]) -> Table:
 
 def place(layout: Layout, known: Table, *addresses: str, slots: int = 3) -> Layout:
     reachable = {replica(address) for address in addresses}
-    return arrange(layout=layout, table=known, slot_count=slots, reachable=reachable)
+    return assign(layout=layout, table=known, slot_count=slots, reachable=reachable)
 
 
 def test_gives_each_endpoint_a_slot_of_its_own() -> None:
@@ -151,4 +153,65 @@ def test_leaves_models_that_are_counted_elsewhere_or_find_no_place() -> None:
     tgi = with_models(known, "a", model=Model(name="t", format="tgi"))
 
     assert place(first, with_models(known, "a", "b"), slots=3).slots == first.slots
-    assert place(Layout(), tgi, slots=8).slots == {"e-a": 1, "e-b": 2}
+    assert place(Layout(), tgi, slots=3).slots == {"e-a": 1, "e-b": 2}
+
+
+def test_knows_for_a_while_which_replica_a_server_was() -> None:
+    layout = place(Layout(), table(("a", A)), A)
+    name, replica_id = next(iter(layout.servers)), replica(A).id
+    seen = [layout.replica_on(name)]
+    layout = place(layout, table(("a",)))
+    seen.append(layout.replica_on(name))
+    layout = without(layout=layout, names=[name])
+    seen.append(place(layout, table(("b", B)), B).replica_on(name))
+
+    assert seen == [replica_id] * 3
+    assert layout.replica_on("n99") == ""
+
+
+def test_forgets_which_replicas_ended_long_ago() -> None:
+    layout = Layout()
+    for number in range(MOST_GONE + 10):
+        layout = adopt(layout=layout, seen={f"n{number + 1}": 1})
+        layout = without(layout=layout, names=[f"n{number + 1}"])
+
+    assert list(layout.gone) == [f"n{number + 11}" for number in range(MOST_GONE)]
+
+
+BOUNDED = {"max_concurrency": 2}
+SEVERAL_KINDS = [
+    service(name, A, **fields)
+    for name, fields in (
+        ("plain", {}),
+        ("bounded", BOUNDED),
+        ("model", {"model": MODEL}),
+        ("model-bounded", {"model": MODEL, **BOUNDED}),
+        ("tgi", {"model": Model(name="t", format="tgi")}),
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("slots", "placed"),
+    [
+        (16, [1, 7, 8, 12, 15]),
+        # Where their own kind is full, they do without what matters least.
+        (12, [1, 7, 8, 12, 4]),
+        (7, [1, 7, 4, 5, 6]),
+    ],
+)
+def test_puts_those_whose_callers_wait_where_leaving_is_noticed(
+    slots: int, placed: list[int]
+) -> None:
+    known = Table(version=1, whole=True, gateway="g", endpoints=SEVERAL_KINDS)
+
+    assert list(place(Layout(), known, slots=slots).slots.values()) == placed
+
+
+def test_moves_one_whose_callers_now_wait_for_their_turn_and_only_that() -> None:
+    known, bounded = table(("a", A)), [service("a", A, max_concurrency=2)]
+    first = place(Layout(), known, A, slots=8)
+    second = place(first, known.model_copy(update={"endpoints": bounded}), A, slots=8)
+    third = place(second, known, A, slots=8)
+
+    assert (first.slots, second.slots, third.slots) == ({"e-a": 1}, {"e-a": 7}, {"e-a": 7})

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway import limits
-from gateway.limits import Charge
 from gateway.schema import Endpoint, Key, RateLimit
+from gateway.state import limits
+from gateway.state.limits import Charge
 
 
 def endpoint(*given: RateLimit) -> Endpoint:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.schema import LATENCY_BOUNDS_MS, Endpoint, Load, Table
 from gateway.traffic import metrics
 from gateway.traffic.latency import Sample, Times
-from gateway.traffic.service import loads
+from gateway.traffic.service import endpoint_load
 
 HELLO = Endpoint(id="e-1", version=1, project="p1", run="hello")
 TABLE = Table(version=1, whole=True, gateway="g", endpoints=[HELLO])
@@ -70,7 +70,7 @@ def test_shows_what_is_under_way_and_who_left_the_table() -> None:
 
 
 def test_counts_a_held_request_once() -> None:
-    found = loads({("e", "a"): 3, ("e", "b"): 1, ("f", ""): 1}, {"e": 2, "g": 5, "h": 0})
+    found = endpoint_load({("e", "a"): 3, ("e", "b"): 1, ("f", ""): 1}, {"e": 2, "g": 5, "h": 0})
 
     assert found == [
         Load(endpoint="e", in_flight=2, held=2),

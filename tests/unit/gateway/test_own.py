@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import own
+from gateway.state import own_names
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from gateway import own
     ],
 )
 def test_reads_names_and_addresses(text: str, name: str) -> None:
-    assert own.parse(text) == name
+    assert own_names.parse(text) == name
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_reads_names_and_addresses(text: str, name: str) -> None:
 )
 def test_refuses_what_is_none(text: str) -> None:
     with pytest.raises(ValueError, match="is no host name or address"):
-        own.parse(text)
+        own_names.parse(text)
 
 
 def test_finds_the_full_name_as_a_resolver_would(tmp_path: Path) -> None:
@@ -59,10 +59,10 @@ def test_finds_the_full_name_as_a_resolver_would(tmp_path: Path) -> None:
     )
     resolver.write_text("nameserver 10.0.0.1\nsearch lan ec2.internal.\n; search no\n")
 
-    names = own.of_machine(hostname="Box", hosts=hosts, resolver=resolver)
+    names = own_names.of_machine(hostname="Box", hosts=hosts, resolver=resolver)
 
     assert set(names) == {
-        *own.FROM_CONTAINERS,
+        *own_names.FROM_CONTAINERS,
         *("box", "box.local", "box.lan", "box.ec2.internal", "box.corp.example", "www"),
         *("localhost", "localhost.localdomain", "ip6-localhost"),
     }
@@ -71,6 +71,6 @@ def test_finds_the_full_name_as_a_resolver_would(tmp_path: Path) -> None:
 def test_knows_the_machine_where_no_file_is(tmp_path: Path) -> None:
     away = tmp_path / "away"
 
-    names = own.of_machine(hostname="box.example.com", hosts=away, resolver=away)
+    names = own_names.of_machine(hostname="box.example.com", hosts=away, resolver=away)
 
-    assert set(names) == {*own.FROM_CONTAINERS, "box.example.com", "box", "box.local"}
+    assert set(names) == {*own_names.FROM_CONTAINERS, "box.example.com", "box", "box.local"}

@@ -49,7 +49,7 @@ def test_finds_why_haproxy_did_not_start(tmp_path: Path) -> None:
     with log.open("a") as file:
         file.write("[NOTICE]   (2) : version\n[ALERT]    (2) : cannot bind\n[ALERT] (2) : Fatal\n")
 
-    assert process.last_words(tmp_path, since=mark) == "cannot bind"
+    assert process.startup_error(tmp_path, since=mark) == "cannot bind"
 
 
 def test_begins_a_long_log_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,8 +57,30 @@ def test_begins_a_long_log_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with (tmp_path / LOG_FILE).open("ab") as held_open:
         held_open.write(b"eleven byte")
         held_open.flush()
-        process.trim_log(tmp_path)
+        process.rotate_log(tmp_path)
         held_open.write(b"new")
 
     assert (tmp_path / LOG_FILE).read_bytes() == b"new"
     assert (tmp_path / f"{LOG_FILE}.1").read_bytes() == b"eleven byte"
+
+
+def test_keeps_what_else_was_said_while_it_stopped(tmp_path: Path) -> None:
+    log = tmp_path / process.LOG_FILE
+    before = "[WARNING]  (1) : Proxy s1 stopped (cumulated conns: FE: 0, BE: 1).\n"
+    log.write_text(before)
+    mark = process.log_size(tmp_path)
+    stopped = "".join(before.replace("s1", f"s{number}") for number in range(5000))
+    log.write_text(f"{before}{stopped}[ALERT] (1) : it crashed\n")
+
+    process.forget_stopped(tmp_path, since=mark)
+
+    assert log.read_text() == f"{before}[ALERT] (1) : it crashed\n"
+
+
+def test_leaves_a_log_that_was_begun_anew_while_it_stopped(tmp_path: Path) -> None:
+    log = tmp_path / process.LOG_FILE
+    log.write_text("short\n")
+
+    process.forget_stopped(tmp_path, since=100)
+
+    assert log.read_text() == "short\n"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.changes import AddEntry, AddServer, Change, DrainServer, DropEntry, SetEntry
 from gateway.errors import RuntimeRefused
 from gateway.haproxy import runtime
 from gateway.haproxy.runtime import Command, batches, commands_of, entry_lines, line, seen_server
-from gateway.layout import Server
+from gateway.state.diff import AddEntry, AddServer, Change, DrainServer, DropEntry, SetEntry
+from gateway.state.slots import Server
 
 HOSTILE = [
     "x y",

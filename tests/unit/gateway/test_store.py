@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway import store, table
 from gateway.errors import BadConfig
+from gateway.haproxy import store
 from gateway.haproxy.config import Shape
-from gateway.layout import Layout
-from gateway.picture import Painter
+from gateway.haproxy.store import JOURNAL, TABLE, Store
 from gateway.schema import Table
-from gateway.store import JOURNAL, TABLE, Store
+from gateway.state import route_table
+from gateway.state.desired_state import DesiredStateBuilder
+from gateway.state.slots import Layout
 from tests.fakes.control_plane_gateway import service
 
 SHAPE = Shape(bind=("127.0.0.1",), port=8080, slots=3, threads=1)
@@ -34,7 +35,7 @@ def update(version: int, *names: str, whole: bool = False) -> Table:
 def take(kept: Store, *updates: Table) -> Table:
     known, _ = kept.load()
     for each in updates:
-        known = table.merge(known=known, update=each)
+        known = route_table.merge(known=known, update=each)
         kept.note(update=each, known=known)
     return known
 
@@ -60,20 +61,20 @@ def test_writes_the_table_whole_when_the_journal_is_long(
     known = take(kept, update(1, "a", whole=True), update(2, "b"), update(3, "c"))
 
     assert (kept.home / JOURNAL).read_text() == ""
-    assert table.parse((kept.home / TABLE).read_bytes()) == known
+    assert route_table.parse((kept.home / TABLE).read_bytes()) == known
 
 
 def test_starts_empty_where_nothing_can_be_read(kept: Store) -> None:
     (kept.home / TABLE).write_text("{")
 
-    assert kept.load() == (table.EMPTY, Layout())
+    assert kept.load() == (route_table.EMPTY, Layout())
 
 
 def test_writes_only_the_maps_that_changed(kept: Store) -> None:
-    painter, known = Painter(), update(1, "a", whole=True)
-    kept.write_haproxy(painter.draw(table=known, layout=Layout(slots={"e-a": 1}), now=0))
+    builder, known = DesiredStateBuilder(), update(1, "a", whole=True)
+    kept.write_haproxy(builder.build(table=known, layout=Layout(slots={"e-a": 1}), now=0))
     keys = (kept.home / "maps" / "keys.map").stat().st_ino
-    kept.write_haproxy(painter.draw(table=known, layout=Layout(slots={"e-a": 2}), now=0))
+    kept.write_haproxy(builder.build(table=known, layout=Layout(slots={"e-a": 2}), now=0))
 
     assert "a.localhost s2:" in (kept.home / "maps" / "hosts.map").read_text()
     assert (kept.home / "maps" / "keys.map").stat().st_ino == keys

@@ -28,8 +28,8 @@ def test_certificates_of_one_day_do_not_come_due_together() -> None:
     [(1, 60), (2, 300), (3, 1500), (4, 7500), (5, 37_500), (6, 43_200), (1000, 43_200)],
 )
 def test_pauses_grow_to_half_a_day(failures: int, seconds: float) -> None:
-    assert schedule.pause_seconds(failures=failures, luck=0.5) == pytest.approx(seconds)
-    assert schedule.pause_seconds(failures=failures, luck=0.0) == pytest.approx(0.8 * seconds)
+    assert schedule.BACKOFF.after(failures, chance=0.5) == pytest.approx(seconds)
+    assert schedule.BACKOFF.after(failures, chance=0.0) == pytest.approx(0.8 * seconds)
 
 
 def test_few_orders_begin_in_three_hours() -> None:

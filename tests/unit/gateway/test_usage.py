@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.openai.usage import Tokens, of_json
-from gateway.traffic import used
-from gateway.traffic.used import Used
+from gateway.traffic import token_usage
+from gateway.traffic.token_usage import TokenUsage
 
 
 @pytest.mark.parametrize(
@@ -31,10 +31,10 @@ def test_reads_what_was_used(text: bytes, found: Tokens | None) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("e 1 5 0 0 0 5 used k 7 3", Used("e", "k", 7, 3)),
-        ("e 0 5 0 0 0 5 used - 7 3", Used("e", "", 7, 3)),
-        ("e 1 5 0 0 0 5 used k 7 -", Used("e", "k", 7, 0)),
-        ("e 1 5 0 0 0 5 used k 0 0", Used("e", "k", 0, 0)),
+        ("e 1 5 0 0 0 5 used k 7 3", TokenUsage("e", "k", 7, 3)),
+        ("e 0 5 0 0 0 5 used - 7 3", TokenUsage("e", "", 7, 3)),
+        ("e 1 5 0 0 0 5 used k 7 -", TokenUsage("e", "k", 7, 0)),
+        ("e 1 5 0 0 0 5 used k 0 0", TokenUsage("e", "k", 0, 0)),
         ("e 1 5 0 0 0 5 used k - -", None),
         ("e 1 5 0 0 0 5 used k 7", None),
         ("e 1 5 0 0 0 5 used", None),
@@ -42,5 +42,5 @@ def test_reads_what_was_used(text: bytes, found: Tokens | None) -> None:
         ("", None),
     ],
 )
-def test_reads_what_haproxy_tells(text: str, found: Used | None) -> None:
-    assert used.parse(text) == (text.partition(" used ")[0], found)
+def test_reads_what_haproxy_tells(text: str, found: TokenUsage | None) -> None:
+    assert token_usage.parse(text) == (text.partition(" used ")[0], found)

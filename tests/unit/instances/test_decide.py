@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from apps.backends.base import InstanceState
 from apps.instances import decide, states
-from apps.instances.decide import Facts, next_step
+from apps.instances.decide import Facts, Step, next_step
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -18,7 +20,12 @@ READY = Facts(
     idle_since=None,
     idle_after=300 * SECOND,
     live=1,
+    wanted=1,
 )
+BOOTING = replace(READY, state=states.BOOTING, state_at=AT, heard_at=None)
+LOST = replace(READY, state=states.LOST, state_at=AT)
+STANDING: dict[str, Any] = {"shared": True, "standing": True}
+UNWANTED: dict[str, Any] = {"wanted": 0}
 
 
 @pytest.mark.parametrize("state", [states.REQUESTED, states.CREATING])
@@ -31,17 +38,85 @@ def test_is_lost_when_its_agent_is_silent() -> None:
     assert next_step(replace(READY, heard_at=AT - 61 * SECOND), at=AT).do == decide.MARK_LOST
 
 
-def test_ends_a_machine_that_stays_lost() -> None:
-    lost = replace(READY, state=states.LOST)
+@pytest.mark.parametrize(
+    ("state", "changes", "do"),
+    [
+        (states.REQUESTED, UNWANTED, decide.BEGIN_END),
+        (states.CREATING, UNWANTED, decide.BEGIN_END),
+        (states.BOOTING, UNWANTED, decide.BEGIN_END),
+        (states.LOST, UNWANTED, decide.BEGIN_END),
+        (states.CREATING, UNWANTED | {"shared": True}, decide.CREATE),
+        (states.BOOTING, UNWANTED | STANDING, decide.WAIT),
+        (states.LOST, UNWANTED | STANDING, decide.WAIT),
+        (states.TERMINATING, UNWANTED, decide.TERMINATE),
+        (states.READY, UNWANTED, decide.WAIT),
+    ],
+)
+def test_makes_no_machine_that_nothing_wants(state: str, changes: dict[str, Any], do: str) -> None:
+    facts = replace(READY, state=state, state_at=AT, **changes)
 
-    assert next_step(lost, at=AT).do == decide.WAIT
-    assert next_step(lost, at=AT + decide.GIVEN_UP).do == decide.BEGIN_END
+    assert next_step(facts, at=AT).do == do
 
 
-def test_ends_a_machine_whose_agent_never_calls() -> None:
-    booting = replace(READY, state=states.BOOTING)
+@pytest.mark.parametrize(
+    ("changes", "after", "do"),
+    [
+        ({}, 599, decide.WAIT),
+        ({}, 601, decide.FAIL_BOOT),
+        ({"boot_within": 60 * SECOND}, 61, decide.FAIL_BOOT),
+        ({"seen": InstanceState.RUNNING}, 599, decide.WAIT),
+        ({"seen": InstanceState.RUNNING, "running_at": AT + 500 * SECOND}, 1099, decide.WAIT),
+        ({"seen": InstanceState.RUNNING, "running_at": AT + 500 * SECOND}, 1101, decide.FAIL_BOOT),
+        ({"seen": InstanceState.CREATING}, 3599, decide.WAIT),
+        ({"seen": InstanceState.CREATING}, 3601, decide.FAIL_BOOT),
+        ({"seen": InstanceState.FAILED}, 1, decide.FAIL_BOOT),
+        ({"seen": InstanceState.GONE}, 59, decide.WAIT),
+        ({"seen": InstanceState.GONE}, 61, decide.FAIL_BOOT),
+        (STANDING, 601, decide.FAIL_BOOT),
+    ],
+)
+def test_a_boot_has_its_time_and_no_more(changes: dict[str, Any], after: int, do: str) -> None:
+    assert next_step(replace(BOOTING, **changes), at=AT + after * SECOND).do == do
 
-    assert next_step(booting, at=AT + decide.BOOT_DEADLINE).do == decide.BEGIN_END
+
+@pytest.mark.parametrize("facts", [BOOTING, LOST])
+def test_asks_every_thirty_seconds_for_a_machine_that_does_not_speak(facts: Facts) -> None:
+    assert decide.asks(facts.state, has_ref=True)
+    assert not decide.asks(facts.state, has_ref=False)
+    assert next_step(facts, at=AT).next_check_at == AT + 30 * SECOND
+
+
+@pytest.mark.parametrize("state", sorted({*states.INSTANCE.states} - {"booting", "lost"}))
+def test_asks_nobody_about_other_machines(state: str) -> None:
+    assert not decide.asks(state, has_ref=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "after", "do"),
+    [
+        ({}, 599, decide.WAIT),
+        ({}, 601, decide.BEGIN_END),
+        ({"seen": InstanceState.RUNNING}, 599, decide.WAIT),
+        ({"seen": InstanceState.RUNNING}, 601, decide.BEGIN_END),
+        ({"seen": InstanceState.GONE}, 1, decide.NOTE_GONE),
+        ({"seen": InstanceState.FAILED}, 1, decide.BEGIN_END),
+        (STANDING, 86400 * 365, decide.WAIT),
+        (STANDING | {"seen": InstanceState.RUNNING}, 86400 * 365, decide.WAIT),
+        (STANDING | {"seen": InstanceState.GONE}, 1, decide.NOTE_GONE),
+        (STANDING | UNWANTED, 599, decide.WAIT),
+        (STANDING | UNWANTED, 601, decide.DROP_STOPPED),
+    ],
+)
+def test_a_machine_that_is_lost(changes: dict[str, Any], after: int, do: str) -> None:
+    assert next_step(replace(LOST, **changes), at=AT + after * SECOND).do == do
+
+
+@pytest.mark.parametrize(
+    ("span", "said"),
+    [(600, "10 minutes"), (60, "1 minute"), (90, "90 s"), (5, "5 s"), (0, "0 s")],
+)
+def test_says_times_in_words(span: int, said: str) -> None:
+    assert decide.in_words(span * SECOND) == said
 
 
 def test_idles_without_work_and_wakes_with_it() -> None:
@@ -50,11 +125,30 @@ def test_idles_without_work_and_wakes_with_it() -> None:
 
 
 def test_ends_an_idle_machine_after_its_time() -> None:
-    idle = replace(READY, state=states.IDLE, live=0, idle_since=AT - 299 * SECOND)
+    idle = replace(READY, state=states.IDLE, live=0, wanted=0, idle_since=AT - 299 * SECOND)
 
-    assert next_step(idle, at=AT).look_at == AT + SECOND
+    assert next_step(idle, at=AT).next_check_at == AT + SECOND
     assert next_step(idle, at=AT + SECOND).do == decide.BEGIN_END
 
 
 def test_keeps_a_shared_host_however_long_it_has_no_work() -> None:
     assert next_step(replace(READY, shared=True, live=0), at=AT).do == decide.WAIT
+
+
+def test_ends_a_machine_at_once_that_is_not_kept() -> None:
+    over = replace(READY, live=0, wanted=0, idle_after=timedelta(0))
+
+    assert next_step(over, at=AT).do == decide.BEGIN_END
+
+
+def test_keeps_an_idle_machine_for_ever_where_that_is_asked_for() -> None:
+    idle = replace(READY, state=states.IDLE, live=0, idle_after=None, idle_since=AT - 9 * SECOND)
+
+    assert next_step(replace(idle, heard_at=AT + 10**7 * SECOND), at=AT + 10**7 * SECOND) == Step(
+        decide.WAIT, next_check_at=AT + 10**7 * SECOND + decide.SILENT
+    )
+
+
+@pytest.mark.parametrize("state", sorted(states.INSTANCE.final))
+def test_does_nothing_with_what_is_over(state: str) -> None:
+    assert next_step(replace(READY, state=state, heard_at=None), at=AT) == Step(decide.WAIT)

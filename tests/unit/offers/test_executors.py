@@ -94,7 +94,14 @@ def test_says_what_a_process_cannot_be_given(
         (ENGINE, "", ["Runs as a process of box, with its Python"]),
         (ENGINE, "image: a", []),
         (NO_ENGINE, "", []),
-        (NO_ENGINE, "resources: {shm_size: 1GB}", ["resources.shm_size: acts in a container only"]),
+        (NO_ENGINE, "resources: {shm_size: 1GB}", []),
+        (
+            replace(NO_ENGINE, isolation="user"),
+            "resources: {shm_size: 1GB}",
+            ["Not isolated", "resources.shm_size: does not act here"],
+        ),
+        (replace(NO_ENGINE, unbounded="Permission denied"), "", ["Not bounded: it may use all"]),
+        (replace(ENGINE, unbounded="Permission denied"), "image: a", []),
         (NO_ENGINE, "env: {PORT: 8000}", ["env.PORT: processes of one machine each get a port"]),
         (ENGINE, "image: a\nenv: {PORT: 8000}", []),
         (

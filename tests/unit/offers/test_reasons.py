@@ -12,10 +12,10 @@ from tests.unit.offers.test_decide import BASE, CLOUD, HOST
 WAY = "; `dstack offer` lists what there is."
 
 
-def sentence(more: str, *offers: object, silent: dict[str, str] | None = None) -> str:
+def sentence(more: str, *offers: object, unavailable: dict[str, str] | None = None) -> str:
     found = match(offers, parse(BASE + more))  # type: ignore[arg-type]
     assert not found.offers
-    return reasons.sentence(found.refused, silent or {})
+    return reasons.sentence(found.refused, unavailable or {})
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_names_some_of_many_machines() -> None:
 def test_says_the_most_frequent_reason_first_and_each_place_once() -> None:
     offers = [HOST, CLOUD, replace(CLOUD, instance="other")]
 
-    assert sentence("resources: {gpu: H100}", *offers, silent={"gcp": "no answer"}) == (
+    assert sentence("resources: {gpu: H100}", *offers, unavailable={"gcp": "no answer"}) == (
         "No offer fits. resources.gpu: each of p4d, other is A100; resources.gpu: box has no GPU; "
         f"gcp: no answer. Leave `gpu` out to run without one, or add a machine that has it{WAY}"
     )
@@ -77,4 +77,4 @@ def test_says_the_most_frequent_reason_first_and_each_place_once() -> None:
 
 def test_says_only_that_nothing_fits_where_there_is_nothing() -> None:
     assert sentence("") == "No offer fits."
-    assert sentence("", silent={"aws": "no answer."}) == "No offer fits. aws: no answer."
+    assert sentence("", unavailable={"aws": "no answer."}) == "No offer fits. aws: no answer."

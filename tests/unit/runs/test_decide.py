@@ -9,16 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.core import ids
-from apps.runs import decide, states
-from apps.runs.decide import ReplicaFacts, RunFacts, Start
+from apps.runs import states
+from apps.runs.control import decide
+from apps.runs.control.decide import ReplicaFacts, RunFacts, Start
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 RUN = RunFacts(
     state=states.RUNNING,
-    wanted=1,
+    desired=1,
     stopping=False,
-    asked_at=AT - 60 * SECOND,
+    failures_counted_since=AT - 60 * SECOND,
     created_at=AT - 60 * SECOND,
 )
 
@@ -34,7 +35,7 @@ def failed(num: int = 0, *, ready: bool = False, **fields: Any) -> ReplicaFacts:
 
 
 def test_starts_the_lowest_free_numbers() -> None:
-    verdict = decide.reconcile(replace(RUN, wanted=3), [replica(1)], at=AT)
+    verdict = decide.reconcile(replace(RUN, desired=3), [replica(1)], at=AT)
 
     assert verdict.start == [Start(0), Start(2)]
 
@@ -47,14 +48,14 @@ def test_does_not_give_the_number_of_a_draining_replica_again() -> None:
 
 def test_a_run_with_one_serving_replica_is_running() -> None:
     verdict = decide.reconcile(
-        replace(RUN, wanted=2), [replica(0), replica(1, states.STARTING)], at=AT
+        replace(RUN, desired=2), [replica(0), replica(1, states.STARTING)], at=AT
     )
 
     assert verdict.state == states.RUNNING
 
 
 def test_a_failed_replica_never_ends_a_run_that_has_a_healthy_one() -> None:
-    verdict = decide.reconcile(replace(RUN, wanted=2), [replica(0), failed(1)], at=AT)
+    verdict = decide.reconcile(replace(RUN, desired=2), [replica(0), failed(1)], at=AT)
 
     assert (verdict.state, verdict.start) == (states.RUNNING, [])
 
@@ -76,7 +77,7 @@ def test_replaces_at_once_a_replica_that_was_ready_once() -> None:
     ("attempt", "seconds"), [(0, 0), (1, 15), (2, 30), (3, 60), (6, 480), (7, 600), (50, 600)]
 )
 def test_backs_off_from_15_seconds_to_10_minutes(attempt: int, seconds: int) -> None:
-    assert decide.backoff(attempt) == timedelta(seconds=seconds)
+    assert decide.BACKOFF.after(attempt) == timedelta(seconds=seconds)
 
 
 def test_forgets_earlier_failures_of_a_replica_that_served_long() -> None:
@@ -127,7 +128,7 @@ def test_the_time_for_retries_begins_when_the_number_served_last() -> None:
 
 
 def test_each_replica_has_a_backoff_of_its_own() -> None:
-    run = replace(RUN, wanted=2, retry_on=frozenset({"error"}))
+    run = replace(RUN, desired=2, retry_on=frozenset({"error"}))
 
     verdict = decide.reconcile(run, [failed(0, attempt=3), failed(1)], at=AT)
 
@@ -140,7 +141,7 @@ def test_each_replica_has_a_backoff_of_its_own() -> None:
 
 def test_what_scales_is_tried_again_after_a_growing_pause_and_does_not_end_the_run() -> None:
     """A replica that scaling wants may not start today: no capacity, a host that is away."""
-    run = replace(RUN, elastic=True)
+    run = replace(RUN, autoscaled=True)
     pauses = []
     for attempt in range(4):
         verdict = decide.reconcile(run, [replace(failed(), attempt=attempt)], at=AT)
@@ -152,19 +153,19 @@ def test_what_scales_is_tried_again_after_a_growing_pause_and_does_not_end_the_r
 
 
 def test_what_scales_goes_to_sleep_when_it_is_not_wanted_any_more() -> None:
-    verdict = decide.reconcile(replace(RUN, elastic=True, wanted=0), [failed()], at=AT)
+    verdict = decide.reconcile(replace(RUN, autoscaled=True, desired=0), [failed()], at=AT)
 
     assert (verdict.state, verdict.start) == (states.IDLE, [])
 
 
 def test_tries_again_what_failed_before_somebody_asked_anew() -> None:
-    run = replace(RUN, asked_at=AT)
+    run = replace(RUN, failures_counted_since=AT)
 
     assert decide.reconcile(run, [failed()], at=AT).start == [Start(0)]
 
 
 def test_is_idle_with_no_replica_by_intent() -> None:
-    assert decide.reconcile(replace(RUN, wanted=0), [], at=AT).state == states.IDLE
+    assert decide.reconcile(replace(RUN, desired=0), [], at=AT).state == states.IDLE
 
 
 STARTING = states.STARTING
@@ -212,18 +213,18 @@ def test_stops_when_max_duration_is_over() -> None:
 STATES = st.sampled_from(states.REPLICA.states)
 
 
-@given(wanted=st.integers(0, 6), drawn=st.lists(st.tuples(st.integers(0, 5), STATES), max_size=12))
-def test_never_has_more_live_replicas_than_wanted(wanted: int, drawn: list[Any]) -> None:
+@given(desired=st.integers(0, 6), drawn=st.lists(st.tuples(st.integers(0, 5), STATES), max_size=12))
+def test_never_has_more_live_replicas_than_wanted(desired: int, drawn: list[Any]) -> None:
     unfinished = {n: s for n, s in drawn if s not in states.REPLICA.final}
     over = [failed(n) for n, s in drawn if s == states.FAILED]
     replicas = over + [replica(n, s) for n, s in unfinished.items()]
 
-    verdict = decide.reconcile(replace(RUN, wanted=wanted), replicas, at=AT)
+    verdict = decide.reconcile(replace(RUN, desired=desired), replicas, at=AT)
 
     live = {r.id for r in replicas if r.is_live}
     kept = live - set(verdict.retire)
     nums = [start.num for start in verdict.start]
-    assert len(kept) + len(nums) <= wanted
+    assert len(kept) + len(nums) <= desired
     assert set(verdict.retire) <= live
     assert len(set(nums)) == len(nums)
     assert not set(nums) & set(unfinished)
@@ -246,26 +247,28 @@ def test_a_run_that_served_looks_for_a_place_again(attempt: int) -> None:
     assert start.not_before is not None and start.not_before <= AT + decide.PLACE_MOST
 
 
-@pytest.mark.parametrize("wanted", [1, 2, 3])
-def test_no_place_for_any_replica_does_not_end_a_run_that_served(wanted: int) -> None:
-    gone = [failed(num, **NOWHERE) for num in range(wanted)]
+@pytest.mark.parametrize("desired", [1, 2, 3])
+def test_no_place_for_any_replica_does_not_end_a_run_that_served(desired: int) -> None:
+    gone = [failed(num, **NOWHERE) for num in range(desired)]
 
-    verdict = decide.reconcile(replace(SERVED, wanted=wanted), gone, at=AT)
+    verdict = decide.reconcile(replace(SERVED, desired=desired), gone, at=AT)
 
-    assert [start.num for start in verdict.start] == list(range(wanted))
+    assert [start.num for start in verdict.start] == list(range(desired))
 
 
 def test_a_number_that_served_looks_for_a_place_beside_others() -> None:
     before = failed(1, ready=True, finished_at=AT - 5 * SECOND)
     nowhere = failed(1, **NOWHERE)
 
-    verdict = decide.reconcile(replace(SERVED, wanted=2), [replica(0), before, nowhere], at=AT)
+    verdict = decide.reconcile(replace(SERVED, desired=2), [replica(0), before, nowhere], at=AT)
 
     assert [start.num for start in verdict.start] == [1]
 
 
 def test_a_number_that_never_served_is_left_beside_one_that_serves() -> None:
-    verdict = decide.reconcile(replace(SERVED, wanted=2), [replica(0), failed(1, **NOWHERE)], at=AT)
+    verdict = decide.reconcile(
+        replace(SERVED, desired=2), [replica(0), failed(1, **NOWHERE)], at=AT
+    )
 
     assert verdict.start == []
 
@@ -277,7 +280,7 @@ def test_a_run_that_never_served_ends_where_there_is_no_place() -> None:
 
 
 def test_a_new_version_without_a_place_gives_way_to_the_one_that_served() -> None:
-    run = replace(SERVED, deployment=2, fallback=1)
-    nowhere = failed(1, deployment=2, **NOWHERE)
+    run = replace(SERVED, version=2, fallback=1)
+    nowhere = failed(1, version=2, **NOWHERE)
 
     assert decide.reconcile(run, [replica(0), nowhere], at=AT).give_up

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from apps.runs.filetimes import ALL, MOST_TIMES, Files, Served, instead
+from apps.runs.files.file_times import ALL, MOST_TIMES, Files, Served, instead
 
 NOW = 1000
 

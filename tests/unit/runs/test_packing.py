@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from apps.core import contents as contents_of
+from apps.core.archive import contents as contents_of
 from apps.core.errors import Invalid, TooLarge
-from apps.runs import packing
+from apps.runs.files import packing
 
 
 def zipped(files: dict[str, bytes], **attributes: int) -> io.BytesIO:

@@ -3,9 +3,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import pytest
+
 from apps.core.models import Event
-from apps.runs import present
+from apps.core.state_machine import Machine
 from apps.runs.models import Replica, Run
+from apps.runs.pages import view_models
+from apps.runs.scale.desired_replicas import SCALING
+from apps.runs.states import REPLICA, RUN
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -14,7 +19,7 @@ def event(
     new: str, *, after: float = 0, old: str = "x", of: UUID, label: str = "replica 0"
 ) -> Event:
     at = AT + timedelta(seconds=after)
-    return Event(machine="replica", object_id=of, old=old, new=new, label=label, at=at)
+    return Event(state_machine="replica", object_id=of, old=old, new=new, label=label, at=at)
 
 
 def newest_first(*events: Event) -> list[Event]:
@@ -32,7 +37,7 @@ def started(of: UUID) -> list[Event]:
 
 
 def test_divides_a_start_into_its_phases() -> None:
-    (start,) = present.starts(started(uuid4()), at=AT)
+    (start,) = view_models.starts(started(uuid4()), at=AT)
 
     assert [(p.key, p.length.total_seconds()) for p in start.phases] == [
         ("offer", 1),
@@ -43,7 +48,7 @@ def test_divides_a_start_into_its_phases() -> None:
 
 
 def test_lays_the_phases_end_to_end() -> None:
-    (start,) = present.starts(started(uuid4()), at=AT)
+    (start,) = view_models.starts(started(uuid4()), at=AT)
 
     assert [(p.left, p.width) for p in start.phases] == [(0, 100), (100, 200), (300, 700)]
 
@@ -52,43 +57,68 @@ def test_a_phase_that_is_not_over_lasts_until_now() -> None:
     of = uuid4()
     events = newest_first(event("pending", old="", of=of), event("starting", after=2, of=of))
 
-    (start,) = present.starts(events, at=AT + timedelta(seconds=6))
+    (start,) = view_models.starts(events, at=AT + timedelta(seconds=6))
 
     assert start.phases[-1].is_open
     assert (start.is_ready, start.phases[-1].length) == (False, timedelta(seconds=4))
 
 
 def test_leaves_out_a_start_whose_begin_is_not_known() -> None:
-    assert present.starts([event("running", of=uuid4())], at=AT) == []
+    assert view_models.starts([event("running", of=uuid4())], at=AT) == []
 
 
 def test_shows_the_newest_starts_only() -> None:
     events = [one for _ in range(5) for one in started(uuid4())]
 
-    assert len(present.starts(events, at=AT, most=3)) == 3
+    assert len(view_models.starts(events, at=AT, most=3)) == 3
 
 
 def test_tells_the_time_until_ready_once() -> None:
     of = uuid4()
     again = [event("running", after=60, old="unhealthy", of=of), *started(of)]
 
-    texts = [one.text for one in present.happenings(again)]
+    texts = [one.text for one in view_models.happenings(again)]
 
     assert texts[0] == "Replica 0 is ready"
     assert "Replica 0 is ready after 10 s" in texts
 
 
-def test_leaves_out_what_only_machines_care_about() -> None:
-    noise = Event(machine="workload", object_id=uuid4(), new="running", at=AT)
+@pytest.mark.parametrize("machine", [RUN, REPLICA], ids=lambda machine: machine.name)
+def test_colours_a_line_as_the_state_is_coloured(machine: Machine) -> None:
+    events = [
+        Event(state_machine=machine.name, object_id=uuid4(), old="x", new=state, at=AT)
+        for state in machine.states
+    ]
 
-    assert present.happenings([noise]) == []
+    tones = [one.tone for one in view_models.happenings(events)]
+
+    assert tones == [machine.looks[state].tone for state in machine.states]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "tone"), [("2", "4", "blue"), ("4", "2", ""), ("4", "4", "amber")]
+)
+def test_colours_a_decision_by_what_follows_from_it(old: str, new: str, tone: str) -> None:
+    decision = Event(
+        state_machine=SCALING, object_id=uuid4(), old=old, new=new, reason="x: y", at=AT
+    )
+
+    (one,) = view_models.happenings([decision])
+
+    assert one.tone == tone
+
+
+def test_leaves_out_what_only_machines_care_about() -> None:
+    noise = Event(state_machine="workload", object_id=uuid4(), new="running", at=AT)
+
+    assert view_models.happenings([noise]) == []
 
 
 def test_says_nothing_of_a_service_that_is_fine() -> None:
     run = Run(state="running")
     old = Replica(state="failed", message="exited", created_at=AT)
 
-    assert present.why(run, [old, Replica(state="running")]) == ""
+    assert view_models.why(run, [old, Replica(state="running")]) == ""
 
 
 def test_says_what_the_last_try_of_a_service_that_never_got_ready_ended_with() -> None:
@@ -96,4 +126,21 @@ def test_says_what_the_last_try_of_a_service_that_never_got_ready_ended_with() -
     first = Replica(state="failed", message="first", created_at=AT)
     second = Replica(state="failed", message="second", created_at=AT + timedelta(seconds=1))
 
-    assert present.why(run, [second, first]) == "The last try failed: second"
+    assert view_models.why(run, [second, first]) == "The last try failed: second"
+
+
+def test_says_what_a_replica_was_answering_when_it_ended() -> None:
+    of = uuid4()
+    told = Event(
+        state_machine="request",
+        object_id=of,
+        new="unanswered",
+        reason="exited while it answered GET /die",
+        label="replica 0",
+        at=AT + timedelta(seconds=70),
+    )
+
+    newest, *before = view_models.happenings([told, *started(of)])
+
+    assert (newest.text, newest.reason) == ("Replica 0 exited while it answered GET /die", "")
+    assert [each.text for each in before][1] == "Replica 0 is ready after 10 s"

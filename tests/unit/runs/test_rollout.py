@@ -10,15 +10,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from apps.runs import decide, states
-from apps.runs.decide import ReplicaFacts, Start
+from apps.runs import states
+from apps.runs.control import decide
+from apps.runs.control.decide import ReplicaFacts, Start
 from tests.unit.runs.test_decide import AT, RUN, SECOND, failed, replica
 
-ROLLING = replace(RUN, deployment=2, fallback=1, retry_on=frozenset())
+ROLLING = replace(RUN, version=2, fallback=1, retry_on=frozenset())
 
 
 def test_starts_one_above_and_keeps_the_old_one_while_the_new_is_not_ready() -> None:
-    old, new = replica(0), replica(1, states.STARTING, deployment=2)
+    old, new = replica(0), replica(1, states.STARTING, version=2)
 
     assert decide.reconcile(ROLLING, [old], at=AT).start == [Start(1)]
     verdict = decide.reconcile(ROLLING, [old, new], at=AT)
@@ -27,26 +28,26 @@ def test_starts_one_above_and_keeps_the_old_one_while_the_new_is_not_ready() -> 
 
 def test_drains_an_old_one_for_each_new_one_that_is_ready() -> None:
     old = [replica(0), replica(1)]
-    new = replica(2, deployment=2)
+    new = replica(2, version=2)
 
-    verdict = decide.reconcile(replace(ROLLING, wanted=2), [*old, new], at=AT)
+    verdict = decide.reconcile(replace(ROLLING, desired=2), [*old, new], at=AT)
 
     assert (list(verdict.retire), verdict.start) == ([old[1].id], [Start(3)])
 
 
 def test_drains_the_old_one_with_the_fewest_requests() -> None:
     old = [replica(0, in_flight=1), replica(1, in_flight=4)]
-    new = replica(2, deployment=2)
+    new = replica(2, version=2)
 
-    verdict = decide.reconcile(replace(ROLLING, wanted=2), [*old, new], at=AT)
+    verdict = decide.reconcile(replace(ROLLING, desired=2), [*old, new], at=AT)
 
     assert list(verdict.retire) == [old[0].id]
 
 
-@pytest.mark.parametrize("elastic", [False, True])
-def test_gives_up_a_version_whose_replica_never_got_ready(elastic: bool) -> None:
-    run = replace(ROLLING, elastic=elastic)
-    verdict = decide.reconcile(run, [replica(0), failed(1, deployment=2)], at=AT)
+@pytest.mark.parametrize("autoscaled", [False, True])
+def test_gives_up_a_version_whose_replica_never_got_ready(autoscaled: bool) -> None:
+    run = replace(ROLLING, autoscaled=autoscaled)
+    verdict = decide.reconcile(run, [replica(0), failed(1, version=2)], at=AT)
 
     assert (verdict.give_up, verdict.reason, verdict.retire) == (True, "exited with code 1", ())
 
@@ -54,9 +55,9 @@ def test_gives_up_a_version_whose_replica_never_got_ready(elastic: bool) -> None
 @pytest.mark.parametrize(
     "bad",
     [
-        failed(1, deployment=1),
-        failed(1, deployment=2, ready=True),
-        failed(1, deployment=2, exit_reason="host_stopped"),
+        failed(1, version=1),
+        failed(1, version=2, ready=True),
+        failed(1, version=2, exit_reason="host_stopped"),
     ],
 )
 def test_does_not_give_up_for_what_is_not_the_versions_fault(bad: ReplicaFacts) -> None:
@@ -65,18 +66,18 @@ def test_does_not_give_up_for_what_is_not_the_versions_fault(bad: ReplicaFacts) 
 
 def test_lets_a_version_try_again_within_its_time_to_start() -> None:
     run = replace(ROLLING, retry_on=frozenset({"error"}))
-    replicas = [replica(0), failed(1, deployment=2)]
+    replicas = [replica(0), failed(1, version=2)]
 
     assert not decide.reconcile(run, replicas, at=AT).give_up
     assert decide.reconcile(replace(run, start_within=9 * SECOND), replicas, at=AT).give_up
 
 
 def test_a_version_is_proved_when_all_of_it_serves_and_nothing_else_does() -> None:
-    new = replica(1, deployment=2)
+    new = replica(1, version=2)
 
-    assert decide.reconcile(ROLLING, [new], at=AT).proved
-    assert not decide.reconcile(replace(ROLLING, wanted=2), [new], at=AT).proved
-    assert not decide.reconcile(replace(ROLLING, wanted=0), [], at=AT).proved
+    assert decide.reconcile(ROLLING, [new], at=AT).promoted
+    assert not decide.reconcile(replace(ROLLING, desired=2), [new], at=AT).promoted
+    assert not decide.reconcile(replace(ROLLING, desired=0), [], at=AT).promoted
 
 
 class Rollouts(RuleBasedStateMachine):
@@ -84,7 +85,7 @@ class Rollouts(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.run_facts = replace(RUN, wanted=2)
+        self.run_facts = replace(RUN, desired=2)
         self.replicas: list[ReplicaFacts] = []
         self.newest = 1
 
@@ -97,17 +98,17 @@ class Rollouts(RuleBasedStateMachine):
     def _set(self, one: ReplicaFacts, **changes: Any) -> None:
         self.replicas[self.replicas.index(one)] = replace(one, **changes)
 
-    @rule(wanted=st.integers(0, 4))
-    def scale(self, wanted: int) -> None:
-        self.run_facts = replace(self.run_facts, wanted=wanted)
+    @rule(desired=st.integers(0, 4))
+    def scale(self, desired: int) -> None:
+        self.run_facts = replace(self.run_facts, desired=desired)
 
     @rule()
     def update(self) -> None:
         self.newest += 1
         run = self.run_facts
-        served = any(r.ready_at and r.deployment == run.deployment for r in self.replicas)
-        fallback = run.fallback or (run.deployment if served else None)
-        self.run_facts = replace(run, deployment=self.newest, fallback=fallback)
+        served = any(r.ready_at and r.version == run.version for r in self.replicas)
+        fallback = run.fallback or (run.version if served else None)
+        self.run_facts = replace(run, version=self.newest, fallback=fallback)
 
     @rule(
         drawn=st.integers(0, 20),
@@ -123,7 +124,7 @@ class Rollouts(RuleBasedStateMachine):
             state=to,
             ready_at=one.ready_at or (AT if to == states.RUNNING else None),
             finished_at=AT if to == states.FAILED else None,
-            exit_reason="host_stopped" if to == states.FAILED and one.deployment == 1 else "",
+            exit_reason="host_stopped" if to == states.FAILED and one.version == 1 else "",
         )
 
     @rule(drawn=st.integers(0, 20))
@@ -138,7 +139,9 @@ class Rollouts(RuleBasedStateMachine):
         verdict = decide.reconcile(run, self.replicas, at=AT)
         if verdict.give_up:
             assert run.fallback is not None
-            self.run_facts = replace(run, deployment=run.fallback, fallback=None, asked_at=AT)
+            self.run_facts = replace(
+                run, version=run.fallback, fallback=None, failures_counted_since=AT
+            )
             over = states.REPLICA.final
             self.replicas = [one for one in self.replicas if one.state not in over]
             return
@@ -147,11 +150,11 @@ class Rollouts(RuleBasedStateMachine):
             self._set(one, state=states.DRAINING)
         for start in verdict.start:
             assert all(one.num != start.num for one in self._unfinished())
-            self.replicas.append(replica(start.num, states.STARTING, deployment=run.deployment))
-        if verdict.proved:
+            self.replicas.append(replica(start.num, states.STARTING, version=run.version))
+        if verdict.promoted:
             self.run_facts = replace(run, fallback=None)
-        assert len(self._live()) <= run.wanted + decide.SURGE
-        assert self._serving() >= min(serving, run.wanted)
+        assert len(self._live()) <= run.desired + decide.SURGE
+        assert self._serving() >= min(serving, run.desired)
         assert verdict.state in states.RUN.edges[states.RUNNING] | {states.RUNNING}
 
     def _unfinished(self) -> list[ReplicaFacts]:

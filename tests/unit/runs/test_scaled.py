@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from apps.core import crypto
-from apps.runs import scaled
 from apps.runs.models import Run
+from apps.runs.scale import manual_scale
 from apps.specs.parse import parse
 
 HEAD = "type: service\ncommands: [serve]\nport: 8000\n"
@@ -15,7 +15,7 @@ SCALES = "scaling: {metric: rps, target: 10}\n"
 
 def run_of(text: str, least: int, most: int) -> Run:
     spec = {**parse(text).to_json(), "replicas": {"min": least, "max": most}}
-    return Run(name="hello", configuration=crypto.encrypt(text), spec=spec, replicas_wanted=least)
+    return Run(name="hello", configuration=crypto.encrypt(text), spec=spec, desired_replicas=least)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def run_of(text: str, least: int, most: int) -> Run:
     ],
 )
 def test_the_text_says_what_runs(text: str, span: tuple[int, int], shown: str | None) -> None:
-    found = scaled.text_of(run_of(text, *span))
+    found = manual_scale.text_of(run_of(text, *span))
 
     replicas = parse(found).replicas
     assert (replicas.min, replicas.max) == span
@@ -60,31 +60,31 @@ def test_the_text_says_what_runs(text: str, span: tuple[int, int], shown: str | 
     ],
 )
 def test_a_text_that_cannot_be_edited_is_left_alone(text: str) -> None:
-    assert scaled.text_of(run_of(text, 3, 3)) == text
+    assert manual_scale.text_of(run_of(text, 3, 3)) == text
 
 
 @pytest.mark.parametrize("text", [HEAD, HEAD + "replicas: 1\n"])
 def test_a_service_that_nobody_scaled_keeps_its_text(text: str) -> None:
     run = run_of(text, 1, 1)
 
-    assert scaled.text_of(run) == text
-    assert scaled.since(run) is None
-    assert scaled.warning(run, (5, 5)) == ""
+    assert manual_scale.text_of(run) == text
+    assert manual_scale.since(run) is None
+    assert manual_scale.warning(run, (5, 5)) == ""
 
 
 def test_an_old_file_that_cannot_be_read_any_more_is_left_alone() -> None:
     run = run_of(HEAD, 3, 3)
     run.configuration = crypto.encrypt("type: [")
 
-    assert scaled.text_of(run) == "type: ["
-    assert scaled.warning(run, (1, 1)) == ""
+    assert manual_scale.text_of(run) == "type: ["
+    assert manual_scale.warning(run, (1, 1)) == ""
 
 
 def test_warns_of_what_would_be_undone() -> None:
     run = run_of(HEAD, 3, 3)
 
-    assert scaled.warning(run, (3, 3)) == ""
-    assert scaled.warning(run, (1, 1)) == (
+    assert manual_scale.warning(run, (3, 3)) == ""
+    assert manual_scale.warning(run, (1, 1)) == (
         "hello was scaled to 3 replicas since its file was last deployed; this changes it back "
         "to 1. Write `replicas: 3` to keep it."
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from apps.runs import snippets
+from apps.runs.pages import snippets
 from tests import programs
 
 NAMES = ["meta/Llama", 'it\'s "quoted" $HOME', "modèle 日本 😀", "a\\b", "${x} `y`"]

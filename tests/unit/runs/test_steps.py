@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.runs import decide, states, steps
-from apps.runs.steps import Timing, WorkloadFacts
+from apps.runs import states
+from apps.runs.control import decide, replica_steps
+from apps.runs.control.replica_steps import Timing, WorkloadFacts
 from tests.unit.runs.test_decide import AT, SECOND, STATES
 
 WORKLOAD = WorkloadFacts(state="running", ready=None, asked_to_stop=False)
@@ -21,14 +22,16 @@ TIMING = Timing(
 )
 
 
-def step(state: str, workload: WorkloadFacts | None = WORKLOAD, **timing: Any) -> steps.Step:
-    return steps.advance(state, workload, replace(TIMING, **timing), at=AT)
+def step(
+    state: str, workload: WorkloadFacts | None = WORKLOAD, **timing: Any
+) -> replica_steps.Step:
+    return replica_steps.advance(state, workload, replace(TIMING, **timing), at=AT)
 
 
 def test_waits_for_the_end_of_its_backoff() -> None:
     later = AT + 5 * SECOND
 
-    assert step(states.PENDING, None, not_before=later).look_at == later
+    assert step(states.PENDING, None, not_before=later).next_check_at == later
     assert step(states.PENDING, None, not_before=AT).place
 
 
@@ -36,16 +39,24 @@ def test_runs_when_its_probe_passes() -> None:
     assert step(states.STARTING, replace(WORKLOAD, ready=True)).to == states.RUNNING
 
 
-@pytest.mark.parametrize("reason", ["no-capacity", "no-backend", "engine_away"])
-def test_waits_for_another_place_when_its_machine_never_came(reason: str) -> None:
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("no-capacity", "no-capacity"),
+        ("not-booted", "no-capacity"),
+        ("engine_away", "no-capacity"),
+        ("no-backend", "no-backend"),
+    ],
+)
+def test_waits_for_another_place_when_its_machine_never_came(reason: str, told: str) -> None:
     never = replace(WORKLOAD, state="exited", exit_reason=reason, message="nothing is free")
 
     again = step(states.PROVISIONING, never)
     late = step(states.PROVISIONING, never, deadline_at=AT)
     leaving = step(states.DRAINING, never)
 
-    assert (again.to, again.look_at) == (states.PENDING, AT)
-    assert (late.to, late.exit_reason) == (states.FAILED, "no-capacity")
+    assert (again.to, again.next_check_at) == (states.PENDING, AT)
+    assert (late.to, late.exit_reason) == (states.FAILED, told)
     assert leaving.to == states.STOPPED
 
 
@@ -77,10 +88,10 @@ def test_is_unhealthy_while_its_probe_fails_and_comes_back() -> None:
 
 def test_ends_what_stays_unhealthy_for_two_minutes() -> None:
     failing = replace(WORKLOAD, ready=False, probe_message="503")
-    since = AT - steps.UNHEALTHY_FOR
+    since = AT - replica_steps.UNHEALTHY_FOR
 
     early = step(states.UNHEALTHY, failing, state_at=since + SECOND)
-    assert (early.to, early.look_at) == (None, AT + SECOND)
+    assert (early.to, early.next_check_at) == (None, AT + SECOND)
     late = step(states.UNHEALTHY, failing, state_at=since)
     assert (late.to, late.stop, late.exit_reason) == (states.FAILED, True, "error")
     assert late.reason == "unhealthy for 2 minutes: 503"
@@ -90,7 +101,7 @@ def test_ends_what_stays_unhealthy_for_two_minutes() -> None:
 def test_fails_when_its_process_ends(state: str) -> None:
     ended = replace(WORKLOAD, state="exited", message="exited with code 3", exit_reason="exited")
 
-    assert step(state, ended) == steps.Step(states.FAILED, "exited with code 3", "exited")
+    assert step(state, ended) == replica_steps.Step(states.FAILED, "exited with code 3", "exited")
 
 
 def test_drains_until_the_last_request_ends_or_its_time_is_over() -> None:
@@ -141,7 +152,7 @@ def test_waits_for_an_engine_that_is_away(minutes: int) -> None:
 
 
 def test_an_engine_that_stays_away_is_given_up_as_a_host_is() -> None:
-    given_up = step(states.UNHEALTHY, AWAY, state_at=AT - steps.ENGINE_GIVEN_UP)
+    given_up = step(states.UNHEALTHY, AWAY, state_at=AT - replica_steps.ENGINE_GIVEN_UP)
 
     assert (given_up.to, given_up.exit_reason, given_up.stop) == (
         states.FAILED,

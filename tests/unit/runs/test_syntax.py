@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.runs import syntax
+from apps.runs.planning import shell_syntax
 from apps.specs import parse
 from apps.specs.commands import Script
 from apps.specs.errors import SpecError, SpecProblem
@@ -21,13 +21,13 @@ def shells() -> None:
 
 
 def refused(*items: str, shell: str | None = None, image: bool = False) -> list[tuple[int, int]]:
-    found = syntax.unreadable(Script(items, shell, image))
+    found = shell_syntax.unreadable(Script(items, shell, image))
     return [(one.item, one.line) for one in found]
 
 
 def problems(text: str) -> list[SpecProblem]:
     with pytest.raises(SpecError) as caught:
-        parse.parse(text, read_by_shell=syntax.unreadable)
+        parse.parse(text, read_by_shell=shell_syntax.unreadable)
     return caught.value.problems
 
 
@@ -59,7 +59,7 @@ def problems(text: str) -> list[SpecProblem]:
     ],
 )
 def test_refuses_what_bash_cannot_read(item: str, line: int, says: str) -> None:
-    (found,) = syntax.unreadable(Script(("echo a", item, "echo b")))
+    (found,) = shell_syntax.unreadable(Script(("echo a", item, "echo b")))
 
     assert (found.item, found.line) == (1, line)
     assert found.message.startswith("bash cannot read it: ")
@@ -152,7 +152,7 @@ def test_runs_nothing(tmp_path: Path) -> None:
 
 
 def test_says_it_briefly() -> None:
-    (found,) = syntax.unreadable(Script((f"echo ({'x' * 100_000} y)",)))
+    (found,) = shell_syntax.unreadable(Script((f"echo ({'x' * 100_000} y)",)))
 
     assert "syntax error near unexpected token" in found.message
     assert len(found.message) < 300
@@ -162,7 +162,7 @@ def test_gives_up_on_what_takes_too_long(monkeypatch: pytest.MonkeyPatch, tmp_pa
     (tmp_path / "bash").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "bash").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(syntax, "MOST_SECONDS", 0.1)
+    monkeypatch.setattr(shell_syntax, "MOST_SECONDS", 0.1)
 
     assert refused("some text that is not remembered", "fi # nor is this") == []
 
@@ -211,7 +211,7 @@ def test_names_it_together_with_other_problems() -> None:
     ],
 )
 def test_leaves_alone_what_no_shell_reads(keys: str) -> None:
-    parse.parse(f"type: service\nport: 1\n{keys}\n", read_by_shell=syntax.unreadable)
+    parse.parse(f"type: service\nport: 1\n{keys}\n", read_by_shell=shell_syntax.unreadable)
 
 
 def test_finds_an_alias_of_a_wrong_item_at_its_anchor() -> None:
@@ -230,3 +230,9 @@ def test_agrees_with_bash(item: str) -> None:
     asked = subprocess.run(["bash", "-n"], input=item, text=True, capture_output=True, check=False)
 
     assert bool(refused(item)) == bool(asked.returncode)
+
+
+def test_says_no_more_than_anybody_reads() -> None:
+    found = list(shell_syntax.unreadable(Script(("echo (",) * 50)))
+
+    assert [one.item for one in found] == list(range(10))

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.runs import timetable
-from apps.runs.timetable import Timetable
-from apps.specs.cron import read_cron
+from apps.runs import schedule
+from apps.runs.schedule import Timetable
+from apps.specs.fields.cron import read_cron
 
 # A Monday.
 MONDAY = datetime(2030, 1, 7, tzinfo=UTC)
@@ -76,18 +76,18 @@ def test_a_day_that_never_comes_starts_nothing() -> None:
 
     assert not table.is_on(MONDAY)
     assert table.changes_at(MONDAY) is None
-    assert timetable.words(table, at=MONDAY) == "off: its schedule names no time to come"
+    assert schedule.words(table, at=MONDAY) == "off: its schedule names no time to come"
 
 
 def test_says_until_when_in_the_time_of_its_zone() -> None:
     berlin = Timetable(["0 8 * * *"], ["0 18 * * *"], "Europe/Berlin", SUBMITTED)
 
-    off = timetable.words(berlin, at=at("2030-01-07T06:00", "Europe/Berlin"))
-    on = timetable.words(berlin, at=at("2030-01-07T09:00", "Europe/Berlin"))
+    off = schedule.words(berlin, at=at("2030-01-07T06:00", "Europe/Berlin"))
+    on = schedule.words(berlin, at=at("2030-01-07T09:00", "Europe/Berlin"))
 
     assert off == "off until Mon 07 Jan 08:00 (Europe/Berlin)"
     assert on == "on until Mon 07 Jan 18:00 (Europe/Berlin)"
-    assert timetable.words(None, at=MONDAY) == ""
+    assert schedule.words(None, at=MONDAY) == ""
 
 
 def field(least: int, most: int) -> st.SearchStrategy[str]:

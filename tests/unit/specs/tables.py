@@ -18,7 +18,7 @@ MARK = "¦"
 
 
 def service(keys: str) -> str:
-    """This function will complete keys to a service; what is added stands behind them."""
+    """Complete keys to a service; what is added stands behind them."""
     given = set(re.findall(rf"^{MARK}?(\w+):", keys, re.MULTILINE))
     if "image" in given or "groups" in given or "replicas: [" in keys:
         given.add("commands")
@@ -27,14 +27,14 @@ def service(keys: str) -> str:
 
 
 def place(text: str) -> tuple[str, int, int]:
-    """This function will return the text without its mark, and the mark's line and column."""
+    """Return the text without its mark, and the mark's line and column."""
     before, mark, after = text.partition(MARK)
     assert mark, "a refused case marks the place of its error"
     return before + after, before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 def part(value: Any, path: str) -> Any:
-    """This function will return what stands at a dotted path."""
+    """Return what stands at a dotted path."""
     for step in path.split("."):
         value = value[int(step)] if isinstance(value, list) else value[step]
     return value

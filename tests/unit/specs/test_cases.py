@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from apps.specs.document import read
 from apps.specs.errors import SpecError
 from apps.specs.parse import parse
 from apps.specs.schema import service_schema
-from apps.specs.service import ServiceSpec
+from apps.specs.sections.service import ServiceSpec
+from apps.specs.yaml.tree import read
 from tests.unit.specs import cases_container, cases_network, cases_policy, cases_resources
 from tests.unit.specs.tables import part, place, service
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from apps.specs.document import read
 from apps.specs.errors import SpecError
 from apps.specs.parse import apply_overrides, apply_profile, parse, parse_profiles, read_profile
 from apps.specs.schema import service_schema
-from apps.specs.service import ServiceSpec
+from apps.specs.sections.service import ServiceSpec
+from apps.specs.yaml.tree import read
 from tests.unit.specs.tables import part, service
 
 ENDS = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from apps.specs import foreign
 from apps.specs.errors import SpecError
+from apps.specs.fields import foreign_keys
+from apps.specs.fields.validation import keys_of
 from apps.specs.parse import parse, read_profile
-from apps.specs.reading import keys_of
-from apps.specs.service import ServiceKeys
+from apps.specs.sections.service import ServiceKeys
 from tests.unit.specs.tables import service
 
 
@@ -79,10 +79,10 @@ def test_says_what_to_do_instead(key: str, says: str) -> None:
     assert "did you mean" not in message
 
 
-@pytest.mark.parametrize("key", sorted(foreign.SERVICE))
+@pytest.mark.parametrize("key", sorted(foreign_keys.SERVICE))
 def test_has_a_sentence_for_no_key_of_its_own(key: str) -> None:
-    assert key not in {foreign.plainly(own) for own in keys_of(ServiceKeys)}
-    assert foreign.plainly(key) == key
+    assert key not in {foreign_keys.plainly(own) for own in keys_of(ServiceKeys)}
+    assert foreign_keys.plainly(key) == key
 
 
 @pytest.mark.parametrize(
@@ -116,4 +116,4 @@ def test_says_it_of_a_profile_too(keys: dict[str, object], says: str) -> None:
     ],
 )
 def test_counts_slips_of_the_pen(one: str, other: str, slips: int) -> None:
-    assert foreign.distance(one, other) == slips
+    assert foreign_keys.distance(one, other) == slips

@@ -6,7 +6,7 @@ import pytest
 
 from apps.specs.errors import SpecError
 from apps.specs.parse import fill_env, interpolate, missing_env, parse, secret_names
-from apps.specs.service import ServiceSpec
+from apps.specs.sections.service import ServiceSpec
 from tests.unit.specs.tables import service
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from apps.specs.errors import MOST_PROBLEMS, SpecError
+from apps.specs.fields.unsupported import NOT_YET
 from apps.specs.parse import parse, parse_replicas
-from apps.specs.service import ServiceKeys, ServiceSpec
-from apps.specs.support import NOT_YET
+from apps.specs.sections.service import ServiceKeys, ServiceSpec
 from tests.unit.specs.tables import service
 
 _WRONG = """\

@@ -10,9 +10,10 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from apps.specs.document import scalar
-from apps.specs.durations import in_words, seconds
 from apps.specs.errors import SpecError
+from apps.specs.fields.durations import in_words, seconds
+from apps.specs.fields.ranges import count_range, memory_range
+from apps.specs.fields.validation import keys_of
 from apps.specs.parse import (
     apply_overrides,
     decode,
@@ -21,9 +22,8 @@ from apps.specs.parse import (
     parse_profiles,
     read_profile,
 )
-from apps.specs.ranges import count_range, memory_range
-from apps.specs.reading import keys_of
-from apps.specs.service import ServiceKeys, ServiceSpec
+from apps.specs.sections.service import ServiceKeys, ServiceSpec
+from apps.specs.yaml.tree import scalar
 from tests.unit.specs.tables import service
 
 _FEW = settings(max_examples=150, deadline=None, derandomize=True)

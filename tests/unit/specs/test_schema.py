@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from apps.specs.fields.unsupported import NOT_YET
 from apps.specs.parse import parse
 from apps.specs.schema import service_schema
-from apps.specs.support import NOT_YET
 from tests.unit.specs.tables import part
 
 _FULL: dict[str, Any] = {"type": "service", "commands": ["a"], "port": 8000}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.telemetry import histograms
+from apps.telemetry.traffic import histograms
 from gateway.schema import LATENCY_BOUNDS_MS, LATENCY_BOUNDS_US
 from gateway.traffic import metrics
 from gateway.traffic.latency import Histogram, coarse

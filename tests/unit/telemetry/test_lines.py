@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.agent.wire import LogLine
-from apps.telemetry.lines import MAX_LINE_BYTES, Packed, pack
+from apps.telemetry.logs.lines import MAX_LINE_BYTES, Packed, pack
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -1,0 +1,4 @@
+"""One command of `manage.py` a module.
+
+Django finds them by name; nothing imports them.
+"""

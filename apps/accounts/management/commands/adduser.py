@@ -59,7 +59,7 @@ def _read_password() -> str:
 
 
 def _project(name: str) -> Project:
-    found = Project.objects.filter(name=name).first()
+    found = Project.objects.filter(name=name, deleted_at=None).first()
     if found is None:
         raise NotFound(f"There is no project {name!r}.")
     return found

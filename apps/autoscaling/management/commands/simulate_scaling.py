@@ -8,12 +8,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.autoscaling import drawing, peers, traces
 from apps.autoscaling.decide import Policy
-from apps.autoscaling.rules import Own
-from apps.autoscaling.simulation import Service, simulate
+from apps.autoscaling.simulation import drawing, peers, traces
+from apps.autoscaling.simulation.rules import Own
+from apps.autoscaling.simulation.simulate import Service, simulate
 from apps.specs.errors import Misfit
-from apps.specs.scaling import read_replicas
+from apps.specs.sections.scaling import read_replicas
 
 
 class Command(BaseCommand):

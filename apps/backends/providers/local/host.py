@@ -118,3 +118,11 @@ def isolation(said: Path) -> str:
         return str(json.loads(said.read_text())["level"])
     except (OSError, ValueError, KeyError, TypeError):
         return "network" if os.geteuid() == 0 else "none"
+
+
+def unbounded(said: Path) -> str:
+    """Return why nothing bounds what processes use of this host; "" where something does."""
+    try:
+        return str(json.loads(said.read_text())["unbounded"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

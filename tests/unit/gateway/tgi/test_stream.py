@@ -8,7 +8,7 @@ import pytest
 
 from gateway.tgi.errors import Refused
 from gateway.tgi.request import read_chat, read_completion
-from gateway.tgi.stream import ChoiceStream, Events, Tail
+from gateway.tgi.stream import ChoiceStream, Events, StopBuffer
 
 HI = [{"role": "user", "content": "hi"}]
 
@@ -148,9 +148,9 @@ def test_refuses_events_that_are_no_objects(line: bytes) -> None:
 
 
 def test_holds_back_no_more_than_a_stop() -> None:
-    tail = Tail(("<|end|>",))
+    buffer = StopBuffer(("<|end|>",))
 
-    said = [tail.push(each) for each in ("a<", "|", "b", "<|end|", ">")]
+    said = [buffer.push(each) for each in ("a<", "|", "b", "<|end|", ">")]
 
     assert said == ["a", "", "<|b", "", ""]
-    assert tail.end("stop_sequence") == ""
+    assert buffer.end("stop_sequence") == ""

@@ -1,0 +1,78 @@
+"""What an admin does with a whole project: bound its services, delete it.
+
+A deleted project keeps its row, since events and machines name it; the row gives its name free and
+nobody is its member any more. Later stages subscribe what they do then, and may refuse.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+
+from apps.accounts.access import Access
+from apps.accounts.models import Member, Project, Token
+from apps.accounts.services import grants_changed
+from apps.core.errors import Detail, Invalid, NotFound
+
+logger = logging.getLogger(__name__)
+
+# What a service file can ask for at most.
+MOST_REPLICAS = 10_000
+
+DeletedHook = Callable[[Project], None]
+_deleted_hooks: list[DeletedHook] = []
+
+
+def on_project_deleted(hook: DeletedHook) -> None:
+    """Call `hook(project)` in the transaction that deletes a project; what it raises refuses it."""
+    if hook not in _deleted_hooks:
+        _deleted_hooks.append(hook)
+
+
+def replicas_limit(project: Project) -> int:
+    """Return how many replicas a service of the project may have."""
+    own = project.replicas_limit
+    return settings.DSTACK_REPLICAS_LIMIT if own is None else own
+
+
+def set_replicas_limit(*, access: Access, project: Project, limit: int | None) -> Project:
+    """Bound the replicas of each service of a project; None is the server's own bound.
+
+    Services that have more keep them. Raise Forbidden and Invalid.
+    """
+    access.require_global_admin()
+    if limit is not None and not 1 <= limit <= MOST_REPLICAS:
+        problem = f"must be from 1 to {MOST_REPLICAS:,}"
+        raise Invalid(
+            f"replicas_limit {problem}, found {limit}.", details=[Detail("replicas_limit", problem)]
+        )
+    project.replicas_limit = limit
+    project.save(update_fields=["replicas_limit"])
+    return project
+
+
+def delete(*, access: Access, project: Project, at: datetime) -> None:
+    """Delete a project in which nothing runs: its name is free, its tokens and keys end.
+
+    Raise Forbidden, NotFound where somebody was faster, and what a later stage refuses it for.
+    """
+    access.require_admin(project)
+    with transaction.atomic():
+        # Who inserts a run of the project waits here, and then finds it deleted.
+        row = Project.objects.select_for_update().filter(pk=project.pk, deleted_at=None).first()
+        if row is None:
+            raise NotFound(f"There is no project {project.name!r}.")
+        for hook in _deleted_hooks:
+            hook(row)
+        Token.objects.filter(project=row, revoked_at=None).update(revoked_at=at)
+        Member.objects.filter(project=row).delete()
+        name, row.deleted_at = row.name, at
+        # No project can be named so, since `~` is in no name.
+        row.name = f"{name[:30]}~{row.pk}"
+        row.save(update_fields=["name", "deleted_at"])
+        grants_changed()
+    logger.info("project %s was deleted by %s", name, access.actor)

@@ -1,0 +1,58 @@
+"""How an account of AWS is connected. Empty `regions` are all that the account has enabled."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from apps.backends import base
+
+
+class DefaultCreds(base.Config):
+    """What boto3 finds where the server runs: environment, profile, role of the machine."""
+
+    type: Literal["default"] = "default"
+
+
+class AccessKey(base.Config):
+    type: Literal["access_key"]
+    access_key: Annotated[str, Field(pattern=r"^[A-Z0-9]{16,128}$")]
+    secret_key: Annotated[str, Field(min_length=16, json_schema_extra={"secret": True})]
+
+
+class Role(base.Config):
+    """A role that the server's own credentials may assume."""
+
+    type: Literal["role"]
+    role_arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$")]
+    external_id: Annotated[str | None, Field(json_schema_extra={"secret": True})] = None
+
+
+Creds = Annotated[DefaultCreds | AccessKey | Role, Field(discriminator="type")]
+Region = Annotated[str, Field(pattern=r"^[a-z]{2,}(-[a-z]+)+-\d$")]
+Vpc = Annotated[str, Field(pattern=r"^vpc-[0-9a-f]+$")]
+Subnet = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]+$")]
+
+
+class AwsConfig(base.Config):
+    """`creds` are secret as a whole, so that whoever leaves out secrets need not look inside.
+
+    Machines without `public_ips` need another way out, such as a NAT gateway: the agent calls the
+    server, never the other way round.
+    """
+
+    creds: Creds = Field(default=DefaultCreds(), json_schema_extra={"secret": True})
+    regions: tuple[Region, ...] = ()
+    vpc_id: Vpc | None = None
+    subnet_ids: tuple[Subnet, ...] = ()
+    public_ips: bool = True
+
+    @model_validator(mode="after")
+    def _network_is_of_one_region(self) -> AwsConfig:
+        if (self.vpc_id or self.subnet_ids) and len(self.regions) != 1:
+            raise ValueError(
+                "a VPC and its subnets are of one region: name exactly one in regions, "
+                "or leave out vpc_id and subnet_ids"
+            )
+        return self

@@ -1,0 +1,153 @@
+"""What an error of AWS means: one table from its code to kind, scope and lifetime.
+
+The lifetimes are how long others who place machines there (Karpenter, ParallelCluster) hold an
+error for true; none is "until a person has changed something", or "ask again".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import NamedTuple
+
+from botocore import exceptions
+from botocore.parsers import ResponseParserError
+
+from apps.backends.base import ErrorKind, ProviderError, Scope
+
+CAPACITY_LASTS = timedelta(minutes=3)
+QUOTA_LASTS = timedelta(hours=1)
+LONGEST_MESSAGE = 300
+
+
+class Meaning(NamedTuple):
+    kind: ErrorKind
+    scope: Scope
+    lifetime: timedelta | None = None
+
+
+NO_CAPACITY = Meaning(ErrorKind.CAPACITY, Scope.OFFER_ZONE, CAPACITY_LASTS)
+NO_FAMILY_QUOTA = Meaning(ErrorKind.QUOTA, Scope.FAMILY_REGION, QUOTA_LASTS)
+NO_SPOT_QUOTA = Meaning(ErrorKind.QUOTA, Scope.SPOT_REGION, QUOTA_LASTS)
+BACKEND_QUOTA = Meaning(ErrorKind.QUOTA, Scope.BACKEND, QUOTA_LASTS)
+NO_SPOT = Meaning(ErrorKind.SETUP, Scope.SPOT_REGION)
+SETUP = Meaning(ErrorKind.SETUP, Scope.BACKEND)
+CREDENTIALS = Meaning(ErrorKind.CREDENTIALS, Scope.BACKEND)
+THROTTLED = Meaning(ErrorKind.THROTTLED, Scope.OFFER_REGION)
+REFUSED = Meaning(ErrorKind.REFUSED, Scope.OFFER_REGION)
+UNREACHABLE = Meaning(ErrorKind.UNREACHABLE, Scope.OFFER_REGION)
+
+# `Unsupported` is what a zone says that does not have the type, or has none of it just now.
+# `IdempotentParameterMismatch` says that the machine was made a moment ago: asked again, its tags
+# are found.
+SUBNET_IS_FULL = "InsufficientFreeAddressesInSubnet"
+CODES: dict[str, Meaning] = {
+    "InsufficientInstanceCapacity": NO_CAPACITY,
+    "InsufficientCapacity": NO_CAPACITY,
+    "InsufficientHostCapacity": NO_CAPACITY,
+    "InsufficientReservedInstanceCapacity": NO_CAPACITY,
+    "UnfulfillableCapacity": NO_CAPACITY,
+    "Unsupported": NO_CAPACITY,
+    SUBNET_IS_FULL: NO_CAPACITY,
+    "MaxSpotInstanceCountExceeded": NO_SPOT_QUOTA,
+    "SpotMaxPriceTooLow": Meaning(ErrorKind.CAPACITY, Scope.SPOT_REGION, CAPACITY_LASTS),
+    "VcpuLimitExceeded": NO_FAMILY_QUOTA,
+    "InstanceLimitExceeded": NO_FAMILY_QUOTA,
+    "VolumeLimitExceeded": BACKEND_QUOTA,
+    "MaxIOPSLimitExceeded": BACKEND_QUOTA,
+    "VpcLimitExceeded": SETUP,
+    "SubnetLimitExceeded": SETUP,
+    "InternetGatewayLimitExceeded": SETUP,
+    "SecurityGroupLimitExceeded": SETUP,
+    "AuthFailure.ServiceLinkedRoleCreationNotPermitted": NO_SPOT,
+    "PendingVerification": SETUP,
+    "OptInRequired": SETUP,
+    "UnauthorizedOperation": SETUP,
+    "AccessDenied": SETUP,
+    "AccessDeniedException": SETUP,
+    "InvalidVpcID.NotFound": SETUP,
+    "InvalidSubnetID.NotFound": SETUP,
+    "InvalidGroup.NotFound": SETUP,
+    "VPCIdNotSpecified": SETUP,
+    "Blocked": SETUP,
+    "AuthFailure": CREDENTIALS,
+    "ExpiredToken": CREDENTIALS,
+    "ExpiredTokenException": CREDENTIALS,
+    "InvalidClientTokenId": CREDENTIALS,
+    "UnrecognizedClientException": CREDENTIALS,
+    "SignatureDoesNotMatch": CREDENTIALS,
+    "IncompleteSignature": CREDENTIALS,
+    "MissingAuthenticationToken": CREDENTIALS,
+    "RequestExpired": CREDENTIALS,
+    "RequestLimitExceeded": THROTTLED,
+    "Throttling": THROTTLED,
+    "ThrottlingException": THROTTLED,
+    "TooManyRequestsException": THROTTLED,
+    "EC2ThrottledException": THROTTLED,
+    "InternalError": UNREACHABLE,
+    "InternalFailure": UNREACHABLE,
+    "ServiceUnavailable": UNREACHABLE,
+    "Unavailable": UNREACHABLE,
+    "RequestTimeout": UNREACHABLE,
+    "IdempotentParameterMismatch": UNREACHABLE,
+}
+NO_SUCH_CREDENTIALS = (
+    exceptions.NoCredentialsError,
+    exceptions.PartialCredentialsError,
+    exceptions.CredentialRetrievalError,
+    exceptions.ProfileNotFound,
+    exceptions.TokenRetrievalError,
+)
+
+
+def code_of(error: exceptions.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def meaning_of(error: exceptions.ClientError) -> Meaning:
+    """Look the code up; of one that is not in the table the status of the answer decides."""
+    known = CODES.get(code_of(error))
+    if known:
+        return known
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return UNREACHABLE if status >= 500 else REFUSED
+
+
+def translated(error: Exception, where: str) -> ProviderError:
+    """Return the error as one of ours, with a sentence that says where and what."""
+    if isinstance(error, exceptions.ClientError):
+        return _of(meaning_of(error), _said(error, where))
+    if isinstance(error, NO_SUCH_CREDENTIALS):
+        return _of(CREDENTIALS, f"There are no working credentials of AWS: {_short(str(error))}")
+    if isinstance(error, exceptions.ParamValidationError):
+        return _of(REFUSED, f"AWS in {where} would not understand this: {_short(str(error))}")
+    return _of(UNREACHABLE, f"AWS in {where} did not answer: {type(error).__name__}")
+
+
+def _said(error: exceptions.ClientError, where: str) -> str:
+    said = _short(str(error.response.get("Error", {}).get("Message", "")))
+    return f"AWS in {where} said {code_of(error) or 'nothing'} to {error.operation_name}: {said}"
+
+
+def _short(text: str) -> str:
+    """Return the beginning, without what only AWS can read: the encoded message of a refusal."""
+    return " ".join(text.split("Encoded authorization failure message")[0].split())[
+        :LONGEST_MESSAGE
+    ]
+
+
+def _of(meaning: Meaning, message: str) -> ProviderError:
+    return ProviderError(message, kind=meaning.kind, scope=meaning.scope, lifetime=meaning.lifetime)
+
+
+@contextmanager
+def told(where: str) -> Iterator[None]:
+    """Turn every error of boto3 into one of ours. Nothing of boto3's own goes on in its cause:
+
+    a traceback that is logged would show what was sent.
+    """
+    try:
+        yield
+    except (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError) as error:
+        raise translated(error, where) from None

@@ -1,0 +1,159 @@
+"""The provider: walks zones, and tells every error of AWS as one of ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from apps.backends import base
+from apps.backends.base import ErrorKind, InstanceSpec, InstanceState, ProviderError, Scope
+from apps.backends.providers.aws import check, images, instances, network
+from apps.backends.providers.aws.clients import Clients
+from apps.backends.providers.aws.config import AwsConfig
+from apps.backends.providers.aws.errors import (
+    CAPACITY_LASTS,
+    SUBNET_IS_FULL,
+    code_of,
+    meaning_of,
+    told,
+)
+
+LONGEST_USER_DATA = 16 * 1024
+REGIONS_AT_ONCE = 16
+
+
+class Ref(NamedTuple):
+    """What a reference holds. Its text is the same for the same machine."""
+
+    region: str
+    instance_id: str
+
+    def __str__(self) -> str:
+        return json.dumps({"region": self.region, "id": self.instance_id})
+
+    @classmethod
+    def read(cls, text: str) -> Ref | None:
+        try:
+            content = json.loads(text)
+            return cls(str(content["region"]), str(content["id"]))
+        except (ValueError, TypeError, KeyError):
+            return None
+
+
+class AwsProvider(base.Provider):
+    kind = "aws"
+    Config = AwsConfig
+    features = frozenset({base.Feature.SPOT, base.Feature.CONSOLE, base.Feature.SHUTS_DOWN_ITSELF})
+    config: AwsConfig
+
+    @cached_property
+    def _clients(self) -> Clients:
+        return Clients(self.config)
+
+    def check(self) -> list[base.Problem]:
+        return check.problems(self._clients, self.config)
+
+    def offers(self) -> list[base.Offer]:
+        """Return nothing: what AWS has, and for how much, is in the catalog, which holds offers."""
+        return []
+
+    def create(self, spec: InstanceSpec) -> str:
+        """Find the machine of this boot or make it, in the first zone that has room.
+
+        A machine that AWS made in an earlier call, cut short, is found by its tag; until that can
+        be seen, the client token leads to it.
+        """
+        if len(spec.user_data.encode()) >= LONGEST_USER_DATA:
+            raise ProviderError(
+                "The boot script of the machine is longer than the 16 KB that AWS takes.",
+                kind=ErrorKind.REFUSED,
+            )
+        region = spec.offer.region
+        with told(region):
+            ec2 = self._clients.ec2(region)
+            same = (instances.BOOT_TAG, spec.boot.name)
+            instance_id = _first(instances.tagged(ec2, *same, instances.LIVING))
+            if instance_id is None:
+                ended = len(list(instances.tagged(ec2, *same, instances.ENDED)))
+                instance_id = self._made(spec, ended_before=ended)
+                instances.wait_until_seen(ec2, instance_id)
+            return str(Ref(region, instance_id))
+
+    def _made(self, spec: InstanceSpec, *, ended_before: int) -> str:
+        region = spec.offer.region
+        source = images.source_of(spec.offer.hardware)
+        ec2 = self._clients.ec2(region)
+        image = images.newest(ec2, self._clients.of("ssm", region), source)
+        net = network.found_or_made(ec2, self.config, spec.zones)
+        # No second attempt of boto3's own: it takes a zone that is full for a fault of AWS.
+        once = self._clients.ec2(region, attempts=1)
+        full: dict[str, ClientError] = {}
+        for place in net.places:
+            if place.zone in full and code_of(full[place.zone]) != SUBNET_IS_FULL:
+                continue
+            asked = instances.request(spec, image, net, place, public_ip=self.config.public_ips)
+            try:
+                return instances.run(once, asked, name=spec.boot.name, ended_before=ended_before)
+            except ClientError as error:
+                if meaning_of(error).scope is not Scope.OFFER_ZONE:
+                    raise
+                full[place.zone] = error
+        raise _no_room(spec, full)
+
+    def inspect(self, ref: str) -> base.InstanceStatus:
+        known = Ref.read(ref)
+        if known is None:
+            return base.InstanceStatus(InstanceState.GONE)
+        with told(known.region):
+            ec2 = self._clients.ec2(known.region)
+            row = instances.find(ec2, known.instance_id)
+            return instances.status(ec2, row) if row else base.InstanceStatus(InstanceState.GONE)
+
+    def terminate(self, ref: str) -> None:
+        known = Ref.read(ref)
+        if known is not None:
+            with told(known.region):
+                instances.terminate(self._clients.ec2(known.region), known.instance_id)
+
+    def list_owned(self, server_id: str) -> list[base.OwnedInstance]:
+        """Ask all regions at once; one that does not answer is an error, since a part misleads."""
+        clients = {region: self._clients.ec2(region) for region in self._clients.regions()}
+        with ThreadPoolExecutor(REGIONS_AT_ONCE) as pool:
+            found = pool.map(lambda region: _owned(region, clients[region], server_id), clients)
+            return [owned for of_region in found for owned in of_region]
+
+
+def _owned(region: str, ec2: Any, server_id: str) -> list[base.OwnedInstance]:
+    with told(region):
+        rows = list(instances.tagged(ec2, instances.SERVER_TAG, server_id, instances.LIVING))
+    return [
+        base.OwnedInstance(
+            ref=str(Ref(region, row["InstanceId"])),
+            name=tags.get(instances.BOOT_TAG, ""),
+            tags=tags,
+        )
+        for row in rows
+        for tags in [instances.tags_of(row)]
+    ]
+
+
+def _first(rows: Iterable[dict[str, Any]]) -> str | None:
+    """Return the id of the oldest, the same in every call should there ever be two."""
+    every = sorted((str(row["LaunchTime"]), str(row["InstanceId"])) for row in rows)
+    return every[0][1] if every else None
+
+
+def _no_room(spec: InstanceSpec, full: dict[str, ClientError]) -> ProviderError:
+    why = "; ".join(f"{zone}: {code_of(error)}" for zone, error in sorted(full.items()))
+    what = f"{spec.offer.instance}{' (spot)' if spec.offer.spot else ''}"
+    return ProviderError(
+        f"AWS has no free {what} in {spec.offer.region} now ({why}).",
+        kind=ErrorKind.CAPACITY,
+        scope=Scope.OFFER_REGION,
+        lifetime=CAPACITY_LASTS,
+    )

@@ -1,0 +1,4 @@
+"""Commands about this terminal and its user: saved projects, tokens, completion.
+
+Only `apps.cli.main` loads them.
+"""

@@ -1,0 +1,76 @@
+"""The agent's routes: what should be, what is. See `apps.agent.wire` for the messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+from django.core.files.storage import default_storage
+from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.utils import timezone
+
+from apps.agent import wire
+from apps.core.errors import Invalid, NotFound
+from apps.core.http import bodies
+from apps.core.http.internal_routes import internal_route
+from apps.core.http.long_poll import long_poll, since
+from apps.core.threads import in_thread
+from apps.instances import services, states
+from apps.instances.agents import reports
+from apps.instances.agents.access import instance_of
+from apps.instances.models import Instance
+
+CHUNK_BYTES = 256 * 1024
+
+
+@internal_route("GET")
+async def assignment(request: HttpRequest) -> HttpResponseBase:
+    instance = await in_thread(instance_of, request)
+    known = since(request)
+    answer = await long_poll(
+        request,
+        f"instance:{instance.pk}",
+        has_news=lambda: _revision(instance) != known,
+        answer=partial(services.assignment, instance=instance),
+    )
+    return JsonResponse(wire.to_json(answer))
+
+
+def _revision(instance: Instance) -> int:
+    return Instance.objects.values_list("revision", flat=True).get(pk=instance.pk)
+
+
+@internal_route("POST")
+async def report(request: HttpRequest) -> HttpResponseBase:
+    instance = await in_thread(instance_of, request)
+    try:
+        said = wire.from_json(wire.Report, bodies.parsed(request.body))
+    except ValueError as error:
+        raise Invalid(str(error)) from error
+    receipt = await in_thread(reports.take, instance=instance, report=said, at=timezone.now())
+    return JsonResponse(wire.to_json(receipt))
+
+
+@internal_route("GET")
+async def blob(request: HttpRequest, *, digest: str) -> HttpResponseBase:
+    """An agent fetches only the uploads of its own workloads."""
+    instance = await in_thread(instance_of, request)
+    found = await in_thread(_blob, instance, digest)
+    if found is None:
+        raise NotFound("No workload of this instance has that upload.")
+    return StreamingHttpResponse(_chunks(found), content_type="application/gzip")
+
+
+def _blob(instance: Instance, digest: str) -> str | None:
+    unfinished = instance.workloads.exclude(state=states.EXITED)
+    return unfinished.filter(upload_hash=digest).values_list("upload_blob", flat=True).first()
+
+
+async def _chunks(blob: str) -> AsyncIterator[bytes]:
+    """An archive may be larger than our memory; a synchronous iterator would be read whole."""
+    file = await in_thread(default_storage.open, blob, "rb")
+    try:
+        while chunk := await in_thread(file.read, CHUNK_BYTES):
+            yield chunk
+    finally:
+        await in_thread(file.close)

@@ -1,0 +1,149 @@
+"""Taking an agent's report: what is on the machine now."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from apps.agent import wire
+from apps.backends import services as backends
+from apps.core import notifications
+from apps.core.after_commit import after_commit
+from apps.core.transition import Change, Stale, transition, transition_all
+from apps.instances import states
+from apps.instances.models import Instance, Workload
+
+LAST_LINES = 20
+TEXT = 2000
+YEARS = range(2000, 2200)
+ORDER = {state: rank for rank, state in enumerate(states.WORKLOAD.states)}
+
+
+def take(*, instance: Instance, report: wire.Report, at: datetime) -> wire.Receipt:
+    """Store a report; one that says nothing new writes one row.
+
+    Workloads that are not the instance's are ignored: an agent speaks for its own machine only.
+    """
+    by_id = {workload.id: workload for workload in report.workloads}
+    rows = [row for row in _unfinished(instance) if str(row.pk) in by_id]
+    with transaction.atomic():
+        _heard(instance, report, at=at)
+        for row in rows:
+            _write(row, by_id[str(row.pk)])
+        _transit(rows, by_id, at=at)
+    return wire.Receipt(Instance.objects.values_list("revision", flat=True).get(pk=instance.pk))
+
+
+def _unfinished(instance: Instance) -> Sequence[Workload]:
+    return list(instance.workloads.exclude(state=states.EXITED))
+
+
+def _heard(instance: Instance, report: wire.Report, *, at: datetime) -> None:
+    known = {
+        "reported_at": at,
+        "hostname": report.hostname[:255],
+        "agent_version": report.agent_version[:50],
+        "boot_id": report.boot_id[:100],
+        "isolation": report.isolation.level[:16],
+        "isolation_note": _text(_note(report.isolation)),
+    }
+    Instance.objects.filter(pk=instance.pk).update(**known)
+    if report.stopping:
+        _goodbye(instance, at=at)
+    elif instance.state in (states.CREATING, states.BOOTING, states.LOST):
+        _ready(instance, at=at)
+
+
+def _goodbye(instance: Instance, *, at: datetime) -> None:
+    """A machine that we made does not come back: nothing new is placed there, and its backend is
+    asked at once. A standing one restarts its agent."""
+    leaves = instance.state in (states.READY, states.IDLE)
+    if leaves and not backends.is_standing(instance.backend_kind):
+        with contextlib.suppress(Stale):
+            transition(
+                instance, states.LOST, at=at, reason="its agent said goodbye", next_check_at=at
+            )
+
+
+def _note(said: wire.Isolation) -> str:
+    unbounded = f"nothing bounds their memory and number of processes: {said.unbounded}"
+    return "; ".join(filter(None, (said.why, unbounded if said.unbounded else "")))
+
+
+def _ready(instance: Instance, *, at: datetime) -> None:
+    try:
+        if instance.state == states.CREATING:
+            # The agent was faster than the provider's answer; whoever waits for it notes the rest.
+            return
+        transition(instance, states.READY, at=at, reason="its agent reported", next_check_at=at)
+    except Stale:
+        return
+
+
+def _write(row: Workload, said: wire.WorkloadReport) -> None:
+    """What may change without a change of state; a change of readiness wakes the replica."""
+    fields: dict[str, Any] = {
+        "ready": said.ready,
+        "phase": _text(said.phase)[:200],
+        "probe_message": _text(said.probe_message),
+        "address": _text(said.address or "")[:300],
+        # It stays known of what ended.
+        "image_pin": _text(said.image_pin)[:600] or row.image_pin,
+    }
+    changed = {name: value for name, value in fields.items() if getattr(row, name) != value}
+    if changed:
+        Workload.objects.filter(pk=row.pk).update(**changed)
+        for name, value in changed.items():
+            setattr(row, name, value)
+        after_commit(notifications.transitioned, "workload", "changed", [row.pk])
+
+
+def _transit(
+    rows: Sequence[Workload], said: dict[str, wire.WorkloadReport], *, at: datetime
+) -> None:
+    changes = [_change(row, said[str(row.pk)], at) for row in rows]
+    transition_all([c for c in changes if ORDER.get(c.to, -1) > ORDER[c.row.state]], at=at)
+
+
+def _change(row: Workload, said: wire.WorkloadReport, at: datetime) -> Change:
+    return Change(row, said.state, _text(said.message), _fields(said, at))
+
+
+def _fields(said: wire.WorkloadReport, at: datetime) -> dict[str, Any]:
+    fields: dict[str, Any] = {"started_at": _time(said.started_at)}
+    if said.ready_at:
+        fields["ready_at"] = _time(said.ready_at)
+    if said.state == states.EXITED:
+        fields |= {
+            "ready": False,
+            # Nobody starts it again.
+            "secrets": "",
+            "exited_at": _time(said.exited_at) or at,
+            "exit_code": said.exit_code,
+            "exit_reason": (said.reason or wire.REASON_EXITED)[:32],
+            "message": _text(said.message),
+            "last_lines": [_text(line) for line in said.last_lines[-LAST_LINES:]],
+        }
+    return fields
+
+
+def _text(text: str) -> str:
+    """PostgreSQL stores no NUL characters, and nobody reads a sentence of a megabyte."""
+    return text.replace("\x00", "�")[:TEXT]
+
+
+def _time(text: str | None) -> datetime | None:
+    """Return a time of an agent's clock, None where it cannot be one: who adds to or takes from the
+    first or last year that there is gets an error, and odd time zones are none to PostgreSQL."""
+    try:
+        found = parse_datetime(text) if text else None
+        said = found and (found if timezone.is_aware(found) else found.replace(tzinfo=UTC))
+        return said.astimezone(UTC) if said and said.year in YEARS else None
+    except (ValueError, OverflowError):
+        return None

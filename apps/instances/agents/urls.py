@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+from django.urls import path, re_path
+
+from apps.instances.agents import api
+
+urlpatterns = [
+    path("assignment", api.assignment),
+    path("report", api.report),
+    re_path(r"^blobs/(?P<digest>[0-9a-f]{64})$", api.blob),
+]

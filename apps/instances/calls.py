@@ -1,0 +1,94 @@
+"""Calls of providers: each with a time-out, and no backend in the way of another.
+
+A provider that hangs holds one thread of its own, which ends with the process at the latest, and
+at most `AT_ONCE` workers; what waits for its backend stays due, and the sweep comes back to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+from uuid import UUID
+
+from apps.backends import services as backends
+from apps.backends.base import ErrorKind, Provider, ProviderError, Scope
+from apps.backends.models import Backend
+
+logger = logging.getLogger(__name__)
+
+CALL_SECONDS = 60.0
+AT_ONCE = 2
+
+Answer = TypeVar("Answer")
+_lock = threading.Lock()
+_calling: Counter[int] = Counter()
+_under_way: set[UUID] = set()
+
+
+class Busy(Exception):
+    """Its backend has as many calls as it may, or one about this machine is under way."""
+
+
+def ask(
+    backend: Backend, question: Callable[[Provider], Answer], *, about: UUID | None = None
+) -> Answer:
+    """Return what the backend's provider answers; `about` is the instance that it is asked of.
+
+    Raise Busy where it is not asked now, ProviderError where that failed, and nothing else.
+    """
+    provider = backends.provider_of(backend)
+    with _turn(backend.pk, about):
+        worked, answer = _answer(provider, question)
+    if worked:
+        return answer  # type: ignore[return-value]
+    if isinstance(answer, ProviderError):
+        raise answer
+    assert isinstance(answer, Exception)
+    logger.error("the provider of %s failed", backend, exc_info=answer)
+    raise _unreachable(f"{backend.kind} could not be asked ({type(answer).__name__})")
+
+
+def _answer(
+    provider: Provider, question: Callable[[Provider], Answer]
+) -> tuple[bool, Answer | Exception]:
+    said: SimpleQueue[tuple[bool, Answer | Exception]] = SimpleQueue()
+
+    def call() -> None:
+        try:
+            said.put((True, question(provider)))
+        except Exception as error:
+            # The outermost frame of its thread: whatever it was, who asked hears it.
+            said.put((False, error))
+
+    threading.Thread(target=call, name=f"call-{provider.kind}", daemon=True).start()
+    try:
+        return said.get(timeout=CALL_SECONDS)
+    except Empty:
+        late = f"{provider.kind} did not answer within {CALL_SECONDS:g} s"
+        return False, _unreachable(late)
+
+
+@contextmanager
+def _turn(backend_id: int, about: UUID | None) -> Iterator[None]:
+    with _lock:
+        if about in _under_way or _calling[backend_id] >= AT_ONCE:
+            raise Busy
+        if about is not None:
+            _under_way.add(about)
+        _calling[backend_id] += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _calling[backend_id] -= 1
+            if about is not None:
+                _under_way.discard(about)
+
+
+def _unreachable(message: str) -> ProviderError:
+    return ProviderError(message, kind=ErrorKind.UNREACHABLE, scope=Scope.BACKEND)

@@ -1,0 +1,294 @@
+"""An instance from its request to its end. Calls providers, so it runs in `outside`."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+
+from apps.agent import wire
+from apps.backends import services as backends
+from apps.backends.base import (
+    Boot,
+    Feature,
+    Gpu,
+    Hardware,
+    InstanceSpec,
+    InstanceState,
+    InstanceStatus,
+    Offer,
+    Provider,
+    ProviderError,
+)
+from apps.core import crypto, sweep
+from apps.core.transition import Stale, transition
+from apps.instances import boot_failures, calls, decide, orphans, services, states
+from apps.instances.models import Instance, Workload
+
+Answer = TypeVar("Answer")
+# What the column holds; how often it was is then no matter.
+MOST_ATTEMPTS = 30_000
+logger = logging.getLogger(__name__)
+
+# While this process was not there nobody could be heard, so silence counts from here at the most.
+STARTED_AT = timezone.now()
+CALL_LEASE = timedelta(minutes=5)
+NO_CAPACITY, NO_BACKEND, NOT_BOOTED = "no-capacity", "no-backend", "not-booted"
+PROJECT_TAG = "dstack-web-project"
+HOST_WENT = "its host went away"
+
+
+def advance(*, ids: Sequence[UUID], at: datetime) -> None:
+    """Take each instance one step on; provider calls included, one by one."""
+    for instance in sweep.claim(Instance.objects.all(), ids, at=at, lease=CALL_LEASE):
+        try:
+            status = _inspect(instance)
+            step = decide.next_step(_facts(instance, status, at=at), at=at)
+            _do(instance, step, status, at=at)
+        except calls.Busy:
+            # It stays due, for the sweep.
+            sweep.set_next_check(instance, at=at)
+        except Stale:
+            continue  # whoever was faster has woken what comes next
+
+
+def by_backend(ids: Sequence[UUID]) -> list[list[UUID]]:
+    """Return the ids in one list for each backend: none waits for the calls of another."""
+    groups: dict[int, list[UUID]] = defaultdict(list)
+    named = Instance.objects.filter(pk__in=ids).order_by("next_check_at")
+    for pk, backend_id in named.values_list("pk", "backend_id"):
+        groups[backend_id].append(pk)
+    return list(groups.values())
+
+
+def _inspect(instance: Instance) -> InstanceStatus | None:
+    """Return what the backend says of a machine that does not speak for itself; None where it
+    says nothing, and is asked again."""
+    if not decide.asks(instance.state, has_ref=bool(instance.ref)):
+        return None
+    try:
+        return _ask(instance, lambda provider: provider.inspect(instance.ref))
+    except ProviderError as error:
+        logger.warning("%s says nothing of %s: %s", instance.backend, instance.name, error)
+        return None
+
+
+def _ask(instance: Instance, question: Callable[[Provider], Answer]) -> Answer:
+    return calls.ask(instance.backend, question, about=instance.pk)
+
+
+def _facts(instance: Instance, status: InstanceStatus | None, *, at: datetime) -> decide.Facts:
+    heard = max(filter(None, [instance.reported_at, STARTED_AT])) if instance.boot_id else None
+    if status and status.state == InstanceState.RUNNING and instance.running_at is None:
+        instance.running_at = at
+        Instance.objects.filter(pk=instance.pk, running_at=None).update(running_at=at)
+    live = instance.workloads.exclude(state=states.EXITED)
+    kept = instance.idle_seconds
+    return decide.Facts(
+        state=instance.state,
+        shared=instance.shared,
+        standing=backends.is_standing(instance.backend_kind),
+        state_at=instance.state_at,
+        heard_at=heard,
+        idle_since=instance.idle_since,
+        idle_after=timedelta(seconds=kept) if kept is not None else None,
+        seen=status.state if status else None,
+        running_at=instance.running_at,
+        boot_within=timedelta(seconds=settings.DSTACK_BOOT_DEADLINE_SECONDS),
+        **live.aggregate(live=Count("pk"), wanted=Count("pk", filter=Q(desired="run"))),
+    )
+
+
+def _do(
+    instance: Instance, step: decide.Step, status: InstanceStatus | None, *, at: datetime
+) -> None:
+    if step.do == decide.CREATE:
+        _create(instance, at=at)
+    elif step.do == decide.TERMINATE:
+        _terminate(instance)
+    elif step.do == decide.FAIL_BOOT:
+        _fail_boot(instance, step.reason, status, at=at)
+    elif step.do == decide.BEGIN_END:
+        _begin_end(instance, step.reason, at=at)
+    elif step.do == decide.NOTE_GONE:
+        _end(instance, states.TERMINATED, step.reason, at=at)
+    elif step.do in (decide.WAIT, decide.DROP_STOPPED):
+        if step.do == decide.DROP_STOPPED:
+            stopped = instance.workloads.filter(desired="stop")
+            _end_workloads(stopped, wire.REASON_HOST_STOPPED, HOST_WENT, at=at)
+        sweep.set_next_check(instance, at=step.next_check_at)
+    else:
+        moves: dict[str, tuple[str, dict[str, Any]]] = {
+            decide.MARK_LOST: (states.LOST, {}),
+            decide.MARK_IDLE: (states.IDLE, {"idle_since": at}),
+            decide.MARK_READY: (states.READY, {"idle_since": None}),
+        }
+        to, fields = moves[step.do]
+        transition(instance, to, at=at, reason=step.reason, next_check_at=at, **fields)
+
+
+def _create(instance: Instance, *, at: datetime) -> None:
+    if instance.state == states.REQUESTED:
+        lease = at + CALL_LEASE
+        transition(instance, states.CREATING, at=at, next_check_at=lease)
+    boot = Boot(
+        name=orphans.boot_name(instance),
+        instance_id=str(instance.pk),
+        url=settings.DSTACK_PUBLIC_URL,
+        token=crypto.decrypt(instance.token),
+    )
+    spec = InstanceSpec(
+        offer=_offer(instance.offer),
+        boot=boot,
+        tags={PROJECT_TAG: instance.project.name},
+        server_id=backends.server_id(),
+    )
+    try:
+        ref = _ask(instance, lambda provider: provider.create(spec))
+    except ProviderError as error:
+        _not_made(instance, error, at=timezone.now())
+    else:
+        try:
+            _booted(instance, ref)
+        except Stale:
+            _end_if_over(instance, ref)
+            raise
+
+
+def _not_made(instance: Instance, error: ProviderError, *, at: datetime) -> None:
+    if error.is_passing:
+        _retry(instance, str(error), at=at)
+    else:
+        _fail(instance, NO_BACKEND if error.is_of_backend else NO_CAPACITY, str(error), at=at)
+
+
+def _end_if_over(instance: Instance, ref: str) -> None:
+    """Who asked for it may have made a machine whose row others have ended meanwhile."""
+    row = Instance.objects.filter(pk=instance.pk)
+    if row.filter(state=states.TERMINATING, ref="").update(ref=ref):
+        return
+    if row.filter(state__in=states.INSTANCE.final).exists():
+        logger.warning("machine %s of %s came too late", ref, instance.name)
+        try:
+            _ask(instance, lambda provider: provider.terminate(ref))
+        except (ProviderError, calls.Busy) as error:
+            # The next collection of orphans finds it.
+            logger.warning("machine %s is not ended yet: %s", ref, error)
+
+
+def _booted(instance: Instance, ref: str) -> None:
+    now = timezone.now()
+    transition(instance, states.BOOTING, at=now, ref=ref, attempts=0, error="", next_check_at=now)
+    # An agent on this very host may have called before the provider's answer was noted.
+    heard = Instance.objects.filter(pk=instance.pk, reported_at__isnull=False).exists()
+    if heard:
+        transition(instance, states.READY, at=now, reason="its agent reported", next_check_at=now)
+
+
+def _retry(instance: Instance, error: str, *, at: datetime) -> None:
+    attempts = instance.attempts + 1
+    if attempts >= decide.MAX_ATTEMPTS and instance.state == states.CREATING:
+        _fail(instance, NO_BACKEND, error, at=at)
+        return
+    same = Instance.objects.filter(pk=instance.pk, state_version=instance.state_version)
+    same.update(
+        attempts=min(attempts, MOST_ATTEMPTS),
+        error=error,
+        next_check_at=at + decide.BACKOFF.after(attempts),
+    )
+
+
+def _fail(instance: Instance, exit_reason: str, error: str, *, at: datetime) -> None:
+    with transaction.atomic():
+        transition(instance, states.FAILED, at=at, reason=error, next_check_at=None, error=error)
+        _end_workloads(instance.workloads.all(), exit_reason, error, at=at)
+
+
+def _fail_boot(
+    instance: Instance, reason: str, status: InstanceStatus | None, *, at: datetime
+) -> None:
+    """An attempt that failed: its replica takes the next offer now, the machine ends meanwhile."""
+    said = boot_failures.sentence(
+        ref=instance.ref,
+        name=instance.name,
+        reason=reason,
+        message=status.message if status else "",
+        console=status.console_tail if status else "",
+    )
+    fields: dict[str, Any] = {"boot_error": said, "error": said, "attempts": 0, "next_check_at": at}
+    with transaction.atomic():
+        transition(instance, states.TERMINATING, at=at, reason=said, **fields)
+        _end_workloads(instance.workloads.all(), NOT_BOOTED, said, at=at)
+
+
+def _begin_end(instance: Instance, reason: str, *, at: datetime) -> None:
+    """What ran there is replaced at once, however long the backend takes to end the machine."""
+    fields: dict[str, Any] = {"attempts": 0, "next_check_at": at}
+    with transaction.atomic():
+        transition(instance, states.TERMINATING, at=at, reason=reason, **fields)
+        _end_workloads(instance.workloads.all(), wire.REASON_HOST_STOPPED, HOST_WENT, at=at)
+
+
+def _terminate(instance: Instance) -> None:
+    """A machine that may still cost money is never given up: it is asked for until it is gone."""
+    try:
+        gone = not instance.ref or _ask(instance, partial(_ends, ref=instance.ref))
+    except ProviderError as error:
+        _retry(instance, str(error), at=timezone.now())
+        return
+    now = timezone.now()
+    if not gone:
+        sweep.set_next_check(instance, at=now + decide.INSPECTED)
+        return
+    with transaction.atomic():
+        if Instance.objects.select_for_update().get(pk=instance.pk).ref != instance.ref:
+            # Made after all, by a call that took its time.
+            sweep.set_next_check(instance, at=now)
+            return
+        to = states.FAILED if instance.boot_error else states.TERMINATED
+        _end(instance, to, instance.boot_error, at=now)
+
+
+def _ends(provider: Provider, *, ref: str) -> bool:
+    """Ask for the machine's end; tell whether it has come. Of a standing machine nothing ends but
+    what is ours on it."""
+    provider.terminate(ref)
+    if Feature.STANDING in provider.features:
+        return True
+    return provider.inspect(ref).state == InstanceState.GONE
+
+
+def _end(instance: Instance, to: str, reason: str, *, at: datetime) -> None:
+    with transaction.atomic():
+        transition(instance, to, at=at, reason=reason, next_check_at=None)
+        _end_workloads(instance.workloads.all(), wire.REASON_HOST_STOPPED, HOST_WENT, at=at)
+
+
+def _end_workloads(
+    workloads: QuerySet[Workload], reason: str, message: str, *, at: datetime
+) -> None:
+    left = list(workloads.exclude(state=states.EXITED))
+    services.end_workloads(left, reason=reason, message=message, at=at)
+
+
+def _offer(stored: dict[str, Any]) -> Offer:
+    """The offer as it was kept. A newer server, which knows more of it, may have kept it."""
+    hardware = dict(stored["hardware"])
+    gpu = hardware.pop("gpu", None)
+    whole = Hardware(**_known(Hardware, hardware), gpu=Gpu(**_known(Gpu, gpu)) if gpu else None)
+    return Offer(**{**_known(Offer, stored), "hardware": whole})
+
+
+def _known(kind: type, stored: dict[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {name: value for name, value in stored.items() if name in names}

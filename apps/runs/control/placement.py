@@ -1,0 +1,113 @@
+"""Finding a place for a replica: the first offer that takes it, but for those tried in vain.
+
+Whether a machine can be had shows only when its provider is asked for it, later and elsewhere:
+what comes back then is a try, kept with the replica, and the replica waits for a place again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from apps.backends.base import Offer
+from apps.core import sweep
+from apps.core.transition import Stale, transition
+from apps.instances import services as instances
+from apps.instances.models import Workload
+from apps.offers import queries as offers
+from apps.runs import states
+from apps.runs.control import decide, placement_attempts, workload_spec
+from apps.runs.models import Replica
+from apps.specs.sections.service import ServiceSpec
+
+RETRY_INTERVAL = timedelta(seconds=5)
+
+
+def place(replica: Replica, *, at: datetime) -> None:
+    """Give a replica the first offer that takes it.
+
+    Without one it fails, and `retry` decides on.
+    """
+    run = replica.run
+    if replica.version != run.version:
+        # Of a version that should run no more: reconciling the run ends it.
+        sweep.set_next_check(replica, at=at + RETRY_INTERVAL)
+        return
+    found = offers.find(project=run.project, spec=ServiceSpec.from_json(run.spec))
+    known = placement_attempts.read(replica.tried)
+    for offer in placement_attempts.untried(found.matches.offers, known):
+        try:
+            _place_on(replica, found, offer, at=at)
+        except instances.NoRoom as error:
+            known.append(placement_attempts.of(offer, str(error)))
+        except Stale:
+            return
+        else:
+            return
+    why = placement_attempts.told(known, found.unavailable) if known else offers.why_none(found)
+    broken = placement_attempts.is_broken(known)
+    transition(
+        replica,
+        states.FAILED,
+        at=at,
+        reason=why,
+        exit_reason=decide.NO_BACKEND if broken else decide.NO_CAPACITY,
+        message=why,
+        finished_at=at,
+        next_check_at=None,
+    )
+
+
+def _place_on(replica: Replica, found: offers.Found, offer: Offer, *, at: datetime) -> None:
+    # One transaction for both: a replica that another worker placed meanwhile leaves no workload.
+    with transaction.atomic():
+        workload = instances.place(
+            project=replica.run.project,
+            backend=found.backends[offer.backend],
+            offer=offer,
+            new=workload_spec.new_workload(run=replica.run, replica=replica, offer=offer),
+            at=at,
+        )
+        transition(
+            replica,
+            states.PROVISIONING,
+            at=at,
+            # Of this machine, backend and region have the same name: once is enough.
+            reason=" ".join(dict.fromkeys([offer.backend, offer.region, offer.instance])),
+            workload=workload,
+            instance=workload.instance,
+            backend=offer.backend,
+            region=offer.region,
+            instance_type=offer.instance,
+            resources=str(offer.hardware),
+            spot=offer.spot,
+            price_usd_per_hour=Decimal(str(offer.price_usd_per_hour)),
+            started_at=at,
+            next_check_at=at + RETRY_INTERVAL,
+        )
+
+
+def failed_attempt(replica: Replica, workload: Workload) -> placement_attempts.Attempt:
+    """Say what came of the place that a replica was given."""
+    return placement_attempts.Attempt(
+        replica.backend,
+        replica.region,
+        replica.instance_type,
+        replica.spot,
+        why=workload.message,
+        whole=workload.exit_reason == decide.NO_BACKEND,
+    )
+
+
+def without_place(replica: Replica, workload: Workload) -> dict[str, Any]:
+    """Return the fields of a replica that waits for another place."""
+    return {
+        "tried": [*replica.tried, failed_attempt(replica, workload).to_json()],
+        **dict.fromkeys(("workload", "instance", "started_at")),
+        **dict.fromkeys(("backend", "region", "instance_type", "resources", "phase"), ""),
+        "spot": False,
+        "price_usd_per_hour": Decimal(0),
+    }

@@ -1,0 +1,79 @@
+"""Offers that a replica could not get: which to take next, and what to say in the end. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from apps.backends.base import Offer
+
+# Nobody reads more sentences than these.
+MOST_TOLD = 10
+MOST_CHARACTERS = 500
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An offer that could not be had, and why; `whole` where no other of its backend can be.
+
+    `gpu` is the kind of GPUs that were taken, where the machine may have others.
+    """
+
+    backend: str
+    region: str
+    instance: str
+    spot: bool
+    why: str
+    whole: bool = False
+    gpu: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.backend} {self.region} {self.instance}{' (spot)' if self.spot else ''}"
+        return f"{where}: {self.why.rstrip('.')}"
+
+    def to_json(self) -> dict[str, Any]:
+        kept = {**asdict(self), "why": self.why[:MOST_CHARACTERS]}
+        return kept if self.gpu else {key: kept[key] for key in kept if key != "gpu"}
+
+    def rules_out(self, offer: Offer) -> bool:
+        if self.whole:
+            return self.backend == offer.backend
+        if self.gpu and (offer.hardware.gpu is None or offer.hardware.gpu.name != self.gpu):
+            return False
+        mine = (self.backend, self.region, self.instance, self.spot)
+        return mine == (offer.backend, offer.region, offer.instance, offer.spot)
+
+
+def read(stored: Iterable[dict[str, Any]]) -> list[Attempt]:
+    """Read what `to_json` gave."""
+    return [Attempt(**each) for each in stored]
+
+
+def of(offer: Offer, why: str) -> Attempt:
+    """Return the attempt at an offer that has no room."""
+    gpu = offer.hardware.gpu.name if offer.hardware.gpu else ""
+    return Attempt(offer.backend, offer.region, offer.instance, offer.spot, why, gpu=gpu)
+
+
+def untried(offers: Iterable[Offer], attempts: Sequence[Attempt]) -> list[Offer]:
+    """Return the offers that are left, in their order."""
+    return [offer for offer in offers if not any(each.rules_out(offer) for each in attempts)]
+
+
+def told(attempts: Sequence[Attempt], unavailable: Mapping[str, str]) -> str:
+    """Say what was tried, a sentence for each; `unavailable` are the backends that could not be
+    asked, with the reason. Where a backend does not work, that is no matter of offers."""
+    broken = {each.backend: each.why for each in attempts if each.whole} | dict(unavailable)
+    tried = [each for each in attempts if not each.whole]
+    said = ["No offer could be had."] if tried else []
+    said += [f"{each}." for each in tried[:MOST_TOLD]]
+    if more := len(tried) - MOST_TOLD:
+        said += [f"And {more} more."] if more > 0 else []
+    said += [f"Backend {kind} cannot be used: {why.rstrip('.')}." for kind, why in broken.items()]
+    return " ".join(said)
+
+
+def is_broken(attempts: Sequence[Attempt]) -> bool:
+    """Tell whether nothing was tried but backends that do not work."""
+    return bool(attempts) and all(each.whole for each in attempts)

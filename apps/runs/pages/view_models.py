@@ -1,0 +1,180 @@
+"""A run in words and numbers: what its page shows, finished, so that templates only place it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from uuid import UUID
+
+from apps.core.models import Event
+from apps.core.templatetags import ui
+from apps.runs import states
+from apps.runs.models import Replica, Run
+from apps.runs.scale.desired_replicas import SCALING
+
+PHASES = {
+    states.PENDING: ("offer", "finding a place"),
+    states.PROVISIONING: ("machine", "the machine gets ready"),
+    states.STARTING: ("app", "the process starts and its probe passes"),
+}
+MACHINES = {machine.name: machine for machine in (states.RUN, states.REPLICA)}
+WORDS = {
+    ("run", states.SUBMITTED): "Submitted",
+    ("run", states.PROVISIONING): "Getting replicas ready",
+    ("run", states.RUNNING): "Serving",
+    ("run", states.IDLE): "Asleep, without a replica",
+    ("run", states.UPDATING): "Rolling out a new version",
+    ("run", states.STOPPING): "Stopping",
+    ("run", states.STOPPED): "Stopped",
+    ("run", states.FAILED): "Failed",
+    ("replica", states.PENDING): "waits for a place",
+    ("replica", states.PROVISIONING): "has a place",
+    ("replica", states.STARTING): "starts",
+    ("replica", states.RUNNING): "is ready",
+    ("replica", states.UNHEALTHY): "fails its probe",
+    ("replica", states.DRAINING): "takes no new requests",
+    ("replica", states.STOPPED): "ended",
+    ("replica", states.FAILED): "failed",
+    (states.REQUEST, states.UNANSWERED): "left a request without an answer",
+}
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One line of "what happened"; `tone` is its colour, "" for what is no more than said."""
+
+    at: datetime
+    tone: str
+    text: str
+    reason: str
+    actor: str
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a replica's start; `left` and `width` are parts of 1000 of the whole bar."""
+
+    key: str
+    title: str
+    length: timedelta
+    left: int
+    width: int
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a replica got ready, or how far it is."""
+
+    label: str
+    total: timedelta
+    phases: Sequence[Phase]
+    is_ready: bool
+
+
+def happenings(events: Sequence[Event]) -> list[Happening]:
+    """Put events of runs and replicas into words; `events` are newest first."""
+    births = (
+        event for event in reversed(events) if not event.old and event.state_machine == "replica"
+    )
+    began = {event.object_id: event.at for event in births}
+    return [
+        Happening(event.at, _tone(event), _text(event, began), _reason(event), event.actor)
+        for event in events
+        if event.state_machine == SCALING or (event.state_machine, event.new) in WORDS
+    ]
+
+
+def _text(event: Event, began: Mapping[UUID, datetime]) -> str:
+    if event.state_machine == SCALING:
+        return _split(event)[0]
+    words = WORDS[event.state_machine, event.new]
+    if event.state_machine == states.REQUEST:
+        words = event.reason
+    if event.state_machine == "run":
+        return words
+    if event.new == states.RUNNING and event.old != states.UNHEALTHY and event.object_id in began:
+        words = f"{words} after {ui.duration(event.at - began[event.object_id])}"
+    return f"{event.label[:1].upper()}{event.label[1:]} {words}"
+
+
+def _reason(event: Event) -> str:
+    """The reason, where it says more than the state does."""
+    if event.state_machine == SCALING:
+        return _split(event)[1]
+    is_said = event.state_machine == states.REQUEST or event.reason == event.new
+    return "" if is_said else event.reason
+
+
+def _split(event: Event) -> tuple[str, str]:
+    """`2 -> 4: 38 rps over 6 s` in words, and why."""
+    what, _, why = event.reason.partition(": ")
+    changed = f"Scaled {what}"
+    return (changed if event.old != event.new else f"Scaling: {what}"), why
+
+
+def _tone(event: Event) -> str:
+    """Return the colour of the state; a decision has that of what follows from it."""
+    if event.state_machine == states.REQUEST:
+        return "amber"
+    if event.state_machine != SCALING:
+        return MACHINES[event.state_machine].looks[event.new].tone
+    if event.old == event.new:
+        return "amber"
+    return "blue" if int(event.new) > int(event.old) else ""
+
+
+def starts(events: Iterable[Event], *, at: datetime, most: int = 3) -> list[Start]:
+    """Return the phases of the newest replicas' starts, newest first.
+
+    `events` are newest first; `at` closes a phase that is not over.
+    """
+    by_replica: dict[object, list[Event]] = {}
+    for event in events:
+        if event.state_machine == "replica":
+            by_replica.setdefault(event.object_id, []).append(event)
+    found = [_start(list(reversed(its)), at) for its in by_replica.values()]
+    return [start for start in found if start is not None][:most]
+
+
+def _start(events: Sequence[Event], at: datetime) -> Start | None:
+    """`events` are one replica's, oldest first; those after it was ready do not count."""
+    marks: list[tuple[str, datetime]] = []
+    for event in events:
+        if event.new in PHASES or not marks:
+            marks.append((event.new, event.at))
+        else:
+            marks.append(("", event.at))
+            break
+    if not marks or marks[0][0] not in PHASES:
+        return None
+    is_open = bool(marks[-1][0])
+    if is_open:
+        marks.append(("", max(at, marks[-1][1])))
+    whole = max((marks[-1][1] - marks[0][1]).total_seconds(), 0.001)
+    phases = []
+    for (state, begin), (following, end) in pairwise(marks):
+        key, title = PHASES[state]
+        left = round((begin - marks[0][1]).total_seconds() / whole * 1000)
+        right = round((end - marks[0][1]).total_seconds() / whole * 1000)
+        going_on = is_open and not following
+        phases.append(Phase(key, title, end - begin, left, max(right - left, 4), going_on))
+    total = marks[-1][1] - marks[0][1]
+    ready = any(event.new == states.RUNNING for event in events)
+    return Start(events[0].label, total, phases, ready)
+
+
+def why(run: Run, replicas: Sequence[Replica]) -> str:
+    """Say in one sentence what is wrong with a run, "" when nothing is."""
+    if run.state == states.FAILED:
+        return run.error or "It failed."
+    if run.is_final or run.state == states.STOPPING:
+        return ""
+    serving = any(replica.state == states.RUNNING for replica in replicas)
+    failed = [r for r in replicas if r.state == states.FAILED and r.message]
+    if not serving and failed:
+        newest = max(failed, key=lambda replica: replica.created_at)
+        return f"The last try failed: {newest.message}"
+    return ""

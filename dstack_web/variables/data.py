@@ -1,0 +1,204 @@
+"""What the server keeps, with which keys, for how long, and how much one may have."""
+
+from __future__ import annotations
+
+from dstack_web.variables.variable import Kind, Part, Variable
+
+START, SERVER, CLI, COMPOSE = Part.START, Part.SERVER, Part.CLI, Part.COMPOSE
+FILES = "django.core.files.storage.FileSystemStorage"
+# A century: a date moved by more than it can hold would be an error.
+MOST_DAYS, MOST_MB = 36_500, 1_000_000
+
+KEEPING = (
+    Variable(
+        name="DSTACK_HOME",
+        kind=Kind.PATH,
+        default="~/.dstack-web",
+        parts=(START, SERVER, CLI),
+        says="Folder of the data (`server/`) and of the command line's `config.yml`.",
+    ),
+    Variable(
+        name="DATABASE_URL",
+        kind=Kind.SECRET,
+        default_is="embedded",
+        parts=(START, SERVER),
+        says="An external PostgreSQL, 15 or newer: `postgresql://user:password@host:port/name`.",
+    ),
+    Variable(
+        name="REDIS_URL",
+        kind=Kind.SECRET,
+        default_is="embedded",
+        parts=(START, SERVER),
+        says="An external Valkey or Redis: `redis://:password@host:port/0`.",
+    ),
+    Variable(
+        name="DSTACK_SECRET_KEY",
+        kind=Kind.SECRET,
+        default_is="generated, in `server/secrets.json`",
+        parts=(START, SERVER, COMPOSE),
+        says="Key with which sessions are signed.",
+    ),
+    Variable(
+        name="DSTACK_ENCRYPTION_KEYS",
+        kind=Kind.SECRET,
+        default_is="generated, in `server/secrets.json`",
+        parts=(START, SERVER, COMPOSE),
+        says="Fernet keys of the secrets in the database, newest first, with commas between them.",
+    ),
+    Variable(
+        name="DSTACK_METRICS_TOKEN",
+        kind=Kind.SECRET,
+        default_is="generated, in `server/secrets.json`",
+        parts=(START, SERVER, Part.GATEWAY, COMPOSE),
+        says="With it Prometheus scrapes `/metrics` of the server and `/-/metrics` of the gateway; "
+        "each wants it, since services may run on the same machine.",
+    ),
+    Variable(
+        name="DSTACK_ADMIN_PASSWORD",
+        kind=Kind.SECRET,
+        default_is="generated",
+        parts=(SERVER, COMPOSE),
+        says="Password of the user `admin`, read at the first start only.",
+    ),
+    Variable(
+        name="DSTACK_ADMIN_TOKEN",
+        kind=Kind.SECRET,
+        default_is="generated",
+        parts=(SERVER, COMPOSE),
+        says="API token of that user, read at the first start only.",
+    ),
+    Variable(
+        name="DSTACK_BLOB_STORAGE",
+        default=FILES,
+        parts=(SERVER,),
+        says="Django storage class that keeps uploads; by default files below `server/blobs`.",
+    ),
+)
+
+LIMITS = (
+    Variable(
+        name="DSTACK_REPLICAS_LIMIT",
+        kind=Kind.WHOLE,
+        default="100",
+        unit="replicas",
+        parts=(SERVER,),
+        says="Most replicas of a service; an admin of the server may set another for a project, on "
+        "its page *Settings*.",
+    ),
+    Variable(
+        name="DSTACK_PROJECTS_PER_USER",
+        kind=Kind.WHOLE,
+        default="20",
+        unit="projects",
+        parts=(SERVER,),
+        says="How many projects a user may add; admins of the server any number.",
+    ),
+    Variable(
+        name="DSTACK_TOKENS_PER_USER",
+        kind=Kind.WHOLE,
+        default="100",
+        unit="tokens",
+        parts=(SERVER,),
+        says="How many tokens that work one user may have.",
+    ),
+    Variable(
+        name="DSTACK_UPLOAD_LIMIT_MB",
+        kind=Kind.WHOLE,
+        default="512",
+        least=1,
+        most=MOST_MB - 1,
+        unit="MB",
+        parts=(SERVER, CLI),
+        says="Largest upload, packed.",
+    ),
+    Variable(
+        name="DSTACK_UPLOADS_QUOTA_MB",
+        kind=Kind.WHOLE,
+        default="5120",
+        unit="MB",
+        parts=(SERVER,),
+        says="All uploads of a project together, packed.",
+    ),
+    Variable(
+        name="DSTACK_START_DEADLINE_SECONDS",
+        kind=Kind.WHOLE,
+        default="1200",
+        least=1,
+        unit="s",
+        most=10**7,
+        parts=(SERVER,),
+        says="Time for a replica to become ready, where its service says no other.",
+    ),
+    Variable(
+        name="DSTACK_BOOT_DEADLINE",
+        kind=Kind.DURATION,
+        default="10m",
+        least=1,
+        most=86400,
+        parts=(SERVER,),
+        says="Time for the agent of a new machine to call; then the next offer is tried.",
+    ),
+)
+
+RETENTION = (
+    Variable(
+        name="DSTACK_HISTORY_DAYS",
+        kind=Kind.WHOLE,
+        default="90",
+        most=MOST_DAYS,
+        unit="days",
+        parts=(SERVER,),
+        says="How long what is over is kept: runs with their versions and replicas, machines, "
+        "events, decisions, tokens that were revoked or expired. Of an active run its own events "
+        "stay, and replicas that cost something. Sessions go when they expire, secrets of a "
+        "replica when it ends, deleted runs after a day.",
+    ),
+    Variable(
+        name="DSTACK_RUN_VERSIONS",
+        kind=Kind.WHOLE,
+        default="20",
+        least=1,
+        unit="versions",
+        parts=(SERVER,),
+        says="How many versions of a run are kept; the one that runs and the one to fall back to "
+        "always are.",
+    ),
+    Variable(
+        name="DSTACK_LOG_DAYS",
+        kind=Kind.WHOLE,
+        default="7",
+        most=MOST_DAYS,
+        unit="days",
+        parts=(SERVER,),
+        says="How long the log of services is kept.",
+    ),
+    Variable(
+        name="DSTACK_LOG_BYTES_PER_RUN",
+        kind=Kind.WHOLE,
+        default="1000000000",
+        most=10**15 - 1,
+        unit="bytes",
+        parts=(SERVER,),
+        says="How much log of one run is kept.",
+    ),
+    Variable(
+        name="DSTACK_METRIC_DAYS",
+        kind=Kind.WHOLE,
+        default="7",
+        most=MOST_DAYS,
+        unit="days",
+        parts=(SERVER,),
+        says="How long figures of requests and of what replicas use are kept; they get coarser "
+        "with age.",
+    ),
+    Variable(
+        name="DSTACK_UPLOAD_GRACE_HOURS",
+        kind=Kind.WHOLE,
+        default="24",
+        most=24 * MOST_DAYS,
+        unit="hours",
+        parts=(SERVER,),
+        says="How long an upload that no version needs is kept after somebody last sent it or "
+        "asked for it.",
+    ),
+)

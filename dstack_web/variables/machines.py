@@ -1,0 +1,107 @@
+"""How services run on the server's own machine, and what its agent and the command line read."""
+
+from __future__ import annotations
+
+from dstack_web.variables.variable import Kind, Part, Variable
+
+SERVER, AGENT, CLI = Part.SERVER, Part.AGENT, Part.CLI
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+MACHINE = (
+    Variable(
+        name="DSTACK_BASE_IMAGE",
+        default="dstack-web/base",
+        empty_means="they are plain processes",
+        parts=(SERVER,),
+        says="What services without an `image` run in: a name with a registry, or one that `make "
+        "images` built.",
+    ),
+    Variable(
+        name="DSTACK_ALLOW_UNISOLATED",
+        kind=Kind.SWITCH,
+        default="0",
+        parts=(SERVER,),
+        says="Members may deploy to this machine although nothing keeps services apart there.",
+    ),
+    Variable(
+        name="DSTACK_AGENT_NETWORK",
+        kind=Kind.CHOICE,
+        default="own",
+        choices=("own", "host"),
+        parts=(AGENT,),
+        says="`host`: services that are processes share the machine's network.",
+    ),
+    Variable(
+        name="DSTACK_IMAGES_DISK_PERCENT",
+        kind=Kind.NUMBER,
+        default="85",
+        most=100,
+        unit="%",
+        parts=(AGENT,),
+        says="How full the container engine's disk may be before unused images are removed; 100 is "
+        "never.",
+    ),
+    Variable(
+        name="DSTACK_REPLICA_DISK_GB",
+        kind=Kind.NUMBER,
+        default_is="half of the disk",
+        unit="GB",
+        parts=(AGENT,),
+        says="What one replica that is a process may have there, where its file does not say; see "
+        "[Isolation](/docs/isolation/).",
+    ),
+)
+
+COMMAND_LINE = (
+    Variable(
+        name="DSTACK_URL",
+        kind=Kind.URL,
+        default_is="from `config.yml`",
+        parts=(CLI, AGENT),
+        says="The server; with `DSTACK_TOKEN` no `config.yml` is needed.",
+    ),
+    Variable(
+        name="DSTACK_TOKEN",
+        kind=Kind.SECRET,
+        default_is="from `config.yml`",
+        parts=(CLI,),
+        says="Token with which the server is asked.",
+    ),
+    Variable(
+        name="DSTACK_PROJECT",
+        default_is="from `config.yml`",
+        parts=(CLI,),
+        says="The project that commands are about.",
+    ),
+    Variable(
+        name="DSTACK_PROFILE",
+        parts=(CLI,),
+        says="Profile of `.dstack/profiles.yml` that `dstack run` takes.",
+    ),
+)
+
+DEVELOPMENT = (
+    Variable(
+        name="DSTACK_LOG_LEVEL",
+        kind=Kind.CHOICE,
+        default="INFO",
+        choices=LEVELS,
+        parts=(SERVER,),
+        says="How much the server logs.",
+    ),
+    Variable(
+        name="DSTACK_DEBUG",
+        kind=Kind.SWITCH,
+        default="0",
+        parts=(SERVER, CLI),
+        says="Pages of errors tell all, to whoever sees them, and the command line shows where a "
+        "bug happened: never on a server that others reach.",
+    ),
+    Variable(
+        name="DSTACK_STATIC_ROOT",
+        kind=Kind.PATH,
+        default_is="in the package, else `staticfiles`",
+        parts=(Part.START, SERVER, Part.FRONT),
+        says="Folder of the collected static files.",
+    ),
+)

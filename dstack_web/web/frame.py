@@ -1,0 +1,91 @@
+"""What stands around every page: who is signed in, their projects, and where one can go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
+
+from apps.accounts import access as who
+from apps.accounts.models import Project, User
+
+SESSION_KEY = "project"
+
+# (name of the page, icon, text); pages whose name begins so stand below it.
+PROJECT_PAGES = (
+    ("runs:service", "runs:list", "stack-2", "Services"),
+    ("runs:models", "runs:models", "message-chatbot", "Models"),
+    ("runs:uploads", "runs:uploads", "folder-up", "Uploads"),
+    ("gateways:", "gateways:list", "world", "Gateways"),
+    ("backends:", "backends:list", "cloud", "Backends"),
+    ("instances:", "instances:list", "server-2", "Instances"),
+    ("offers:", "offers:list", "tags", "Offers"),
+)
+PEOPLE_PAGES = (
+    ("accounts:token", "accounts:tokens", "key", "Tokens"),
+    ("accounts:member", "accounts:members", "users", "Members"),
+    ("accounts:project_", "accounts:project_settings", "settings", "Settings"),
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    href: str
+    icon: str
+    text: str
+    is_here: bool
+
+
+@dataclass(frozen=True)
+class Frame:
+    """`project` is the one in the address, else the one looked at last, else the first."""
+
+    projects: Sequence[Project]
+    project: Project | None
+    groups: Sequence[Sequence[Link]]
+
+
+def frame(request: HttpRequest) -> dict[str, object]:
+    """Give templates `frame`; a page that does not use it pays nothing."""
+    return {"frame": SimpleLazyObject(lambda: _frame_of(request))}
+
+
+def current_project(request: HttpRequest) -> Project | None:
+    """Return the project to show to a person who named none."""
+    return _current(request, list(who.of(request).projects()))
+
+
+def _frame_of(request: HttpRequest) -> Frame | None:
+    if not isinstance(getattr(request, "user", None), User):
+        return None
+    access = who.of(request)
+    projects = list(access.projects())
+    project = _current(request, projects)
+    here = request.resolver_match.view_name if request.resolver_match else ""
+    groups = []
+    if project is not None:
+        groups.append([_link(page, here, project) for page in PROJECT_PAGES])
+        groups.append([_link(page, here, project) for page in PEOPLE_PAGES])
+    server = [Link(reverse("docs"), "book-2", "Docs", here in ("docs", "doc"))]
+    if access.is_global_admin:
+        users = reverse("accounts:users")
+        server.insert(0, Link(users, "user-shield", "Users", here.startswith("accounts:user")))
+    return Frame(projects, project, [*groups, server])
+
+
+def _link(page: tuple[str, str, str, str], here: str, project: Project) -> Link:
+    prefix, name, icon, text = page
+    is_here = here == name or here.startswith(prefix)
+    return Link(reverse(name, args=[project.name]), icon, text, is_here)
+
+
+def _current(request: HttpRequest, projects: Sequence[Project]) -> Project | None:
+    by_name = {project.name: project for project in projects}
+    match = request.resolver_match
+    named = by_name.get(match.kwargs.get("project", "")) if match else None
+    if named is not None and request.session.get(SESSION_KEY) != named.name:
+        request.session[SESSION_KEY] = named.name
+    return named or by_name.get(request.session.get(SESSION_KEY, "")) or next(iter(projects), None)

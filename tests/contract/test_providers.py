@@ -1,0 +1,247 @@
+"""What every provider keeps to, and the fake cloud too, on which the tests of the server stand.
+
+A new provider has one line in CASES: how to configure it against a fake of its API, and how to
+make that fake answer nothing. One whose offers come from the catalog has one in CATALOG too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pydantic import Field, ValidationError
+
+from apps.backends import base
+from apps.backends.providers.aws.provider import AwsProvider
+from apps.backends.registry import PROVIDERS
+from tests.fakes.cloud import Cloud, World
+
+TOKEN = "dsk_a_what-a-new-machine-calls-home-with"
+SERVER = "6fd1c8ee-8c5c-4c7d-9c0a-0c4d2c7f7a11"
+LIVING = (base.InstanceState.CREATING, base.InstanceState.RUNNING)
+KINDS: dict[str, Any] = {**PROVIDERS, Cloud.kind: Cloud, AwsProvider.kind: AwsProvider}
+CATALOG = {
+    "aws": base.Offer(
+        "aws", "us-east-1", "m5.large", base.Hardware(2, 8192, 102400), price_usd_per_hour=0.096
+    )
+}
+UNKNOWN = ["i-unknown", "00000000-0000-0000-0000-000000000000", "", "../../etc/passwd", "\0", "é"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """`end` makes the provider's other side answer nothing any more."""
+
+    config: dict[str, Any]
+    end: Callable[[], object]
+
+
+def _local(request: pytest.FixtureRequest) -> Case:
+    folder: Path = request.getfixturevalue("tmp_path")
+    home = folder / "agent"
+    home.mkdir()
+    config = {"boot_path": str(home / "config.json"), "url": "http://127.0.0.1:1"}
+    return Case(config, end=lambda: home.rename(folder / "gone"))
+
+
+def _cloud(_: pytest.FixtureRequest) -> Case:
+    return Case({}, end=lambda: setattr(Cloud.world, "is_away", True))
+
+
+def _aws(request: pytest.FixtureRequest) -> Case:
+    emulator = request.getfixturevalue("aws")
+    config = {
+        "creds": {
+            "type": "access_key",
+            "access_key": "AKIAIOSFODNN7EXAMPLE",
+            "secret_key": "wJalrXUtnFEMI/K7MDENG",
+        },
+        "regions": ["us-east-1", "eu-west-1"],
+    }
+    return Case(config, end=lambda: setattr(emulator.faults, "is_away", True))
+
+
+CASES: dict[str, Callable[[pytest.FixtureRequest], Case]] = {
+    "local": _local,
+    "cloud": _cloud,
+    "aws": _aws,
+}
+
+
+@pytest.fixture(params=sorted(KINDS))
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(Cloud, "world", World())
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def case(kind: str, request: pytest.FixtureRequest) -> Case:
+    return CASES[kind](request)
+
+
+@pytest.fixture
+def provider(kind: str, case: Case) -> Any:
+    made = KINDS[kind]
+    return made(made.Config.model_validate(case.config))
+
+
+def boot(number: int = 1) -> base.Boot:
+    name = str(UUID(int=number))
+    return base.Boot(name=f"dstack-{name}", instance_id=name, url="http://127.0.0.1:1", token=TOKEN)
+
+
+def spec(provider: Any, *, token: str = TOKEN) -> base.InstanceSpec:
+    """One machine of the first offer."""
+    booted = replace(boot(), token=token)
+    offer = CATALOG.get(provider.kind) or provider.offers()[0]
+    return base.InstanceSpec(offer=offer, boot=booted, server_id=SERVER)
+
+
+def test_is_in_the_registry_under_its_own_kind(kind: str) -> None:
+    assert KINDS[kind].kind == kind
+    assert issubclass(KINDS[kind].Config, base.Config)
+
+
+def test_works_with_what_it_is_configured_for(provider: Any) -> None:
+    assert provider.check() == []
+
+
+def test_refuses_a_configuration_that_it_does_not_know(kind: str, case: Case) -> None:
+    with pytest.raises(ValidationError, match="unheard_of") as refused:
+        KINDS[kind].Config.model_validate({**case.config, "unheard_of": TOKEN})
+
+    assert TOKEN not in str(refused.value)
+
+
+def test_offers_what_can_be_had(kind: str, provider: Any) -> None:
+    offers = provider.offers() or [CATALOG[kind]]
+
+    for offer in offers:
+        assert offer.backend == kind
+        assert offer.region and offer.instance
+        assert offer.price_usd_per_hour >= 0
+        assert offer.executors and {"docker", "process"}.issuperset(offer.executors)
+        assert min(offer.hardware.cpus, offer.hardware.memory_mib, offer.hardware.disk_mib) > 0
+        gpu = offer.hardware.gpu
+        assert gpu is None or min(gpu.count, gpu.memory_mib, len(gpu.numbers)) > 0
+
+
+def test_offers_without_making_anything(provider: Any) -> None:
+    assert provider.offers() == provider.offers()
+    assert provider.list_owned(SERVER) == []
+
+
+def test_finds_what_it_made(provider: Any) -> None:
+    ref = provider.create(spec(provider))
+
+    assert provider.inspect(ref).state in LIVING
+    assert provider.list_owned(SERVER) == [base.OwnedInstance(ref, boot().name)]
+
+
+def test_lists_no_machine_of_another_server(provider: Any) -> None:
+    provider.create(spec(provider))
+
+    if base.Feature.STANDING not in provider.features:
+        assert provider.list_owned("00000000-0000-0000-0000-000000000000") == []
+
+
+def test_makes_one_machine_of_a_name(provider: Any) -> None:
+    first = provider.create(spec(provider))
+    again = provider.create(spec(provider, token="another"))
+
+    assert first == again
+    assert [owned.ref for owned in provider.list_owned(SERVER)] == [first]
+
+
+def test_ends_a_machine_and_bears_to_be_asked_again(provider: Any) -> None:
+    ref = provider.create(spec(provider))
+
+    for _ in range(2):
+        provider.terminate(ref)
+
+    assert provider.inspect(ref).state == base.InstanceState.GONE
+    assert provider.list_owned(SERVER) == []
+
+
+def test_makes_a_machine_again_that_was_ended(provider: Any) -> None:
+    provider.terminate(provider.create(spec(provider)))
+
+    ref = provider.create(spec(provider))
+
+    assert provider.inspect(ref).state in LIVING
+
+
+@pytest.mark.parametrize("ref", UNKNOWN)
+def test_leaves_all_be_for_a_machine_that_it_does_not_know(provider: Any, ref: str) -> None:
+    made = provider.create(spec(provider))
+
+    provider.terminate(ref)
+
+    assert provider.inspect(ref).state == base.InstanceState.GONE
+    assert [owned.ref for owned in provider.list_owned(SERVER)] == [made]
+
+
+def test_says_in_its_own_errors_that_nobody_answers(provider: Any, case: Case) -> None:
+    wanted = spec(provider)
+    case.end()
+
+    with pytest.raises(base.ProviderError) as refused:
+        provider.create(wanted)
+
+    assert refused.value.kind == base.ErrorKind.UNREACHABLE
+    assert str(refused.value)
+    assert TOKEN not in str(refused.value)
+
+
+def test_a_check_says_that_nobody_answers(provider: Any, case: Case) -> None:
+    """As a problem that a person can mend, or as an error where nobody could be asked."""
+    case.end()
+
+    try:
+        problems = [problem.message for problem in provider.check()]
+    except base.ProviderError as error:
+        assert error.kind == base.ErrorKind.UNREACHABLE
+        problems = [str(error)]
+
+    assert all(problems) and len(problems) > 0
+    assert TOKEN not in " ".join(problems)
+
+
+def test_shows_no_secret(provider: Any) -> None:
+    ref = provider.create(spec(provider))
+    secrets = [
+        TOKEN,
+        *(str(getattr(provider.config, name)) for name in provider.config.secret_fields()),
+    ]
+
+    shown = [boot(), provider, provider.config, provider.inspect(ref), *provider.list_owned(SERVER)]
+    text = " ".join(f"{one!r} {one}" for one in [*shown, *provider.offers()])
+
+    assert [secret for secret in secrets if secret in text] == []
+
+
+class Secretive(base.Config):
+    """As a cloud's would be."""
+
+    region: str
+    key: str = Field(min_length=8, json_schema_extra={"secret": True})
+
+
+def test_a_configuration_shows_all_but_its_secrets() -> None:
+    config = Secretive(region="north", key="do not tell")
+
+    assert (repr(config), str(config)) == ("Secretive(region='north')", "region='north'")
+    assert Secretive.secret_fields() == {"key"}
+    assert config.model_dump() == {"region": "north", "key": "do not tell"}
+
+
+def test_an_error_about_a_configuration_shows_no_secret() -> None:
+    with pytest.raises(ValidationError, match="key") as refused:
+        Secretive.model_validate({"region": "north", "key": "secret"})
+
+    assert "secret" not in str(refused.value)

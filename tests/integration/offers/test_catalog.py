@@ -1,0 +1,120 @@
+"""The catalog's snapshot in PostgreSQL, and its SQL against the rules in Python."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from apps.offers import decide
+from apps.offers.catalog import match, snapshot
+from apps.offers.catalog.as_offer import as_offer
+from apps.offers.catalog.kinds import KINDS
+from apps.offers.models import CatalogOffer, CatalogSource
+from apps.offers.services import asked_for
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loaded")]
+
+ALL = frozenset(KINDS)
+WISHES: list[dict[str, object]] = [
+    {},
+    {"gpu": "80GB"},
+    {"gpu": "A100"},
+    {"gpu": "a100:80GB:2..4"},
+    {"gpu": "H100:1.."},
+    {"gpu": "H100:8", "max_price": 100},
+    {"gpu": "24GB..48GB:1..2", "spot_policy": "on-demand"},
+    {"gpu": "nvidia:L4,T4"},
+    {"gpu": "amd"},
+    {"gpu": "0"},
+    {"gpu": "0..1"},
+    {"gpu": {"total_memory": "160GB.."}},
+    {"gpu": {"compute_capability": 8.9}},
+    {"gpu": {"compute_capability": "9.0", "count": "0.."}},
+    {"gpu": "RTX5090"},
+    {"cpu": "arm:4..8", "memory": "16GB..32GB"},
+    {"cpu": "64..", "memory": "..256GB"},
+    {"disk": "5TB.."},
+    {"disk": "..20GB"},
+    {"spot_policy": "spot"},
+    {"backends": ["azure"], "regions": ["WestUS2", "westus3"]},
+    {"instance_types": ["M5.Large", "Standard_NC24ads_A100_v4"]},
+    {"max_price": 0.1},
+    {"regions": ["us-east-_"]},
+]
+
+
+def test_loads_once(loaded: int) -> None:
+    assert loaded == CatalogOffer.objects.count() > 10_000
+    assert snapshot.load() == 0
+    assert {each.key for each in CatalogSource.objects.all()} == set(snapshot.SOURCES)
+
+
+def test_a_newer_snapshot_takes_the_place_of_the_older(loaded: int) -> None:
+    CatalogSource.objects.update(digest="of an older version")
+    CatalogOffer.objects.filter(kind="aws").update(usd_per_hour=1)
+    assert snapshot.load() == loaded
+    assert CatalogOffer.objects.get(instance_type="p5.4xlarge").usd_per_hour == Decimal("6.88")
+
+
+def test_keeps_what_a_cloud_itself_said(loaded: int) -> None:
+    CatalogSource.objects.update(digest="of an older version")
+    said = CatalogSource.objects.create(
+        key="aws-pricing", kind="aws", words="AWS's price list", priced_on=date(2026, 11, 29)
+    )
+    CatalogOffer.objects.filter(kind="aws").update(source=said)
+    loaded_again = snapshot.load()
+    assert loaded_again == CatalogOffer.objects.exclude(kind="aws").count() < loaded
+    assert not CatalogOffer.objects.filter(source__key="aws-karpenter").exists()
+
+
+@pytest.mark.parametrize("wish", WISHES, ids=str)
+def test_sql_finds_what_the_rules_find(wish: dict[str, object]) -> None:
+    spec = asked_for(**wish)
+    found = match.find(spec, kinds=ALL, limit=50)
+    rows = [as_offer(row, disk=spec.resources.disk_mib) for row in CatalogOffer.objects.all()]
+    expected = decide.match(rows, spec)
+
+    assert found.count == len(expected.offers)
+    names = [(row.kind, row.region, row.instance_type, row.spot) for row in found.cheapest]
+    fitting = [(o.backend, o.region, o.instance, o.spot) for o in expected.offers]
+    assert set(names) <= set(fitting) and len(names) == min(50, len(fitting))
+    prices = [float(row.usd_per_hour) for row in found.cheapest]
+    assert prices == [offer.price_usd_per_hour for offer in expected.offers[:50]]
+    most = found.max_usd_per_hour
+    assert (None if most is None else float(most)) == expected.max_price_usd_per_hour
+    refused = sum(match.why_not(spec, kinds=ALL).values())
+    assert refused == len(rows) - len(expected.offers)
+
+
+def test_the_page_that_people_know_comes_out() -> None:
+    spec = asked_for(gpu="80GB", backends=["azure"], regions=["westus3", "westus2"])
+    first, second, *_ = match.find(spec, kinds=ALL, limit=3).cheapest
+    shown = [as_offer(row, disk=spec.resources.disk_mib) for row in (first, second)]
+    assert [(each.region, each.price_usd_per_hour) for each in shown] == [
+        ("westus2", 3.673),
+        ("westus3", 3.673),
+    ]
+    assert {str(each.hardware) for each in shown} == {"24xCPU, 220GB, 1xA100 (80GB), 100GB (disk)"}
+
+
+def test_a_cloud_that_is_not_asked_for_is_left_out() -> None:
+    found = match.find(asked_for(), kinds={"gcp"}, limit=50)
+    assert {row.kind for row in found.cheapest} == {"gcp"}
+
+
+@pytest.mark.parametrize(
+    ("wish", "reason"),
+    [
+        ({"gpu": "RTX5090"}, "resources.gpu: is not RTX5090"),
+        ({"gpu": "80GB:16"}, "resources.gpu: does not have 16 GPUs"),
+        ({"cpu": "2000.."}, "resources.cpu: does not have 2000.. CPUs"),
+        ({"backends": ["vastai"]}, "backends: is not among vastai"),
+        ({"max_price": 0.0001}, "max_price: costs more than $0.0001/h"),
+    ],
+)
+def test_says_why_nothing_fits(wish: dict[str, object], reason: str) -> None:
+    spec = asked_for(**wish)
+    assert match.find(spec, kinds=ALL, limit=5).count == 0
+    assert reason in match.why_not(spec, kinds=ALL)
