@@ -121,7 +121,7 @@ async def test_h2_without_tls_by_prior_knowledge_only(secured: Secured) -> None:
     said = await secured.curl(url, "--http2-prior-knowledge", "-v", "-o", "/dev/null")
     assert "HTTP/2 200" in said
     said = await secured.curl(url, "--http2", "-v")
-    assert "HTTP/1.1 200" in said and "101" not in said
+    assert "HTTP/1.1 200" in said and "HTTP/1.1 101" not in said
     assert '"upgrade", "h2c"' not in said.lower()
 
 
