@@ -188,21 +188,6 @@ class RequestTotal(models.Model):
         return f"{self.requests} requests of {self.run_id}"
 
 
-class Level(models.Model):
-    """How many replicas a run should have and had ready from `at` on; a row only at a change."""
-
-    run_id = models.UUIDField()
-    at = models.DateTimeField()
-    desired_replicas = models.PositiveIntegerField(db_column="wanted")
-    ready = models.PositiveIntegerField()
-
-    class Meta:
-        indexes = [models.Index(fields=["run_id", "-at"]), models.Index(fields=["at"])]
-
-    def __str__(self) -> str:
-        return f"{self.ready} of {self.desired_replicas} at {self.run_id}"
-
-
 class Usage(models.Model):
     """What one replica used of its host in `seconds` from `at` on: 10 s, later rolled up.
 

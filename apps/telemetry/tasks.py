@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from apps.telemetry.logs import services
-from apps.telemetry.metrics import replica_levels, rollup
+from apps.telemetry.metrics import rollup
 
 
 @shared_task
@@ -14,8 +14,3 @@ def prune(**_: Any) -> None:
     services.prune(at=timezone.now())
     rollup.roll_up(at=timezone.now())
     rollup.prune(at=timezone.now())
-
-
-@shared_task
-def note_levels(**_: Any) -> None:
-    replica_levels.note(at=timezone.now())

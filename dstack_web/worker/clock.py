@@ -74,11 +74,6 @@ app.conf.beat_schedule = {
         "schedule": 2.0,
         "options": {"expires": 4, "ignore_result": True},
     },
-    "levels": {
-        "task": "apps.telemetry.tasks.note_levels",
-        "schedule": 5.0,
-        "options": {"expires": 10, "ignore_result": True},
-    },
     "prune-history": {
         "task": "dstack_web.tasks.prune_history",
         "schedule": 900.0,

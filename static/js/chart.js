@@ -25,7 +25,7 @@ class Charts {
     if (!data || !this.card.isConnected) return;
     this.data = data;
     this.plots.splice(0).forEach((plot) => plot.destroy());
-    const range = [data.at[0], data.at.at(-1) + data.step];
+    const range = data.range;
     const shown = {
       tokens: "hasModel" in this.card.dataset || data.tokens_in.some((value) => value != null),
       gpu: data.resources.some((each) => each.gpu_memory_bytes.some((value) => value != null)),

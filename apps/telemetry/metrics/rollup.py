@@ -12,12 +12,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 
-from apps.runs import states
 from apps.runs.models import Run
 from apps.telemetry.metrics import usage
-from apps.telemetry.models import Counter, KeyUse, Level, RequestTotal, Traffic, Usage
+from apps.telemetry.models import Counter, KeyUse, RequestTotal, Traffic, Usage
 from apps.telemetry.traffic import histograms
 from apps.telemetry.traffic.ingest import ADDED, bucket_of, summed
 
@@ -88,22 +87,13 @@ def merged(into: Traffic, rows: Sequence[Traffic]) -> Traffic:
 def prune(*, at: datetime) -> int:
     """Delete what is older than it is kept. Return the number of rows."""
     before = at - timedelta(days=settings.DSTACK_METRIC_DAYS)
-    gone = _delete(_overtaken_levels(before))
-    gone += _delete(Usage.objects.filter(at__lt=before))
+    gone = _delete(Usage.objects.filter(at__lt=before))
     gone += _delete(Traffic.objects.filter(at__lt=before))
     gone += _delete(KeyUse.objects.filter(hour__lt=at - timedelta(days=KEY_DAYS)))
     # Long after the last look that could name them (see traffic.OLDEST_LOOK).
     over = Run.objects.filter(finished_at__lt=at - timedelta(days=1)).values("pk")
     gone += _delete(RequestTotal.objects.filter(run_id__in=over))
     return gone + _delete(Counter.objects.filter(run_id__in=over))
-
-
-def _overtaken_levels(before: datetime) -> QuerySet[Level]:
-    """The level that a run still has began long ago, perhaps: that one stays."""
-    later = Level.objects.filter(run_id=OuterRef("run_id"), at__gt=OuterRef("at"), at__lt=before)
-    unfinished = Run.objects.filter(state__in=states.RUN.unfinished).values("pk")
-    over = ~Q(run_id__in=unfinished) | Exists(later)
-    return Level.objects.filter(over, at__lt=before)
 
 
 def _delete(rows: QuerySet[Any, Any]) -> int:

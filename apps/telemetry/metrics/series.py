@@ -13,8 +13,8 @@ from apps.core.errors import Detail, Invalid
 from apps.runs.models import Run
 from apps.specs.errors import Misfit
 from apps.specs.fields import durations
-from apps.telemetry.metrics import usage
-from apps.telemetry.models import GatewayFeed, Level, Traffic
+from apps.telemetry.metrics import replica_levels, usage
+from apps.telemetry.models import GatewayFeed, Traffic
 from apps.telemetry.traffic import histograms
 from apps.telemetry.traffic.histograms import percentile
 from apps.telemetry.traffic.ingest import bucket_of, summed
@@ -89,17 +89,23 @@ def requests_of(
 ) -> Series:
     """Return a run's requests over the last `length`, and its replicas.
 
-    Points are evenly spaced; where nothing was asked they are zero. The newest goes as far as the
-    gateway has counted, so that what was just asked is in it.
+    Points are evenly spaced, and there are some only while the run was there; where nothing was
+    asked they are zero. The newest goes as far as the gateway has counted, so that what was just
+    asked is in it. `since` and `until` are what was asked for, in whole steps.
     """
     step = step_of(length, most_points)
-    begin, end = bucket_of(at - length, step), _counted_until(run, at=at, step=step)
+    since, counted = bucket_of(at - length, step), _counted_until(run, at=at, step=step)
+    begin = max(since, bucket_of(run.created_at, step))
+    over = bucket_of(run.finished_at or at, step) + timedelta(seconds=step)
+    end = max(begin, min(counted, over))
     rows: dict[datetime, list[Traffic]] = {}
     for row in Traffic.objects.filter(run_id=run.pk, at__gte=begin, at__lt=end):
         rows.setdefault(bucket_of(row.at, step), []).append(row)
     count = math.ceil((end - begin).total_seconds() / step)
     times = [begin + timedelta(seconds=step * n) for n in range(count)]
     return {
+        "since": since,
+        "until": counted,
         "begin": begin,
         "end": end,
         "step_seconds": step,
@@ -107,7 +113,7 @@ def requests_of(
             _point(when, rows.get(when, []), min(step, (end - when).total_seconds()))
             for when in times
         ],
-        "replicas": levels_of(run=run, begin=begin, end=at),
+        "replicas": levels_of(run=run, begin=since, end=at),
         "resources": usage.of_replicas(run=run, begin=begin, end=end, step=step),
     }
 
@@ -160,20 +166,8 @@ def first_byte_times_of(rows: Sequence[Traffic]) -> histograms.Histogram:
 def levels_of(*, run: Run, begin: datetime, end: datetime) -> list[Series]:
     """Return when a run's desired and ready replicas changed, and how they stood
     at the begin and at the end."""
-    levels = Level.objects.filter(run_id=run.pk, at__lte=end).order_by("at", "id")
-    before = levels.filter(at__lte=begin).last()
-    steps: list[Series] = []
-    steps += (
-        [{"at": begin, "wanted": before.desired_replicas, "ready": before.ready}] if before else []
-    )
-    inside = levels.filter(at__gt=begin)
-    steps += [
-        {"at": each.at, "wanted": each.desired_replicas, "ready": each.ready} for each in inside
-    ]
-    if run.finished_at is not None and run.finished_at <= end:
-        steps = [step for step in steps if step["at"] < run.finished_at]
-        steps.append({"at": max(run.finished_at, begin), "wanted": 0, "ready": 0})
-    return [*steps, {**steps[-1], "at": end}] if steps else []
+    found = replica_levels.of(run=run, begin=begin, end=end)
+    return [{"at": each.at, "wanted": each.desired, "ready": each.ready} for each in found]
 
 
 def figures(*, run_ids: Iterable[UUID], at: datetime) -> dict[UUID, Figures]:
@@ -241,6 +235,7 @@ def as_numbers(found: Mapping[str, Any]) -> Series:
     names = ("in_flight", "held", "p50_ms", "p95_ms", "p99_ms")
     return {
         "step": found["step_seconds"],
+        "range": [_seconds(found["since"]), _seconds(found["until"])],
         "at": [_seconds(point["at"]) for point in points],
         "by_class": {
             name: [point["requests"][name] / point["seconds"] for point in points]

@@ -12,7 +12,7 @@ from django.utils import timezone
 from apps.autoscaling.models import Decision
 from apps.runs.models import Run
 from apps.telemetry.metrics import series
-from apps.telemetry.models import GatewayFeed, Level, Traffic, Usage
+from apps.telemetry.models import GatewayFeed, Traffic, Usage
 from apps.telemetry.traffic import histograms
 from apps.telemetry.traffic.ingest import bucket_of
 from gateway.traffic.latency import Histogram
@@ -26,7 +26,8 @@ AT = datetime(2030, 1, 1, 12, 0, 7, tzinfo=UTC)
 
 @pytest.fixture
 def run(people: People) -> Run:
-    return factories.run(people.project, user=people.bob, name="hello")
+    made_at = datetime(2020, 1, 1, tzinfo=UTC)
+    return factories.run(people.project, user=people.bob, name="hello", created_at=made_at)
 
 
 def bucket(run: Run, *, age: float, at: datetime = AT, **more: Any) -> None:
@@ -165,24 +166,28 @@ def test_the_api_takes_a_number_of_points(people: People, run: Run) -> None:
     assert client(people).get(f"{url}0").status_code == 422
 
 
-def test_replicas_are_steps_from_begin_to_end(run: Run) -> None:
-    for age, wanted, ready in ((600, 1, 1), (30, 3, 1), (20, 3, 3)):
-        Level.objects.create(
-            run_id=run.pk, at=AT - timedelta(seconds=age), desired_replicas=wanted, ready=ready
-        )
+def test_points_begin_and_end_with_the_run(run: Run) -> None:
+    run.created_at, run.finished_at = AT - timedelta(minutes=9), AT - timedelta(minutes=2)
 
-    found = series.levels_of(run=run, begin=AT - timedelta(minutes=1), end=AT)
+    found = series.requests_of(run=run, length=timedelta(minutes=15), at=AT)
+    drawn = series.as_numbers(found)
 
-    assert [(step["wanted"], step["ready"]) for step in found] == [(1, 1), (3, 1), (3, 3), (3, 3)]
+    assert found["points"][0]["at"] == found["begin"] == bucket_of(run.created_at, 10)
+    assert found["end"] == bucket_of(run.finished_at, 10) + timedelta(seconds=10)
+    assert drawn["range"] == [
+        (AT - timedelta(minutes=15, seconds=7)).timestamp(),
+        bucket_of(AT, 10).timestamp(),
+    ]
 
 
-def test_a_run_that_is_over_has_none(run: Run) -> None:
-    Level.objects.create(run_id=run.pk, at=AT - timedelta(seconds=600), desired_replicas=1, ready=1)
-    run.finished_at = AT - timedelta(seconds=30)
+@pytest.mark.parametrize("age", [0, 3])
+def test_a_run_of_this_moment_has_no_point_or_one(run: Run, age: int) -> None:
+    run.created_at = AT - timedelta(seconds=age)
 
-    found = series.levels_of(run=run, begin=AT - timedelta(minutes=1), end=AT)
+    found = series.requests_of(run=run, length=timedelta(minutes=15), at=AT)
 
-    assert [step["ready"] for step in found] == [1, 0, 0]
+    assert found["points"] == []
+    assert series.as_numbers(found)["at"] == []
 
 
 def test_figures_are_those_of_the_last_minute(run: Run) -> None:

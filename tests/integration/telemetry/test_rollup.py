@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from apps.telemetry.metrics import rollup
-from apps.telemetry.models import KeyUse, Level, Traffic
+from apps.telemetry.models import KeyUse, Traffic
 from tests import factories
 from tests.people import People
 
@@ -79,12 +79,7 @@ def test_forgets_what_is_too_old(people: People) -> None:
     kept, gone = timedelta(days=6), timedelta(days=8)
     for age in (kept, gone):
         bucket(run.pk, age=age, seconds=600)
-        Level.objects.create(run_id=uuid4(), at=AT - age, desired_replicas=1, ready=1)
-    for days in (8, 9):
-        Level.objects.create(
-            run_id=run.pk, at=AT - timedelta(days=days), desired_replicas=1, ready=1
-        )
     KeyUse.objects.create(run_id=run.pk, token_id=0, hour=AT - timedelta(days=91))
 
-    assert rollup.prune(at=AT) == 4
-    assert (Traffic.objects.count(), Level.objects.count(), KeyUse.objects.count()) == (1, 2, 0)
+    assert rollup.prune(at=AT) == 2
+    assert (Traffic.objects.count(), KeyUse.objects.count()) == (1, 0)

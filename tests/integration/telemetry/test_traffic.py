@@ -14,8 +14,7 @@ from apps.core.stores import valkey
 from apps.gateways.models import Gateway
 from apps.runs.control import replica_load
 from apps.runs.models import Run
-from apps.telemetry.metrics import replica_levels
-from apps.telemetry.models import Counter, KeyUse, Level, Traffic
+from apps.telemetry.models import Counter, KeyUse, Traffic
 from apps.telemetry.traffic import ingest, live_points
 from gateway import schema
 from tests import factories
@@ -306,17 +305,3 @@ def test_the_route_takes_a_look_and_refuses_what_is_none(people: People) -> None
         assert post(token, body) == 422
     for bad in ({"boot_id": "x" * 65}, {"sequence": 2**63}, {"sequence": -1}):
         assert post(token, look(3).model_copy(update=bad).model_dump_json()) == 422
-
-
-def test_levels_are_written_where_they_change(run: Run) -> None:
-    factories.replica(run)
-    assert [replica_levels.note(at=AT), replica_levels.note(at=AT)] == [1, 0]
-
-    run.desired_replicas = 3
-    run.save()
-    replica_levels.note(at=AT + timedelta(seconds=5))
-
-    assert list(Level.objects.order_by("at").values_list("desired_replicas", "ready")) == [
-        (1, 1),
-        (3, 1),
-    ]
