@@ -19,7 +19,7 @@ from pathlib import Path
 from apps.agent import wire
 from apps.agent.config import Config
 from apps.agent.docker.shared import TIDY_SECONDS, Containers
-from apps.agent.host import files, interpreters, ports, pulse, trees, usage
+from apps.agent.host import files, interpreters, ports, pulse, spot_notice, trees, usage
 from apps.agent.host.home import Home
 from apps.agent.host.journal import say
 from apps.agent.isolation import check
@@ -74,6 +74,7 @@ class Agent:
         self._changed = threading.Event()
         self._written = threading.Event()
         self._said = ""
+        self._spot = spot_notice.Watch(config.metadata, config.metadata_url)
         self._containers = Containers(home, known=self.workloads, log=say)
         self._revision = -1
         self._host = Host(
@@ -89,7 +90,7 @@ class Agent:
         self._open_network()
         self.load()
         loops = (self._poll, self._report, self._ship, self._listen, self._look_around)
-        for loop in (*loops, self._measure):
+        for loop in (*loops, self._measure, self._watch_spot):
             name = loop.__name__
             threading.Thread(target=self._keep, args=(loop,), name=name, daemon=True).start()
 
@@ -290,7 +291,11 @@ class Agent:
             workloads=reports,
             stopping=stopping,
             isolation=self.isolation,
+            spot_notice=self._spot.ends_at,
         )
+
+    def _watch_spot(self) -> None:
+        self._spot.watch(tell=self._changed.set, is_over=self._closing.wait)
 
     def _ship(self) -> None:
         backoff = Backoff()

@@ -1,14 +1,16 @@
 """Where the agent learns which server it belongs to: a file that may come, change and go, or flags.
 
-The file is JSON: `{"url": ..., "token": ..., "instance_id": ...}`. The token is never an argument,
-because arguments are shown to every user of the host.
+The file is JSON: `{"url": ..., "token": ..., "instance_id": ...}`, with `"metadata": "aws"` on a
+machine of AWS, whose metadata say when it is taken back (`metadata_url` is where, if not at the
+usual address). The token is never an argument, because arguments are shown to every user of the
+host.
 """
 
 from __future__ import annotations
 
 import typing
 import urllib.parse
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from apps.agent.host import files
@@ -20,11 +22,14 @@ class BadConfig(Exception):
 
 @dataclass(frozen=True)
 class Config:
-    """`instance_id` is empty where only the server knows it."""
+    """`instance_id` is empty where only the server knows it; `metadata` is the cloud whose metadata
+    this machine has, empty where it is in none or in one that this agent does not know."""
 
     url: str
     token: str = field(repr=False)
     instance_id: str = ""
+    metadata: str = ""
+    metadata_url: str = ""
 
 
 class Source(typing.Protocol):
@@ -44,7 +49,12 @@ class FileSource:
         if data is None:
             return None
         try:
-            return made(str(data["url"]), str(data["token"]), str(data.get("instance_id") or ""))
+            known = made(str(data["url"]), str(data["token"]), str(data.get("instance_id") or ""))
+            return replace(
+                known,
+                metadata=str(data.get("metadata") or ""),
+                metadata_url=str(data.get("metadata_url") or ""),
+            )
         except (KeyError, BadConfig):
             return None
 

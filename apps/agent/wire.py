@@ -169,7 +169,10 @@ class Isolation:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that is. `boot_id` changes when the host or the agent's home is made anew."""
+    """Everything that is. `boot_id` changes when the host or the agent's home is made anew.
+
+    `spot_notice` is when the cloud ends the machine, RFC 3339; "" while it has said nothing.
+    """
 
     boot_id: str
     agent_version: str = ""
@@ -177,6 +180,7 @@ class Report:
     workloads: list[WorkloadReport] = field(default_factory=list)
     stopping: bool = False
     isolation: Isolation = field(default_factory=Isolation)
+    spot_notice: str = ""
     wire: int = WIRE_VERSION
 
 

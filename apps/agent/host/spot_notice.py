@@ -1,0 +1,93 @@
+"""Whether the cloud wants this machine back: its own metadata say so, two minutes before.
+
+Only machines of a cloud whose metadata are known are asked, by what their configuration says.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import typing
+import urllib.parse
+
+LOOK_SECONDS = 5.0
+CALL_SECONDS = 2.0
+TOKEN_SECONDS = 6 * 3600
+LONGEST_ANSWER = 64 * 1024
+AWS_ADDRESS = "http://169.254.169.254"
+
+
+class Watch:
+    """Looks until there is a notice; `ends_at` is then when the machine ends, "" before."""
+
+    def __init__(self, cloud: str, address: str) -> None:
+        self.ends_at = ""
+        self._asked = Aws(address or AWS_ADDRESS) if cloud == "aws" else None
+
+    def watch(
+        self, *, tell: typing.Callable[[], None], is_over: typing.Callable[[float], bool]
+    ) -> None:
+        """Look every 5 s until `is_over`, which waits for the seconds that it is given."""
+        if self._asked is None:
+            return
+        while not (ends_at := self._asked.ends_at()):
+            if is_over(LOOK_SECONDS):
+                return
+        self.ends_at = ends_at
+        tell()
+
+
+class Aws:
+    """IMDSv2: every question carries a token, which is asked for first and lasts six hours."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._token = ""
+
+    def ends_at(self) -> typing.Optional[str]:
+        """Return when the cloud ends this machine, "" where it said nothing of that.
+
+        None where it does not answer, so that nothing is known.
+        """
+        try:
+            for _ in range(2):
+                self._token = self._token or self._new_token()
+                status, body = self._call(
+                    "GET",
+                    "/latest/meta-data/spot/instance-action",
+                    {"X-aws-ec2-metadata-token": self._token},
+                )
+                if status != 401:
+                    return _time(body) if status == 200 else "" if status == 404 else None
+                self._token = ""  # It ran out.
+        except (OSError, ValueError, http.client.HTTPException):
+            pass
+        return None
+
+    def _new_token(self) -> str:
+        wanted = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)}
+        status, body = self._call("PUT", "/latest/api/token", wanted)
+        if status != 200:
+            raise ValueError(f"no token: {status}")
+        return body.decode("ascii")
+
+    def _call(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
+        """Ask without a proxy: the address is this machine's own."""
+        parts = urllib.parse.urlsplit(self.address)
+        connection = http.client.HTTPConnection(
+            parts.hostname or "", parts.port or 80, timeout=CALL_SECONDS
+        )
+        try:
+            connection.request(method, path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read(LONGEST_ANSWER)
+        finally:
+            connection.close()
+
+
+def _time(body: bytes) -> str:
+    """Return the time of `{"action": "terminate", "time": "2026-09-18T08:22:00Z"}`."""
+    said = json.loads(body)
+    if not isinstance(said, dict) or not isinstance(said.get("time"), str):
+        raise ValueError("not a notice")
+    return str(said["time"])

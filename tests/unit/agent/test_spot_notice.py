@@ -1,0 +1,89 @@
+"""What the agent makes of a cloud's metadata, against a fake on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from apps.agent.host import spot_notice
+from tests.fakes.imds import NOTICE_PATH, Imds
+
+AT = "2026-09-18T08:22:00Z"
+
+
+@pytest.fixture
+def imds() -> Iterator[Imds]:
+    fake = Imds()
+    yield fake
+    fake.stop()
+
+
+def test_says_when_the_machine_ends(imds: Imds) -> None:
+    imds.take_back(AT)
+
+    assert spot_notice.Aws(imds.url).ends_at() == AT
+
+
+def test_says_nothing_where_the_cloud_did_not(imds: Imds) -> None:
+    assert spot_notice.Aws(imds.url).ends_at() == ""
+
+
+def test_asks_for_a_token_once_and_anew_when_it_ran_out(imds: Imds) -> None:
+    asked = spot_notice.Aws(imds.url)
+    first = [asked.ends_at(), asked.ends_at()]
+    imds.tokens.clear()
+    imds.take_back(AT)
+
+    assert [*first, asked.ends_at()] == ["", "", AT]
+    assert imds.calls.count("PUT /latest/api/token") == 2
+    assert imds.calls.count(f"GET {NOTICE_PATH}") == 4
+
+
+@pytest.mark.parametrize(
+    "notice", ["", "not json", "[]", "null", "{}", '{"time": 7}', '{"action": "terminate"}']
+)
+def test_an_answer_that_is_no_notice_is_none(imds: Imds, notice: str) -> None:
+    imds.notice = notice
+
+    assert spot_notice.Aws(imds.url).ends_at() is None
+
+
+def test_metadata_that_do_not_answer_say_nothing(imds: Imds) -> None:
+    imds.broken = True
+    broken = spot_notice.Aws(imds.url).ends_at()
+    imds.stop()
+
+    assert (broken, spot_notice.Aws(imds.url).ends_at()) == (None, None)
+
+
+def test_looks_until_there_is_a_notice_and_tells_once(imds: Imds) -> None:
+    watch, told, waited = spot_notice.Watch("aws", imds.url), [], []
+
+    def is_over(seconds: float) -> bool:
+        waited.append(seconds)
+        if len(waited) == 2:
+            imds.take_back(AT)
+        return False
+
+    watch.watch(tell=lambda: told.append(watch.ends_at), is_over=is_over)
+
+    assert (told, waited) == ([AT], [5.0, 5.0])
+
+
+@pytest.mark.parametrize("cloud", ["", "gcp", "AWS", "local"])
+def test_a_machine_of_no_cloud_that_we_know_is_not_asked(imds: Imds, cloud: str) -> None:
+    imds.take_back(AT)
+    watch = spot_notice.Watch(cloud, imds.url)
+
+    watch.watch(tell=lambda: pytest.fail("told"), is_over=lambda seconds: False)
+
+    assert (watch.ends_at, imds.calls) == ("", [])
+
+
+def test_ends_with_the_agent(imds: Imds) -> None:
+    watch = spot_notice.Watch("aws", imds.url)
+
+    watch.watch(tell=lambda: pytest.fail("told"), is_over=lambda seconds: True)
+
+    assert watch.ends_at == ""
