@@ -121,8 +121,11 @@ def certificate(of: Gateway, **fields: Any) -> Certificate:
     return Certificate.objects.create(gateway=of, **values)
 
 
-def backend(of: Project, *, kind: str = "local", config: dict[str, Any] | None = None) -> Backend:
-    return Backend.objects.create(project=of, kind=kind, config=crypto.encrypt(config or {}))
+def backend(
+    of: Project, *, kind: str = "local", name: str = "", config: dict[str, Any] | None = None
+) -> Backend:
+    kept = crypto.encrypt(config or {})
+    return Backend.objects.create(project=of, name=name or kind, kind=kind, config=kept)
 
 
 def run(

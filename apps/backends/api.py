@@ -44,7 +44,7 @@ def show_backend(request: HttpRequest, project: str, backend: str) -> dict[str, 
 def close_backend(request: HttpRequest, project: str, backend: str) -> Status[None]:
     """Refused (409) while services of the project need it; for admins of the server."""
     who = accounts.of(request)
-    services.close(access=who, project=who.project(project), kind=backend)
+    services.close(access=who, project=who.project(project), name=backend)
     return Status(204, None)
 
 

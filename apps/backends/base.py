@@ -129,7 +129,8 @@ def gigabytes(mib: int) -> str:
 class Offer:
     """What can be had: where, what, for how much.
 
-    `shared` machines carry several replicas, which share CPU, memory and disk; GPUs are exclusive.
+    `backend` is the name of the backend that has it, `kind` that of its provider. `shared` machines
+    carry several replicas, which share CPU, memory and disk; GPUs are exclusive.
     `executors` are the ways to run a replica there, best first ("docker", "process"); `pythons`
     the interpreters that the process executor finds ("3.11"), `images` those that are there,
     `shells` those that it finds ("bash", "sh"; empty where nobody looked).
@@ -150,6 +151,7 @@ class Offer:
     data: dict[str, Any] = field(default_factory=dict)
     isolation: str = ""
     unbounded: str = ""
+    kind: str = ""
 
     @property
     def keeps_processes_apart(self) -> bool:

@@ -14,10 +14,13 @@ class Backend(models.Model):
     """`config` is the provider's configuration, encrypted; kinds are checked by the registry, so
     that a new provider needs no migration.
 
-    One that was closed stays as a row, since the machines that it gave keep naming it.
+    `name` is what people call it, `kind` which provider it is of: a project may have several of one
+    kind. One that was closed stays as a row, since the machines that it gave keep naming it.
     """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="backends")
+    # Empty where code from before made the row: its kind was its name.
+    name = models.CharField(max_length=32, db_default="")
     kind = models.CharField(max_length=32)
     config = models.TextField()
     created_at = models.DateTimeField(default=timezone.now)
@@ -27,11 +30,20 @@ class Backend(models.Model):
         # From before it had this name.
         db_table = "backends_account"
         constraints = [
-            models.UniqueConstraint(fields=["project", "kind"], name="one_account_per_kind")
+            models.UniqueConstraint(
+                fields=["project", "name"],
+                condition=models.Q(closed_at=None) & ~models.Q(name=""),
+                name="one_open_backend_per_name",
+            ),
+            models.UniqueConstraint(
+                fields=["project"],
+                condition=models.Q(kind="local"),
+                name="this_machine_once_per_project",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} of {self.project}"
+        return f"{self.name or self.kind} of {self.project}"
 
 
 class ServerIdentity(models.Model):

@@ -25,15 +25,15 @@ class Missing:
 
 
 def backends_of(project: Project) -> QuerySet[Backend]:
-    """Return the project's backends that are open, by kind."""
-    return project.backends.filter(closed_at=None).order_by("kind")
+    """Return the project's backends that are open, by name."""
+    return project.backends.filter(closed_at=None).order_by("name")
 
 
-def named(project: Project, kind: str) -> Backend:
+def named(project: Project, name: str) -> Backend:
     """Return the project's open backend of that name. Raise NotFound where there is none."""
-    found = backends_of(project).filter(kind=kind).first() if kind.isprintable() else None
+    found = backends_of(project).filter(name=name).first() if name.isprintable() else None
     if found is None:
-        raise NotFound(f"Project {project.name} has no backend {kind[:32]!r}.")
+        raise NotFound(f"Project {project.name} has no backend {name[:32]!r}.")
     return found
 
 

@@ -34,7 +34,7 @@ def backend_json(backend: Backend) -> dict[str, Any]:
     """Return a backend without what is the server's own: paths and addresses of this machine."""
     return {
         "kind": backend.kind,
-        "name": backend.kind,
+        "name": backend.name,
         "config": {},
         "created_at": backend.created_at,
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 from pydantic import ValidationError
 
@@ -32,8 +33,10 @@ def on_closing(hook: ClosingHook) -> None:
         _closing_hooks.append(hook)
 
 
-def connect(*, project: Project, kind: str, config: dict[str, Any]) -> Backend:
+def connect(*, project: Project, kind: str, config: dict[str, Any], name: str = "") -> Backend:
     """Connect a backend to a project, or change how it is connected; what is closed stays closed.
+
+    It is called by its kind where it has no name of its own.
 
     Raise Invalid when the kind is unknown or the configuration is wrong. The backend is not tried:
     that is `provider_of(backend).check()`, an outside call.
@@ -47,6 +50,7 @@ def connect(*, project: Project, kind: str, config: dict[str, Any]) -> Backend:
     backend, _ = Backend.objects.update_or_create(
         project=project,
         kind=kind,
+        name=name or kind,
         defaults={"config": crypto.encrypt(checked.model_dump(mode="json"))},
     )
     return backend
@@ -68,6 +72,7 @@ def connect_local(*, project: Project) -> Backend:
 
 def refresh_local() -> None:
     """Give every project that this machine was opened for the addresses of this start."""
+    Backend.objects.filter(name="").update(name=F("kind"))
     for backend in Backend.objects.filter(kind=queries.LOCAL).select_related("project"):
         connect_local(project=backend.project)
 
@@ -90,15 +95,15 @@ def open_local(*, access: Access, project: Project) -> Backend:
     return backend
 
 
-def close(*, access: Access, project: Project, kind: str) -> None:
+def close(*, access: Access, project: Project, name: str) -> None:
     """Close a backend for a project: no service of it is placed there any more.
 
     Raise Forbidden, NotFound, and Conflict while services of the project need it.
     """
-    queries.named(project, kind)
+    found = queries.named(project, name)
     _require_server_admin(access)
     with transaction.atomic():
-        backend = Backend.objects.select_for_update().get(project=project, kind=kind)
+        backend = Backend.objects.select_for_update().get(pk=found.pk)
         for hook in _closing_hooks:
             hook(backend)
         backend.closed_at = timezone.now()

@@ -13,5 +13,5 @@ ALL = "projects/<str:project>/backends/"
 urlpatterns = [
     path(ALL, views.backend_list, name="list"),
     path(ALL + "local/open/", views.open_local, name="open_local"),
-    path(ALL + "<str:kind>/close/", views.close, name="close"),
+    path(ALL + "<str:name>/close/", views.close, name="close"),
 ]

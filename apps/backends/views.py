@@ -42,9 +42,9 @@ def open_local(request: HttpRequest, project: str) -> HttpResponse:
 
 
 @page("POST")
-def close(request: HttpRequest, project: str, kind: str) -> HttpResponse:
+def close(request: HttpRequest, project: str, name: str) -> HttpResponse:
     access = who.of(request)
     where = access.project(project)
-    services.close(access=access, project=where, kind=kind)
-    messages.success(request, f"{kind} is closed for {where.name}.", extra_tags="green")
+    services.close(access=access, project=where, name=name)
+    messages.success(request, f"{name} is closed for {where.name}.", extra_tags="green")
     return redirect("backends:list", where.name)

@@ -116,7 +116,7 @@ def _request(project: Project, backend: Backend, offer: Offer, at: datetime) -> 
         state=states.INSTANCE.initial,
         state_at=at,
         next_check_at=at,
-        backend_kind=offer.backend,
+        backend_kind=backend.kind,
         region=offer.region,
         instance_type=offer.instance,
         offer=dataclasses.asdict(offer),

@@ -18,7 +18,7 @@ PAGE = 50
 def instance_list(request: HttpRequest, project: str) -> HttpResponse:
     where = who.of(request).project(project)
     show_all = request.GET.get("all") == "1"
-    instances = Instance.objects.filter(project=where)
+    instances = Instance.objects.filter(project=where).select_related("backend")
     if not show_all:
         instances = instances.filter(state__in=states.INSTANCE.unfinished)
     live = ~Q(workloads__state=states.EXITED)

@@ -66,11 +66,12 @@ def _strange(offer: Offer, spec: ServiceSpec, base_image: str) -> str | None:
 
 def _where(offer: Offer, spec: ServiceSpec) -> str | None:
     for key, wanted, has in (
-        ("backends", spec.backends, offer.backend),
-        ("regions", spec.regions, offer.region),
-        ("instance_types", spec.instance_types, offer.instance),
+        ("backends", spec.backends, {offer.backend, offer.kind}),
+        ("regions", spec.regions, {offer.region}),
+        ("instance_types", spec.instance_types, {offer.instance}),
     ):
-        if wanted and has.lower() not in {name.lower() for name in wanted}:
+        names = {name.lower() for name in has}
+        if wanted and names.isdisjoint(name.lower() for name in wanted):
             return f"{key}: is not among {', '.join(wanted)}"
     return None
 

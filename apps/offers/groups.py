@@ -56,7 +56,7 @@ def grouped(
 ) -> list[Group]:
     """Return what fits in groups, cheapest first; `every` adds clouds that are not connected."""
     found = queries.find(project=project, spec=spec)
-    kinds = not_connected(found.backends) if every else []
+    kinds = not_connected(found.kinds) if every else []
     groups: dict[tuple[str, ...], Group] = {}
     for group in (*_connected(found.matches.offers, by), *_catalog(spec, kinds, by)):
         known = groups.setdefault(tuple(group.shared.values()), group)

@@ -66,7 +66,7 @@ def connected(*, project: Project, spec: ServiceSpec, start: int, limit: int) ->
 def every(*, project: Project, spec: ServiceSpec, start: int, limit: int) -> Listing:
     """Return what the project's backends have and what other clouds would rent."""
     found = queries.find(project=project, spec=spec)
-    kinds = not_connected(found.backends)
+    kinds = not_connected(found.kinds)
     others = match.find(spec, kinds=kinds, limit=start + limit)
     disk = spec.resources.disk_mib
     listed = [Listed(offer) for offer in found.matches.offers]
@@ -89,7 +89,7 @@ def every(*, project: Project, spec: ServiceSpec, start: int, limit: int) -> Lis
 
 def _elsewhere(found: queries.Found, spec: ServiceSpec) -> str:
     """Say what fits in clouds that are not connected, nothing where nothing does."""
-    others = match.find(spec, kinds=not_connected(found.backends), limit=1)
+    others = match.find(spec, kinds=not_connected(found.kinds), limit=1)
     if not others.cheapest:
         return ""
     first = others.cheapest[0]

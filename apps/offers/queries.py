@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +21,16 @@ from apps.specs.sections.service import ServiceSpec
 
 @dataclass(frozen=True)
 class Found:
-    """`unavailable` are the backends that could not be asked, with the reason in words."""
+    """`backends` are by name; `unavailable` are those that could not be asked, with the reason."""
 
     project: Project
     matches: decide.Matches
     backends: dict[str, Backend]
     unavailable: dict[str, str]
+
+    @property
+    def kinds(self) -> set[str]:
+        return {backend.kind for backend in self.backends.values()}
 
 
 def find(*, project: Project, spec: ServiceSpec, trusted: bool = True) -> Found:
@@ -32,21 +38,27 @@ def find(*, project: Project, spec: ServiceSpec, trusted: bool = True) -> Found:
 
     A backend that does not answer is named and left out. Calls the outside: never in a transaction.
     """
-    by_kind = {backend.kind: backend for backend in connected.backends_of(project)}
+    by_name = {backend.name: backend for backend in connected.backends_of(project)}
     offers: list[Offer] = []
     unavailable: dict[str, str] = {}
-    for kind, backend in by_kind.items():
+    for name, backend in by_name.items():
         try:
-            offers += backends.provider_of(backend).offers()
+            offers += _offers_of(backend)
         except ProviderError as error:
-            unavailable[kind] = str(error)
+            unavailable[name] = str(error)
     matches = decide.match(
         offers,
         spec,
         base_image=settings.DSTACK_BASE_IMAGE,
         trusted=trusted or settings.DSTACK_ALLOW_UNISOLATED,
     )
-    return Found(project, matches, by_kind, unavailable)
+    return Found(project, matches, by_name, unavailable)
+
+
+def _offers_of(backend: Backend) -> Iterator[Offer]:
+    """What its provider has; which of the provider's backends it is, it does not know itself."""
+    for offer in backends.provider_of(backend).offers():
+        yield dataclasses.replace(offer, backend=backend.name, kind=backend.kind)
 
 
 def why_none(found: Found) -> str:
@@ -75,7 +87,7 @@ def remarks(found: Found, spec: ServiceSpec) -> list[str]:
     """Say what backends left unsaid, why nothing fits, and how it would run on the first offer."""
     if not found.matches.offers:
         return [why_none(found)]
-    unavailable = [f"{kind}: {reason}" for kind, reason in found.unavailable.items()]
+    unavailable = [f"{name}: {reason}" for name, reason in found.unavailable.items()]
     first, base_image = found.matches.offers[0], settings.DSTACK_BASE_IMAGE
     return [*unavailable, *executors.remarks(first, spec, base_image=base_image)]
 

@@ -24,6 +24,7 @@ def as_offer(row: CatalogOffer, *, disk: Range) -> Offer:
     )
     return Offer(
         backend=row.kind,
+        kind=row.kind,
         region=row.region,
         instance=row.instance_type,
         hardware=hardware,

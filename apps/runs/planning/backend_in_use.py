@@ -25,7 +25,7 @@ def refuse_while_used(backend: Backend) -> None:
     names = _users_of(backend)
     if names:
         raise Conflict(
-            f"Services of project {backend.project.name} still need {backend.kind}: "
+            f"Services of project {backend.project.name} still need {backend.name}: "
             f"{_listed(names)}. Stop them first."
         )
 
@@ -64,7 +64,7 @@ def _users_of(backend: Backend) -> list[str]:
     others = connected.backends_of(backend.project).exclude(pk=backend.pk)
     if others.exists():
         there = Replica.objects.filter(
-            backend=backend.kind, state__in=states.REPLICA.unfinished, run__in=runs
+            backend=backend.name, state__in=states.REPLICA.unfinished, run__in=runs
         )
         runs = runs.filter(pk__in=there.values("run_id"))
     return _names(runs, "name")

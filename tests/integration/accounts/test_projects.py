@@ -159,7 +159,7 @@ def test_deletes_a_project_and_gives_its_name_free(people: People) -> None:
     old, over = people.project, factories.run(people.project, state="stopped")
     bound = factories.token(people.alice, project=old)
     factories.gateway(old)
-    Backend.objects.create(project=old, kind="local", config="")
+    Backend.objects.create(project=old, name="local", kind="local", config="")
 
     assert api(people.alice).delete("/api/projects/main").status_code == 204
 

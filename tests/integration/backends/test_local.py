@@ -32,7 +32,7 @@ def opened(people: People) -> None:
 
 
 def closed(people: People) -> None:
-    services.close(access=Access(user=people.root), project=people.project, kind="local")
+    services.close(access=Access(user=people.root), project=people.project, name="local")
 
 
 @pytest.mark.parametrize("text", [factories.CONFIGURATION, WAITS])
@@ -158,7 +158,7 @@ def test_is_opened_and_closed_by_an_admin_of_the_server_alone(people: People, wh
         services.open_local(access=access, project=people.project)
     opened(people)
     with pytest.raises(Forbidden, match="admin of this server"):
-        services.close(access=access, project=people.project, kind="local")
+        services.close(access=access, project=people.project, name="local")
 
 
 def test_is_not_opened_by_a_token_of_another_project(people: People) -> None:

@@ -108,3 +108,13 @@ def test_gives_strangers_nothing_where_processes_are_not_kept_apart(
 
     assert bool(found.offers) is fits
     assert list(found.refused) == ([] if fits else [reasons.STRANGE])
+
+
+@pytest.mark.parametrize(
+    ("names", "fits"),
+    [("prod", True), ("PROD", True), ("aws", True), ("gcp, Aws", True), ("pro", False)],
+)
+def test_a_backend_is_named_by_its_name_or_its_kind(names: str, fits: bool) -> None:
+    mine = replace(CLOUD, backend="prod", kind="aws")
+
+    assert (refused(mine, f"backends: [{names}]") is None) == fits

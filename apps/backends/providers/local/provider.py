@@ -60,6 +60,7 @@ class LocalProvider(base.Provider):
         return [
             base.Offer(
                 backend=self.kind,
+                kind=self.kind,
                 region="local",
                 instance=socket.gethostname(),
                 hardware=hardware,
