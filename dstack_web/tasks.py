@@ -16,6 +16,7 @@ from apps.core.models import Stateful
 from apps.instances import retention as instance_retention
 from apps.instances import tasks as instances
 from apps.instances.models import Instance
+from apps.offers import blocked
 from apps.routing import retention as routing
 from apps.runs import retention as history
 from apps.runs import tasks as runs
@@ -42,5 +43,6 @@ def sweep_due(**_: Any) -> None:
 def prune_history(**_: Any) -> None:
     at = timezone.now()
     instance_retention.wipe_secrets()
-    for stage in (autoscaling, history, instance_retention, routing, chat_templates, accounts):
+    stages = (autoscaling, history, instance_retention, routing, chat_templates, blocked, accounts)
+    for stage in stages:
         stage.prune(at=at)

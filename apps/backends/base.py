@@ -7,6 +7,7 @@ is left over is found by `list_owned`.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,6 +66,11 @@ class ProviderError(Exception):
     @property
     def is_of_backend(self) -> bool:
         """Whether a person has to mend the backend before anything of it can be had."""
+        return self.is_fault_of_setup and self.scope is not Scope.SPOT_REGION
+
+    @property
+    def is_fault_of_setup(self) -> bool:
+        """Whether a person has to mend something: that is never a want of capacity."""
         return self.kind in (ErrorKind.SETUP, ErrorKind.CREDENTIALS)
 
 
@@ -133,7 +139,8 @@ class Offer:
     carry several replicas, which share CPU, memory and disk; GPUs are exclusive.
     `executors` are the ways to run a replica there, best first ("docker", "process"); `pythons`
     the interpreters that the process executor finds ("3.11"), `images` those that are there,
-    `shells` those that it finds ("bash", "sh"; empty where nobody looked).
+    `shells` those that it finds ("bash", "sh"; empty where nobody looked). `zones` are those of
+    the region that have it, by their full names; empty where that is not known.
     """
 
     backend: str
@@ -148,6 +155,7 @@ class Offer:
     pythons: Sequence[str] = ()
     images: Sequence[str] = ()
     shells: Sequence[str] = ()
+    zones: tuple[str, ...] = ()
     data: dict[str, Any] = field(default_factory=dict)
     isolation: str = ""
     unbounded: str = ""
@@ -252,14 +260,24 @@ class Provider(ABC):
 
     Every method but `check` and `offers` may be called again after any answer, or none. All raise
     ProviderError and nothing else.
+
+    `families` are the instances that share a quota, each by a regular expression that PostgreSQL
+    and Python read alike; of others, what stands before the first dot is a family.
     """
 
     kind: ClassVar[str]
     Config: ClassVar[type[Config]]
     features: ClassVar[frozenset[Feature]] = frozenset()
+    families: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, config: Any) -> None:
         self.config = config
+
+    @classmethod
+    def family_of(cls, instance: str) -> str:
+        """Return the family of an instance."""
+        named = (name for name, which in cls.families.items() if re.match(which, instance))
+        return next(named, instance.partition(".")[0])
 
     @abstractmethod
     def check(self) -> list[Problem]:

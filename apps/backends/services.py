@@ -140,6 +140,11 @@ def is_standing(kind: str) -> bool:
     return provider is not None and Feature.STANDING in provider.features
 
 
+def family_of(kind: str, instance: str) -> str:
+    """Return the family of an instance: those that share a quota."""
+    return PROVIDERS[kind].family_of(instance) if kind in PROVIDERS else ""
+
+
 def server_id() -> str:
     """Return what this server is called in clouds, the same for ever."""
     identity, _ = ServerIdentity.objects.get_or_create(is_only=True)

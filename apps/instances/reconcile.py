@@ -34,6 +34,7 @@ from apps.core import crypto, sweep
 from apps.core.transition import Stale, transition
 from apps.instances import boot_failures, calls, decide, orphans, services, states
 from apps.instances.models import Instance, Workload
+from apps.offers import blocked
 
 Answer = TypeVar("Answer")
 # What the column holds; how often it was is then no matter.
@@ -46,6 +47,7 @@ CALL_LEASE = timedelta(minutes=5)
 NO_CAPACITY, NO_BACKEND, NOT_BOOTED = "no-capacity", "no-backend", "not-booted"
 PROJECT_TAG = "dstack-web-project"
 HOST_WENT = "its host went away"
+TAKEN_BACK = "the cloud took a spot machine back"
 
 
 def advance(*, ids: Sequence[UUID], at: datetime) -> None:
@@ -121,7 +123,7 @@ def _do(
     elif step.do == decide.BEGIN_END:
         _begin_end(instance, step.reason, at=at)
     elif step.do == decide.NOTE_GONE:
-        _end(instance, states.TERMINATED, step.reason, at=at)
+        _note_gone(instance, step.reason, at=at)
     elif step.do in (decide.WAIT, decide.DROP_STOPPED):
         if step.do == decide.DROP_STOPPED:
             stopped = instance.workloads.filter(desired="stop")
@@ -135,6 +137,13 @@ def _do(
         }
         to, fields = moves[step.do]
         transition(instance, to, at=at, reason=step.reason, next_check_at=at, **fields)
+
+
+def _note_gone(instance: Instance, reason: str, *, at: datetime) -> None:
+    if instance.offer.get("spot"):
+        # Nobody ended it but the cloud.
+        _block(instance, None, reason=TAKEN_BACK, at=at)
+    _end(instance, states.TERMINATED, reason, at=at)
 
 
 def _create(instance: Instance, *, at: datetime) -> None:
@@ -169,7 +178,14 @@ def _not_made(instance: Instance, error: ProviderError, *, at: datetime) -> None
     if error.is_passing:
         _retry(instance, str(error), at=at)
     else:
+        _block(instance, error, reason=str(error), at=at)
         _fail(instance, NO_BACKEND if error.is_of_backend else NO_CAPACITY, str(error), at=at)
+
+
+def _block(instance: Instance, error: ProviderError | None, *, reason: str, at: datetime) -> None:
+    """Before its replica looks for another place: so that nobody asks for the same again."""
+    offer = _offer(instance.offer)
+    blocked.block(backend=instance.backend, offer=offer, error=error, reason=reason, at=at)
 
 
 def _end_if_over(instance: Instance, ref: str) -> None:
@@ -226,6 +242,7 @@ def _fail_boot(
         console=status.console_tail if status else "",
     )
     fields: dict[str, Any] = {"boot_error": said, "error": said, "attempts": 0, "next_check_at": at}
+    _block(instance, None, reason=said, at=at)
     with transaction.atomic():
         transition(instance, states.TERMINATING, at=at, reason=said, **fields)
         _end_workloads(instance.workloads.all(), NOT_BOOTED, said, at=at)
@@ -269,6 +286,7 @@ def _ends(provider: Provider, *, ref: str) -> bool:
 
 
 def _end(instance: Instance, to: str, reason: str, *, at: datetime) -> None:
+    blocked.lift_quotas(backend=instance.backend, region=instance.region)
     with transaction.atomic():
         transition(instance, to, at=at, reason=reason, next_check_at=None)
         _end_workloads(instance.workloads.all(), wire.REASON_HOST_STOPPED, HOST_WENT, at=at)

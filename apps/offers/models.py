@@ -1,4 +1,4 @@
-"""Rows of the catalog: what a cloud rents, where, for how much, and who said so when."""
+"""What a cloud rents, where, for how much, who said so when; and what a backend just refused."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+
+from apps.backends.models import Backend
 
 
 class CatalogSource(models.Model):
@@ -72,3 +74,35 @@ class CatalogOffer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.region} {self.instance_type}"
+
+
+class BlockedOffer(models.Model):
+    """What a backend has refused, or taken back, and so is not asked for again until then.
+
+    It holds for every offer that has all that is given here: "" is any region, zone, family or
+    instance, null either of spot and on demand. `kind` is that of the error, `reason` a sentence.
+    """
+
+    backend = models.ForeignKey(Backend, models.CASCADE, related_name="blocked_offers")
+    scope = models.CharField(max_length=16)
+    region = models.CharField(max_length=64, blank=True)
+    zone = models.CharField(max_length=64, blank=True)
+    family = models.CharField(max_length=100, blank=True)
+    instance_type = models.CharField(max_length=100, blank=True)
+    spot = models.BooleanField(null=True)
+    kind = models.CharField(max_length=16)
+    reason = models.TextField()
+    until = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["backend", "region", "zone", "family", "instance_type", "spot"],
+                nulls_distinct=False,
+                name="one_block_of_the_same",
+            )
+        ]
+
+    def __str__(self) -> str:
+        what = (self.region, self.zone, self.family, self.instance_type)
+        return f"{self.backend}: {' '.join(filter(None, what)) or 'all'}"

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from apps.backends import base
 from apps.backends.base import ErrorKind, InstanceSpec, InstanceState, ProviderError, Scope
-from apps.backends.providers.aws import check, images, instances, network
+from apps.backends.providers.aws import check, families, images, instances, network
 from apps.backends.providers.aws.clients import Clients
 from apps.backends.providers.aws.config import AwsConfig
 from apps.backends.providers.aws.errors import (
@@ -49,6 +49,7 @@ class AwsProvider(base.Provider):
     kind = "aws"
     Config = AwsConfig
     features = frozenset({base.Feature.SPOT, base.Feature.CONSOLE, base.Feature.SHUTS_DOWN_ITSELF})
+    families = families.FAMILIES
     config: AwsConfig
 
     @cached_property

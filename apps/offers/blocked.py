@@ -1,0 +1,78 @@
+"""Blocked offers: kept when a backend refuses, read with the offers, forgotten when over."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict
+from datetime import datetime
+
+from apps.backends import services as backends
+from apps.backends.base import ErrorKind, Offer, ProviderError, Scope
+from apps.backends.models import Backend
+from apps.offers import blocks
+from apps.offers.models import BlockedOffer
+
+MOST_CHARACTERS = 500
+KEY = ("backend", "region", "zone", "family", "instance_type", "spot")
+
+
+def block(
+    *,
+    backend: Backend,
+    offer: Offer,
+    error: ProviderError | None,
+    reason: str = "",
+    zone: str = "",
+    at: datetime,
+) -> None:
+    """Keep an offer, and what else its refusal holds for, from being asked for a while.
+
+    Without an `error` the machine did not boot or was taken back, which is the same. Nothing is
+    blocked of what was there before us, nor by an error that passes. Again is no error.
+    """
+    if backends.is_standing(backend.kind):
+        return
+    family = backends.family_of(backend.kind, offer.instance)
+    subject = blocks.subject(offer, error, family=family, zone=zone)
+    if subject is None:
+        return
+    said = " ".join((reason or str(error or "")).replace("\0", "").split())
+    row = BlockedOffer(
+        backend=backend,
+        **asdict(subject),
+        kind=error.kind if error else ErrorKind.CAPACITY,
+        reason=said[:MOST_CHARACTERS],
+        until=at + blocks.lasts(error),
+    )
+    BlockedOffer.objects.bulk_create(
+        [row],
+        update_conflicts=True,
+        unique_fields=KEY,
+        update_fields=("scope", "kind", "reason", "until"),
+    )
+
+
+def of(chosen: Collection[Backend], *, at: datetime) -> dict[int, list[blocks.Block]]:
+    """Return what is blocked then, by the backend's id."""
+    found: dict[int, list[blocks.Block]] = {backend.pk: [] for backend in chosen}
+    for row in BlockedOffer.objects.filter(backend__in=chosen, until__gt=at).order_by("pk"):
+        found[row.backend_id].append(_read(row))
+    return found
+
+
+def _read(row: BlockedOffer) -> blocks.Block:
+    subject = blocks.Subject(
+        Scope(row.scope), row.region, row.zone, row.family, row.instance_type, row.spot
+    )
+    return blocks.Block(subject, row.kind, row.reason, row.until)
+
+
+def lift_quotas(*, backend: Backend, region: str) -> None:
+    """Forget that a quota of a region was used up: a machine of ours there has just ended."""
+    used_up = BlockedOffer.objects.filter(backend=backend, kind=ErrorKind.QUOTA)
+    used_up.filter(region__in=("", region)).delete()
+
+
+def prune(*, at: datetime) -> int:
+    """Forget what is blocked no longer. Return the number of rows."""
+    return BlockedOffer.objects.filter(until__lte=at).delete()[0]

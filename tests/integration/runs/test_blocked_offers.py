@@ -1,0 +1,68 @@
+"""A refusal, a machine that did not boot and one that was taken back block their offer."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.accounts.access import Access
+from apps.accounts.models import Project
+from apps.backends import base
+from apps.instances.models import Instance
+from apps.offers.models import BlockedOffer
+from tests.fakes.agent import FakeAgent
+from tests.fakes.cloud import World
+from tests.integration.runs.clouds import pass_time, submit
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager")]
+
+
+def blocks() -> list[tuple[str, str, str]]:
+    rows = BlockedOffer.objects.order_by("pk")
+    return [(row.region, row.kind, row.reason) for row in rows]
+
+
+def test_a_refusal_blocks_its_offer(world: World, owner: Access, cloudy: Project) -> None:
+    def refuse(offer: base.Offer) -> None:
+        if offer.region == "north":
+            raise base.ProviderError("no machine is free", kind=base.ErrorKind.CAPACITY)
+
+    world.regions, world.on_create = ("north", "south"), refuse
+    submit(owner, cloudy)
+    assert blocks() == [("north", "capacity", "no machine is free")]
+
+
+def test_an_answer_that_is_lost_blocks_nothing(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    world.loses_answers = 1
+    submit(owner, cloudy)
+    pass_time(60)
+    assert blocks() == []
+
+
+def test_a_machine_that_did_not_boot_blocks_its_offer(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    world.regions = ("north", "south")
+    submit(owner, cloudy)
+    (ref,) = world.machines
+    world.states[ref] = base.InstanceStatus(base.InstanceState.FAILED, message="no kernel")
+    pass_time(60)
+
+    (only,) = blocks()
+    assert only[:2] == ("north", "capacity") and "failed before it called: no kernel" in only[2]
+
+
+def test_a_spot_machine_that_is_gone_blocks_its_offer(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    for is_spot in (False, True):
+        submit(owner, cloudy, f"type: service\nname: s{is_spot:d}\nimage: a\nport: 80\n")
+        instance = Instance.objects.get(state="booting")
+        FakeAgent(instance).sync()
+        instance.offer["spot"] = is_spot
+        Instance.objects.filter(pk=instance.pk).update(offer=instance.offer, state="lost")
+        world.machines.clear()
+        pass_time(30)
+        Instance.objects.exclude(pk=instance.pk).delete()
+        assert blocks() == [("north", "capacity", "the cloud took a spot machine back")] * is_spot
