@@ -19,9 +19,10 @@ class Instance(Stateful):
 
     `offer` is the offer it was made from, as JSON, `ref` what its provider calls it. `running_at`
     is when the backend first said that it runs, `boot_error` why it never called. It is kept
-    `idle_seconds` without work, for ever where that is None. `revision` counts the changes of what
-    should be on it; the agent's long poll waits for it to move. `token` is encrypted, because a
-    boot that is repeated must carry the same one.
+    `idle_seconds` without work, for ever where that is None. Until `charged_until` its time is
+    booked (see `Charge`). `revision` counts the changes of what should be on it; the agent's long
+    poll waits for it to move. `token` is encrypted, because a boot that is repeated must carry the
+    same one.
     """
 
     state_machine = states.INSTANCE
@@ -51,6 +52,7 @@ class Instance(Stateful):
     boot_error = models.TextField(blank=True, default="", db_default="")
     idle_since = models.DateTimeField(null=True)
     idle_seconds = models.PositiveIntegerField(null=True, default=300, db_default=300)
+    charged_until = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
     error = models.TextField(blank=True)
 
@@ -85,7 +87,7 @@ class Instance(Stateful):
 
 
 class Workload(Stateful):
-    """One replica's process or container on one instance.
+    """One replica's process or container on one instance; `owner_id` is the replica's.
 
     `spec` is what the agent must run but for its secrets (encrypted: {"env": {...},
     "registry_password": ...}). `desired` is "run" or "stop". `ready` is None before the first probe
@@ -96,6 +98,7 @@ class Workload(Stateful):
 
     instance = models.ForeignKey(Instance, models.CASCADE, related_name="workloads")
     run_id = models.UUIDField()
+    owner_id = models.UUIDField(null=True)
     name = models.CharField(max_length=100)
     spec = models.JSONField()
     secrets = models.TextField()
@@ -128,3 +131,42 @@ class Workload(Stateful):
 
     def as_json(self) -> dict[str, Any]:
         return {"id": str(self.pk), "name": self.name, "desired": self.desired, **self.spec}
+
+
+class Charge(models.Model):
+    """The time that a machine was had on a day, by one of a run's replicas (`owner_id`) or, with
+    `idle`, by none after it was that run's; with its price.
+
+    It outlives the machine, the run and the replica, whose names it keeps therefore.
+    """
+
+    project = models.ForeignKey(Project, models.PROTECT, related_name="charges")
+    instance_id = models.UUIDField()
+    instance_name = models.CharField(max_length=100)
+    backend = models.CharField(max_length=100)
+    region = models.CharField(max_length=64)
+    instance_type = models.CharField(max_length=100)
+    day = models.DateField()
+    run_id = models.UUIDField(null=True)
+    run_name = models.CharField(max_length=100, blank=True)
+    owner_id = models.UUIDField(null=True)
+    idle = models.BooleanField(default=False)
+    price_usd_per_hour = models.DecimalField(max_digits=10, decimal_places=4)
+    microseconds = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["instance_id", "day", "run_id", "owner_id", "idle"],
+                nulls_distinct=False,
+                name="one_charge_per_share_of_a_day",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["project", "day"]),
+            models.Index(fields=["run_id"]),
+            models.Index(fields=["owner_id"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.instance_name} on {self.day}"

@@ -8,19 +8,22 @@ from django.db.models import Exists, OuterRef
 
 from apps.core import retention
 from apps.instances import states
+from apps.instances.costs import ledger
 from apps.instances.models import Instance, Workload
 
 
 def prune(*, at: datetime) -> int:
     """Forget workloads and machines that ended long ago. Return the number of rows.
 
-    A workload stays as long as its replica does.
+    A workload stays as long as its replica does. What machines cost is booked before.
     """
     before = retention.history_begins(at)
+    ledger.book(at=at)
     ended = Workload.objects.filter(state=states.EXITED, state_at__lt=before, replica=None)
     gone = retention.delete(ended)
     left = Workload.objects.filter(instance=OuterRef("pk"))
     over = Instance.objects.filter(state__in=states.INSTANCE.final, state_at__lt=before)
+    over = over.exclude(pk__in=ledger.unsettled().values("pk"))
     return gone + retention.delete(over.filter(~Exists(left)))
 
 

@@ -30,7 +30,7 @@ from apps.instances.models import Instance, Workload
 class NewWorkload:
     """What should run: `spec` has all of wire.WorkloadSpec but id, name, desired, GPUs and what is
     in `secrets`: {"env": {...}, "registry_password": ...}. A machine of its own is kept
-    `idle_seconds` after it, for ever where that is None."""
+    `idle_seconds` after it, for ever where that is None. `owner_id` is the replica's."""
 
     run_id: UUID
     name: str
@@ -39,6 +39,7 @@ class NewWorkload:
     gpus: int = 0
     upload_blob: str = ""
     idle_seconds: int | None = None
+    owner_id: UUID | None = None
 
 
 NEVER_STARTED = "stopped before it started"
@@ -66,9 +67,11 @@ def place(
         workload = Workload(
             instance=instance,
             run_id=new.run_id,
+            owner_id=new.owner_id,
             name=new.name,
             state=states.WORKLOAD.initial,
             state_at=at,
+            created_at=at,
             next_check_at=None,
             spec=new.spec,
             secrets=crypto.encrypt(new.secrets),

@@ -8,6 +8,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from apps.instances import orphans, reconcile
+from apps.instances.costs import ledger
 from apps.instances.models import Workload
 
 
@@ -33,3 +34,8 @@ def _advance(ids: Sequence[UUID]) -> None:
 @shared_task
 def collect_orphans(**_: Any) -> None:
     orphans.collect_orphans(at=timezone.now())
+
+
+@shared_task
+def book_charges(**_: Any) -> None:
+    ledger.book(at=timezone.now())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from apps.accounts.models import Project
 from apps.core.errors import NotFound
 from apps.core.models import Event
 from apps.gateways.models import Gateway
+from apps.instances.costs import queries as spent
 from apps.runs import public_urls, states
 from apps.runs.models import Replica, Run
 
@@ -79,22 +80,18 @@ class Cost:
 
 
 def costs(runs: Sequence[Run], *, at: datetime | None = None) -> dict[UUID, Cost]:
-    """Return what runs cost now and so far, with one query.
+    """Return what runs cost an hour now, and what they cost so far."""
+    totals = spent.of_runs([run.pk for run in runs], at=at or timezone.now())
+    now = dict.fromkeys(totals, Decimal(0))
+    live = Replica.objects.filter(run_id__in=totals, price_usd_per_hour__gt=0, finished_at=None)
+    for run_id, price in live.values_list("run_id", "price_usd_per_hour"):
+        now[run_id] += price
+    return {pk: Cost(now[pk], total) for pk, total in totals.items()}
 
-    A replica costs its machine's price from its placing to its end.
-    """
-    at = at or timezone.now()
-    totals = {run.pk: [Decimal(0), Decimal(0)] for run in runs}
-    priced = Replica.objects.filter(run_id__in=totals, price_usd_per_hour__gt=0)
-    for replica in priced.only("run_id", "price_usd_per_hour", "started_at", "finished_at"):
-        if replica.started_at is None:
-            continue
-        end = replica.finished_at or at
-        hours = Decimal((end - replica.started_at).total_seconds()) / 3600
-        totals[replica.run_id][1] += replica.price_usd_per_hour * hours
-        if replica.finished_at is None:
-            totals[replica.run_id][0] += replica.price_usd_per_hour
-    return {pk: Cost(now, total) for pk, (now, total) in totals.items()}
+
+def rounded_usd(amount: Decimal) -> float:
+    """Return dollars for an answer: to a hundredth of a cent, halves up."""
+    return float(amount.quantize(Decimal("0.0001"), ROUND_HALF_UP))
 
 
 def run_url(run: Run) -> str:
@@ -110,6 +107,8 @@ def runs_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return runs with their unfinished replicas, or the last ones of a run
     that is over, with two queries for all."""
     replicas, cost = _shown_replicas(runs), costs(runs)
+    shown = [replica.pk for each in replicas.values() for replica in each]
+    of_replica = spent.of_replicas(shown, at=timezone.now())
     return [
         {
             "id": str(run.pk),
@@ -122,9 +121,9 @@ def runs_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "model_url": public_urls.model_url(run),
             "version": run.version,
             "replicas_wanted": run.desired_now,
-            "replicas": [replica_json(replica) for replica in replicas[run.pk]],
+            "replicas": [replica_json(each, of_replica[each.pk]) for each in replicas[run.pk]],
             "price_usd_per_hour": float(cost[run.pk].now_usd_per_hour),
-            "cost_usd": round(float(cost[run.pk].total_usd), 4),
+            "cost_usd": rounded_usd(cost[run.pk].total_usd),
             "error": run.error or None,
             "notice": run.notice or None,
             "schedule": run.schedule_words or None,
@@ -158,7 +157,7 @@ def _shown_replicas(runs: Sequence[Run]) -> dict[UUID, list[Replica]]:
     }
 
 
-def replica_json(replica: Replica) -> dict[str, Any]:
+def replica_json(replica: Replica, cost_usd: Decimal) -> dict[str, Any]:
     return {
         "num": replica.num,
         "state": replica.state,
@@ -168,6 +167,7 @@ def replica_json(replica: Replica) -> dict[str, Any]:
         "resources": replica.resources,
         "spot": replica.spot,
         "price_usd_per_hour": float(replica.price_usd_per_hour),
+        "cost_usd": rounded_usd(cost_usd),
         "version": replica.version,
         "phase": replica.phase,
         "started_at": replica.started_at,

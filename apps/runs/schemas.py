@@ -39,6 +39,7 @@ class ReplicaOut(Schema):
     resources: str
     spot: bool
     price_usd_per_hour: float
+    cost_usd: float
     version: int
     phase: str
     started_at: datetime | None

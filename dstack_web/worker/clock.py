@@ -62,6 +62,12 @@ app.conf.beat_schedule = {
         "schedule": 300.0,
         "options": {"expires": 300, "ignore_result": True},
     },
+    # What is not booked yet is counted all the same where costs are shown.
+    "charges": {
+        "task": "apps.instances.tasks.book_charges",
+        "schedule": 60.0,
+        "options": {"expires": 60, "ignore_result": True},
+    },
     # Repositories that could not be read, and runs whose hint was lost.
     "templates": {
         "task": "apps.chat_templates.tasks.read_due",

@@ -54,6 +54,9 @@ def _heard(instance: Instance, report: wire.Report, *, at: datetime) -> None:
         "isolation_note": _text(_note(report.isolation)),
     }
     Instance.objects.filter(pk=instance.pk).update(**known)
+    if instance.running_at is None:
+        # Its backend was not asked yet: it runs, since its agent calls.
+        Instance.objects.filter(pk=instance.pk, running_at=None).update(running_at=at)
     if report.stopping:
         _goodbye(instance, at=at)
     elif instance.state in (states.CREATING, states.BOOTING, states.LOST):

@@ -67,7 +67,11 @@ def new_workload(*, run: Run, replica: Replica, offer: Offer) -> NewWorkload:
     secrets["env"] |= environment(run, replica, gpus, executor)
     blob = run.upload.blob if run.upload else ""
     kept = spec.idle_duration_seconds
-    return NewWorkload(run.pk, workload.name, stored, secrets, gpus, blob, idle_seconds=kept)
+    return NewWorkload(
+        *(run.pk, workload.name, stored, secrets, gpus, blob),
+        idle_seconds=kept,
+        owner_id=replica.pk,
+    )
 
 
 def _limit(wish: Range, offer: Offer, *, has: int) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.test import Client
@@ -74,7 +75,7 @@ def test_tells_the_lines_that_come_after_it_was_given_up(
 
     failed = Replica.objects.get(pk=failed.pk)
     assert failed.last_words == ["loading weights"]
-    assert queries.replica_json(failed)["last_lines"] == ["loading weights"]
+    assert queries.replica_json(failed, Decimal(0))["last_lines"] == ["loading weights"]
     assert "loading weights" in page(alice, "replicas/")
 
 

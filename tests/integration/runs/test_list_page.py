@@ -100,7 +100,7 @@ def test_needs_few_queries_for_many_runs(
         factories.replica(run, price_usd_per_hour=1)
     client = signed_in(people.bob)
 
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(14):
         client.get(LIST)
 
 

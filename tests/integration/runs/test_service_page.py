@@ -95,7 +95,7 @@ def test_needs_few_queries(
         factories.replica(hello, num=num)
     client = signed_in(people.bob)
 
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(14):
         client.get(HELLO + tab)
 
 

@@ -1,0 +1,104 @@
+"""What was spent: what is booked, and what is not booked yet, up to a time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.db.models import DecimalField, F, QuerySet, Sum
+
+from apps.accounts.models import Project
+from apps.instances.costs import ledger
+from apps.instances.costs.split import MICROSECONDS_PER_HOUR, Share, usd
+from apps.instances.models import Charge, Instance
+
+# Prices have four decimals and time none, so that the sum is exact.
+EXACT = DecimalField(max_digits=40, decimal_places=4)
+Key = tuple[date, UUID | None, str, bool]
+AMOUNT = Sum(F("price_usd_per_hour") * F("microseconds"), output_field=EXACT)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a run cost a project on a day; with `idle`, what its machines cost after it had left
+    them. `hours` are hours of machines."""
+
+    day: date
+    run_id: UUID | None
+    run_name: str
+    idle: bool
+    hours: Decimal
+    usd: Decimal
+
+
+def of_runs(ids: Collection[UUID], *, at: datetime) -> dict[UUID, Decimal]:
+    """Return what each of these runs cost so far, without what stood idle after it."""
+    machines = ledger.unsettled().filter(workloads__run_id__in=ids).distinct()
+    return _totals("run_id", ids, machines, at=at)
+
+
+def of_replicas(ids: Collection[UUID], *, at: datetime) -> dict[UUID, Decimal]:
+    """Return what each of these replicas cost so far, on all machines that it had."""
+    machines = ledger.unsettled().filter(workloads__owner_id__in=ids).distinct()
+    return _totals("owner_id", ids, machines, at=at)
+
+
+def of_instances(ids: Collection[UUID], *, at: datetime) -> dict[UUID, Decimal]:
+    """Return what each of these machines cost so far, idle or not."""
+    amounts: dict[UUID, Decimal] = dict.fromkeys(ids, Decimal(0))
+    booked = Charge.objects.filter(instance_id__in=ids).values_list("instance_id")
+    for pk, amount in booked.annotate(amount=AMOUNT):
+        amounts[pk] += amount
+    for instance, _, amount in _unbooked(ledger.unsettled().filter(pk__in=ids), at):
+        amounts[instance.pk] += amount
+    return {pk: usd(amount) for pk, amount in amounts.items()}
+
+
+def of_project(project: Project, *, since: date, at: datetime) -> list[Spent]:
+    """Return what the project spent from the day `since` on, newest day first, then by name."""
+    charges = Charge.objects.filter(project=project, day__gte=since)
+    rows = charges.values_list("day", "run_id", "run_name", "idle")
+    found: dict[Key, list[Decimal]] = defaultdict(lambda: [Decimal(0), Decimal(0)])
+    booked = rows.annotate(time=Sum("microseconds"), amount=AMOUNT)
+    for day, run_id, run_name, idle, microseconds, amount in booked:
+        found[day, run_id, run_name, idle][0] += microseconds
+        found[day, run_id, run_name, idle][1] += amount
+    machines = ledger.unsettled().filter(project=project)
+    for _, (share, microseconds), amount in _unbooked(machines, at):
+        if share.day >= since:
+            key = (share.day, share.run_id, share.run_name, share.idle)
+            found[key][0] += microseconds
+            found[key][1] += amount
+    spent = [
+        Spent(day, run_id, run_name, idle, time / MICROSECONDS_PER_HOUR, usd(amount))
+        for (day, run_id, run_name, idle), (time, amount) in found.items()
+    ]
+    spent.sort(key=lambda each: (each.run_name, each.idle))
+    return sorted(spent, key=lambda each: each.day, reverse=True)
+
+
+def _totals(
+    field: str, ids: Collection[UUID], machines: QuerySet[Instance], *, at: datetime
+) -> dict[UUID, Decimal]:
+    amounts: dict[UUID, Decimal] = dict.fromkeys(ids, Decimal(0))
+    booked = Charge.objects.filter(**{f"{field}__in": list(ids)}, idle=False).values_list(field)
+    for pk, amount in booked.annotate(amount=AMOUNT):
+        amounts[pk] += amount
+    for _, (share, _time), amount in _unbooked(machines, at):
+        pk = getattr(share, field)
+        if pk in amounts and not share.idle:
+            amounts[pk] += amount
+    return {pk: usd(amount) for pk, amount in amounts.items()}
+
+
+def _unbooked(
+    machines: Iterable[Instance], at: datetime
+) -> Iterator[tuple[Instance, tuple[Share, int], Decimal]]:
+    by_id = {each.pk: each for each in machines}
+    for pk, shares in ledger.unbooked(by_id.values(), at=at).items():
+        for share, microseconds in shares.items():
+            yield by_id[pk], (share, microseconds), by_id[pk].price_usd_per_hour * microseconds
