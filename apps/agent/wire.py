@@ -11,7 +11,9 @@ Four calls, all JSON over HTTP with `Authorization: Bearer dsk_a_...` (one token
   is acknowledged, and one that is sent twice is stored once.
 - `POST /api/agent/usage` UsageBatch -> {}: what workloads use of the host, every 10 seconds.
 
-Besides: `GET /api/agent/blobs/HASH` -> the uploaded archive (tar.gz) of one of its workloads.
+Besides: `GET /api/agent/blobs/HASH` -> the uploaded archive (tar.gz) of one of its workloads, and,
+without a token, `POST /api/agent/enrol` Enrolment -> Enrolled: the agent of a new machine makes its
+token itself. The same again gets the same answer; 401 is for good.
 
 A message of version N is understood by version N+1: fields are only added, with a default, and
 unknown fields are ignored by `from_json`. Standard library only, Python >= 3.9.
@@ -241,6 +243,22 @@ class UsageSample:
 class UsageBatch:
     samples: list[UsageSample] = field(default_factory=list)
     wire: int = WIRE_VERSION
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """`enrolment` is the secret that the machine booted with, good for one token; the key is a line
+    as of `ssh-keygen`, "" where none could be made."""
+
+    enrolment: str = field(repr=False)
+    token_sha256: str
+    ssh_public_key: str = ""
+    wire: int = WIRE_VERSION
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    instance_id: str
 
 
 T = typing.TypeVar("T")

@@ -169,12 +169,13 @@ class Offer:
 
 @dataclass(frozen=True)
 class Boot:
-    """What a new machine needs to call home. `token` is secret."""
+    """What a new machine needs to call home. `token` is secret, and given to standing machines
+    alone: the agent of another makes its own, and gets in by what `user_data` says."""
 
     name: str
     instance_id: str
     url: str
-    token: str = field(repr=False)
+    token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,22 @@ def _booting(facts: Facts, at: datetime) -> Step:
     return Step(WAIT, next_check_at=min(over + timedelta(seconds=1), at + INSPECTED))
 
 
+def may_enrol(
+    state: str,
+    *,
+    state_at: datetime,
+    running_at: datetime | None,
+    boot_within: timedelta,
+    at: datetime,
+) -> bool:
+    """Tell whether the machine is one whose agent is waited for, by the bounds of `_booting`."""
+    if state == states.CREATING:
+        # The agent may be faster than the provider's answer.
+        return True
+    over = running_at or state_at + MADE_WITHIN
+    return state == states.BOOTING and at <= over + boot_within
+
+
 def _lost(facts: Facts, at: datetime) -> Step:
     if facts.seen == InstanceState.GONE:
         return Step(NOTE_GONE, "its machine is gone")

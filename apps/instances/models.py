@@ -13,6 +13,8 @@ from apps.backends.models import Backend
 from apps.core.models import Stateful
 from apps.instances import states
 
+BOOT_NAME = "dstack-"
+
 
 class Instance(Stateful):
     """A machine with our agent.
@@ -22,7 +24,8 @@ class Instance(Stateful):
     `idle_seconds` without work, for ever where that is None. Until `charged_until` its time is
     booked (see `Charge`). `revision` counts the changes of what should be on it; the agent's long
     poll waits for it to move. `token` is encrypted, because a boot that is repeated must carry the
-    same one.
+    same one: the agent's token where the machine was there before us, else its enrolment, for which
+    the agent gives the hash of a token of its own and its public key once (`enrolled_at`).
     """
 
     state_machine = states.INSTANCE
@@ -41,6 +44,9 @@ class Instance(Stateful):
     ref = models.TextField(blank=True)
     token = models.TextField()
     token_hash = models.CharField(max_length=64, unique=True)
+    enrolment_hash = models.CharField(max_length=64, blank=True, default="", db_default="")
+    enrolled_at = models.DateTimeField(null=True)
+    public_key = models.CharField(max_length=200, blank=True, default="", db_default="")
     revision = models.PositiveBigIntegerField(default=1)
     hostname = models.CharField(max_length=255, blank=True)
     agent_version = models.CharField(max_length=50, blank=True)
@@ -72,6 +78,11 @@ class Instance(Stateful):
                 & ~models.Q(state__in=["terminated", "failed"]),
                 name="one_live_instance_of_this_machine",
             ),
+            models.UniqueConstraint(
+                fields=["enrolment_hash"],
+                condition=~models.Q(enrolment_hash=""),
+                name="one_instance_per_enrolment",
+            ),
         ]
         indexes = [
             models.Index(fields=["next_check_at"], name="instance_due"),
@@ -80,6 +91,11 @@ class Instance(Stateful):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def boot_name(self) -> str:
+        """Return the name under which its backend makes the machine."""
+        return f"{BOOT_NAME}{self.pk}"
 
     @property
     def event_scope(self) -> tuple[int, UUID | None, str]:

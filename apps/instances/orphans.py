@@ -16,18 +16,12 @@ from apps.backends import services as backends
 from apps.backends.base import OwnedInstance, Provider, ProviderError
 from apps.backends.models import Backend
 from apps.instances import calls, states
-from apps.instances.models import Instance
+from apps.instances.models import BOOT_NAME, Instance
 
 logger = logging.getLogger(__name__)
 
-NAME = "dstack-"
 # A backend's list may still hold for a while what it has just ended.
 GRACE = timedelta(minutes=2)
-
-
-def boot_name(instance: Instance) -> str:
-    """Return the name under which a backend makes the instance's machine."""
-    return f"{NAME}{instance.pk}"
 
 
 def collect_orphans(*, at: datetime) -> list[Instance]:
@@ -69,6 +63,8 @@ def _terminate(provider: Provider, *, ref: str) -> None:
 
 def _pk(owned: OwnedInstance) -> UUID | None:
     try:
-        return UUID(owned.name.removeprefix(NAME)) if owned.name.startswith(NAME) else None
+        return (
+            UUID(owned.name.removeprefix(BOOT_NAME)) if owned.name.startswith(BOOT_NAME) else None
+        )
     except ValueError:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -19,20 +18,16 @@ from django.utils import timezone
 from apps.agent import wire
 from apps.backends import services as backends
 from apps.backends.base import (
-    Boot,
     Feature,
-    Gpu,
-    Hardware,
-    InstanceSpec,
     InstanceState,
     InstanceStatus,
-    Offer,
     Provider,
     ProviderError,
 )
-from apps.core import crypto, sweep
+from apps.core import sweep
 from apps.core.transition import Stale, transition
-from apps.instances import boot_failures, calls, decide, orphans, services, states
+from apps.instances import calls, decide, services, states
+from apps.instances.boot import failures, machine_spec
 from apps.instances.models import Instance, Workload
 from apps.offers import blocked
 
@@ -45,7 +40,6 @@ logger = logging.getLogger(__name__)
 STARTED_AT = timezone.now()
 CALL_LEASE = timedelta(minutes=5)
 NO_CAPACITY, NO_BACKEND, NOT_BOOTED = "no-capacity", "no-backend", "not-booted"
-PROJECT_TAG = "dstack-web-project"
 HOST_WENT = "its host went away"
 TAKEN_BACK = "the cloud took a spot machine back"
 
@@ -150,18 +144,7 @@ def _create(instance: Instance, *, at: datetime) -> None:
     if instance.state == states.REQUESTED:
         lease = at + CALL_LEASE
         transition(instance, states.CREATING, at=at, next_check_at=lease)
-    boot = Boot(
-        name=orphans.boot_name(instance),
-        instance_id=str(instance.pk),
-        url=settings.DSTACK_PUBLIC_URL,
-        token=crypto.decrypt(instance.token),
-    )
-    spec = InstanceSpec(
-        offer=_offer(instance.offer),
-        boot=boot,
-        tags={PROJECT_TAG: instance.project.name},
-        server_id=backends.server_id(),
-    )
+    spec = machine_spec.wanted(instance)
     try:
         ref = _ask(instance, lambda provider: provider.create(spec))
     except ProviderError as error:
@@ -184,7 +167,7 @@ def _not_made(instance: Instance, error: ProviderError, *, at: datetime) -> None
 
 def _block(instance: Instance, error: ProviderError | None, *, reason: str, at: datetime) -> None:
     """Before its replica looks for another place: so that nobody asks for the same again."""
-    offer = _offer(instance.offer)
+    offer = machine_spec.offer_of(instance)
     blocked.block(backend=instance.backend, offer=offer, error=error, reason=reason, at=at)
 
 
@@ -234,7 +217,7 @@ def _fail_boot(
     instance: Instance, reason: str, status: InstanceStatus | None, *, at: datetime
 ) -> None:
     """An attempt that failed: its replica takes the next offer now, the machine ends meanwhile."""
-    said = boot_failures.sentence(
+    said = failures.sentence(
         ref=instance.ref,
         name=instance.name,
         reason=reason,
@@ -297,16 +280,3 @@ def _end_workloads(
 ) -> None:
     left = list(workloads.exclude(state=states.EXITED))
     services.end_workloads(left, reason=reason, message=message, at=at)
-
-
-def _offer(stored: dict[str, Any]) -> Offer:
-    """The offer as it was kept. A newer server, which knows more of it, may have kept it."""
-    hardware = dict(stored["hardware"])
-    gpu = hardware.pop("gpu", None)
-    whole = Hardware(**_known(Hardware, hardware), gpu=Gpu(**_known(Gpu, gpu)) if gpu else None)
-    return Offer(**{**_known(Offer, stored), "hardware": whole})
-
-
-def _known(kind: type, stored: dict[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in dataclasses.fields(kind)}
-    return {name: value for name, value in stored.items() if name in names}

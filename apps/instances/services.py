@@ -19,10 +19,11 @@ from apps.backends import queries as connected
 from apps.backends import services as backends
 from apps.backends.base import Offer
 from apps.backends.models import Backend
-from apps.core import crypto, ids, notifications
+from apps.core import crypto, notifications
 from apps.core.after_commit import after_commit
 from apps.core.transition import Change, created, transition, transition_all
 from apps.instances import states
+from apps.instances.boot import credentials
 from apps.instances.models import Instance, Workload
 
 
@@ -112,7 +113,6 @@ def _hosts(backend: Backend, offer: Offer) -> QuerySet[Instance]:
 
 
 def _request(project: Project, backend: Backend, offer: Offer, at: datetime) -> Instance:
-    token = ids.new_token("a")
     instance = Instance(
         project=project,
         backend=backend,
@@ -125,8 +125,7 @@ def _request(project: Project, backend: Backend, offer: Offer, at: datetime) -> 
         offer=dataclasses.asdict(offer),
         price_usd_per_hour=Decimal(str(offer.price_usd_per_hour)),
         shared=offer.shared,
-        token=crypto.encrypt(token),
-        token_hash=ids.token_hash(token),
+        **credentials.fresh(kind=backend.kind),
     )
     instance.name = offer.instance if offer.shared else f"dstack-{instance.pk}"
     try:

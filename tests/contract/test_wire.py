@@ -26,6 +26,8 @@ NEEDED = {
     "LogBatch": set(),
     "LogReceipt": set(),
     "UsageBatch": set(),
+    "Enrolment": {"enrolment", "token_sha256"},
+    "Enrolled": {"instance_id"},
 }
 
 

@@ -10,17 +10,20 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHt
 from django.utils import timezone
 
 from apps.agent import wire
-from apps.core.errors import Invalid, NotFound
+from apps.core.errors import Invalid, NotFound, TooLarge
 from apps.core.http import bodies
+from apps.core.http.client_address import client_address
 from apps.core.http.internal_routes import internal_route
 from apps.core.http.long_poll import long_poll, since
 from apps.core.threads import in_thread
 from apps.instances import services, states
-from apps.instances.agents import reports
+from apps.instances.agents import reports, tries
 from apps.instances.agents.access import instance_of
+from apps.instances.boot import enrolment
 from apps.instances.models import Instance
 
 CHUNK_BYTES = 256 * 1024
+ENROLMENT_BYTES = 4096
 
 
 @internal_route("GET")
@@ -49,6 +52,25 @@ async def report(request: HttpRequest) -> HttpResponseBase:
         raise Invalid(str(error)) from error
     receipt = await in_thread(reports.take, instance=instance, report=said, at=timezone.now())
     return JsonResponse(wire.to_json(receipt))
+
+
+@internal_route("POST")
+async def enrol(request: HttpRequest) -> HttpResponseBase:
+    """The one route that an agent calls before it has a token."""
+    body = request.read(ENROLMENT_BYTES + 1)
+    if len(body) > ENROLMENT_BYTES:
+        raise TooLarge(f"An enrolment has {ENROLMENT_BYTES} bytes at most.")
+    try:
+        asked = wire.from_json(wire.Enrolment, bodies.parsed(body))
+    except ValueError as error:
+        raise Invalid(str(error)) from error
+    answer = await in_thread(_enrolled, asked, client_address(request))
+    return JsonResponse(wire.to_json(answer))
+
+
+def _enrolled(asked: wire.Enrolment, address: str) -> wire.Enrolled:
+    with tries.counted(address):
+        return enrolment.enrol(asked=asked, at=timezone.now())
 
 
 @internal_route("GET")

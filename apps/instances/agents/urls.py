@@ -7,5 +7,6 @@ from apps.instances.agents import api
 urlpatterns = [
     path("assignment", api.assignment),
     path("report", api.report),
+    path("enrol", api.enrol),
     re_path(r"^blobs/(?P<digest>[0-9a-f]{64})$", api.blob),
 ]

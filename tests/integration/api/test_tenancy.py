@@ -242,6 +242,16 @@ def test_lets_no_person_act_as_an_agent_or_a_gateway(world: World, route: str) -
     assert set(answers.values()) == {401}
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("token", ["dsk_a_" + "0" * 39, "dsk_e_" + "0" * 39])
+def test_lets_nobody_enrol_a_machine_that_nobody_asked_for(world: World, token: str) -> None:
+    body = {"enrolment": token, "token_sha256": "0" * 64}
+
+    answers = world.answers("POST /api/agent/enrol", body)
+
+    assert set(answers.values()) == {401}
+
+
 @pytest.mark.parametrize("route", on_database(CASES))
 def test_lets_no_agent_act_as_a_person(world: World, route: str) -> None:
     instance = factories.instance(Project.objects.get(name="main"))

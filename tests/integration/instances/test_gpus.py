@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.accounts.models import Project
 from apps.backends.base import Gpu, Hardware, Offer
 from apps.core.ids import new_id
-from apps.instances import reconcile
+from apps.instances.boot import machine_spec
 from apps.instances.models import Instance, Workload
 from apps.instances.services import NewWorkload, NoRoom, place
 from tests import factories
@@ -97,7 +97,8 @@ def test_reads_the_offer_that_was_kept(more: dict[str, Any]) -> None:
     stored["hardware"] = {**row.offer["hardware"], **more}
     stored["hardware"]["gpu"] = {**row.offer["hardware"]["gpu"], **more}
 
-    read = reconcile._offer(stored)
+    row.offer = stored
+    read = machine_spec.offer_of(row)
 
     assert (read.instance, read.shared) == ("box", True)
     assert read.hardware.gpu is not None

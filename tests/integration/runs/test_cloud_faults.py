@@ -39,7 +39,8 @@ def test_an_answer_that_is_lost_once_makes_one_machine(
     assert set(world.made.values()) == {1}
     assert Instance.objects.get().state == "booting"
     assert set(world.owners.values()) == {backends.server_id()}
-    assert list(world.tags.values()) == [{"dstack-web-project": "cloudy"}]
+    tags = {"dstack-web-project": "cloudy", "dstack-web-run": "hello"}
+    assert list(world.tags.values()) == [tags]
 
 
 def test_an_answer_that_never_comes_leaks_no_machine(
@@ -55,7 +56,7 @@ def test_an_answer_that_never_comes_leaks_no_machine(
     gave_up = Instance.objects.get()
     ended = orphans.collect_orphans(at=at + orphans.GRACE)
 
-    assert made == orphans.boot_name(gave_up)
+    assert made == gave_up.boot_name
     assert gave_up.state == "failed"
     assert [each.pk for each in ended] == [gave_up.pk]
     assert world.machines == {}
@@ -149,7 +150,7 @@ def test_a_machine_that_is_wanted_or_another_servers_is_left_alone(
     world.machines["i-other"] = "dstack-00000000-0000-0000-0000-000000000000"
     world.machines["i-pet"] = "my-own-machine"
     ours = factories.instance(cloudy, state="failed", state_at=timezone.now())
-    world.machines["i-twin"] = orphans.boot_name(ours)
+    world.machines["i-twin"] = ours.boot_name
     world.owners["i-twin"] = "00000000-0000-0000-0000-000000000000"
     world.owners["i-other"] = world.owners["i-pet"] = backends.server_id()
     world.tags |= {"i-other": {}, "i-pet": {}}
@@ -173,7 +174,7 @@ def test_a_backend_that_is_away_is_asked_again_until_the_machine_is_ended(
 
     assert meanwhile == "terminating"
     assert Instance.objects.get(pk=first.pk).state == "terminated"
-    assert orphans.boot_name(first) not in world.machines.values()
+    assert first.boot_name not in world.machines.values()
 
 
 def test_no_capacity_is_a_failure_in_words_and_is_retried_where_that_is_asked_for(

@@ -32,8 +32,7 @@ from apps.backends.registry import PROVIDERS
 from apps.core.errors import AppError
 from apps.instances import states as instance_states
 from apps.instances import tasks as instance_tasks
-from apps.instances.models import Instance
-from apps.instances.orphans import NAME
+from apps.instances.models import BOOT_NAME, Instance
 from apps.runs import services, states, tasks
 from apps.runs.control.decide import SURGE
 from apps.runs.models import Replica, Run
@@ -144,10 +143,10 @@ class Crowd:
     def report(self) -> None:
         """Each machine that exists has an agent, which does as it is told; some workloads fail."""
         existing = set(self.world.read()["machines"].values())
-        rows = Instance.objects.in_bulk([UUID(name.removeprefix(NAME)) for name in existing])
+        rows = Instance.objects.in_bulk([UUID(name.removeprefix(BOOT_NAME)) for name in existing])
         self.agents = {name: each for name, each in self.agents.items() if name in existing}
         for pk, row in rows.items():
-            agent = self.agents.setdefault(f"{NAME}{pk}", FakeAgent(row))
+            agent = self.agents.setdefault(f"{BOOT_NAME}{pk}", FakeAgent(row))
             agent.sync()
             agent.serve()
             if self.is_stormy and agent.workloads and self.chance.random() < 0.03:
@@ -242,7 +241,7 @@ class Crowd:
         """Machines without a live row, and rows without a machine."""
         existing = set(self.world.read()["machines"].values())
         live = Instance.objects.exclude(state__in=instance_states.INSTANCE.final)
-        rows = {f"{NAME}{row.pk}" for row in live}
+        rows = {f"{BOOT_NAME}{row.pk}" for row in live}
         found = {
             "leaked": existing - rows,
             "without a machine": rows - existing,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from apps.instances import boot_failures
+from apps.instances.boot import failures
 
 LONG = "x" * 1000
 
@@ -26,11 +26,11 @@ LONG = "x" * 1000
 def test_names_the_machine_and_says_what_it_said(given: dict[str, str], said: str) -> None:
     known = {"ref": "i-1", "name": "dstack-1", "reason": "did not call"} | given
 
-    assert boot_failures.sentence(**known) == said
+    assert failures.sentence(**known) == said
 
 
 def test_says_no_more_than_one_reads() -> None:
-    said = boot_failures.sentence(
+    said = failures.sentence(
         ref="i-1", name="dstack-1", reason="failed", message=LONG, console=f"{LONG}\nthe end"
     )
 

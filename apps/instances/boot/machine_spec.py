@@ -1,0 +1,59 @@
+"""The machine that an instance asks its backend for."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from django.conf import settings
+
+from apps.backends import services as backends
+from apps.backends.base import Boot, Gpu, Hardware, InstanceSpec, Offer
+from apps.core import crypto
+from apps.instances.models import Instance
+
+PROJECT_TAG, RUN_TAG = "dstack-web-project", "dstack-web-run"
+
+
+def wanted(instance: Instance) -> InstanceSpec:
+    """Return it; asked again for the same instance it is the same, so that it is one machine.
+
+    Only a machine that was there before us is handed a lasting token.
+    """
+    offer = offer_of(instance)
+    standing = backends.is_standing(instance.backend_kind)
+    boot = Boot(
+        name=instance.boot_name,
+        instance_id=str(instance.pk),
+        url=settings.DSTACK_PUBLIC_URL,
+        token=crypto.decrypt(instance.token) if standing else "",
+    )
+    return InstanceSpec(
+        offer=offer,
+        boot=boot,
+        disk_mib=offer.hardware.disk_mib,
+        zones=tuple(instance.offer.get("zones") or ()),
+        tags=_tags(instance),
+        server_id=backends.server_id(),
+    )
+
+
+def offer_of(instance: Instance) -> Offer:
+    """The offer as it was kept. A newer server, which knows more of it, may have kept it."""
+    stored = dict(instance.offer)
+    hardware = dict(stored["hardware"])
+    gpu = hardware.pop("gpu", None)
+    whole = Hardware(**_known(Hardware, hardware), gpu=Gpu(**_known(Gpu, gpu)) if gpu else None)
+    return Offer(**{**_known(Offer, stored), "hardware": whole})
+
+
+def _tags(instance: Instance) -> dict[str, str]:
+    """The run is that of the first workload: a machine that is used again keeps its tags."""
+    first = instance.workloads.order_by("pk").first()
+    run = str(first.spec.get("run_name") or "") if first is not None else ""
+    return {PROJECT_TAG: instance.project.name, **({RUN_TAG: run} if run else {})}
+
+
+def _known(kind: type, stored: dict[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {name: value for name, value in stored.items() if name in names}
