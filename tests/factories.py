@@ -145,6 +145,9 @@ def run(
 
 
 def replica(of: Run, *, num: int = 0, state: str = "running", **fields: Any) -> Replica:
+    """A replica; one that has an address stands on this machine, where no other is named."""
+    if fields.get("address") and "instance" not in fields:
+        fields["instance"] = instance(of.project)
     made = Replica(run=of, num=num, state=state, **fields)
     made.next_check_at = None if made.is_final else made.next_check_at
     made.save()

@@ -55,6 +55,11 @@ class Gateway(models.Model):
             return f"{self.scheme}://{host}{port_suffix(self.scheme, self.port)}"
         return f"http://{host}{port_suffix('http', self.plain_port)}"
 
+    def is_on_host_of(self, backend_kind: str) -> bool:
+        """Tell whether it stands on the very machine of a backend, and so may dial what that one's
+        agent says: the server's own machine, and the gateway that the server starts there."""
+        return self.backend == backend_kind == "local"
+
     def is_secured(self, host: str) -> bool:
         """Tell whether the gateway has a good certificate for a host."""
         return any(each["host"] == host and each["state"] == states.VALID for each in self.secured)

@@ -83,6 +83,12 @@ class Instance(Stateful):
                 condition=~models.Q(enrolment_hash=""),
                 name="one_instance_per_enrolment",
             ),
+            # The gateway tells machines by their keys: one key has the ports of one machine.
+            models.UniqueConstraint(
+                fields=["public_key"],
+                condition=~models.Q(public_key="") & ~models.Q(state__in=["terminated", "failed"]),
+                name="one_live_instance_per_key",
+            ),
         ]
         indexes = [
             models.Index(fields=["next_check_at"], name="instance_due"),
@@ -186,3 +192,32 @@ class Charge(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instance_name} on {self.day}"
+
+
+class Tunnel(models.Model):
+    """A port of a gateway's own loopback that leads to a workload: the gateway dials this, never
+    what an agent says.
+
+    `reached_at` is when the gateway first found somebody there. A row that was `freed_at` keeps its
+    port for a while, until whoever had it is surely off.
+    """
+
+    gateway = models.ForeignKey("gateways.Gateway", models.CASCADE, related_name="tunnels")
+    port = models.PositiveIntegerField()
+    workload = models.OneToOneField(Workload, models.CASCADE, related_name="tunnel")
+    instance = models.ForeignKey(Instance, models.CASCADE, related_name="tunnels")
+    reached_at = models.DateTimeField(null=True)
+    freed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["gateway", "port"], name="one_tunnel_per_port")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.gateway_id}:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """Where the gateway dials the workload."""
+        return f"127.0.0.1:{self.port}"

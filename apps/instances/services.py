@@ -22,7 +22,7 @@ from apps.backends.models import Backend
 from apps.core import crypto, notifications
 from apps.core.after_commit import after_commit
 from apps.core.transition import Change, created, transition, transition_all
-from apps.instances import states
+from apps.instances import states, tunnels
 from apps.instances.boot import credentials
 from apps.instances.models import Instance, Workload
 
@@ -31,7 +31,8 @@ from apps.instances.models import Instance, Workload
 class NewWorkload:
     """What should run: `spec` has all of wire.WorkloadSpec but id, name, desired, GPUs and what is
     in `secrets`: {"env": {...}, "registry_password": ...}. A machine of its own is kept
-    `idle_seconds` after it, for ever where that is None. `owner_id` is the replica's."""
+    `idle_seconds` after it, for ever where that is None. `owner_id` is the replica's.
+    `tunnel_to` is the gateway that cannot dial it, None where that is on the same host."""
 
     run_id: UUID
     name: str
@@ -41,6 +42,7 @@ class NewWorkload:
     upload_blob: str = ""
     idle_seconds: int | None = None
     owner_id: UUID | None = None
+    tunnel_to: int | None = None
 
 
 NEVER_STARTED = "stopped before it started"
@@ -56,7 +58,7 @@ def place(
     """Give the workload a machine: one that exists and fits, else a new one.
 
     The machine is only asked for here (`requested`); the call to the provider comes later, outside
-    any transaction. Raise NoRoom when its GPUs are taken.
+    any transaction. Raise NoRoom when its GPUs are taken, or all ports of the gateway are.
     """
     with transaction.atomic():
         instance = _reusable(backend, offer) or _request(project, backend, offer, at)
@@ -82,9 +84,19 @@ def place(
         )
         workload.save()
         created(workload, at=at)
+        _claim_tunnel(workload, new.tunnel_to, at)
         Instance.objects.filter(pk=instance.pk).update(idle_seconds=new.idle_seconds)
         _changed(instance)
     return workload
+
+
+def _claim_tunnel(workload: Workload, gateway_id: int | None, at: datetime) -> None:
+    if gateway_id is None:
+        return
+    try:
+        tunnels.claim(gateway_id=gateway_id, workload=workload, at=at)
+    except tunnels.NoPort as error:
+        raise NoRoom(str(error)) from None
 
 
 def _reusable(backend: Backend, offer: Offer) -> Instance | None:
@@ -200,7 +212,10 @@ def end_workloads(
         "secrets": "",
     }
     left = [workload for workload in workloads if workload.state != states.EXITED]
-    transition_all([Change(workload, states.EXITED, message, fields) for workload in left], at=at)
+    with transaction.atomic():
+        changes = [Change(workload, states.EXITED, message, fields) for workload in left]
+        transition_all(changes, at=at)
+        tunnels.free([workload.pk for workload in left], at=at)
 
 
 def release(*, instance_ids: Collection[UUID]) -> None:

@@ -20,7 +20,7 @@ from apps.core import notifications
 from apps.core.after_commit import after_commit
 from apps.gateways.models import Gateway
 from apps.instances import states as instance_states
-from apps.routing import certificates
+from apps.routing import addresses, certificates
 from apps.routing.models import Entry
 from apps.runs import public_urls, states
 from apps.runs.control.replica_lifecycle import drained as note_drained
@@ -74,10 +74,12 @@ def endpoints(run_ids: Iterable[UUID]) -> dict[str, dict[str, Any]]:
     # One whose machine is silent may serve all the same: the gateway sees that for itself.
     silent = Q(state=states.UNHEALTHY, instance__state=instance_states.LOST)
     serving = Replica.objects.filter(Q(state=states.RUNNING) | silent, run__in=active)
-    serving = serving.exclude(address="")
+    serving = serving.select_related("run__gateway", "instance", "workload__tunnel")
     upstreams: dict[UUID, list[dict[str, str]]] = {}
-    for run_id, pk, address in serving.order_by("num").values_list("run_id", "pk", "address"):
-        upstreams.setdefault(run_id, []).append({"id": str(pk), "address": address})
+    for replica in serving.order_by("num"):
+        if address := addresses.of(replica):
+            upstream = {"id": str(replica.pk), "address": address}
+            upstreams.setdefault(replica.run_id, []).append(upstream)
     found = active.select_related("gateway", "project", "model_source__repository")
     return {
         str(run.pk): _endpoint(run, upstreams.get(run.pk, []))

@@ -16,7 +16,7 @@ from apps.backends import services as backends
 from apps.core import notifications
 from apps.core.after_commit import after_commit
 from apps.core.transition import Change, Stale, transition, transition_all
-from apps.instances import states
+from apps.instances import states, tunnels
 from apps.instances.models import Instance, Workload
 
 LAST_LINES = 20
@@ -112,6 +112,8 @@ def _transit(
 ) -> None:
     changes = [_change(row, said[str(row.pk)], at) for row in rows]
     transition_all([c for c in changes if ORDER.get(c.to, -1) > ORDER[c.row.state]], at=at)
+    ended = [row.pk for row in rows if said[str(row.pk)].state == states.EXITED]
+    tunnels.free(ended, at=at)
 
 
 def _change(row: Workload, said: wire.WorkloadReport, at: datetime) -> Change:

@@ -6,6 +6,7 @@ what comes back then is a try, kept with the replica, and the replica waits for 
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,7 +21,7 @@ from apps.instances.models import Workload
 from apps.offers import queries as offers
 from apps.runs import states
 from apps.runs.control import decide, placement_attempts, workload_spec
-from apps.runs.models import Replica
+from apps.runs.models import Replica, Run
 from apps.specs.sections.service import ServiceSpec
 
 RETRY_INTERVAL = timedelta(seconds=5)
@@ -62,13 +63,15 @@ def place(replica: Replica, *, at: datetime) -> None:
 
 
 def _place_on(replica: Replica, found: offers.Found, offer: Offer, *, at: datetime) -> None:
+    backend = found.backends[offer.backend]
+    new = workload_spec.new_workload(run=replica.run, replica=replica, offer=offer)
     # One transaction for both: a replica that another worker placed meanwhile leaves no workload.
     with transaction.atomic():
         workload = instances.place(
             project=replica.run.project,
-            backend=found.backends[offer.backend],
+            backend=backend,
             offer=offer,
-            new=workload_spec.new_workload(run=replica.run, replica=replica, offer=offer),
+            new=dataclasses.replace(new, tunnel_to=_tunnel_to(replica.run, backend.kind)),
             at=at,
         )
         transition(
@@ -88,6 +91,11 @@ def _place_on(replica: Replica, found: offers.Found, offer: Offer, *, at: dateti
             started_at=at,
             next_check_at=at + RETRY_INTERVAL,
         )
+
+
+def _tunnel_to(run: Run, backend_kind: str) -> int | None:
+    near = run.gateway is None or run.gateway.is_on_host_of(backend_kind)
+    return None if near else run.gateway_id
 
 
 def failed_attempt(replica: Replica, workload: Workload) -> placement_attempts.Attempt:
