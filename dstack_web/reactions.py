@@ -18,7 +18,7 @@ from apps.chat_templates import tasks as chat_templates
 from apps.core import notifications
 from apps.core.stores.valkey import pause
 from apps.instances import tasks as instances
-from apps.instances.models import Workload
+from apps.instances.models import Instance, Workload
 from apps.routing import tasks as routing
 from apps.runs import tasks as runs
 from apps.runs.models import Replica, Run
@@ -82,13 +82,17 @@ def send(task: Task, ids: Sequence[UUID] = ()) -> None:
 
 
 def _tell_pages(machine: str, ids: Sequence[UUID]) -> None:
-    if machine not in ("run", "replica", "workload"):
+    if machine not in ("run", "replica", "workload", "instance"):
         return
     run_ids: Sequence[UUID | None] = ids
     if machine == "replica":
         run_ids = list(Replica.objects.filter(pk__in=ids).values_list("run_id", flat=True))
     elif machine == "workload":
         run_ids = list(Workload.objects.filter(pk__in=ids).values_list("run_id", flat=True))
+    elif machine == "instance":
+        run_ids = list(Replica.objects.filter(instance__in=ids).values_list("run_id", flat=True))
+        for project in set(Instance.objects.filter(pk__in=ids).values_list("project", flat=True)):
+            notifications.publish(f"project:{project}")
     for run in Run.objects.filter(pk__in=set(run_ids)).only("pk", "name", "project_id"):
         notifications.publish(f"project:{run.project_id}", {"run": str(run.pk), "name": run.name})
         notifications.publish(f"run:{run.pk}", {"run": str(run.pk), "name": run.name})

@@ -17,8 +17,20 @@ FINAL = ("stopped", "failed")
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """An offer that could not be had, and why."""
+
+    backend: str = ""
+    region: str = ""
+    instance: str = ""
+    spot: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Replica:
-    """`phase` says in words what a replica that is not ready does."""
+    """`phase` says in words where a replica and its machine stand, `phase_since` since when;
+    `tried` are the offers that it could not get."""
 
     num: int = 0
     state: str = ""
@@ -29,6 +41,8 @@ class Replica:
     spot: bool = False
     price_usd_per_hour: float | None = None
     phase: str = ""
+    phase_since: str | None = None
+    tried: tuple[Attempt, ...] = ()
     started_at: str | None = None
 
 
@@ -114,8 +128,13 @@ class Plan:
 
 def run(data: Any) -> Run:
     """Read a run."""
-    replicas = tuple(_read(Replica, one) for one in _list(data, "replicas"))
+    replicas = tuple(_replica(one) for one in _list(data, "replicas"))
     return _read(Run, data, replicas=replicas, last_lines=tuple(_list(data, "last_lines")))
+
+
+def _replica(data: Any) -> Replica:
+    tried = tuple(_read(Attempt, one) for one in _list(data, "tried"))
+    return _read(Replica, data, tried=tried)
 
 
 def offer(data: Any) -> Offer:

@@ -24,7 +24,8 @@ from apps.backends.base import (
     Provider,
     ProviderError,
 )
-from apps.core import sweep
+from apps.core import notifications, sweep
+from apps.core.after_commit import after_commit
 from apps.core.transition import Stale, transition
 from apps.instances import calls, decide, services, states
 from apps.instances.boot import failures, machine_spec
@@ -205,6 +206,7 @@ def _retry(instance: Instance, error: str, *, at: datetime) -> None:
         error=error,
         next_check_at=at + decide.BACKOFF.after(attempts),
     )
+    after_commit(notifications.transitioned, states.INSTANCE.name, "retried", [instance.pk])
 
 
 def _fail(instance: Instance, exit_reason: str, error: str, *, at: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,12 +18,18 @@ from apps.core.errors import NotFound
 from apps.core.models import Event
 from apps.gateways.models import Gateway
 from apps.instances.costs import queries as spent
+from apps.instances.models import Workload
+from apps.instances.states import INSTANCE, WORKLOAD
 from apps.runs import public_urls, states
 from apps.runs.models import Replica, Run
+from apps.runs.whereabouts import looking
+from apps.runs.whereabouts.looking import Whereabouts
 
 LIVE_REPLICAS = [s for s in states.REPLICA.unfinished if s != states.DRAINING]
 # A run that is stopping has given up its name: its successor may exist beside it.
 ACTIVE_RUNS = [s for s in states.RUN.unfinished if s != states.STOPPING]
+# Of what a replica runs on: nobody who shows it needs these.
+LARGE = ("workload__spec", "workload__secrets", "instance__offer", "instance__token")
 
 
 def runs_of(project: Project) -> QuerySet[Run]:
@@ -65,12 +72,26 @@ def runs_with_models(project: Project) -> QuerySet[Run]:
 
 def replicas_of(run: Run) -> QuerySet[Replica]:
     """Return live replicas by number, then ended ones, newest first."""
-    return run.replicas.select_related("instance", "workload").order_by("num", "-id")
+    return run.replicas.select_related("instance", "workload").defer(*LARGE).order_by("num", "-id")
 
 
 def timeline(run: Run) -> QuerySet[Event]:
     """Return the run's, its replicas' and workloads' events, newest first."""
     return Event.objects.filter(run_id=run.pk).order_by("-id")
+
+
+def machines_of(events: Sequence[Event]) -> dict[UUID, list[Event]]:
+    """Return what happened to the machine of each workload whose beginning is among these events,
+    oldest first."""
+    made = [e.object_id for e in events if e.state_machine == WORKLOAD.name and not e.old]
+    machine_of = dict(Workload.objects.filter(pk__in=made).values_list("pk", "instance_id"))
+    found: dict[UUID, list[Event]] = defaultdict(list)
+    happened = Event.objects.filter(
+        state_machine=INSTANCE.name, object_id__in=set(machine_of.values())
+    )
+    for event in happened.order_by("version"):
+        found[event.object_id].append(event)
+    return {workload: found[machine] for workload, machine in machine_of.items()}
 
 
 @dataclass(frozen=True)
@@ -107,8 +128,9 @@ def runs_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return runs with their unfinished replicas, or the last ones of a run
     that is over, with two queries for all."""
     replicas, cost = _shown_replicas(runs), costs(runs)
-    shown = [replica.pk for each in replicas.values() for replica in each]
-    of_replica = spent.of_replicas(shown, at=timezone.now())
+    shown = [replica for each in replicas.values() for replica in each]
+    of_replica = spent.of_replicas([replica.pk for replica in shown], at=timezone.now())
+    where = looking.look(shown)
     return [
         {
             "id": str(run.pk),
@@ -121,7 +143,9 @@ def runs_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "model_url": public_urls.model_url(run),
             "version": run.version,
             "replicas_wanted": run.desired_now,
-            "replicas": [replica_json(each, of_replica[each.pk]) for each in replicas[run.pk]],
+            "replicas": [
+                replica_json(each, of_replica[each.pk], where[each.pk]) for each in replicas[run.pk]
+            ],
             "price_usd_per_hour": float(cost[run.pk].now_usd_per_hour),
             "cost_usd": rounded_usd(cost[run.pk].total_usd),
             "error": run.error or None,
@@ -146,7 +170,7 @@ def _last_words(replicas: Sequence[Replica]) -> list[str]:
 def _shown_replicas(runs: Sequence[Run]) -> dict[UUID, list[Replica]]:
     """Unfinished replicas by number; where a run has none, the newest of each number."""
     newest = Replica.objects.filter(run__in=runs).order_by("run", "num", "-id")
-    newest = newest.select_related("workload").defer("workload__spec", "workload__secrets")
+    newest = newest.select_related("workload", "instance").defer(*LARGE)
     found: dict[UUID, list[Replica]] = {run.pk: [] for run in runs}
     for replica in newest.distinct("run", "num"):
         found[replica.run_id].append(replica)
@@ -157,7 +181,7 @@ def _shown_replicas(runs: Sequence[Run]) -> dict[UUID, list[Replica]]:
     }
 
 
-def replica_json(replica: Replica, cost_usd: Decimal) -> dict[str, Any]:
+def replica_json(replica: Replica, cost_usd: Decimal, where: Whereabouts) -> dict[str, Any]:
     return {
         "num": replica.num,
         "state": replica.state,
@@ -169,7 +193,9 @@ def replica_json(replica: Replica, cost_usd: Decimal) -> dict[str, Any]:
         "price_usd_per_hour": float(replica.price_usd_per_hour),
         "cost_usd": rounded_usd(cost_usd),
         "version": replica.version,
-        "phase": replica.phase,
+        "phase": where.phase,
+        "phase_since": where.since,
+        "tried": where.tried,
         "started_at": replica.started_at,
         "ready_at": replica.ready_at,
         "finished_at": replica.finished_at,

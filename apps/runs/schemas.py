@@ -30,7 +30,19 @@ class SubmitIn(PlanIn):
     plan_id: str | None = Field(None, max_length=500)
 
 
+class AttemptOut(Schema):
+    """An offer that could not be had."""
+
+    backend: str
+    region: str
+    instance: str
+    spot: bool
+    reason: str
+
+
 class ReplicaOut(Schema):
+    """`phase` says where it and its machine stand, `phase_since` since when."""
+
     num: int
     state: str
     backend: str
@@ -42,6 +54,8 @@ class ReplicaOut(Schema):
     cost_usd: float
     version: int
     phase: str
+    phase_since: datetime | None
+    tried: list[AttemptOut]
     started_at: datetime | None
     ready_at: datetime | None
     finished_at: datetime | None

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from rich.console import Console
+from rich.text import Text
 
 from apps.cli import answers
 from apps.cli.answers import Run
 from apps.cli.errors import CliError, Unreachable
 from apps.cli.http.client import Client
 from apps.cli.render.console import clean, is_live, say
+from apps.cli.render.runs_table import attempt_text, standing
 
 # Fast at first, since a service on this machine starts in a second; a cloud takes minutes.
 _FAST_SECONDS, _SLOW_SECONDS, _FAST_FOR_SECONDS = 0.2, 1.0, 20.0
@@ -20,7 +23,7 @@ _FAST_SECONDS, _SLOW_SECONDS, _FAST_FOR_SECONDS = 0.2, 1.0, 20.0
 PATIENCE_SECONDS = 60.0
 LONGEST_STOP_SECONDS = 1200.0
 
-OnText = Callable[[str], None]
+OnRun = Callable[[Run], None]
 
 
 def until_published(client: Client, name: str) -> Run:
@@ -34,7 +37,7 @@ def until_published(client: Client, name: str) -> Run:
                 return run
             if run.has_ended or run.state == "stopping":
                 raise failure(run)
-            show(_phases(run))
+            show(run)
     raise AssertionError("states() ends only by an exception")
 
 
@@ -52,7 +55,7 @@ def until_updated(client: Client, submitted: Run) -> None:
                 raise failure(run)
             if run.fallback_version is None or run.state == "idle":
                 return
-            show(_phases(run))
+            show(run)
 
 
 def until_ended(client: Client, name: str) -> Run:
@@ -64,7 +67,7 @@ def until_ended(client: Client, name: str) -> Run:
                 return run
             if time.monotonic() - started_at > LONGEST_STOP_SECONDS:
                 raise CliError(f"Run {name} is still stopping; see dstack ps.")
-            show(_phases(run))
+            show(run)
     raise AssertionError("states() ends only by an exception")
 
 
@@ -99,28 +102,50 @@ def failure(run: Run) -> CliError:
     return CliError(f"Run {run.name} was stopped.")
 
 
-def _phases(run: Run) -> str:
+def _phases(run: Run, *, now: datetime | None) -> str:
     replicas = [
-        f"replica {one.num}: {one.phase or one.state}"
+        f"replica {one.num}: {standing(one, now=now) or one.state}"
         for one in run.replicas
-        if one.state not in answers.FINAL
+        # One that is over, but whose machine still ends, says so.
+        if one.phase or one.state not in answers.FINAL
     ]
     return clean("; ".join([f"{run.name} is {run.state}", *replicas[:4]]))
 
 
+def _tried(run: Run) -> list[str]:
+    return [
+        clean(f"replica {replica.num} tried {attempt_text(attempt)}")
+        for replica in run.replicas
+        for attempt in replica.tried
+    ]
+
+
 @contextmanager
-def _status(title: str) -> Iterator[OnText]:
-    """A spinner on a terminal; elsewhere a line for each new text."""
-    if is_live():
-        with Console().status(title) as status:
-            yield lambda text: status.update(text)
-        return
-    say(title)
+def _status(title: str) -> Iterator[OnRun]:
+    """One line that changes on a terminal; elsewhere a line for each new text. What was tried in
+    vain has a line of its own in both."""
     shown = {""}
 
-    def show(text: str) -> None:
-        if text not in shown:
-            shown.add(text)
+    def new(texts: list[str]) -> list[str]:
+        found = [text for text in dict.fromkeys(texts) if text not in shown]
+        shown.update(found)
+        return found
+
+    if is_live():
+        with Console().status(title) as status:
+
+            def show(run: Run) -> None:
+                for text in new(_tried(run)):
+                    status.console.print(f"  {text}", markup=False, highlight=False)
+                line = _phases(run, now=datetime.now(UTC))
+                status.update(Text(line, no_wrap=True, overflow="ellipsis"))
+
+            yield show
+        return
+    say(title)
+
+    def tell(run: Run) -> None:
+        for text in new([*_tried(run), _phases(run, now=None)]):
             say(f"  {text}")
 
-    yield show
+    yield tell

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from apps.cli.answers import FINAL, Replica, Run
+from apps.cli.answers import FINAL, Attempt, Replica, Run
 from apps.cli.render.console import clean
 from apps.cli.render.table import Cell, table
-from apps.cli.render.words import age, price
+from apps.cli.render.words import age, length, moment, price
 
 COLUMNS = ("NAME", "BACKEND", "REGION", "RESOURCES", "SPOT", "PRICE", "STATUS", "SUBMITTED")
 VERBOSE = (*COLUMNS[:3], "INSTANCE", *COLUMNS[3:], "ERROR")
@@ -29,20 +29,52 @@ def runs_table(runs: Iterable[Run], *, now: datetime, verbose: bool = False) -> 
     return table(VERBOSE if verbose else COLUMNS, rows)
 
 
-def notes(run: Run) -> Iterator[str]:
+def notes(run: Run, *, now: datetime, verbose: bool = False) -> Iterator[str]:
     """Say what a person should know of a run that goes on, and what one that
-    does not answer yet waits for."""
+    does not answer yet waits for; `verbose` says it of each replica, with what was tried."""
+    if verbose:
+        yield from _standing(run, now)
     if run.has_ended:
         return
     if run.notice:
         yield clean(f"{run.name}: {run.notice}")
     if run.schedule.startswith("off"):
         yield clean(f"{run.name}: {run.schedule}")
-    if run.is_published:
+    if run.is_published or verbose:
         return
     for replica in run.replicas:
         if replica.phase and replica.state not in FINAL:
-            yield clean(f"{run.name}: replica {replica.num}: {replica.phase}")
+            tried = f"; {count_tried(replica)}" if replica.tried else ""
+            yield clean(f"{run.name}: replica {replica.num}: {standing(replica, now=now)}{tried}")
+
+
+def _standing(run: Run, now: datetime) -> Iterator[str]:
+    for replica in run.replicas:
+        if replica.phase:
+            yield clean(f"{run.name}: replica {replica.num}: {standing(replica, now=now)}")
+        if replica.tried:
+            yield clean(f"{run.name}: replica {replica.num}: {count_tried(replica)}:")
+            yield from (f"  {attempt_text(each)}" for each in replica.tried)
+
+
+def standing(replica: Replica, *, now: datetime | None = None) -> str:
+    """Write where a replica stands, with how long it has where `now` is given: `booting (40 s)`."""
+    since = moment(replica.phase_since)
+    if now is None or since is None or since.tzinfo is None:
+        return replica.phase
+    return f"{replica.phase} ({length(now - since)})"
+
+
+def count_tried(replica: Replica) -> str:
+    """Write how many offers could not be had."""
+    return f"{len(replica.tried)} offer{'' if len(replica.tried) == 1 else 's'} tried"
+
+
+def attempt_text(attempt: Attempt) -> str:
+    """Write an offer that could not be had, and why."""
+    named = dict.fromkeys((attempt.backend, attempt.region, attempt.instance))
+    spot = " (spot)" if attempt.spot else ""
+    return clean(f"{' '.join(filter(None, named))}{spot}: {attempt.reason}")
 
 
 def state_cell(state: str) -> Cell:

@@ -43,6 +43,16 @@ def age(text: str | None, *, now: datetime) -> str:
     return span(now - at)
 
 
+def length(passed: timedelta) -> str:
+    """Write how long something took or takes: `40 s`, `2 m 5 s`, `1 h 3 m`."""
+    seconds = max(int(passed.total_seconds()), 0)
+    minutes, rest = divmod(seconds, 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left} m" if hours else f"{minutes} m {rest} s"
+
+
 def span(passed: timedelta) -> str:
     """Write a time that passed, in its largest unit."""
     seconds = int(passed.total_seconds())

@@ -57,6 +57,7 @@ def place(replica: Replica, *, at: datetime) -> None:
         reason=why,
         exit_reason=decide.NO_BACKEND if broken else decide.NO_CAPACITY,
         message=why,
+        tried=[each.to_json() for each in known],
         finished_at=at,
         next_check_at=None,
     )
@@ -110,10 +111,15 @@ def failed_attempt(replica: Replica, workload: Workload) -> placement_attempts.A
     )
 
 
+def tried_with(replica: Replica, workload: Workload) -> list[dict[str, Any]]:
+    """Return what the replica tried, with the place that came to nothing."""
+    return [*replica.tried, failed_attempt(replica, workload).to_json()]
+
+
 def without_place(replica: Replica, workload: Workload) -> dict[str, Any]:
     """Return the fields of a replica that waits for another place."""
     return {
-        "tried": [*replica.tried, failed_attempt(replica, workload).to_json()],
+        "tried": tried_with(replica, workload),
         **dict.fromkeys(("workload", "instance", "started_at")),
         **dict.fromkeys(("backend", "region", "instance_type", "resources", "phase"), ""),
         "spot": False,

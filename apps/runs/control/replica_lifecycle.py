@@ -200,6 +200,8 @@ def _fields(
     if step.to in states.REPLICA.final:
         fields |= {"finished_at": at, "next_check_at": None, "exit_reason": step.exit_reason}
         fields["message"] = step.reason
+        if workload is not None and workload.exit_reason in replica_steps.NEVER_MADE:
+            fields["tried"] = placement.tried_with(replica, workload)
         if workload is not None:
             fields |= {"exit_code": workload.exit_code, "last_lines": workload.last_lines}
     return fields

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from uuid import UUID
 
 from apps.core.models import Event
 from apps.core.templatetags import ui
+from apps.instances import states as machines
 from apps.runs import states
 from apps.runs.models import Replica, Run
 from apps.runs.scale.desired_replicas import SCALING
+from apps.runs.whereabouts.looking import Whereabouts
 
 PHASES = {
     states.PENDING: ("offer", "finding a place"),
     states.PROVISIONING: ("machine", "the machine gets ready"),
     states.STARTING: ("app", "the process starts and its probe passes"),
+}
+# Of a machine that was made for the replica: how far it was, by the state that it came to.
+OF_MACHINES = {
+    machines.REQUESTED: ("creating", "the backend makes the machine"),
+    machines.BOOTING: ("booting", "the machine boots until its agent reports"),
+    machines.READY: PHASES[states.PROVISIONING],
+    machines.TERMINATING: PHASES[states.PROVISIONING],
 }
 MACHINES = {machine.name: machine for machine in (states.RUN, states.REPLICA)}
 WORDS = {
@@ -62,6 +71,12 @@ class Phase:
     left: int
     width: int
     is_open: bool
+
+
+@dataclass(frozen=True)
+class ReplicaRow:
+    replica: Replica
+    where: Whereabouts
 
 
 @dataclass(frozen=True)
@@ -126,44 +141,77 @@ def _tone(event: Event) -> str:
     return "blue" if int(event.new) > int(event.old) else ""
 
 
-def starts(events: Iterable[Event], *, at: datetime, most: int = 3) -> list[Start]:
+def starts(
+    events: Sequence[Event],
+    *,
+    at: datetime,
+    machine_of: Mapping[UUID, Sequence[Event]] | None = None,
+    most: int = 3,
+) -> list[Start]:
     """Return the phases of the newest replicas' starts, newest first.
 
-    `events` are newest first; `at` closes a phase that is not over.
+    `events` are newest first; `at` closes a phase that is not over. `machine_of` has what happened
+    to each workload's machine, oldest first.
     """
     by_replica: dict[object, list[Event]] = {}
+    machines_at: dict[tuple[datetime, str], Sequence[Event]] = {}
     for event in events:
         if event.state_machine == "replica":
             by_replica.setdefault(event.object_id, []).append(event)
-    found = [_start(list(reversed(its)), at) for its in by_replica.values()]
+        elif event.state_machine == machines.WORKLOAD.name and machine_of:
+            # A workload is made at the moment in which its replica gets a place.
+            number = event.label.rpartition("-")[2]
+            machines_at[event.at, number] = machine_of.get(event.object_id, ())
+    found = [_start(list(reversed(its)), machines_at, at) for its in by_replica.values()]
     return [start for start in found if start is not None][:most]
 
 
-def _start(events: Sequence[Event], at: datetime) -> Start | None:
+Mark = tuple[tuple[str, str] | None, datetime]
+
+
+def _start(
+    events: Sequence[Event],
+    machines_at: Mapping[tuple[datetime, str], Sequence[Event]],
+    at: datetime,
+) -> Start | None:
     """`events` are one replica's, oldest first; those after it was ready do not count."""
-    marks: list[tuple[str, datetime]] = []
-    for event in events:
-        if event.new in PHASES or not marks:
-            marks.append((event.new, event.at))
-        else:
-            marks.append(("", event.at))
+    marks: list[Mark] = []
+    for event, following in zip_longest(events, events[1:]):
+        if marks and event.new not in PHASES:
+            marks.append((None, event.at))
             break
-    if not marks or marks[0][0] not in PHASES:
+        happened = machines_at.get((event.at, event.label.rpartition(" ")[2]), ())
+        made = _made(happened, event.at, following.at if following else at)
+        marks += made or [(PHASES.get(event.new), event.at)]
+    if not marks or marks[0][0] is None:
         return None
-    is_open = bool(marks[-1][0])
+    is_open = marks[-1][0] is not None
     if is_open:
-        marks.append(("", max(at, marks[-1][1])))
-    whole = max((marks[-1][1] - marks[0][1]).total_seconds(), 0.001)
-    phases = []
-    for (state, begin), (following, end) in pairwise(marks):
-        key, title = PHASES[state]
-        left = round((begin - marks[0][1]).total_seconds() / whole * 1000)
-        right = round((end - marks[0][1]).total_seconds() / whole * 1000)
-        going_on = is_open and not following
-        phases.append(Phase(key, title, end - begin, left, max(right - left, 4), going_on))
-    total = marks[-1][1] - marks[0][1]
+        marks.append((None, max(at, marks[-1][1])))
     ready = any(event.new == states.RUNNING for event in events)
-    return Start(events[0].label, total, phases, ready)
+    total = marks[-1][1] - marks[0][1]
+    return Start(events[0].label, total, _phases(marks, is_open=is_open), ready)
+
+
+def _made(happened: Sequence[Event], begin: datetime, end: datetime) -> list[Mark]:
+    """Return the parts of a machine that was made for the replica; none of one that was there."""
+    if not happened or happened[0].at != begin or happened[0].new != machines.REQUESTED:
+        return []
+    known = [event for event in happened if event.new in OF_MACHINES]
+    return [(OF_MACHINES[each.new], each.at) for each in known if begin <= each.at < end]
+
+
+def _phases(marks: Sequence[Mark], *, is_open: bool) -> list[Phase]:
+    began = marks[0][1]
+    whole = max((marks[-1][1] - began).total_seconds(), 0.001)
+    phases = []
+    for (named, begin), (following, end) in pairwise(marks):
+        key, title = named or ("", "")
+        left = round((begin - began).total_seconds() / whole * 1000)
+        right = round((end - began).total_seconds() / whole * 1000)
+        going_on = is_open and following is None
+        phases.append(Phase(key, title, end - begin, left, max(right - left, 4), going_on))
+    return phases
 
 
 def why(run: Run, replicas: Sequence[Replica]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -15,9 +16,10 @@ from apps.core import crypto
 from apps.core.errors import AppError
 from apps.core.http.htmx import live_url, page, render_page
 from apps.runs import public_urls, queries, states
-from apps.runs.models import Replica, Run
+from apps.runs.models import Run
 from apps.runs.pages import snippets, view_models
 from apps.runs.rollout import history
+from apps.runs.whereabouts import looking
 
 TABS = (
     ("overview", "Overview"),
@@ -61,7 +63,9 @@ def scale_again(request: HttpRequest, run: Run, *, typed: str, error: AppError) 
 def _context(project: Project, run: Run, tab: str, *, token: str | None = None) -> dict[str, Any]:
     now = timezone.now()
     replicas = list(queries.replicas_of(run))
-    live = [replica for replica in replicas if replica.state not in states.REPLICA.final]
+    where = looking.look(replicas, at=now)
+    rows = [view_models.ReplicaRow(replica, where[replica.pk]) for replica in replicas]
+    live = [row for row in rows if not row.replica.is_final]
     cost = queries.costs([run])[run.pk]
     context: dict[str, Any] = {
         "project": project,
@@ -74,7 +78,7 @@ def _context(project: Project, run: Run, tab: str, *, token: str | None = None) 
         ),
         "tabs": TABS,
         "replicas": live,
-        "ready": sum(replica.state == states.RUNNING for replica in live),
+        "ready": sum(row.replica.state == states.RUNNING for row in live),
         "price": cost.now_usd_per_hour,
         "cost": cost.total_usd,
         "why": view_models.why(run, replicas),
@@ -83,7 +87,7 @@ def _context(project: Project, run: Run, tab: str, *, token: str | None = None) 
         "live_url": live_url(project=project.name, run=str(run.pk), logs=tab == "logs"),
         **_endpoint(run, token),
     }
-    return context | _of_tab(run, tab, replicas, now)
+    return context | _of_tab(run, tab, rows, now)
 
 
 def _endpoint(run: Run, token: str | None) -> dict[str, Any]:
@@ -106,17 +110,22 @@ def _snippets(run: Run, url: str, code_url: str, token: str | None) -> list[snip
     return snippets.of_service(url=url, code_url=code_url, token=token, needs_token=needs_token)
 
 
-def _of_tab(run: Run, tab: str, replicas: list[Replica], now: Any) -> dict[str, Any]:
+def _of_tab(
+    run: Run, tab: str, rows: list[view_models.ReplicaRow], now: datetime
+) -> dict[str, Any]:
     if tab == "configuration":
         return {"configuration": crypto.decrypt(run.configuration)}
     if tab == "versions":
         return {"versions": history.of(run)}
-    ended = [replica for replica in replicas if replica.state in states.REPLICA.final]
-    ended.sort(key=lambda replica: replica.pk, reverse=True)
+    ended = [row for row in rows if row.replica.is_final]
+    ended.sort(key=lambda row: row.replica.pk, reverse=True)
+    failed = (row.replica for row in ended if row.replica.state == states.FAILED)
     events = list(queries.timeline(run)[:SHOWN_EVENTS]) if tab in ("overview", "events") else []
     return {
         "ended": ended[:SHOWN_ENDED],
-        "last_failed": next((r for r in ended if r.state == states.FAILED), None),
+        "last_failed": next(failed, None),
         "happenings": view_models.happenings(events),
-        "starts": view_models.starts(events, at=now),
+        "starts": view_models.starts(
+            events, at=now, machine_of=queries.machines_of(events) if tab == "overview" else {}
+        ),
     }

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -42,6 +44,28 @@ def test_says_what_runs_wait_for_and_what_became_of_updates(cli: Cli, api: FakeA
         "",
         " new: replica 0: no GPU free",
         " hello: Version 2 was given up: it died. Version 1 goes on.",
+    ]
+
+
+def test_says_of_each_replica_where_it_stands_and_what_was_tried(cli: Cli, api: FakeApi) -> None:
+    since = (datetime.now(UTC) - timedelta(seconds=125)).isoformat()
+    tried = [{"backend": "aws", "region": "us-east-1", "instance": "p5", "reason": "no capacity"}]
+    booting = replica_json(state="provisioning", phase="booting", phase_since=since, tried=tried)
+    api.add_run("new", "provisioning", replicas=[booting])
+    ending = replica_json(state="stopped", phase="ending p5 in us-east-1", phase_since="soon")
+    api.add_run("old", "stopped", replicas=[ending])
+
+    brief, long = (cli("ps", "-a", *more).out.splitlines()[4:] for more in ([], ["-v"]))
+
+    def without_seconds(lines: list[str]) -> list[str]:
+        return [re.sub(r"\(2 m \d+ s\)", "(2 m)", line) for line in lines]
+
+    assert without_seconds(brief) == [" new: replica 0: booting (2 m); 1 offer tried"]
+    assert without_seconds(long) == [
+        " old: replica 0: ending p5 in us-east-1",
+        " new: replica 0: booting (2 m)",
+        " new: replica 0: 1 offer tried:",
+        "   aws us-east-1 p5: no capacity",
     ]
 
 

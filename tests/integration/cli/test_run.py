@@ -4,10 +4,19 @@ import io
 import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.fakes.api_state import FakeApi, drop, local_offer, replica_json, replica_step, says
+from tests.fakes.api_state import (
+    CREATED,
+    FakeApi,
+    drop,
+    local_offer,
+    replica_json,
+    replica_step,
+    says,
+)
 from tests.integration.cli.conftest import SERVICE, Cli, interrupt
 
 RUN = ("run", ".", "-f", "serve.dstack.yml", "-y", "-d")
@@ -129,6 +138,38 @@ def test_prints_each_phase_once_in_a_pipe(cli: Cli, api: FakeApi) -> None:
     assert lines[at + 1 :] == [
         "  yellow-cat-1 is provisioning; replica 0: provisioning",
         "  yellow-cat-1 is provisioning; replica 0: pip",
+        PUBLISHED,
+    ]
+
+
+TRIED = [
+    {
+        "backend": "aws",
+        "region": "us-east-1",
+        "instance": "p5",
+        "spot": True,
+        "reason": "full\x1b[2J",
+    },
+    {"backend": "local", "region": "local", "instance": "host", "spot": False, "reason": "no GPU"},
+]
+
+
+def test_prints_what_was_tried_once_in_a_pipe(cli: Cli, api: FakeApi) -> None:
+    def step(phase: str, tried: int) -> dict[str, Any]:
+        told = replica_json(state="provisioning", phase=phase, phase_since=CREATED)
+        return {"state": "provisioning", "replicas": [{**told, "tried": TRIED[:tried]}]}
+
+    api.steps = [step("creating p5", 0), step("booting", 1), step("booting", 2)]
+    api.steps += [replica_step("running")]
+
+    lines = cli.process(*RUN).out.splitlines()
+
+    at = lines.index("Provisioning yellow-cat-1...")
+    assert lines[at + 1 :] == [
+        "  yellow-cat-1 is provisioning; replica 0: creating p5",
+        "  replica 0 tried aws us-east-1 p5 (spot): full\\x1b[2J",
+        "  yellow-cat-1 is provisioning; replica 0: booting",
+        "  replica 0 tried local host: no GPU",
         PUBLISHED,
     ]
 

@@ -18,6 +18,7 @@ from apps.runs.control import replica_lifecycle
 from apps.runs.models import Replica, Run
 from apps.runs.planning.request import PlanRequest
 from apps.runs.rollout import history
+from apps.runs.whereabouts import looking
 from tests.fakes.agent import FakeAgent
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager", "gateway")]
@@ -75,7 +76,9 @@ def test_tells_the_lines_that_come_after_it_was_given_up(
 
     failed = Replica.objects.get(pk=failed.pk)
     assert failed.last_words == ["loading weights"]
-    assert queries.replica_json(failed, Decimal(0))["last_lines"] == ["loading weights"]
+    where = looking.look([failed])[failed.pk]
+    shown = queries.replica_json(failed, Decimal(0), where)
+    assert shown["last_lines"] == ["loading weights"]
     assert "loading weights" in page(alice, "replicas/")
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from apps.cli.render.words import age, price, size, span
+from apps.cli.render.words import age, length, price, size, span
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -72,3 +72,11 @@ def test_writes_how_long_ago_something_was(seconds: int, text: str) -> None:
 )
 def test_reads_times_of_the_api(at: str | None, text: str) -> None:
     assert age(at, now=NOW) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-5, "0 s"), (40.9, "40 s"), (60, "1 m 0 s"), (125, "2 m 5 s"), (3780, "1 h 3 m")],
+)
+def test_writes_a_length_of_time(seconds: float, text: str) -> None:
+    assert length(timedelta(seconds=seconds)) == text

@@ -47,6 +47,66 @@ def test_divides_a_start_into_its_phases() -> None:
     assert (start.is_ready, start.total) == (True, timedelta(seconds=10))
 
 
+def machine_event(new: str, *, after: float, old: str = "x") -> Event:
+    at = AT + timedelta(seconds=after)
+    return Event(state_machine="instance", object_id=uuid4(), old=old, new=new, at=at)
+
+
+def placed(of: UUID) -> Event:
+    """The beginning of the workload of replica 0."""
+    at = AT + timedelta(seconds=1)
+    return Event(state_machine="workload", object_id=of, old="", new="assigned", label="hello-0",
+                 at=at)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("happened", "expected"),
+    [
+        (
+            [("requested", 1), ("creating", 1.2), ("booting", 1.5), ("ready", 2.5)],
+            [("offer", 1), ("creating", 0.5), ("booting", 1), ("machine", 0.5), ("app", 7)],
+        ),
+        # Its agent was as fast as its workload.
+        (
+            [("requested", 1), ("booting", 1.5), ("ready", 3)],
+            [("offer", 1), ("creating", 0.5), ("booting", 1.5), ("app", 7)],
+        ),
+        # It was there before: nothing of it was made for this replica.
+        (
+            [("requested", -9), ("creating", -8), ("booting", -7), ("ready", -5)],
+            [("offer", 1), ("machine", 2), ("app", 7)],
+        ),
+        ([], [("offer", 1), ("machine", 2), ("app", 7)]),
+    ],
+)
+def test_a_machine_that_was_made_for_it_has_phases_of_its_own(
+    happened: list[tuple[str, float]], expected: list[tuple[str, float]]
+) -> None:
+    of, workload = uuid4(), uuid4()
+    events = [*started(of), placed(workload)]
+    machine = [machine_event(new, after=after) for new, after in happened]
+
+    (start,) = view_models.starts(events, at=AT, machine_of={workload: machine})
+
+    assert [(p.key, p.length.total_seconds()) for p in start.phases] == expected
+
+
+def test_a_machine_that_still_boots_is_an_open_phase() -> None:
+    of, workload = uuid4(), uuid4()
+    events = [*started(of)[-2:], placed(workload)]
+    machine = [machine_event("requested", after=1), machine_event("booting", after=2)]
+
+    (start,) = view_models.starts(
+        events, at=AT + timedelta(seconds=9), machine_of={workload: machine}
+    )
+
+    assert [(p.key, p.length.total_seconds(), p.is_open) for p in start.phases] == [
+        ("offer", 1, False),
+        ("creating", 1, False),
+        ("booting", 7, True),
+    ]
+
+
 def test_lays_the_phases_end_to_end() -> None:
     (start,) = view_models.starts(started(uuid4()), at=AT)
 

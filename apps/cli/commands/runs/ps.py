@@ -26,7 +26,9 @@ _TOP_AND_CLEAR = "\x1b[H\x1b[J"
 @dataclass(frozen=True)
 class Options:
     all: Annotated[bool, typer.Option("-a", "--all", help="Runs that have ended too.")] = False
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Instances and errors.")] = False
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Instances, errors, what was tried.")
+    ] = False
     watch: Annotated[bool, typer.Option("-w", "--watch", help="Refresh every 2 seconds.")] = False
     as_json: flags.AsJson = False
     project: flags.Project = None
@@ -55,8 +57,9 @@ def _show(client: Client, options: Options) -> None:
     runs = [answers.run(one) for one in _runs(client, every=options.all)]
     if options.watch and is_live():
         print(_TOP_AND_CLEAR, end="")
-    say(runs_table(runs, now=datetime.now(UTC), verbose=options.verbose))
-    said = [note for run in runs for note in notes(run)]
+    now = datetime.now(UTC)
+    say(runs_table(runs, now=now, verbose=options.verbose))
+    said = [note for run in runs for note in notes(run, now=now, verbose=options.verbose)]
     if said:
         say("\n" + "\n".join(f" {note}" for note in said))
 
