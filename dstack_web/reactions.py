@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 # States that are no machine's: "scaled" (a run's wanted number changed), "updated" (it has another
 # version), "drained" (a replica's last request ended), "moved" (its address is another one), "held"
 # (requests wait for a service without replicas), "changed" (a workload's readiness or address did,
-# or who may call what), "read" (what a model's repository says of chats).
+# or who may call what), "interrupted" (its cloud takes a machine back), "read" (what a model's
+# repository says of chats).
 REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("run", "submitted"): (runs.reconcile, routing.publish_runs, chat_templates.read),
     # A schedule that switches a service decides whether requests are held for it.
@@ -54,6 +55,7 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("instance", "requested"): (instances.advance,),
     ("instance", "terminating"): (instances.advance,),
     ("instance", "lost"): (runs.advance_on_instances, instances.advance),
+    ("instance", "interrupted"): (runs.reconcile_on_instances, instances.advance),
     ("instance", "ready"): (runs.advance_on_instances,),
     ("endpoint", "held"): (autoscaling.wake,),
     ("endpoint", "counted"): (autoscaling.look,),

@@ -206,13 +206,17 @@ class InstanceState(StrEnum):
 
 @dataclass(frozen=True)
 class InstanceStatus:
-    """What the backend says of a machine, its address and the end of its console where known."""
+    """What the backend says of a machine, its address and the end of its console where known.
+
+    `spot_notice`: it wants the machine back. `zone` is where the machine is.
+    """
 
     state: InstanceState
     address: str | None = None
     message: str = ""
     console_tail: str = ""
     spot_notice: bool = False
+    zone: str = ""
 
 
 @dataclass(frozen=True)

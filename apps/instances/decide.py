@@ -36,7 +36,8 @@ class Facts:
     those of them that should run. `seen` is what the backend says now, None where it was not asked
     or did not answer; `running_at` is when it first said that the machine runs.
 
-    A standing machine was there before us: it comes back, however long it is away.
+    A standing machine was there before us: it comes back, however long it is away. `notice`: the
+    backend wants a spot machine back; `interrupted`: that is known already.
     """
 
     state: str
@@ -51,6 +52,9 @@ class Facts:
     seen: InstanceState | None = None
     running_at: datetime | None = None
     boot_within: timedelta = timedelta(minutes=10)
+    spot: bool = False
+    notice: bool = False
+    interrupted: bool = False
 
     @property
     def is_unwanted(self) -> bool:
@@ -67,6 +71,17 @@ class Step:
 def asks(state: str, *, has_ref: bool) -> bool:
     """Tell whether the backend is asked how the machine is before anything is decided."""
     return has_ref and state in (states.BOOTING, states.LOST)
+
+
+def is_taken_back(facts: Facts, *, at: datetime) -> bool:
+    """Tell whether the cloud takes a spot machine back: by its word, or by what became of it."""
+    if not facts.spot:
+        return False
+    if facts.state == states.LOST and facts.seen in (InstanceState.GONE, InstanceState.FAILED):
+        return True
+    is_known = at - facts.state_at > UNKNOWN_YET
+    gone = facts.state == states.BOOTING and facts.seen == InstanceState.GONE and is_known
+    return facts.notice or gone
 
 
 def next_step(facts: Facts, *, at: datetime) -> Step:
@@ -87,6 +102,8 @@ def next_step(facts: Facts, *, at: datetime) -> Step:
 def _booting(facts: Facts, at: datetime) -> Step:
     if facts.is_unwanted:
         return Step(BEGIN_END, UNWANTED)
+    if facts.interrupted:
+        return Step(FAIL_BOOT, "was taken back by the cloud before it called")
     if facts.seen == InstanceState.FAILED:
         return Step(FAIL_BOOT, "failed before it called")
     if facts.seen == InstanceState.GONE and at - facts.state_at > UNKNOWN_YET:
@@ -136,6 +153,8 @@ def _alive(facts: Facts, at: datetime) -> Step:
     if facts.heard_at is None or at - facts.heard_at > SILENT:
         return Step(MARK_LOST, f"no report for {int(SILENT.total_seconds())} s")
     idle = facts.live == 0 and not facts.shared
+    if facts.interrupted and idle:
+        return Step(BEGIN_END, "the cloud takes it back")
     if facts.state == states.READY and idle:
         if facts.idle_after == timedelta(0):
             return Step(BEGIN_END, "nothing left to run")

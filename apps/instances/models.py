@@ -26,6 +26,8 @@ class Instance(Stateful):
     poll waits for it to move. `token` is encrypted, because a boot that is repeated must carry the
     same one: the agent's token where the machine was there before us, else its enrolment, for which
     the agent gives the hash of a token of its own and its public key once (`enrolled_at`).
+    `interrupted_at` is when the cloud said that it takes it back, or did so without a word, and
+    `ends_at` when it ends by that.
     """
 
     state_machine = states.INSTANCE
@@ -55,6 +57,9 @@ class Instance(Stateful):
     isolation_note = models.TextField(blank=True, default="", db_default="")
     reported_at = models.DateTimeField(null=True)
     running_at = models.DateTimeField(null=True)
+    zone = models.CharField(max_length=64, blank=True, default="", db_default="")
+    interrupted_at = models.DateTimeField(null=True)
+    ends_at = models.DateTimeField(null=True)
     boot_error = models.TextField(blank=True, default="", db_default="")
     idle_since = models.DateTimeField(null=True)
     idle_seconds = models.PositiveIntegerField(null=True, default=300, db_default=300)
@@ -93,6 +98,12 @@ class Instance(Stateful):
         indexes = [
             models.Index(fields=["next_check_at"], name="instance_due"),
             models.Index(fields=["project", "-id"]),
+            models.Index(
+                fields=["ends_at"],
+                condition=models.Q(ends_at__isnull=False)
+                & ~models.Q(state__in=["terminated", "failed"]),
+                name="instance_taken_back",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -102,6 +113,10 @@ class Instance(Stateful):
     def boot_name(self) -> str:
         """Return the name under which its backend makes the machine."""
         return f"{BOOT_NAME}{self.pk}"
+
+    @property
+    def is_spot(self) -> bool:
+        return bool(self.offer.get("spot"))
 
     @property
     def event_scope(self) -> tuple[int, UUID | None, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ from apps.backends.base import (
 from apps.core import notifications, sweep
 from apps.core.after_commit import after_commit
 from apps.core.transition import Stale, transition
-from apps.instances import calls, decide, services, states
+from apps.instances import calls, decide, interruptions, services, states
 from apps.instances.boot import failures, machine_spec
 from apps.instances.models import Instance, Workload
 from apps.offers import blocked
@@ -42,7 +43,6 @@ STARTED_AT = timezone.now()
 CALL_LEASE = timedelta(minutes=5)
 NO_CAPACITY, NO_BACKEND, NOT_BOOTED = "no-capacity", "no-backend", "not-booted"
 HOST_WENT = "its host went away"
-TAKEN_BACK = "the cloud took a spot machine back"
 
 
 def advance(*, ids: Sequence[UUID], at: datetime) -> None:
@@ -50,8 +50,12 @@ def advance(*, ids: Sequence[UUID], at: datetime) -> None:
     for instance in sweep.claim(Instance.objects.all(), ids, at=at, lease=CALL_LEASE):
         try:
             status = _inspect(instance)
-            step = decide.next_step(_facts(instance, status, at=at), at=at)
-            _do(instance, step, status, at=at)
+            facts = _facts(instance, status, at=at)
+            if decide.is_taken_back(facts, at=at):
+                is_gone = facts.seen in (InstanceState.GONE, InstanceState.FAILED)
+                interruptions.note(instance=instance, at=at, is_gone=is_gone)
+                facts = dataclasses.replace(facts, interrupted=True)
+            _do(instance, decide.next_step(facts, at=at), status, at=at)
         except calls.Busy:
             # It stays due, for the sweep.
             sweep.set_next_check(instance, at=at)
@@ -89,6 +93,9 @@ def _facts(instance: Instance, status: InstanceStatus | None, *, at: datetime) -
     if status and status.state == InstanceState.RUNNING and instance.running_at is None:
         instance.running_at = at
         Instance.objects.filter(pk=instance.pk, running_at=None).update(running_at=at)
+    if status and status.zone not in ("", instance.zone):
+        instance.zone = status.zone[:64]
+        Instance.objects.filter(pk=instance.pk).update(zone=instance.zone)
     live = instance.workloads.exclude(state=states.EXITED)
     kept = instance.idle_seconds
     return decide.Facts(
@@ -100,6 +107,9 @@ def _facts(instance: Instance, status: InstanceStatus | None, *, at: datetime) -
         idle_since=instance.idle_since,
         idle_after=timedelta(seconds=kept) if kept is not None else None,
         seen=status.state if status else None,
+        spot=instance.is_spot,
+        notice=status.spot_notice if status else False,
+        interrupted=instance.interrupted_at is not None,
         running_at=instance.running_at,
         boot_within=timedelta(seconds=settings.DSTACK_BOOT_DEADLINE_SECONDS),
         **live.aggregate(live=Count("pk"), wanted=Count("pk", filter=Q(desired="run"))),
@@ -118,7 +128,7 @@ def _do(
     elif step.do == decide.BEGIN_END:
         _begin_end(instance, step.reason, at=at)
     elif step.do == decide.NOTE_GONE:
-        _note_gone(instance, step.reason, at=at)
+        _end(instance, states.TERMINATED, step.reason, at=at)
     elif step.do in (decide.WAIT, decide.DROP_STOPPED):
         if step.do == decide.DROP_STOPPED:
             stopped = instance.workloads.filter(desired="stop")
@@ -132,13 +142,6 @@ def _do(
         }
         to, fields = moves[step.do]
         transition(instance, to, at=at, reason=step.reason, next_check_at=at, **fields)
-
-
-def _note_gone(instance: Instance, reason: str, *, at: datetime) -> None:
-    if instance.offer.get("spot"):
-        # Nobody ended it but the cloud.
-        _block(instance, None, reason=TAKEN_BACK, at=at)
-    _end(instance, states.TERMINATED, reason, at=at)
 
 
 def _create(instance: Instance, *, at: datetime) -> None:

@@ -112,6 +112,7 @@ def _reusable(backend: Backend, offer: Offer) -> Instance | None:
         region=offer.region,
         instance_type=offer.instance,
         state=states.IDLE,
+        interrupted_at=None,
         offer__spot=offer.spot,
     )
     return idle.select_for_update(skip_locked=True).order_by("idle_since").first()

@@ -24,6 +24,13 @@ def reconcile_of_replicas(*, ids: list[str], **_: Any) -> None:
 
 
 @shared_task
+def reconcile_on_instances(*, ids: list[str], **_: Any) -> None:
+    there = replica_lifecycle.replicas_on_instances(UUID(pk) for pk in ids)
+    runs = Replica.objects.filter(pk__in=there).values_list("run_id", flat=True).distinct()
+    reconcile_runs(ids=list(runs), at=timezone.now())
+
+
+@shared_task
 def advance(*, ids: list[str], **_: Any) -> None:
     replica_lifecycle.advance(ids=[UUID(pk) for pk in ids], at=timezone.now())
 

@@ -21,6 +21,7 @@ SAID = {
     ("run", "updated"): "apps/runs/rollout/versions.py",
     ("replica", "moved"): "apps/runs/control/replica_lifecycle.py",
     ("replica", "drained"): "apps/routing/gateway_api.py",
+    ("instance", "interrupted"): "apps/instances/interruptions.py",
     ("workload", "changed"): "apps/instances/agents/reports.py",
     ("endpoint", "held"): "apps/routing/gateway_api.py",
     ("endpoint", "counted"): "apps/telemetry/traffic/ingest.py",

@@ -20,6 +20,7 @@ class FakeAgent:
     workloads: dict[str, wire.WorkloadReport] = field(default_factory=dict)
     specs: dict[str, wire.WorkloadSpec] = field(default_factory=dict)
     stops: bool = True
+    spot_notice: str = ""
 
     def sync(self) -> None:
         """Fetch the assignment, act on it at once, report."""
@@ -62,7 +63,12 @@ class FakeAgent:
         )
 
     def report(self) -> None:
-        said = wire.Report(boot_id="boot-1", hostname="host", workloads=[*self.workloads.values()])
+        said = wire.Report(
+            boot_id="boot-1",
+            hostname="host",
+            workloads=[*self.workloads.values()],
+            spot_notice=self.spot_notice,
+        )
         self.instance.refresh_from_db()
         reports.take(instance=self.instance, report=said, at=timezone.now())
 

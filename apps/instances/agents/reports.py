@@ -16,7 +16,7 @@ from apps.backends import services as backends
 from apps.core import notifications
 from apps.core.after_commit import after_commit
 from apps.core.transition import Change, Stale, transition, transition_all
-from apps.instances import states, tunnels
+from apps.instances import interruptions, states, tunnels
 from apps.instances.models import Instance, Workload
 
 LAST_LINES = 20
@@ -57,6 +57,8 @@ def _heard(instance: Instance, report: wire.Report, *, at: datetime) -> None:
     if instance.running_at is None:
         # Its backend was not asked yet: it runs, since its agent calls.
         Instance.objects.filter(pk=instance.pk, running_at=None).update(running_at=at)
+    if report.spot_notice:
+        interruptions.note(instance=instance, ends_at=_time(report.spot_notice), at=at)
     if report.stopping:
         _goodbye(instance, at=at)
     elif instance.state in (states.CREATING, states.BOOTING, states.LOST):

@@ -17,6 +17,10 @@ from apps.core.state_machine import Machine
 from apps.runs import states
 
 HOST_STOPPED = "host_stopped"
+# Its cloud took its spot machine back.
+INTERRUPTED = "interrupted"
+# What is no fault of the service: replaced whatever `retry` is.
+OF_MACHINE = (HOST_STOPPED, INTERRUPTED)
 NO_CAPACITY = "no-capacity"
 # A person has to mend it. Else it is as where nothing is free: a place is looked for again.
 NO_BACKEND = "no-backend"
@@ -30,12 +34,16 @@ PLACE_MOST = timedelta(minutes=2)
 PROVEN = timedelta(minutes=10)
 # A rollout starts so many replicas above the desired number.
 SURGE = 1
+# What its machine's end leaves for the requests in flight, and to end after them.
+LEAVES_BEFORE = timedelta(seconds=30)
 
 REPLICA: Machine = states.REPLICA
 
 
 @dataclass(frozen=True)
 class ReplicaFacts:
+    """`ends_at` is when the cloud ends its machine, None where it said nothing of that."""
+
     id: UUID
     num: int
     state: str
@@ -46,6 +54,7 @@ class ReplicaFacts:
     message: str = ""
     version: int = 1
     in_flight: int = 0
+    ends_at: datetime | None = None
 
     @property
     def is_live(self) -> bool:
@@ -119,25 +128,29 @@ def reconcile(run: RunFacts, replicas: Sequence[ReplicaFacts], *, at: datetime) 
     bad = _unfit(run, replicas)
     if bad is not None:
         return Verdict(run.state, reason=bad.message, give_up=True)
-    retired = _retired(run, live)
+    staying = [replica for replica in live if replica.ends_at is None]
+    leaving = [replica for replica in live if replica not in staying]
+    retired = [*_retired(run, staying), *_left(run, leaving, staying, at)]
     kept = [replica for replica in live if replica not in retired]
+    stays = [replica for replica in staying if replica not in retired]
     # Beside one that lives, a number that never found a place is no end of anything.
-    lonely = replace(run, was_ready=run.was_ready and not kept)
-    starts = _starts(lonely, replicas, missing=_missing(run, kept), at=at)
+    lonely = replace(run, was_ready=run.was_ready and not stays)
+    starts = _starts(lonely, replicas, missing=_missing(run, stays), at=at)
     state = _state(run, kept, starts)
     return Verdict(
         state,
         start=starts,
         retire=[replica.id for replica in retired],
         reason=_last_failure(replicas) if state == states.FAILED else "",
-        next_check_at=_next_check_at(run),
+        next_check_at=_next_check_at(run, kept),
         promoted=run.fallback is not None and _is_promotable(run, kept),
     )
 
 
-def _next_check_at(run: RunFacts) -> datetime | None:
+def _next_check_at(run: RunFacts, kept: Sequence[ReplicaFacts]) -> datetime | None:
     ends_at = run.created_at + run.max_duration if run.max_duration else None
-    return min((at for at in (ends_at, run.changes_at) if at is not None), default=None)
+    leaves = [replica.ends_at - LEAVES_BEFORE for replica in kept if replica.ends_at]
+    return min((at for at in (ends_at, run.changes_at, *leaves) if at is not None), default=None)
 
 
 def _split(
@@ -161,6 +174,28 @@ def _retired(run: RunFacts, live: Sequence[ReplicaFacts]) -> list[ReplicaFacts]:
     kept = len(old) - len(retired)
     most = run.desired + SURGE if kept else run.desired
     return retired + _excess(new, max(len(new) - run.desired, len(new) + kept - most))
+
+
+def _left(
+    run: RunFacts,
+    leaving: Sequence[ReplicaFacts],
+    staying: Sequence[ReplicaFacts],
+    at: datetime,
+) -> list[ReplicaFacts]:
+    """Those on machines that are taken back and that take no new requests from now on.
+
+    At once where another serves, so that the requests in flight have all the time that there is;
+    the last one that serves goes on until its machine's end is near, for its replacement to start.
+    """
+    if not run.desired or _serving(staying):
+        return list(leaving)
+    return [
+        replica
+        for replica in leaving
+        if replica.state != states.RUNNING
+        or replica.ends_at is None
+        or at >= replica.ends_at - LEAVES_BEFORE
+    ]
 
 
 def _missing(run: RunFacts, live: Sequence[ReplicaFacts]) -> int:
@@ -190,7 +225,7 @@ def _unfit(run: RunFacts, replicas: Sequence[ReplicaFacts]) -> ReplicaFacts | No
             continue
         late = replica.finished_at - run.failures_counted_since >= run.start_within
         recent = replica.finished_at >= run.failures_counted_since
-        counted = recent and replica.exit_reason != HOST_STOPPED
+        counted = recent and replica.exit_reason not in OF_MACHINE
         if counted and (late or not may_follow(rigid, replica)):
             return replica
     return None
@@ -254,7 +289,7 @@ def _start(run: RunFacts, num: int, slots: _Slots, *, at: datetime) -> Start | N
         return Start(num)
     if not may_follow(run, last, served=slots.served.get(num)):
         return None
-    if last.exit_reason == HOST_STOPPED:
+    if last.exit_reason in OF_MACHINE:
         return Start(num, attempt=last.attempt)
     attempt = 0 if _proven(last) else last.attempt
     pause = BACKOFF.after(attempt)
@@ -276,7 +311,7 @@ def may_follow(run: RunFacts, failed: ReplicaFacts, *, served: ReplicaFacts | No
     begins when the replica of its number that `served` last was gone, else when replicas were asked
     for: what ran for days is no less worth a retry.
     """
-    if run.autoscaled or failed.exit_reason == HOST_STOPPED or failed.ready_at is not None:
+    if run.autoscaled or failed.exit_reason in OF_MACHINE or failed.ready_at is not None:
         return True
     if failed.exit_reason in NO_PLACE and _was_ready(run, served):
         return True

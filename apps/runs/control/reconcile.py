@@ -18,30 +18,36 @@ from django.db.models import F, Q
 
 from apps.core import sweep
 from apps.core.transition import Change, created, transition, transition_all
+from apps.instances import interruptions
 from apps.runs import states
 from apps.runs.control import decide, replica_load
 from apps.runs.models import Replica, Run
 from apps.runs.rollout import versions
 
+# When machines end that their clouds take back.
+Ending = Mapping[UUID | None, datetime]
 # A run at rest is looked at by the minute, only to catch what a lost hint would have told.
 RESYNC_INTERVAL = timedelta(seconds=60)
-LIVE = "in_flight"
-STORED = (each.name for each in dataclasses.fields(decide.ReplicaFacts) if each.name != LIVE)
-FACTS = ("run_id", *STORED)
+ELSEWHERE = ("in_flight", "ends_at")
+STORED = [
+    each.name for each in dataclasses.fields(decide.ReplicaFacts) if each.name not in ELSEWHERE
+]
+FACTS = ("run_id", "instance_id", *STORED)
 
 
 def reconcile(*, ids: Sequence[UUID], at: datetime) -> None:
     """Bring each named run one step towards what it should be."""
-    restless = sorted(set(ids) - _at_rest(ids, at=at))
+    ending = interruptions.ending()
+    restless = sorted(set(ids) - _at_rest(ids, ending, at=at))
     in_flight = replica_load.of(restless)
     for pk in restless:
         with transaction.atomic():
             run = Run.objects.select_for_update().filter(pk=pk, next_check_at__isnull=False).first()
             if run is not None:
-                _reconcile(run, in_flight, at=at)
+                _reconcile(run, in_flight, ending, at=at)
 
 
-def _at_rest(ids: Sequence[UUID], *, at: datetime) -> set[UUID]:
+def _at_rest(ids: Sequence[UUID], ending: Ending, *, at: datetime) -> set[UUID]:
     """Runs for which there is nothing to do, found without a lock or a transaction for each.
 
     The look is free: what changes after it wakes the run again. Only a due time that was reached is
@@ -54,7 +60,7 @@ def _at_rest(ids: Sequence[UUID], *, at: datetime) -> set[UUID]:
         state__in=states.REPLICA.final
     )
     for replica in Replica.objects.filter(counted, run__in=runs).order_by("pk").only(*FACTS):
-        facts[replica.run_id].append(_replica_facts(replica))
+        facts[replica.run_id].append(_replica_facts(replica, ending))
     alike: dict[datetime, list[UUID]] = defaultdict(list)
     for run in runs:
         verdict = decide.reconcile(_run_facts(run, at=at), facts[run.pk], at=at)
@@ -66,17 +72,17 @@ def _at_rest(ids: Sequence[UUID], *, at: datetime) -> set[UUID]:
     return {pk for group in alike.values() for pk in group}
 
 
-def _reconcile(run: Run, in_flight: Mapping[str, int], *, at: datetime) -> None:
+def _reconcile(run: Run, in_flight: Mapping[str, int], ending: Ending, *, at: datetime) -> None:
     counted = Q(finished_at__gte=run.failures_counted_since) | ~Q(state__in=states.REPLICA.final)
     replicas = list(run.replicas.filter(counted).order_by("pk"))
-    facts = [_replica_facts(r, in_flight.get(str(r.pk), 0)) for r in replicas]
+    facts = [_replica_facts(r, ending, in_flight.get(str(r.pk), 0)) for r in replicas]
     verdict = decide.reconcile(_run_facts(run, at=at), facts, at=at)
     if verdict.give_up:
         _give_up(run, replicas, verdict.reason, at=at)
         return
     for start in verdict.start:
         _start(run, start, at=at)
-    _retire([r for r in replicas if r.pk in set(verdict.retire)], at=at)
+    _retire([r for r in replicas if r.pk in set(verdict.retire)], ending, at=at)
     if verdict.expired:
         Run.objects.filter(pk=run.pk).update(stop_requested_at=at)
     _settle(run, verdict, at=at)
@@ -118,7 +124,7 @@ def _seconds(value: float | None) -> timedelta | None:
     return None if value is None else timedelta(seconds=value)
 
 
-def _replica_facts(replica: Replica, in_flight: int = 0) -> decide.ReplicaFacts:
+def _replica_facts(replica: Replica, ending: Ending, in_flight: int = 0) -> decide.ReplicaFacts:
     return decide.ReplicaFacts(
         id=replica.pk,
         num=replica.num,
@@ -130,6 +136,7 @@ def _replica_facts(replica: Replica, in_flight: int = 0) -> decide.ReplicaFacts:
         message=replica.message,
         version=replica.version,
         in_flight=in_flight,
+        ends_at=ending.get(replica.instance_id),
     )
 
 
@@ -156,7 +163,7 @@ def _start(run: Run, start: decide.Start, *, at: datetime) -> None:
     created(replica, at=at, reason=again)
 
 
-def _retire(replicas: Sequence[Replica], *, at: datetime) -> None:
+def _retire(replicas: Sequence[Replica], ending: Ending, *, at: datetime) -> None:
     """One that has no place yet just ends; the others drain."""
     changes = []
     for replica in replicas:
@@ -167,8 +174,13 @@ def _retire(replicas: Sequence[Replica], *, at: datetime) -> None:
             routed = replica.state in (states.RUNNING, states.UNHEALTHY)
             drained = None if routed and not replica.run.abort else at
             fields = {"drained_at": drained, "next_check_at": at}
-            changes.append(Change(replica, states.DRAINING, "", fields))
+            why = _leaves(ending.get(replica.instance_id))
+            changes.append(Change(replica, states.DRAINING, why, fields))
     transition_all(changes, at=at)
+
+
+def _leaves(ends_at: datetime | None) -> str:
+    return f"its cloud takes its spot machine back at {ends_at:%H:%M:%S} UTC" if ends_at else ""
 
 
 def _settle(run: Run, verdict: decide.Verdict, *, at: datetime) -> None:

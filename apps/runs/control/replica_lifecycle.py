@@ -42,8 +42,10 @@ def advance(*, ids: Sequence[UUID], at: datetime) -> None:
         workloads = Workload.objects.defer("spec", "secrets").in_bulk(
             [replica.workload_id for replica in replicas if replica.workload_id]
         )
-        lost = _lost(replicas)
-        steps = {r.pk: _step(r, _of(r, workloads), r.instance_id in lost, at) for r in replicas}
+        machines = _machines(replicas)
+        steps = {
+            r.pk: _step(r, _of(r, workloads), machines.get(r.instance_id), at) for r in replicas
+        }
         _write(replicas, workloads, steps, at=at)
         for replica in replicas:
             if steps[replica.pk].place:
@@ -54,16 +56,19 @@ def _of(replica: Replica, workloads: dict[UUID, Workload]) -> Workload | None:
     return workloads.get(replica.workload_id) if replica.workload_id else None
 
 
-def _lost(replicas: Sequence[Replica]) -> set[UUID | None]:
-    """Return the machines of these replicas that are silent."""
+def _machines(replicas: Sequence[Replica]) -> dict[UUID | None, Instance]:
+    """Return the machines of these replicas that are silent or taken back by their clouds."""
     there = {r.instance_id for r in replicas if r.instance_id is not None}
-    silent = Instance.objects.filter(pk__in=there, state=instance_states.LOST)
-    return set(silent.values_list("pk", flat=True))
+    odd = Instance.objects.filter(
+        Q(state=instance_states.LOST) | Q(interrupted_at__isnull=False), pk__in=there
+    )
+    return {each.pk: each for each in odd.only("state", "interrupted_at", "ends_at")}
 
 
 def _step(
-    replica: Replica, workload: Workload | None, lost: bool, at: datetime
+    replica: Replica, workload: Workload | None, odd: Instance | None, at: datetime
 ) -> replica_steps.Step:
+    """`odd` is its machine, if that is silent or taken back."""
     facts = None
     if workload is not None:
         facts = replica_steps.WorkloadFacts(
@@ -75,7 +80,8 @@ def _step(
             message=workload.message,
             probe_message=workload.probe_message,
             waits=workload.phase == wire.PHASE_ENGINE_AWAY,
-            lost=lost,
+            lost=odd is not None and odd.state == instance_states.LOST,
+            interrupted=odd is not None and odd.interrupted_at is not None,
         )
     timing = replica_steps.Timing(
         state_at=replica.state_at,
@@ -83,6 +89,7 @@ def _step(
         deadline_at=replica.deadline_at,
         drained_at=replica.drained_at,
         stop_duration=timedelta(seconds=unending(replica.run.spec["stop_duration_seconds"])),
+        ends_at=odd.ends_at if odd else None,
     )
     return replica_steps.advance(replica.state, facts, timing, at=at)
 
@@ -158,11 +165,14 @@ def _stop(
     *,
     at: datetime,
 ) -> None:
-    for abort in (False, True):
-        ending = [r for r in replicas if steps[r.pk].stop and r.run.abort == abort]
-        ids = [r.workload_id for r in ending if r.workload_id]
-        named = list(Workload.objects.filter(pk__in=ids).select_related("instance")) if ids else []
-        seconds = 0.0 if abort else None
+    within: dict[float | None, list[UUID]] = defaultdict(list)
+    for replica in replicas:
+        if steps[replica.pk].stop and replica.workload_id:
+            moments = replica_steps.LAST_MOMENTS.total_seconds()
+            seconds = moments if steps[replica.pk].hurry else None
+            within[0.0 if replica.run.abort else seconds].append(replica.workload_id)
+    for seconds, ids in within.items():
+        named = list(Workload.objects.filter(pk__in=ids).select_related("instance"))
         instances.stop_workloads(workloads=named, at=at, stop_seconds=seconds)
 
 

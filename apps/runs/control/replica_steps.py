@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from apps.agent.wire import REASON_ENGINE_AWAY
 from apps.runs import states
-from apps.runs.control.decide import HOST_STOPPED, NO_BACKEND, NO_CAPACITY
+from apps.runs.control.decide import HOST_STOPPED, INTERRUPTED, NO_BACKEND, NO_CAPACITY
 
 # Its machine never came to be; with the second, no other of that backend would either. The third:
 # it never called. The last: it is there, but nothing on it that runs containers.
@@ -20,7 +20,7 @@ class WorkloadFacts:
     """A replica's workload as its agent last said; `asked_to_stop` is what we want of it.
 
     With `waits` its container engine is away, with `lost` its machine is silent: nothing can be
-    said of it for now.
+    said of it for now. `interrupted`: its cloud takes its spot machine back.
     """
 
     state: str
@@ -32,27 +32,35 @@ class WorkloadFacts:
     probe_message: str = ""
     waits: bool = False
     lost: bool = False
+    interrupted: bool = False
 
 
 @dataclass(frozen=True)
 class Step:
-    """`to` is the new state (None: stay); `stop` ends the workload, `place` wants a place."""
+    """`to` is the new state (None: stay); `stop` ends the workload, `place` wants a place.
+
+    `hurry`: its machine is about to end, and leaves it no more time than LAST_MOMENTS.
+    """
 
     to: str | None = None
     reason: str = ""
     exit_reason: str = ""
     stop: bool = False
     place: bool = False
+    hurry: bool = False
     next_check_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Timing:
+    """`ends_at` is when its cloud ends its machine, None where it does not."""
+
     state_at: datetime
     not_before: datetime | None
     deadline_at: datetime | None
     drained_at: datetime | None
     stop_duration: timedelta
+    ends_at: datetime | None = None
 
 
 # A replica at rest is looked at by the minute, one that is on its way somewhere every 5 s: that is
@@ -64,6 +72,9 @@ UNHEALTHY_FOR = timedelta(minutes=2)
 ENGINE_GIVEN_UP = timedelta(minutes=10)
 POLL_INTERVAL = timedelta(seconds=5)
 MACHINE_LOST = "its machine does not report"
+TAKEN_BACK = "its cloud took its spot machine back"
+# What a process gets to end in before its machine ends.
+LAST_MOMENTS = timedelta(seconds=5)
 
 
 def advance(state: str, workload: WorkloadFacts | None, timing: Timing, *, at: datetime) -> Step:
@@ -90,8 +101,12 @@ def _pending(timing: Timing, at: datetime) -> Step:
 
 
 def _exited(state: str, workload: WorkloadFacts, timing: Timing, at: datetime) -> Step:
+    taken = workload.interrupted
     if state == states.DRAINING:
-        return Step(states.STOPPED, workload.message)
+        said = (TAKEN_BACK, INTERRUPTED) if taken else (workload.message, "")
+        return Step(states.STOPPED, *said)
+    if taken and workload.exit_reason == HOST_STOPPED:
+        return Step(states.FAILED, TAKEN_BACK, INTERRUPTED)
     if workload.exit_reason in NEVER_MADE:
         late = timing.deadline_at is not None and at >= timing.deadline_at
         if state == states.PROVISIONING and not late:
@@ -103,8 +118,12 @@ def _exited(state: str, workload: WorkloadFacts, timing: Timing, at: datetime) -
 
 def _draining(workload: WorkloadFacts, timing: Timing, at: datetime) -> Step:
     over = timing.state_at + timing.stop_duration
+    if timing.ends_at is not None:
+        over = min(over, timing.ends_at - LAST_MOMENTS)
     if timing.drained_at is not None or at >= over:
-        return Step(stop=not workload.asked_to_stop, next_check_at=at + POLL_INTERVAL)
+        hurry = timing.ends_at is not None
+        stop = not workload.asked_to_stop
+        return Step(stop=stop, hurry=hurry, next_check_at=at + POLL_INTERVAL)
     return Step(next_check_at=min(over, at + POLL_INTERVAL))
 
 

@@ -152,3 +152,42 @@ def test_keeps_an_idle_machine_for_ever_where_that_is_asked_for() -> None:
 @pytest.mark.parametrize("state", sorted(states.INSTANCE.final))
 def test_does_nothing_with_what_is_over(state: str) -> None:
     assert next_step(replace(READY, state=state, heard_at=None), at=AT) == Step(decide.WAIT)
+
+
+LATE = {"state_at": AT - 61 * SECOND}
+
+
+@pytest.mark.parametrize(
+    ("facts", "changes", "is_taken"),
+    [
+        (READY, {"notice": True}, True),
+        (BOOTING, {"notice": True}, True),
+        (LOST, {"seen": InstanceState.GONE}, True),
+        (LOST, {"seen": InstanceState.FAILED}, True),
+        (LOST, {"seen": InstanceState.RUNNING}, False),
+        (LOST, {"seen": None}, False),
+        (BOOTING, {"seen": InstanceState.GONE} | LATE, True),
+        (BOOTING, {"seen": InstanceState.GONE}, False),
+        (BOOTING, {"seen": InstanceState.FAILED} | LATE, False),
+        (READY, {}, False),
+    ],
+)
+def test_tells_that_the_cloud_takes_a_spot_machine_back(
+    facts: Facts, changes: dict[str, Any], is_taken: bool
+) -> None:
+    assert decide.is_taken_back(replace(facts, spot=True, **changes), at=AT) is is_taken
+    assert not decide.is_taken_back(replace(facts, **changes), at=AT)
+
+
+@pytest.mark.parametrize(
+    ("facts", "do"),
+    [
+        (replace(READY, live=0, wanted=0), decide.BEGIN_END),
+        (replace(READY, state=states.IDLE, live=0, wanted=0), decide.BEGIN_END),
+        (READY, decide.WAIT),
+        (BOOTING, decide.FAIL_BOOT),
+        (replace(BOOTING, wanted=0), decide.BEGIN_END),
+    ],
+)
+def test_a_machine_that_is_taken_back_is_not_kept(facts: Facts, do: str) -> None:
+    assert next_step(replace(facts, interrupted=True), at=AT).do == do

@@ -186,3 +186,41 @@ def test_waits_for_a_machine_that_is_silent(
     found = step(state, said, state_at=AT - 60 * minutes * SECOND)
 
     assert (found.to, found.stop) == (to, False)
+
+
+TAKEN = replace(WORKLOAD, ready=True, interrupted=True)
+
+
+@pytest.mark.parametrize(
+    ("ends_at", "stop"),
+    [(AT + 60 * SECOND, False), (AT + 6 * SECOND, False), (AT + 5 * SECOND, True), (AT, True)],
+)
+def test_requests_in_flight_have_until_just_before_the_machine_ends(
+    ends_at: object, stop: bool
+) -> None:
+    found = step(states.DRAINING, TAKEN, ends_at=ends_at)
+
+    assert (found.stop, found.hurry) == (stop, stop)
+
+
+def test_what_is_drained_on_a_machine_that_ends_is_stopped_in_a_hurry() -> None:
+    found = step(states.DRAINING, TAKEN, ends_at=AT + 60 * SECOND, drained_at=AT)
+
+    assert (found.stop, found.hurry) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("state", "exit_reason", "to", "told"),
+    [
+        (states.DRAINING, "stopped", states.STOPPED, "interrupted"),
+        (states.RUNNING, "host_stopped", states.FAILED, "interrupted"),
+        (states.STARTING, "host_stopped", states.FAILED, "interrupted"),
+        (states.RUNNING, "exited", states.FAILED, "exited"),
+    ],
+)
+def test_ends_as_interrupted_where_its_cloud_took_the_machine(
+    state: str, exit_reason: str, to: str, told: str
+) -> None:
+    found = step(state, replace(TAKEN, state="exited", exit_reason=exit_reason))
+
+    assert (found.to, found.exit_reason) == (to, told)

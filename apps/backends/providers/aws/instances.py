@@ -116,14 +116,16 @@ def status(ec2: Any, row: dict[str, Any]) -> InstanceStatus:
     """Return its state; of one that failed or ended by itself, why and what it said last."""
     name, reason = row["State"]["Name"], row.get("StateReason") or {}
     address = row.get("PublicIpAddress") or row.get("PrivateIpAddress")
+    zone = str((row.get("Placement") or {}).get("AvailabilityZone") or "")
     if name in STATES:
         notice = row.get("InstanceLifecycle") == "spot" and _spot_notice(ec2, row["InstanceId"])
-        return InstanceStatus(STATES[name], address=address, spot_notice=notice)
+        return InstanceStatus(STATES[name], address=address, spot_notice=notice, zone=zone)
     by_request = name in ENDED and reason.get("Code") == ENDED_BY_REQUEST
     return InstanceStatus(
         InstanceState.GONE if name == "terminated" else InstanceState.FAILED,
         message=str(reason.get("Message") or f"AWS says that the machine is {name}."),
         console_tail="" if by_request else console_tail(ec2, row["InstanceId"]),
+        zone=zone,
     )
 
 
