@@ -11,7 +11,7 @@ from ninja import Router, Status
 
 from apps.accounts import access, projects, queries, schemas, services, tokens
 from apps.accounts.models import Project, User
-from apps.core.errors import Forbidden
+from apps.core.errors import Forbidden, Invalid
 from apps.core.http.paging import DEFAULT_LIMIT, page
 
 router = Router()
@@ -90,11 +90,24 @@ def add_project(request: HttpRequest, body: schemas.NewProject) -> Status[dict[s
 def change_project(
     request: HttpRequest, project: str, body: schemas.ProjectChange
 ) -> dict[str, Any]:
-    """Sets how many replicas a service of it may have; for global admins."""
+    """Bounds its services and machines: `max_instances` and `max_usd_per_hour` are for its admins,
+    `replicas_limit` for global ones. What is left out stays."""
     who = access.of(request)
-    found = who.project(project)
-    changed = projects.set_replicas_limit(access=who, project=found, limit=body.replicas_limit)
+    changed = _change(who, who.project(project), body.dict(exclude_unset=True))
     return schemas.project_json(changed, queries.roles(who, [changed]).get(changed.pk))
+
+
+def _change(who: access.Access, project: Project, asked: dict[str, Any]) -> Project:
+    if not asked:
+        raise Invalid("Name at least one limit to change.")
+    with transaction.atomic():
+        if "replicas_limit" in asked:
+            limit = asked.pop("replicas_limit")
+            projects.set_replicas_limit(access=who, project=project, limit=limit)
+        if asked:
+            now = {name: getattr(project, name) for name in schemas.MACHINE_LIMITS}
+            projects.set_machine_limits(access=who, project=project, **{**now, **asked})
+    return project
 
 
 @router.delete("/projects/{project}", response={204: None}, summary="Delete a project")

@@ -161,6 +161,20 @@ class ReplicasLimitForm(PageForm):
     )
 
 
+class MachineLimitsForm(PageForm):
+    max_instances = forms.IntegerField(
+        label="Instances at a time, at most",
+        required=False,
+        help_text="Machines that are made for this project, idle ones too. Empty: no limit.",
+    )
+    max_usd_per_hour = forms.DecimalField(
+        label="Dollars per hour, at most",
+        required=False,
+        help_text="What these machines may cost together. Empty: no limit.",
+        widget=forms.NumberInput(attrs={"step": "any", "min": "0"}),
+    )
+
+
 class DeleteProjectForm(PageForm):
     """`name` is the project's, which the person types to be sure."""
 

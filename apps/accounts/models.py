@@ -33,8 +33,10 @@ class User(AbstractUser):
 
 
 class Project(models.Model):
-    """`replicas_limit` null: the server's (DSTACK_REPLICAS_LIMIT). One that was deleted stays as a
-    row, since what it ran names it; its name is free and nobody sees it any more."""
+    """`replicas_limit` null: the server's (DSTACK_REPLICAS_LIMIT). `max_instances` and
+    `max_usd_per_hour` bound the machines that are made for it at a time; null: nothing does. One
+    that was deleted stays as a row, since what it ran names it; its name is free and nobody sees it
+    any more."""
 
     name = models.CharField(max_length=50, unique=True, validators=[NAME])
     created_at = models.DateTimeField(default=timezone.now)
@@ -43,6 +45,8 @@ class Project(models.Model):
         User, models.SET_NULL, null=True, blank=True, related_name="projects_made"
     )
     replicas_limit = models.PositiveIntegerField(null=True, blank=True)
+    max_instances = models.PositiveIntegerField(null=True, blank=True)
+    max_usd_per_hour = models.DecimalField(max_digits=10, decimal_places=4, null=True, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 
 from django.conf import settings
 from django.db import transaction
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 # What a service file can ask for at most.
 MOST_REPLICAS = 10_000
+# What nobody reaches, and the columns hold.
+MOST_INSTANCES, MOST_USD_PER_HOUR = 100_000, 100_000
 
 DeletedHook = Callable[[Project], None]
 _deleted_hooks: list[DeletedHook] = []
@@ -53,6 +56,36 @@ def set_replicas_limit(*, access: Access, project: Project, limit: int | None) -
     project.replicas_limit = limit
     project.save(update_fields=["replicas_limit"])
     return project
+
+
+def set_machine_limits(
+    *,
+    access: Access,
+    project: Project,
+    max_instances: int | None,
+    max_usd_per_hour: Decimal | None,
+) -> Project:
+    """Bound what the project may have of machines at a time; None is without a bound.
+
+    What it has beyond them goes on, and nothing is made beside it. Raise Forbidden and Invalid.
+    """
+    access.require_admin(project)
+    _require_within("max_instances", max_instances, most=MOST_INSTANCES)
+    _require_within("max_usd_per_hour", max_usd_per_hour, most=MOST_USD_PER_HOUR)
+    if max_usd_per_hour is not None and max_usd_per_hour != round(max_usd_per_hour, 4):
+        problem = "must have at most four decimals"
+        details = [Detail("max_usd_per_hour", problem)]
+        raise Invalid(f"max_usd_per_hour {problem}.", details=details)
+    project.max_instances, project.max_usd_per_hour = max_instances, max_usd_per_hour
+    project.save(update_fields=["max_instances", "max_usd_per_hour"])
+    return project
+
+
+def _require_within(name: str, value: int | Decimal | None, *, most: int) -> None:
+    # Not a number is never within.
+    if value is not None and not (Decimal(value).is_finite() and 0 <= value <= most):
+        problem = f"must be from 0 to {most:,}"
+        raise Invalid(f"{name} {problem}, found {value!s:.50}.", details=[Detail(name, problem)])
 
 
 def delete(*, access: Access, project: Project, at: datetime) -> None:

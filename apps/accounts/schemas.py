@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from ninja import Schema
@@ -10,6 +11,8 @@ from pydantic import Field
 
 from apps.accounts import projects
 from apps.accounts.models import Member, Project, Role, Token, User
+
+MACHINE_LIMITS = ("max_instances", "max_usd_per_hour")
 
 
 class NewUser(Schema):
@@ -27,9 +30,11 @@ class NewProject(Schema):
 
 
 class ProjectChange(Schema):
-    """`replicas_limit` null: the server's own."""
+    """What is left out stays. `replicas_limit` null: the server's own; the others null: none."""
 
-    replicas_limit: int | None
+    replicas_limit: int | None = None
+    max_instances: int | None = None
+    max_usd_per_hour: Decimal | None = None
 
 
 class NewMember(Schema):
@@ -72,11 +77,14 @@ class UserList(Schema):
 
 
 class ProjectOut(Schema):
-    """`role` is one's own: admin or user. `replicas_limit` is the most that a service may have."""
+    """`role` is one's own: admin or user. `replicas_limit` is the most that a service may have,
+    the others the most that the project's machines may be at a time (null: no limit)."""
 
     name: str
     role: str | None
     replicas_limit: int
+    max_instances: int | None
+    max_usd_per_hour: float | None
     created_at: datetime
 
 
@@ -139,10 +147,13 @@ def user_json(user: User) -> dict[str, Any]:
 
 
 def project_json(project: Project, role: str | None) -> dict[str, Any]:
+    most = project.max_usd_per_hour
     return {
         "name": project.name,
         "role": role,
         "replicas_limit": projects.replicas_limit(project),
+        "max_instances": project.max_instances,
+        "max_usd_per_hour": None if most is None else float(most),
         "created_at": project.created_at,
     }
 

@@ -18,7 +18,8 @@ router = Router()
 
 
 class DecisionOut(Schema):
-    """`kind` is up, panic, down, wake, idle, range, or, without a change, limit or blind."""
+    """`kind` is up, panic, down, wake, idle, range, or, without a change, limit, project (its limit
+    on machines) or blind."""
 
     at: datetime
     before: int

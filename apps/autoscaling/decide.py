@@ -46,6 +46,8 @@ SLOTS = 10
 
 STEADY, UP, PANIC, DOWN = "steady", "up", "panic", "down"
 WAKE, IDLE, LIMIT, BLIND, RANGE = "wake", "idle", "limit", "blind", "range"
+# Its project's limit on machines, where `limit` is the most replicas of the service.
+PROJECT = "project"
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,18 @@ def wake(policy: Policy, desired: int) -> Verdict | None:
         return None
     woken = max(policy.least, 1)
     return Verdict(woken, WAKE, f"0 -> {woken}: a request is held", Memory())
+
+
+def bounded(verdict: Verdict, *, seen: int, most: int, why: str) -> Verdict:
+    """Return the verdict on a run that has `seen` replicas, with no more than `most` of them, since
+    its project may have no machine beyond: `why` says what bounds it."""
+    to = max(min(verdict.desired, most), seen)
+    if verdict.desired <= to or verdict.kind == RANGE:
+        return verdict
+    _, _, demand = verdict.reason.partition(": ")
+    begin = f"{seen} -> {to}" if to > seen else f"stays at {seen}"
+    words = f"{begin}, limited by the project: {demand}, needs {verdict.desired}; {why}"
+    return replace(verdict, desired=to, kind=verdict.kind if to > seen else PROJECT, reason=words)
 
 
 def _brought_within(policy: Policy, facts: Facts, memory: Memory) -> Verdict:

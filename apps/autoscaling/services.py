@@ -16,11 +16,12 @@ from django.db import transaction
 from apps.autoscaling import decide, queries
 from apps.autoscaling.models import Decision, Scaler
 from apps.autoscaling.queries import Scaled
+from apps.runs import machine_limits
 from apps.runs.scale.desired_replicas import note, set_desired
 from apps.telemetry.traffic import live_points
 
 # These change no number but are worth a row: why nothing happens.
-TOLD = (decide.LIMIT, decide.BLIND)
+TOLD = (decide.LIMIT, decide.BLIND, decide.PROJECT)
 
 
 def tick(*, at: datetime, ids: Iterable[UUID] | None = None) -> int:
@@ -41,6 +42,7 @@ def tick(*, at: datetime, ids: Iterable[UUID] | None = None) -> int:
             set_by_person_at=run.set_by_person_at.timestamp(),
         )
         verdict = decide.decide(run.policy, facts, run.memory, at=at.timestamp())
+        verdict = _bounded(run, verdict)
         changed += _write(run, verdict, ready=facts.ready, at=at)
     return changed
 
@@ -51,8 +53,18 @@ def wake(*, ids: Iterable[UUID], at: datetime) -> int:
     for run in queries.scaled_runs(ids):
         verdict = decide.wake(run.policy, run.desired)
         if verdict is not None:
-            woken += _write(run, verdict, ready=0, at=at)
+            woken += _write(run, _bounded(run, verdict), ready=0, at=at)
     return woken
+
+
+def _bounded(run: Scaled, verdict: decide.Verdict) -> decide.Verdict:
+    """More replicas only where the project may have machines for them."""
+    if verdict.desired <= run.desired:
+        return verdict
+    bound = machine_limits.bound_of(run.id)
+    if bound is None:
+        return verdict
+    return decide.bounded(verdict, seen=run.desired, most=bound.most, why=bound.why)
 
 
 def _write(run: Scaled, verdict: decide.Verdict, *, ready: int, at: datetime) -> bool:

@@ -42,7 +42,7 @@ COMMANDS = {
     "gateway": "List gateways.",
     "upload": "List and delete uploaded folders.",
     "token": "Create, list and revoke tokens.",
-    "project": "Add, list and choose saved projects.",
+    "project": "Add, list and choose saved projects; bound their machines.",
     "completion": "Print the completion script of a shell, or install it.",
 }
 # The folder of each command's module, below `apps/cli/commands`; the others lie in `runs`.

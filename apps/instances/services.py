@@ -24,6 +24,7 @@ from apps.core.after_commit import after_commit
 from apps.core.transition import Change, created, transition, transition_all
 from apps.instances import states, tunnels
 from apps.instances.boot import credentials
+from apps.instances.costs import in_use
 from apps.instances.models import Instance, Workload
 
 
@@ -58,10 +59,11 @@ def place(
     """Give the workload a machine: one that exists and fits, else a new one.
 
     The machine is only asked for here (`requested`); the call to the provider comes later, outside
-    any transaction. Raise NoRoom when its GPUs are taken, or all ports of the gateway are.
+    any transaction. Raise NoRoom when its GPUs are taken, or all ports of the gateway are, and
+    OverLimit where the project may not have one more made.
     """
     with transaction.atomic():
-        instance = _reusable(backend, offer) or _request(project, backend, offer, at)
+        instance = _reusable(project, backend, offer) or _request(project, backend, offer, at)
         instance = Instance.objects.select_for_update().get(pk=instance.pk)
         if instance.state == states.IDLE:
             # At once, so that nobody else takes it for idle, or ends it.
@@ -99,15 +101,18 @@ def _claim_tunnel(workload: Workload, gateway_id: int | None, at: datetime) -> N
         raise NoRoom(str(error)) from None
 
 
-def _reusable(backend: Backend, offer: Offer) -> Instance | None:
-    """A shared host takes any number of replicas; another machine takes one, and only while it is
-    idle. A standing host that is lost comes back; of another that is lost nobody knows."""
+def _reusable(project: Project, backend: Backend, offer: Offer) -> Instance | None:
+    """A shared host takes any number of replicas; another machine takes one of its project, and
+    only while it is idle. A standing host that is lost comes back; of another that is lost
+    nobody knows."""
     if offer.shared:
         away = {states.TERMINATING}
         away |= set() if backends.is_standing(backend.kind) else {states.LOST}
         live = [state for state in Instance.state_machine.unfinished if state not in away]
         return _hosts(backend, offer).filter(state__in=live).first()
     idle = Instance.objects.filter(
+        # A machine that ran something of another project is none to share.
+        project=project,
         backend=backend,
         region=offer.region,
         instance_type=offer.instance,
@@ -126,6 +131,7 @@ def _hosts(backend: Backend, offer: Offer) -> QuerySet[Instance]:
 
 
 def _request(project: Project, backend: Backend, offer: Offer, at: datetime) -> Instance:
+    in_use.require(project, offer)
     instance = Instance(
         project=project,
         backend=backend,

@@ -21,7 +21,7 @@ from apps.gateways import queries as gateways
 from apps.gateways.models import Gateway
 from apps.instances import services as instances
 from apps.offers import queries as offers
-from apps.runs import public_urls, queries, states
+from apps.runs import machine_limits, public_urls, queries, states
 from apps.runs.files import uploads
 from apps.runs.models import Run
 from apps.runs.planning import model_names, names, replicas_limit
@@ -93,6 +93,13 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
     content = _content(project, request, spec)
     action, differences = _action(current, gateway, content, force=request.force)
     fitting = found.matches.offers
+    if action != NONE:
+        remarks += machine_limits.check(
+            *(project, spec, fitting),
+            current=current if action == UPDATE else None,
+            surges=request.force or needs_rollout(differences),
+            waits=waits,
+        )
     url = public_urls.url_on(
         gateway, name, project.name, host=spec.gateway is not False, https=spec.https
     )
@@ -324,6 +331,7 @@ def scale(*, access: Access, run: Run, replicas: str) -> Run:
         if not fixed and not run.spec.get("scaling"):
             raise Invalid(f"{run.name} has no `scaling`: give one number of replicas.")
         replicas_limit.require(run.project, wanted.max or 0, current=run)
+        machine_limits.require(run, run.desired_replicas if wanted.min is None else wanted.min)
         _set_replicas(run, wanted, fixed=fixed)
         note_asked(run, before=before, why=f"scaled to {replicas.strip()}", actor=access.actor)
     return run

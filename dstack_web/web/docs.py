@@ -25,6 +25,7 @@ NAMES = (
     "cli",
     "api",
     "tokens",
+    "costs",
     "tls",
     "running",
     "settings",

@@ -46,7 +46,7 @@ function decisions() {
   return [...document.querySelectorAll("[data-decision]")].map((row) => ({
     at: Number(row.dataset.decision),
     wanted: Number(row.dataset.wanted),
-    isMute: ["limit", "blind"].includes(row.dataset.kind),
+    isMute: ["limit", "blind", "project"].includes(row.dataset.kind),
   }));
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -9,8 +11,15 @@ from django.utils import timezone
 
 from apps.accounts import access as who
 from apps.accounts import projects, services
-from apps.accounts.forms import DeleteProjectForm, ProjectForm, ReplicasLimitForm
+from apps.accounts.forms import (
+    DeleteProjectForm,
+    MachineLimitsForm,
+    ProjectForm,
+    ReplicasLimitForm,
+)
+from apps.accounts.models import Project
 from apps.accounts.views.people import done
+from apps.core.http.forms import PageForm
 from apps.core.http.htmx import page, render_page
 
 
@@ -29,31 +38,56 @@ def project_new(request: HttpRequest) -> HttpResponse:
 
 @page("GET", "POST")
 def project_settings(request: HttpRequest, project: str) -> HttpResponse:
-    """Show what bounds the project; a POST by an admin of the server changes it."""
+    """Show what bounds the project. A POST changes the limits on its machines, by its admins, or
+    the one on replicas, by an admin of the server."""
     access = who.of(request)
     where = access.project(project)
     limit = projects.replicas_limit(where)
     sent = request.POST if request.method == "POST" else None
-    form = ReplicasLimitForm(sent, initial={"replicas_limit": where.replicas_limit})
-    if request.method == "POST":
-        access.require_global_admin()
-        if done(
-            form,
-            lambda: projects.set_replicas_limit(
-                access=access, project=where, limit=form.cleaned_data["replicas_limit"]
-            ),
-        ):
-            messages.success(request, "The limit is changed.", extra_tags="green")
-            return redirect("accounts:project_settings", where.name)
+    of_machines = sent is not None and "max_instances" in sent
+    form = ReplicasLimitForm(
+        None if of_machines else sent, initial={"replicas_limit": where.replicas_limit}
+    )
+    machines = MachineLimitsForm(
+        sent if of_machines else None,
+        initial={
+            "max_instances": where.max_instances,
+            "max_usd_per_hour": _plain(where.max_usd_per_hour),
+        },
+    )
+    if sent is not None and _set(access, where, machines if of_machines else form):
+        messages.success(request, "The limits are changed.", extra_tags="green")
+        return redirect("accounts:project_settings", where.name)
     context = {
         "project": where,
         "form": form,
+        "machines": machines,
         "limit": limit,
         "may_limit": access.is_global_admin,
         "may_delete": access.is_admin(where),
     }
-    status = 422 if form.errors else 200
+    status = 422 if form.errors or machines.errors else 200
     return render_page(request, "accounts/project_settings.html", context, status=status)
+
+
+def _plain(amount: Decimal | None) -> str:
+    return "" if amount is None else f"{amount.normalize():f}"
+
+
+def _set(access: who.Access, where: Project, form: PageForm) -> bool:
+    if isinstance(form, MachineLimitsForm):
+        access.require_admin(where)
+        return done(
+            form,
+            lambda: projects.set_machine_limits(access=access, project=where, **form.cleaned_data),
+        )
+    access.require_global_admin()
+    return done(
+        form,
+        lambda: projects.set_replicas_limit(
+            access=access, project=where, limit=form.cleaned_data["replicas_limit"]
+        ),
+    )
 
 
 @page("GET", "POST")

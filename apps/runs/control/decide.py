@@ -24,7 +24,9 @@ OF_MACHINE = (HOST_STOPPED, INTERRUPTED)
 NO_CAPACITY = "no-capacity"
 # A person has to mend it. Else it is as where nothing is free: a place is looked for again.
 NO_BACKEND = "no-backend"
-NO_PLACE = (NO_CAPACITY, NO_BACKEND)
+# The project may have no machine more; when it has fewer, there is a place.
+OVER_LIMIT = "over-limit"
+NO_PLACE = (NO_CAPACITY, NO_BACKEND, OVER_LIMIT)
 # First replacement at once; then 15 s, doubling to 10 minutes.
 # Before a replacement, by how many were made before it.
 BACKOFF = Backoff(timedelta(seconds=15), timedelta(minutes=10))

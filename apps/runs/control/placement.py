@@ -7,6 +7,7 @@ what comes back then is a try, kept with the replica, and the replica waits for 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ from apps.backends.base import Offer
 from apps.core import sweep
 from apps.core.transition import Stale, transition
 from apps.instances import services as instances
+from apps.instances.costs import in_use
 from apps.instances.models import Workload
 from apps.offers import queries as offers
 from apps.runs import states
@@ -39,23 +41,42 @@ def place(replica: Replica, *, at: datetime) -> None:
         return
     found = offers.find(project=run.project, spec=ServiceSpec.from_json(run.spec))
     known = placement_attempts.read(replica.tried)
+    over = ""
+    idle: list[in_use.Idle] = []
     for offer in placement_attempts.untried(found.matches.offers, known):
+        if over and in_use.makes_a_machine(offer) and in_use.kind_of(offer) not in idle:
+            continue
         try:
             _place_on(replica, found, offer, at=at)
+        except in_use.OverLimit as error:
+            over, idle = str(error), in_use.idle(run.project)
         except instances.NoRoom as error:
             known.append(placement_attempts.of(offer, str(error)))
         except Stale:
             return
         else:
             return
+    _fail(replica, found, known, over, at=at)
+
+
+def _fail(
+    replica: Replica,
+    found: offers.Found,
+    known: Sequence[placement_attempts.Attempt],
+    over: str,
+    *,
+    at: datetime,
+) -> None:
     why = placement_attempts.told(known, found.unavailable) if known else offers.why_none(found)
-    broken = placement_attempts.is_broken(known)
+    reason = decide.NO_BACKEND if placement_attempts.is_broken(known) else decide.NO_CAPACITY
+    if over:
+        reason, why = decide.OVER_LIMIT, f"{over}. {why}" if known else over
     transition(
         replica,
         states.FAILED,
         at=at,
         reason=why,
-        exit_reason=decide.NO_BACKEND if broken else decide.NO_CAPACITY,
+        exit_reason=reason,
         message=why,
         tried=[each.to_json() for each in known],
         finished_at=at,
@@ -88,7 +109,8 @@ def _place_on(replica: Replica, found: offers.Found, offer: Offer, *, at: dateti
             instance_type=offer.instance,
             resources=str(offer.hardware),
             spot=offer.spot,
-            price_usd_per_hour=Decimal(str(offer.price_usd_per_hour)),
+            # An idle machine was made at its own price.
+            price_usd_per_hour=workload.instance.price_usd_per_hour,
             started_at=at,
             next_check_at=at + RETRY_INTERVAL,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -245,3 +246,76 @@ def test_deleting_twice_at_once_deletes_once(people: People) -> None:
 def test_the_limit_has_bounds_itself(people: People, limit: int) -> None:
     with pytest.raises(Invalid, match="from 1 to 10,000"):
         projects.set_replicas_limit(access=Access(people.root), project=people.project, limit=limit)
+
+
+SETTINGS = "/projects/main/settings/"
+
+
+def test_an_admin_of_a_project_bounds_its_machines_by_api_and_page(people: People) -> None:
+    changed = api(people.alice).patch(
+        "/api/projects/main", {"max_usd_per_hour": 5.25}, "application/json"
+    )
+    page = signed_in(people.alice).post(SETTINGS, {"max_instances": "3", "max_usd_per_hour": "100"})
+    shown = signed_in(people.alice).get(SETTINGS).content.decode()
+
+    assert changed.json()["max_usd_per_hour"] == 5.25
+    assert changed.json()["max_instances"] is None
+    assert page.status_code == 302
+    project = Project.objects.get(name="main")
+    assert (project.max_instances, project.max_usd_per_hour) == (3, Decimal(100))
+    assert 'value="100"' in shown
+
+
+def test_what_a_change_leaves_out_stays(people: People) -> None:
+    client = api(people.alice)
+    client.patch("/api/projects/main", {"max_instances": 3}, "application/json")
+    client.patch("/api/projects/main", {"max_usd_per_hour": 5}, "application/json")
+    client.patch("/api/projects/main", {"max_instances": None}, "application/json")
+
+    project = Project.objects.get(name="main")
+    assert (project.max_instances, project.max_usd_per_hour) == (None, Decimal(5))
+    assert client.patch("/api/projects/main", {}, "application/json").status_code == 422
+
+
+def test_the_limits_on_machines_are_for_the_admins_of_the_project(people: People) -> None:
+    limits = {"max_instances": 3, "max_usd_per_hour": 5}
+
+    assert (
+        api(people.bob).patch("/api/projects/main", limits, "application/json").status_code == 403
+    )
+    assert signed_in(people.bob).post(SETTINGS, limits).status_code == 403
+    assert Project.objects.get(name="main").max_instances is None
+    assert "There is no limit" in signed_in(people.bob).get(SETTINGS).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_instances", -1),
+        ("max_instances", 100_001),
+        ("max_instances", 10**30),
+        ("max_instances", 1.5),
+        ("max_instances", "many"),
+        ("max_usd_per_hour", -0.01),
+        ("max_usd_per_hour", 100_001),
+        ("max_usd_per_hour", "1e99"),
+        ("max_usd_per_hour", "NaN"),
+        ("max_usd_per_hour", "Infinity"),
+        ("max_usd_per_hour", "1.00001"),
+        ("max_usd_per_hour", "$5; rm -rf ../"),
+        ("max_usd_per_hour", "5\x00"),
+    ],
+)
+def test_a_limit_that_is_none_is_refused_by_api_and_page(
+    people: People, name: str, value: Any
+) -> None:
+    sent = {"max_instances": "", "max_usd_per_hour": "", name: value}
+
+    answer = api(people.alice).patch("/api/projects/main", {name: value}, "application/json")
+    page = signed_in(people.alice).post(SETTINGS, sent)
+
+    assert answer.status_code in (400, 422)
+    assert answer.json()["error"]["message"]
+    assert page.status_code == 422
+    project = Project.objects.get(name="main")
+    assert (project.max_instances, project.max_usd_per_hour) == (None, None)

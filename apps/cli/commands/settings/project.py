@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
@@ -11,13 +11,15 @@ from apps.cli import flags
 from apps.cli.completion import suggestions
 from apps.cli.errors import CliError
 from apps.cli.http import config
+from apps.cli.http.client import address
 from apps.cli.http.saving import check_and_save
-from apps.cli.http.session import print_json
+from apps.cli.http.session import opened, print_json
 from apps.cli.render.console import say
 from apps.cli.render.table import Cell, table
+from apps.cli.render.words import price
 
 app = typer.Typer(
-    help="Add, list and choose saved projects.",
+    help="Add, list and choose saved projects; bound their machines.",
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,
@@ -50,6 +52,51 @@ def add(
 ) -> None:
     """Save a project after checking it."""
     check_and_save(name=name, url=url, token=token, default=default)
+
+
+@dataclass(frozen=True)
+class Limits:
+    max_instances: Annotated[
+        str | None,
+        typer.Option(metavar="N|none", help="Machines made for it at a time, at most."),
+    ] = None
+    max_usd_per_hour: Annotated[
+        str | None,
+        typer.Option(metavar="USD|none", help="What these may cost an hour together."),
+    ] = None
+    project: flags.Project = None
+    as_json: flags.AsJson = False
+
+
+@app.command()
+@flags.takes(Limits)
+def limits(options: Limits) -> None:
+    """Show what bounds the project's machines, or change it."""
+    asked = {
+        "max_instances": options.max_instances,
+        "max_usd_per_hour": options.max_usd_per_hour,
+    }
+    changes = {name: _limit(text) for name, text in asked.items() if text is not None}
+    with opened(options.project) as client:
+        path = address("projects", client.project)
+        if changes:
+            found = client.send("PATCH", path, json=changes)
+        else:
+            mine = client.items(address("projects"))
+            found = next((one for one in mine if one["name"] == client.project), {})
+        shown = {name: found.get(name) for name in asked}
+        if options.as_json:
+            print_json(shown)
+            return
+        instances, money = shown["max_instances"], shown["max_usd_per_hour"]
+        most = "no limit" if instances is None else str(instances)
+        dollars = "no limit" if money is None else f"{price(money)}/h"
+        say(table(("PROJECT", "INSTANCES", "PRICE"), [[client.project, most, dollars]]))
+
+
+def _limit(text: str) -> str | None:
+    """The server says what is wrong with a number."""
+    return None if text == "none" else text
 
 
 @app.command("set-default")

@@ -1,0 +1,88 @@
+"""What a project has of machines now, and whether it may have one more.
+
+Machines that we made for it count from when they are asked for until they are gone; a host that was
+there before us does not, and what costs nothing counts as no money.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.db.models import Count, Q, QuerySet, Sum
+
+from apps.accounts.models import Project
+from apps.backends import services as backends
+from apps.backends.base import Offer
+from apps.backends.registry import PROVIDERS
+from apps.instances import states
+from apps.instances.costs.limits import Limits, Use, refusal
+from apps.instances.models import Instance
+
+LIMITED = Q(max_instances__isnull=False) | Q(max_usd_per_hour__isnull=False)
+
+
+class OverLimit(Exception):
+    """The project may have no such machine beside those that it has."""
+
+
+@dataclass(frozen=True)
+class Idle:
+    """A machine that waits for work, by what an offer of it says."""
+
+    region: str
+    instance: str
+    spot: bool
+
+
+def limits_of(project: Project) -> Limits | None:
+    """Return what bounds the project's machines, None where nothing does."""
+    if project.max_instances is None and project.max_usd_per_hour is None:
+        return None
+    return Limits(project.name, project.max_instances, project.max_usd_per_hour)
+
+
+def of(project: Project) -> Use:
+    """Return what the project has of machines that were made for it."""
+    found = _made_for(project).aggregate(count=Count("pk"), usd=Sum("price_usd_per_hour"))
+    return Use(found["count"], found["usd"] or Decimal(0))
+
+
+def idle(project: Project) -> list[Idle]:
+    """Return the project's machines that wait for work: they are taken before one is made."""
+    rows = _made_for(project).filter(state=states.IDLE)
+    return [Idle(*row) for row in rows.values_list("region", "instance_type", "offer__spot")]
+
+
+def kind_of(offer: Offer) -> Idle:
+    """Return what an idle machine of this offer would be."""
+    return Idle(offer.region, offer.instance, offer.spot)
+
+
+def makes_a_machine(offer: Offer) -> bool:
+    """Tell whether to take an offer is to have a machine made, where none is idle."""
+    return not offer.shared and not backends.is_standing(offer.kind or offer.backend)
+
+
+def require(project: Project, offer: Offer) -> None:
+    """Raise OverLimit where the project may not have the machine of this offer, too.
+
+    Call it in the transaction that asks for the machine: of workers that ask at the same time each
+    sees what the one before it took.
+    """
+    if not makes_a_machine(offer):
+        return
+    rows = Project.objects.select_for_update(no_key=True)
+    limited = rows.filter(LIMITED, pk=project.pk).first()
+    limits = limits_of(limited) if limited else None
+    if limits is None:
+        return
+    price = Decimal(str(offer.price_usd_per_hour))
+    if said := refusal(limits, of(project), count=1, price=price):
+        raise OverLimit(said)
+
+
+def _made_for(project: Project) -> QuerySet[Instance]:
+    standing = [kind for kind in PROVIDERS if backends.is_standing(kind)]
+    live = Instance.objects.filter(project=project, state__in=states.INSTANCE.unfinished)
+    return live.filter(shared=False).exclude(backend_kind__in=standing)
