@@ -28,15 +28,20 @@ def build(target: Path, *, compiled: bool = False) -> Path:
     the Python that runs now, too, which saves each shim the time to compile; other Pythons still
     run it.
     """
-    sources = _sources()
-    content = {name: text.encode() for name, text in sources.items()}
-    if compiled:
-        content.update({f"{name}c": _compile(name, text) for name, text in sources.items()})
-    data = SHEBANG + _zip(content)
+    data = content(compiled=compiled)
     if not target.exists() or target.read_bytes() != data:
         with atomic_write.replaced(target, mode=0o644, suffix=str(os.getpid())) as file:
             file.write(data)
     return target
+
+
+def content(*, compiled: bool = False) -> bytes:
+    """Return the bytes of agent.pyz."""
+    sources = _sources()
+    packed = {name: text.encode() for name, text in sources.items()}
+    if compiled:
+        packed.update({f"{name}c": _compile(name, text) for name, text in sources.items()})
+    return SHEBANG + _zip(packed)
 
 
 def _sources() -> dict[str, str]:

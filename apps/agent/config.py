@@ -2,8 +2,8 @@
 
 The file is JSON: `{"url": ..., "token": ..., "instance_id": ...}`, with `"metadata": "aws"` on a
 machine of AWS, whose metadata say when it is taken back (`metadata_url` is where, if not at the
-usual address). The token is never an argument, because arguments are shown to every user of the
-host.
+usual address), and `"machine": {...}` on one that was made for its agent. The token is never an
+argument, because arguments are shown to every user of the host.
 """
 
 from __future__ import annotations
@@ -13,11 +13,27 @@ import urllib.parse
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from apps.agent import wire
 from apps.agent.host import files
 
 
 class BadConfig(Exception):
     """The configuration cannot be used; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What holds on a machine that was made for its agent and ends with it.
+
+    It is shut down by the command `shutdown` once the server has refused it (401) or no server has
+    answered for so long. A new version of the agent is taken `update_seconds` after its start at
+    the earliest.
+    """
+
+    refused_seconds: float = 600.0
+    silent_seconds: float = 12 * 3600.0
+    update_seconds: float = 300.0
+    shutdown: list[str] = field(default_factory=lambda: ["shutdown", "-h", "now"])
 
 
 @dataclass(frozen=True)
@@ -30,6 +46,7 @@ class Config:
     instance_id: str = ""
     metadata: str = ""
     metadata_url: str = ""
+    machine: typing.Optional[Machine] = None
 
 
 class Source(typing.Protocol):
@@ -54,6 +71,7 @@ class FileSource:
                 known,
                 metadata=str(data.get("metadata") or ""),
                 metadata_url=str(data.get("metadata_url") or ""),
+                machine=machine_of(data),
             )
         except (KeyError, BadConfig):
             return None
@@ -65,6 +83,16 @@ class FixedSource:
 
     def read(self) -> typing.Optional[Config]:
         return self.config
+
+
+def machine_of(data: dict[str, typing.Any]) -> typing.Optional[Machine]:
+    """Return what a file says of a machine that was made for its agent. Raise BadConfig."""
+    if data.get("machine") is None:
+        return None
+    try:
+        return wire.from_json(Machine, data["machine"])
+    except ValueError as error:
+        raise BadConfig(f"the configuration's `machine` cannot be used: {error}") from error
 
 
 def made(url: str, token: str, instance_id: str = "") -> Config:

@@ -16,6 +16,8 @@ from apps.agent.host import home as homes
 from apps.agent.host import pulse, trees
 from apps.agent.host.journal import say
 from apps.agent.isolation.network import Network
+from apps.agent.machine import enrolment
+from apps.agent.machine.keeper import Keeper, end_machine
 
 # glibc gives each thread a heap of its own, which an agent that must stay small does not need.
 M_ARENA_MAX = -8
@@ -46,9 +48,20 @@ def main(argv: list[str]) -> int:
         say(home.remark)
     if source is None:
         _end(home)
-    else:
+    elif _enrolled(arguments, home, stop):
         serve(home=home, source=source, stop=stop, network=_network(home, arguments))
     return 0
+
+
+def _enrolled(arguments: argparse.Namespace, home: homes.Home, stop: threading.Event) -> bool:
+    """Enrol a new machine where it booted with an enrolment; tell whether there is more to do."""
+    if not (arguments.enrolment and arguments.config):
+        return True
+    file = Path(arguments.enrolment)
+    why = enrolment.enrol(file, Path(arguments.config), home=home.root, stop=stop)
+    if why:
+        end_machine(enrolment.rules_of(file), why, stop)
+    return not why
 
 
 def _network(home: homes.Home, arguments: argparse.Namespace) -> typing.Optional[Network]:
@@ -70,6 +83,7 @@ def _arguments() -> argparse.ArgumentParser:
     environ = os.environ.get
     parser.add_argument("--home", default=environ("DSTACK_AGENT_HOME") or "~/.dstack-agent")
     parser.add_argument("--config", default=environ("DSTACK_AGENT_CONFIG"), help="a JSON file")
+    parser.add_argument("--enrolment", help="a JSON file, traded for --config at the first start")
     parser.add_argument("--url", default=environ("DSTACK_URL"), help="the server's address")
     parser.add_argument("--token-file", help="instead of the variable DSTACK_AGENT_TOKEN")
     parser.add_argument(
@@ -126,8 +140,12 @@ def serve(
             home.belongs_to(config.instance_id)
         agent = Agent(home=home, config=config, network=network)
         agent.begin()
-        _follow(agent, source, stop)
+        keeper = _keeper(agent, config)
+        _follow(agent, source, stop, keeper)
         agent.shut_down()
+        if keeper is not None and keeper.why:
+            keeper.end(stop)
+            return
         if agent.wrong_instance:
             agent.wipe()
             home.belongs_to("")
@@ -163,11 +181,25 @@ def _wait(
     return None
 
 
-def _follow(agent: Agent, source: configuration.Source, stop: threading.Event) -> None:
-    """Return when this agent has to end: told so, its file is gone, or it is another's now."""
+def _keeper(agent: Agent, config: configuration.Config) -> typing.Optional[Keeper]:
+    if config.machine is None:
+        return None
+    return Keeper(config.machine, agent.client, home=agent.home.root)
+
+
+def _follow(
+    agent: Agent,
+    source: configuration.Source,
+    stop: threading.Event,
+    keeper: typing.Optional[Keeper],
+) -> None:
+    """Return when this agent has to end: told so, its file is gone, it is another's now, or nobody
+    wants its machine any more."""
     missed = 0
     while not stop.wait(FOLLOW_SECONDS) and not agent.wrong_instance:
         agent.beat()
+        if keeper is not None and keeper.keep():
+            return
         config = source.read()
         missed = missed + 1 if config is None else 0
         if missed >= GONE_LOOKS:

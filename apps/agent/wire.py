@@ -11,9 +11,10 @@ Four calls, all JSON over HTTP with `Authorization: Bearer dsk_a_...` (one token
   is acknowledged, and one that is sent twice is stored once.
 - `POST /api/agent/usage` UsageBatch -> {}: what workloads use of the host, every 10 seconds.
 
-Besides: `GET /api/agent/blobs/HASH` -> the uploaded archive (tar.gz) of one of its workloads, and,
-without a token, `POST /api/agent/enrol` Enrolment -> Enrolled: the agent of a new machine makes its
-token itself. The same again gets the same answer; 401 is for good.
+Besides: `GET /api/agent/blobs/HASH` -> the uploaded archive (tar.gz) of one of its workloads, and
+without a token `GET /api/agent/agent.pyz` -> the agent as the server has it, and
+`POST /api/agent/enrol` Enrolment -> Enrolled: the agent of a new machine makes its token itself.
+The same again gets the same answer; 401 is for good.
 
 A message of version N is understood by version N+1: fields are only added, with a default, and
 unknown fields are ignored by `from_json`. Standard library only, Python >= 3.9.
@@ -117,9 +118,12 @@ class WorkloadSpec:
 
 @dataclass(frozen=True)
 class Assignment:
+    """`program_sha256` is that of the server's own `GET /api/agent/agent.pyz`, "" where unknown."""
+
     revision: int
     instance_id: str
     workloads: list[WorkloadSpec] = field(default_factory=list)
+    program_sha256: str = ""
     wire: int = WIRE_VERSION
 
 

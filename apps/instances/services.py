@@ -23,7 +23,7 @@ from apps.core import crypto, notifications
 from apps.core.after_commit import after_commit
 from apps.core.transition import Change, created, transition, transition_all
 from apps.instances import states, tunnels
-from apps.instances.boot import credentials
+from apps.instances.boot import credentials, program
 from apps.instances.costs import in_use
 from apps.instances.models import Instance, Workload
 
@@ -252,4 +252,6 @@ def assignment(*, instance: Instance) -> wire.Assignment:
         )
         for workload in live
     ]
-    return wire.Assignment(instance.revision, str(instance.pk), specs)
+    return wire.Assignment(
+        instance.revision, str(instance.pk), specs, program_sha256=program.program().sha256
+    )

@@ -1,13 +1,15 @@
 """A control plane for the agent's tests: the real wire over real HTTP, its state in memory.
 
 It does what the wire promises and no more: long polls, whole reports, log lines numbered without a
-gap, blobs. A test breaks it on purpose with `refuse_with` (a status) or by `stop()` and `start()`.
+gap, blobs, one enrolment. A test breaks it on purpose with `refuse_with` (a status) or by `stop()`
+and `start()`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import socket
 import threading
@@ -20,6 +22,9 @@ from urllib.parse import parse_qs, urlsplit
 from apps.agent import wire
 
 TOKEN = "dsk_a_a-token-of-the-tests"
+ENROLMENT = "dsk_e_an-enrolment-of-the-tests"
+OPEN = ("/api/agent/enrol", "/api/agent/agent.pyz")
+REFUSED = b'{"error": {"code": "refused", "message": "refused by the test"}}'
 DEADLINE_SECONDS = 20.0
 # A server may answer earlier than it was asked to; tests that refuse an agent need it soon.
 LONGEST_POLL_SECONDS = 1.0
@@ -36,6 +41,10 @@ class ControlPlane:
         self.blobs: dict[str, bytes] = {}
         self.usage: list[wire.UsageSample] = []
         self.calls: list[str] = []
+        self.enrolments: list[wire.Enrolment] = []
+        self.token_hash = sha256(TOKEN.encode())
+        self.program = b""
+        self.announced = ""  # the SHA-256 of another program than it has
         self.refuse_with: int | None = None
         self.accept_lines = 10**9  # how many lines of a batch are stored before it "breaks off"
         self.changed = threading.Condition(threading.RLock())
@@ -169,7 +178,24 @@ class ControlPlane:
                 revision=self.revision,
                 instance_id=self.instance_id,
                 workloads=list(self.workloads.values()),
+                program_sha256=self.announced or (sha256(self.program) if self.program else ""),
             )
+
+    def enrol(self, asked: wire.Enrolment) -> wire.Enrolled | None:
+        with self.changed:
+            self.enrolments.append(asked)
+            self.changed.notify_all()
+            if (
+                asked.enrolment != ENROLMENT
+                or asked.token_sha256 != self.enrolments[0].token_sha256
+            ):
+                return None
+            self.token_hash = asked.token_sha256
+            return wire.Enrolled(self.instance_id)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -196,6 +222,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif url.path.startswith("/api/agent/blobs/"):
             blob = self.control_plane.blobs.get(url.path.rpartition("/")[2])
             self._send(200 if blob is not None else 404, blob or b"{}")
+        elif url.path == "/api/agent/agent.pyz":
+            self._send(200, self.control_plane.program)
         else:
             self._send(404, b"{}")
 
@@ -210,17 +238,27 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/api/agent/usage":
             self.control_plane.usage += wire.from_json(wire.UsageBatch, body).samples
             self._send(200, b"{}")
+        elif self.path == "/api/agent/enrol":
+            self._enrol(wire.from_json(wire.Enrolment, body))
         else:
             self._send(404, b"{}")
 
+    def _enrol(self, asked: wire.Enrolment) -> None:
+        answer = self.control_plane.enrol(asked)
+        if answer is None:
+            self._send(401, REFUSED)
+        else:
+            self._answer(answer)
+
     def _is_refused(self, path: str) -> bool:
         self.control_plane.calls.append(f"{self.command} {path}")
-        authorized = self.headers["Authorization"] == f"Bearer {TOKEN}"
+        token = (self.headers["Authorization"] or "").removeprefix("Bearer ")
+        authorized = path in OPEN or sha256(token.encode()) == self.control_plane.token_hash
         status = self.control_plane.refuse_with or (None if authorized else 401)
         if not self.control_plane.is_up:
             status = 503
         if status:
-            self._send(status, b'{"error": {"code": "refused", "message": "refused by the test"}}')
+            self._send(status, REFUSED)
         return bool(status)
 
     def _answer(self, message: Any) -> None:

@@ -25,7 +25,8 @@ FILTER_PRIORITY, DNAT_PRIORITY, SNAT_PRIORITY = 0, -100, 100
 META_IIFNAME, META_OIFNAME, META_SKUID, META_L4PROTO = 6, 7, 10, 16
 NETWORK_HEADER, TRANSPORT_HEADER = 1, 2
 SOURCE_OFFSET, DESTINATION_OFFSET = 12, 16
-EQUAL, NOT_EQUAL = 0, 1
+EQUAL, NOT_EQUAL, AT_LEAST = 0, 1, 5
+TO_NETWORK_ORDER = 1
 ESTABLISHED_OR_RELATED = 0b110
 REGISTER, SECOND_REGISTER, VERDICT_REGISTER = 1, 2, 0
 DROP_CODE, ACCEPT_CODE = 0, 1
@@ -123,6 +124,19 @@ def leaves_by(pattern: str, *, equal: bool = True) -> Rule:
 def sent_by_user(uid: int, *, equal: bool = True) -> Rule:
     """Match packets of the sockets of a user of this host, or of any other one."""
     return (_meta(META_SKUID), _compare(struct.pack("=I", uid), equal=equal))
+
+
+def sent_by_users_from(first_uid: int) -> Rule:
+    """Match packets of the sockets of all users of this host from this one on."""
+    # Numbers are compared byte by byte, so the highest has to come first.
+    swapped = _expression(
+        "byteorder",
+        *(_number(1, REGISTER), _number(2, REGISTER), _number(3, TO_NETWORK_ORDER)),
+        *(_number(4, 4), _number(5, 4)),
+    )
+    value = _value(3, struct.pack(">I", first_uid))
+    compared = _expression("cmp", _number(1, REGISTER), _number(2, AT_LEAST), value)
+    return (_meta(META_SKUID), swapped, compared)
 
 
 def _address(offset: int, network: str, bits: int) -> Rule:

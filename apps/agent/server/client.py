@@ -14,6 +14,7 @@ from pathlib import Path
 
 from apps.agent import wire
 from apps.agent.config import Config
+from apps.agent.server.contact import Contact
 
 CALL_SECONDS = 30.0
 # A poll is answered when its time is over; the rest is for the way.
@@ -40,6 +41,7 @@ class Client:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.contact = Contact()
         self._kept = threading.local()
         self._open: dict[int, http.client.HTTPConnection] = {}
 
@@ -58,7 +60,12 @@ class Client:
             f"/api/agent/assignment?since={since}&wait={wait_seconds:g}",
             timeout=wait_seconds + POLL_EXTRA_SECONDS,
         )
-        return _parsed(wire.Assignment, answer)
+        assignment = _parsed(wire.Assignment, answer)
+        self.contact.program_sha256 = assignment.program_sha256
+        return assignment
+
+    def enrol(self, asked: wire.Enrolment) -> wire.Enrolled:
+        return _parsed(wire.Enrolled, self._call("POST", "/api/agent/enrol", body=asked))
 
     def report(self, report: wire.Report, *, timeout: float = CALL_SECONDS) -> wire.Receipt:
         answer = self._call("POST", "/api/agent/report", body=report, timeout=timeout)
@@ -75,10 +82,20 @@ class Client:
 
         `check` is called for each chunk; what it raises ends the download.
         """
+        path = f"/api/agent/blobs/{urllib.parse.quote(blob, safe='')}"
+        if self._download(path, target, check) != blob.lower():
+            raise ServerAway("the upload arrived damaged")
+
+    def program(self, *, sha256: str, target: Path) -> None:
+        """Download the server's agent and compare its SHA-256; it overwrites `target`."""
+        if self._download("/api/agent/agent.pyz", target, lambda: None) != sha256:
+            raise ServerAway("it is not the one that was announced")
+
+    def _download(self, path: str, target: Path, check: typing.Callable[[], None]) -> str:
+        """Return the SHA-256 of what was written to `target`."""
         connection = self._connect(CALL_SECONDS)
         try:
-            path = self._path(f"/api/agent/blobs/{urllib.parse.quote(blob, safe='')}")
-            connection.request("GET", path, headers=self._headers())
+            connection.request("GET", self._path(path), headers=self._headers())
             answer = connection.getresponse()
             _refuse(answer.status, answer.read(ERROR_CHARACTERS) if answer.status != 200 else b"")
             digest = hashlib.sha256()
@@ -94,8 +111,7 @@ class Client:
             raise ServerAway(_words(error)) from error
         finally:
             connection.close()
-        if digest.hexdigest() != blob.lower():
-            raise ServerAway("the upload arrived damaged")
+        return digest.hexdigest()
 
     def close(self) -> None:
         """Close the connection of the calling thread."""
@@ -133,7 +149,10 @@ class Client:
             raise
         if answer.will_close:
             self.close()
+        if answer.status == 401:
+            self.contact.refused()
         _refuse(answer.status, content)
+        self.contact.answered()
         return content
 
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
@@ -165,8 +184,9 @@ class Client:
         return urllib.parse.urlsplit(self.config.url).path.rstrip("/") + path
 
     def _headers(self) -> dict[str, str]:
+        token = self.config.token
         return {
-            "Authorization": f"Bearer {self.config.token}",
+            **({"Authorization": f"Bearer {token}"} if token else {}),
             "Content-Type": "application/json",
             "User-Agent": f"dstack-agent/{wire.WIRE_VERSION}",
         }

@@ -6,7 +6,13 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from django.core.files.storage import default_storage
-from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    JsonResponse,
+    StreamingHttpResponse,
+)
 from django.utils import timezone
 
 from apps.agent import wire
@@ -19,7 +25,7 @@ from apps.core.threads import in_thread
 from apps.instances import services, states
 from apps.instances.agents import reports, tries
 from apps.instances.agents.access import instance_of
-from apps.instances.boot import enrolment
+from apps.instances.boot import enrolment, program
 from apps.instances.models import Instance
 
 CHUNK_BYTES = 256 * 1024
@@ -71,6 +77,25 @@ async def enrol(request: HttpRequest) -> HttpResponseBase:
 def _enrolled(asked: wire.Enrolment, address: str) -> wire.Enrolled:
     with tries.counted(address):
         return enrolment.enrol(asked=asked, at=timezone.now())
+
+
+@internal_route("GET")
+async def agent_program(request: HttpRequest) -> HttpResponseBase:
+    """The agent itself, for a machine that boots: nothing in it is secret."""
+    found = await in_thread(program.program)
+    etag = f'"{found.sha256}"'
+    known = [
+        each.strip().removeprefix("W/")
+        for each in request.headers.get("If-None-Match", "").split(",")
+    ]
+    is_known = etag in known or "*" in known
+    answer = HttpResponse(
+        b"" if is_known else found.content,
+        status=304 if is_known else 200,
+        content_type="application/zip",
+    )
+    answer["ETag"], answer["Cache-Control"] = etag, "no-cache"
+    return answer
 
 
 @internal_route("GET")

@@ -8,5 +8,6 @@ urlpatterns = [
     path("assignment", api.assignment),
     path("report", api.report),
     path("enrol", api.enrol),
+    path("agent.pyz", api.agent_program),
     re_path(r"^blobs/(?P<digest>[0-9a-f]{64})$", api.blob),
 ]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,3 +131,29 @@ async def test_gives_only_the_uploads_of_its_own_workloads(instance: Instance) -
     answer = await AsyncClient().get(f"/api/agent/blobs/{'0' * 64}", headers=headers(instance))
 
     assert answer.status_code == 404
+
+
+async def test_hands_the_agent_itself_to_whoever_asks(tmp_path: Path) -> None:
+    answer = await AsyncClient().get("/api/agent/agent.pyz")
+
+    etag = answer.headers["ETag"]
+    assert etag == f'"{hashlib.sha256(answer.content).hexdigest()}"'
+    program = tmp_path / "agent.pyz"
+    program.write_bytes(answer.content)
+    ran = subprocess.run(
+        [sys.executable, "-I", str(program), "--help"], capture_output=True, timeout=60
+    )
+    assert b"Runs replicas on this host" in ran.stdout
+    for known in (etag, f'"x", W/{etag}', "*"):
+        again = await AsyncClient().get("/api/agent/agent.pyz", headers={"If-None-Match": known})
+        assert (again.status_code, again.content) == (304, b"")
+    other = await AsyncClient().get("/api/agent/agent.pyz", headers={"If-None-Match": '"x"'})
+    assert other.status_code == 200
+    assert (await AsyncClient().post("/api/agent/agent.pyz")).status_code == 405
+
+
+async def test_says_which_agent_it_has(instance: Instance) -> None:
+    program = await AsyncClient().get("/api/agent/agent.pyz")
+    answer = await AsyncClient().get("/api/agent/assignment?wait=0", headers=headers(instance))
+
+    assert f'"{answer.json()["program_sha256"]}"' == program.headers["ETag"]
