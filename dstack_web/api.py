@@ -19,6 +19,7 @@ from apps.autoscaling.api import router as autoscaling
 from apps.backends.api import router as backends
 from apps.core.errors import AppError
 from apps.gateways.api import router as gateways
+from apps.instances.costs.api import router as costs
 from apps.offers.api import router as offers
 from apps.runs.api import router as runs
 from apps.telemetry.logs.api import router as telemetry
@@ -90,6 +91,7 @@ api.add_router("", accounts, tags=["accounts"])
 api.add_router("", specs, tags=["specs"])
 api.add_router("", backends, tags=["backends"])
 api.add_router("", offers, tags=["offers"])
+api.add_router("", costs, tags=["accounts"])
 api.add_router("", runs, tags=["runs"])
 api.add_router("", telemetry, tags=["runs"])
 api.add_router("", metrics, tags=["runs"])

@@ -40,6 +40,7 @@ class Replica:
     resources: str = ""
     spot: bool = False
     price_usd_per_hour: float | None = None
+    cost_usd: float | None = None
     phase: str = ""
     phase_since: str | None = None
     tried: tuple[Attempt, ...] = ()

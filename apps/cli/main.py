@@ -37,6 +37,7 @@ COMMANDS = {
     "metrics": "Show what is asked of a run, what its replicas use, and what scaling did.",
     "rollback": "Return a run to an earlier version.",
     "events": "List what happened to a run, or in the project, and what scaling decided.",
+    "spend": "Show what the project's machines cost, by run and by day.",
     "offer": "List offers without running anything.",
     "backend": "Connect, list and close backends: where services run.",
     "gateway": "List gateways.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +32,8 @@ class Instance(Stateful):
     """
 
     state_machine = states.INSTANCE
+    # What it cost so far, where a view has asked for it.
+    cost_usd: Decimal | None = None
 
     project = models.ForeignKey(Project, models.PROTECT, related_name="instances")
     backend = models.ForeignKey(

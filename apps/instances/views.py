@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 from apps.accounts import access as who
 from apps.core.http import paging
 from apps.core.http.htmx import live_url, page, render_page
 from apps.instances import states
+from apps.instances.costs import queries
 from apps.instances.models import Instance
 
 PAGE = 50
@@ -24,6 +26,9 @@ def instance_list(request: HttpRequest, project: str) -> HttpResponse:
     live = ~Q(workloads__state=states.EXITED)
     instances = instances.annotate(workloads_count=Count("workloads", filter=live))
     found = paging.page(instances, by="-id", limit=PAGE, cursor=request.GET.get("cursor"))
+    costs = queries.of_instances([each.pk for each in found.rows], at=timezone.now())
+    for each in found.rows:
+        each.cost_usd = costs[each.pk]
     context = {
         "project": where,
         "instances": found,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from apps.core.errors import NotFound
 from apps.core.models import Event
 from apps.gateways.models import Gateway
 from apps.instances.costs import queries as spent
+from apps.instances.costs.spend import rounded
 from apps.instances.models import Workload
 from apps.instances.states import INSTANCE, WORKLOAD
 from apps.runs import public_urls, states
@@ -96,23 +97,28 @@ def machines_of(events: Sequence[Event]) -> dict[UUID, list[Event]]:
 
 @dataclass(frozen=True)
 class Cost:
-    now_usd_per_hour: Decimal
-    total_usd: Decimal
+    """`billed_usd_per_hour` is what the total grows by: machines that are not made yet cost nothing
+    yet."""
+
+    now_usd_per_hour: Decimal = Decimal(0)
+    billed_usd_per_hour: Decimal = Decimal(0)
+    total_usd: Decimal = Decimal(0)
 
 
 def costs(runs: Sequence[Run], *, at: datetime | None = None) -> dict[UUID, Cost]:
     """Return what runs cost an hour now, and what they cost so far."""
     totals = spent.of_runs([run.pk for run in runs], at=at or timezone.now())
-    now = dict.fromkeys(totals, Decimal(0))
+    found = {pk: Cost(total_usd=total) for pk, total in totals.items()}
     live = Replica.objects.filter(run_id__in=totals, price_usd_per_hour__gt=0, finished_at=None)
-    for run_id, price in live.values_list("run_id", "price_usd_per_hour"):
-        now[run_id] += price
-    return {pk: Cost(now[pk], total) for pk, total in totals.items()}
-
-
-def rounded_usd(amount: Decimal) -> float:
-    """Return dollars for an answer: to a hundredth of a cent, halves up."""
-    return float(amount.quantize(Decimal("0.0001"), ROUND_HALF_UP))
+    rows = live.values_list("run_id", "price_usd_per_hour", "instance__running_at")
+    for run_id, price, running_at in rows:
+        cost = found[run_id]
+        found[run_id] = replace(
+            cost,
+            now_usd_per_hour=cost.now_usd_per_hour + price,
+            billed_usd_per_hour=cost.billed_usd_per_hour + (price if running_at else 0),
+        )
+    return found
 
 
 def run_url(run: Run) -> str:
@@ -147,7 +153,7 @@ def runs_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 replica_json(each, of_replica[each.pk], where[each.pk]) for each in replicas[run.pk]
             ],
             "price_usd_per_hour": float(cost[run.pk].now_usd_per_hour),
-            "cost_usd": rounded_usd(cost[run.pk].total_usd),
+            "cost_usd": rounded(cost[run.pk].total_usd),
             "error": run.error or None,
             "notice": run.notice or None,
             "schedule": run.schedule_words or None,
@@ -191,7 +197,7 @@ def replica_json(replica: Replica, cost_usd: Decimal, where: Whereabouts) -> dic
         "resources": replica.resources,
         "spot": replica.spot,
         "price_usd_per_hour": float(replica.price_usd_per_hour),
-        "cost_usd": rounded_usd(cost_usd),
+        "cost_usd": rounded(cost_usd),
         "version": replica.version,
         "phase": where.phase,
         "phase_since": where.since,

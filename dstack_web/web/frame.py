@@ -23,6 +23,7 @@ PROJECT_PAGES = (
     ("backends:", "backends:list", "cloud", "Backends"),
     ("instances:", "instances:list", "server-2", "Instances"),
     ("offers:", "offers:list", "tags", "Offers"),
+    ("costs:", "costs:spend", "coins", "Spend"),
 )
 PEOPLE_PAGES = (
     ("accounts:token", "accounts:tokens", "key", "Tokens"),

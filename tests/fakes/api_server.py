@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve()
 
-    do_HEAD = do_POST = do_DELETE = do_GET
+    do_HEAD = do_POST = do_PATCH = do_DELETE = do_GET
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -348,9 +348,25 @@ def _details(error: SpecError) -> list[Json]:
     ]
 
 
+def _projects(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
+    return 200, {"items": [{"name": "main", "role": "admin", **fake.limits}], "next_cursor": None}
+
+
+def _change_project(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
+    fake.limits |= {name: value and float(value) for name, value in seen.body.items()}
+    return 200, {"name": "main", "role": "admin", **fake.limits}
+
+
+def _spend(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
+    return 200, {**fake.spend, **fake.limits}
+
+
 _MAIN = "/api/projects/main"
 _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", "/api/users/me", _me),
+    ("GET", "/api/projects", _projects),
+    ("PATCH", _MAIN, _change_project),
+    ("GET", f"{_MAIN}/spend", _spend),
     ("POST", "/api/specs/validate", _validate),
     ("GET", "/api/tokens", _tokens),
     ("POST", "/api/tokens", _create_token),

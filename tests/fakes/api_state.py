@@ -75,6 +75,8 @@ class FakeApi:
     backends: list[Json] = field(
         default_factory=lambda: [{"kind": "local", "name": "local", "created_at": CREATED}]
     )
+    limits: Json = field(default_factory=lambda: {"max_instances": None, "max_usd_per_hour": None})
+    spend: Json = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
     offers_note: str | None = None
     offers: list[Json] = field(default_factory=lambda: [local_offer()])

@@ -8,10 +8,10 @@ from datetime import datetime
 from apps.cli.answers import FINAL, Attempt, Replica, Run
 from apps.cli.render.console import clean
 from apps.cli.render.table import Cell, table
-from apps.cli.render.words import age, length, moment, price
+from apps.cli.render.words import age, length, moment, money, price
 
 COLUMNS = ("NAME", "BACKEND", "REGION", "RESOURCES", "SPOT", "PRICE", "STATUS", "SUBMITTED")
-VERBOSE = (*COLUMNS[:3], "INSTANCE", *COLUMNS[3:], "ERROR")
+VERBOSE = (*COLUMNS[:3], "INSTANCE", *COLUMNS[3:6], "COST", *COLUMNS[6:], "ERROR")
 _COLOURS = {
     "running": "green",
     "failed": "red",
@@ -86,21 +86,25 @@ def _rows(run: Run, *, now: datetime, verbose: bool) -> list[Row]:
     error = [run.error] if verbose else []
     tail: Row = [state_cell(run.state), age(run.created_at, now=now), *error]
     if len(run.replicas) == 1:
-        return [[run.name, *_machine(run.replicas[0], verbose), *tail]]
+        # Of the run, with its replicas of before.
+        return [[run.name, *_machine(run.replicas[0], verbose, run.cost_usd), *tail]]
     total = price(run.price_usd_per_hour) if run.replicas else ""
-    blank: Row = ["", "", *([""] if verbose else []), "", "", total]
+    spent = [money(run.cost_usd)] if verbose else []
+    blank: Row = ["", "", *([""] if verbose else []), "", "", total, *spent]
     rows: list[Row] = [[run.name, *blank, *tail]]
     for replica in run.replicas:
         status: Row = [state_cell(replica.state), age(replica.started_at, now=now)]
         name = f"  replica {replica.num}"
-        rows.append([name, *_machine(replica, verbose), *status, *([""] if verbose else [])])
+        machine = _machine(replica, verbose, replica.cost_usd)
+        rows.append([name, *machine, *status, *([""] if verbose else [])])
     return rows
 
 
-def _machine(replica: Replica, verbose: bool) -> Row:
+def _machine(replica: Replica, verbose: bool, cost_usd: float | None) -> Row:
+    spent = [money(cost_usd)] if verbose else []
     if not replica.backend:
-        return ["", "", *([""] if verbose else []), "", "", ""]
+        return ["", "", *([""] if verbose else []), "", "", "", *spent]
     instance = [replica.instance] if verbose else []
     spot = "yes" if replica.spot else "no"
-    cost = price(replica.price_usd_per_hour)
-    return [replica.backend, replica.region, *instance, replica.resources, spot, cost]
+    an_hour = price(replica.price_usd_per_hour)
+    return [replica.backend, replica.region, *instance, replica.resources, spot, an_hour, *spent]

@@ -15,6 +15,14 @@ def price(usd_per_hour: float | str | None) -> str:
     return f"${digits}"
 
 
+def money(usd: float | str | None) -> str:
+    """Write an amount of USD: 41.2 -> `$41.20`, 0.0034 -> `$0.0034`, 0 -> `$0`."""
+    amount = float(usd or 0)
+    if usd is None or not amount:
+        return "-" if usd is None else "$0"
+    return f"${amount:,.4f}" if amount < 1 else f"${amount:,.2f}"
+
+
 def size(amount_bytes: int) -> str:
     """Write an amount of bytes: 1536 -> `1.5 KB`."""
     amount = float(amount_bytes)

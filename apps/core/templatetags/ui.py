@@ -93,6 +93,19 @@ def money(value: Decimal | float | None) -> str:
 
 
 @register.filter
+def spent(value: Decimal | None) -> str:
+    """Write an amount that grows: `$0.0034`, `$3.2701`, `$41.20`; scripts count it up so."""
+    amount = float(value or 0)
+    return f"${amount:,.4f}" if amount < 10 else f"${amount:,.2f}"
+
+
+@register.filter
+def plain(value: Decimal | None) -> str:
+    """Write a number for scripts."""
+    return f"{value or 0:.8f}"
+
+
+@register.filter
 def duration(value: timedelta | float | None) -> str:
     """Write a length of time: `3.2 s`, `48 s`, `2 m 5 s`, `3 d 4 h`."""
     if value is None:

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db.models import DecimalField, F, QuerySet, Sum
 
 from apps.accounts.models import Project
+from apps.instances import states
 from apps.instances.costs import ledger
 from apps.instances.costs.split import MICROSECONDS_PER_HOUR, Share, usd
 from apps.instances.models import Charge, Instance
@@ -79,6 +80,14 @@ def of_project(project: Project, *, since: date, at: datetime) -> list[Spent]:
     ]
     spent.sort(key=lambda each: (each.run_name, each.idle))
     return sorted(spent, key=lambda each: each.day, reverse=True)
+
+
+def billed_usd_per_hour(project: Project) -> Decimal:
+    """Return by how much an hour the project's spend grows now: machines that run."""
+    live = ledger.unsettled().filter(project=project, state__in=states.INSTANCE.unfinished)
+    ours = live.filter(shared=False).aggregate(usd=Sum("price_usd_per_hour"))["usd"]
+    busy = live.filter(shared=True, workloads__state__in=states.WORKLOAD.unfinished).distinct()
+    return sum((each.price_usd_per_hour for each in busy), ours or Decimal(0))
 
 
 def _totals(

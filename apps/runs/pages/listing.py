@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -39,7 +38,7 @@ class Row:
     run: Run
     url: str
     ready: int
-    price_usd_per_hour: Decimal
+    cost: queries.Cost
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,7 @@ def services_of(*, project: Project, user: User, wish: Wish) -> Listing:
     page = paging.page(runs, by="-id", limit=PAGE, cursor=wish.cursor or None)
     ready = _ready(page.rows)
     costs = queries.costs(page.rows)
-    rows = [
-        Row(run, queries.run_url(run), ready[run.pk], costs[run.pk].now_usd_per_hour)
-        for run in page.rows
-    ]
+    rows = [Row(run, queries.run_url(run), ready[run.pk], costs[run.pk]) for run in page.rows]
     return Listing(rows, page.next_cursor)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise, zip_longest
 from uuid import UUID
 
@@ -77,6 +78,7 @@ class Phase:
 class ReplicaRow:
     replica: Replica
     where: Whereabouts
+    cost_usd: Decimal | None = None
 
 
 @dataclass(frozen=True)

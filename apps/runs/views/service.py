@@ -15,12 +15,14 @@ from apps.accounts.models import Project
 from apps.core import crypto
 from apps.core.errors import AppError
 from apps.core.http.htmx import live_url, page, render_page
+from apps.instances.costs import queries as spent
 from apps.runs import public_urls, queries, states
 from apps.runs.models import Run
 from apps.runs.pages import snippets, view_models
 from apps.runs.rollout import history
 from apps.runs.whereabouts import looking
 
+HOURS_A_MONTH = 730
 TABS = (
     ("overview", "Overview"),
     ("metrics", "Metrics"),
@@ -64,7 +66,12 @@ def _context(project: Project, run: Run, tab: str, *, token: str | None = None) 
     now = timezone.now()
     replicas = list(queries.replicas_of(run))
     where = looking.look(replicas, at=now)
-    rows = [view_models.ReplicaRow(replica, where[replica.pk]) for replica in replicas]
+    shown = [replica.pk for replica in replicas] if tab == "replicas" else []
+    costs = spent.of_replicas(shown, at=now)
+    rows = [
+        view_models.ReplicaRow(replica, where[replica.pk], costs.get(replica.pk))
+        for replica in replicas
+    ]
     live = [row for row in rows if not row.replica.is_final]
     cost = queries.costs([run])[run.pk]
     context: dict[str, Any] = {
@@ -80,7 +87,8 @@ def _context(project: Project, run: Run, tab: str, *, token: str | None = None) 
         "replicas": live,
         "ready": sum(row.replica.state == states.RUNNING for row in live),
         "price": cost.now_usd_per_hour,
-        "cost": cost.total_usd,
+        "price_a_month": cost.now_usd_per_hour * HOURS_A_MONTH,
+        "cost": cost,
         "why": view_models.why(run, replicas),
         "given_up": history.given_up(run),
         "is_active": run.state in queries.ACTIVE_RUNS,

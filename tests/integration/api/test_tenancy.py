@@ -82,6 +82,7 @@ CASES = {
     "PATCH /api/projects/{project}": server_admins(replicas_limit=5),
     # Refused since `hello` is not over, but only to those who may delete it.
     "DELETE /api/projects/{project}": admins(409),
+    "GET /api/projects/{project}/spend": members(),
     "GET /api/projects/{project}/members": members(),
     "POST /api/projects/{project}/members": admins(201, username="stranger"),
     "DELETE /api/projects/{project}/members/{username}": admins(204),

@@ -32,6 +32,7 @@ PROJECT_PAGES = [
     ("gateways:list", []),
     ("gateways:certificates", ["edge"]),
     ("instances:list", []),
+    ("costs:spend", []),
     ("offers:list", []),
     ("accounts:tokens", []),
     ("accounts:members", []),

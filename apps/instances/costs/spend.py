@@ -1,0 +1,77 @@
+"""What a project spent lately, for its page and the API."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TypeVar
+
+from apps.accounts.models import Project
+from apps.instances.costs import in_use, queries
+from apps.instances.costs.limits import Use
+from apps.instances.costs.queries import Spent
+
+HUNDREDTH_OF_A_CENT = Decimal("0.0001")
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass
+class Sum:
+    """What was spent on something; `idle_usd` is the part of it for machines without work."""
+
+    hours: Decimal = Decimal(0)
+    usd: Decimal = Decimal(0)
+    idle_usd: Decimal = Decimal(0)
+
+    def add(self, spent: Spent) -> None:
+        self.hours += spent.hours
+        self.usd += spent.usd
+        if spent.idle:
+            self.idle_usd += spent.usd
+
+
+@dataclass(frozen=True)
+class Spend:
+    """`items` are newest first and grow by `billed_usd_per_hour`; `days` are oldest first and
+    without a gap; `runs` dearest first, by name, with what stood idle after them."""
+
+    since: date
+    items: Sequence[Spent]
+    use: Use
+    billed_usd_per_hour: Decimal
+    total: Sum = field(default_factory=Sum)
+    days: Sequence[tuple[date, Sum]] = ()
+    runs: Sequence[tuple[str, Sum]] = ()
+
+
+def of(project: Project, *, days: int, at: datetime) -> Spend:
+    """Return what the project spent in so many days, the one of `at` included."""
+    since = at.date() - timedelta(days=days - 1)
+    items = queries.of_project(project, since=since, at=at)
+    by_day = _sums(items, lambda each: each.day)
+    by_run = _sums(items, lambda each: each.run_name)
+    shown = [since + timedelta(days=number) for number in range(days)]
+    return Spend(
+        since=since,
+        items=items,
+        use=in_use.of(project),
+        billed_usd_per_hour=queries.billed_usd_per_hour(project),
+        total=_sums(items, lambda _: 0).get(0, Sum()),
+        days=[(day, by_day.get(day, Sum())) for day in shown],
+        runs=sorted(by_run.items(), key=lambda pair: (-pair[1].usd, pair[0])),
+    )
+
+
+def rounded(amount: Decimal) -> float:
+    """Return dollars for an answer: to a hundredth of a cent, halves up."""
+    return float(amount.quantize(HUNDREDTH_OF_A_CENT, ROUND_HALF_UP))
+
+
+def _sums(items: Iterable[Spent], key: Callable[[Spent], Key]) -> dict[Key, Sum]:
+    found: dict[Key, Sum] = defaultdict(Sum)
+    for each in items:
+        found[key(each)].add(each)
+    return dict(found)
