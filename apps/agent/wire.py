@@ -228,7 +228,7 @@ class UsageSample:
     """What one workload used in the seconds before `at` (since 1970); None is not known.
 
     `cpu_cores` is processor time by time. GPUs are those of the workload alone: their mean load in
-    percent, their memory together.
+    percent and that of the busiest, their memory together.
     """
 
     id: str
@@ -239,6 +239,7 @@ class UsageSample:
     memory_limit_bytes: typing.Optional[int] = None
     disk_bytes: typing.Optional[int] = None
     gpu_percent: typing.Optional[float] = None
+    gpu_percent_max: typing.Optional[float] = None
     gpu_memory_bytes: typing.Optional[int] = None
     gpu_memory_total_bytes: typing.Optional[int] = None
 

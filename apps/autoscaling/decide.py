@@ -31,6 +31,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from apps.telemetry.traffic.points import Point
 
@@ -309,3 +310,40 @@ def _words(policy: Policy, demand: _Demand) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+# Of so much of a window the load of GPUs must be known: figures are lost now and then.
+KNOWN_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class Utilization:
+    """`utilization_policy` of the spec."""
+
+    least_percent: int
+    window: timedelta
+
+
+@dataclass(frozen=True)
+class GpuUse:
+    """What the GPUs of one replica did in the window: the most load that one of them had, known of
+    so many seconds; `ready_at` is None where it does not serve now."""
+
+    ready_at: datetime | None
+    busiest_percent: float | None
+    known_seconds: float
+
+
+def is_unused(policy: Utilization, replicas: Sequence[GpuUse], *, at: datetime) -> bool:
+    """Tell whether every GPU of every replica was used too little for the whole window.
+
+    What is not known speaks for the run; so does a replica that has not served for so long.
+    """
+    return bool(replicas) and all(
+        replica.ready_at is not None
+        and replica.ready_at <= at - policy.window
+        and replica.busiest_percent is not None
+        and replica.busiest_percent < policy.least_percent
+        and replica.known_seconds >= KNOWN_SHARE * policy.window.total_seconds()
+        for replica in replicas
+    )

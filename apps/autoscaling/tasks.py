@@ -6,12 +6,17 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from apps.autoscaling import services
+from apps.autoscaling import services, utilization
 
 
 @shared_task
 def tick(**_: Any) -> None:
     services.tick(at=timezone.now())
+
+
+@shared_task
+def stop_unused(**_: Any) -> None:
+    utilization.stop_unused(at=timezone.now())
 
 
 @shared_task

@@ -63,6 +63,7 @@ class Run:
     error: str = ""
     notice: str = ""
     schedule: str = ""
+    ends_at: str | None = None
     version: int = 1
     fallback_version: int | None = None
     last_lines: tuple[str, ...] = ()

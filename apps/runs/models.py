@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import models
@@ -154,6 +155,14 @@ class Run(Stateful):
         if self.spec.get("scaling"):
             return f"{limits['min'] or 0}..{limits['max']}"
         return str(self.desired_replicas)
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it ends by itself, by the `max_duration` of its spec."""
+        seconds = self.spec.get("max_duration_seconds")
+        if seconds is None or self.is_final or self.stop_requested_at is not None:
+            return None
+        return self.created_at + timedelta(seconds=seconds)
 
     @property
     def schedule_words(self) -> str:

@@ -157,6 +157,7 @@ def runs_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "error": run.error or None,
             "notice": run.notice or None,
             "schedule": run.schedule_words or None,
+            "ends_at": run.ends_at,
             "fallback_version": run.fallback,
             "last_lines": _last_words(replicas[run.pk]) if run.error else [],
             "created_at": run.created_at,

@@ -65,6 +65,8 @@ class ReplicaOut(Schema):
 
 
 class RunOut(Schema):
+    """`ends_at` is when it ends by itself, by its `max_duration`."""
+
     id: str
     name: str
     project: str
@@ -81,6 +83,7 @@ class RunOut(Schema):
     error: str | None
     notice: str | None
     schedule: str | None
+    ends_at: datetime | None
     fallback_version: int | None
     last_lines: list[str]
     created_at: datetime

@@ -41,6 +41,8 @@ __all__ = ["Plan", "PlanRequest", "delete", "plan", "scale", "stop", "submit", "
 SHOWN_OFFERS = 50
 PLAN_SALT = "dstack.plan"
 PLAN_SECONDS = 3600
+# What the column of why a run stopped holds.
+REASON_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,12 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
         url=url,
         model_url=public_urls.openai_url(gateway) if spec.model and gateway else None,
         shell=shell,
-        warnings=[*_warnings(gateway), *_undone(current, spec), *remarks],
+        warnings=[
+            *_warnings(gateway),
+            *_undone(current, spec),
+            *remarks,
+            *_unmeasured(spec, fitting),
+        ],
         gateway=gateway,
         differences=differences,
         force=request.force,
@@ -175,6 +182,15 @@ def _warnings(gateway: Gateway | None) -> list[str]:
     if gateway is None:
         return ["This project has no gateway: the service will run but have no public address."]
     return []
+
+
+def _unmeasured(spec: ServiceSpec, fitting: Sequence[Offer]) -> list[str]:
+    """Say where a `utilization_policy` cannot act; only NVIDIA's GPUs tell their load."""
+    told = [one for one in fitting if one.hardware.gpu and one.hardware.gpu.vendor == "nvidia"]
+    if spec.utilization_policy is None or not fitting or told:
+        return []
+    what = f"{fitting[0].instance} has no GPU that tells how much it is used"
+    return [f"utilization_policy: does not act: {what}."]
 
 
 def _undone(current: Run | None, spec: ServiceSpec) -> list[str]:
@@ -279,6 +295,12 @@ def stop(*, access: Access, run: Run, abort: bool = False) -> Run:
             _abort(run)
         _request_stop(run, actor=access.actor, reason="aborted" if abort else "stopped")
     return Run.objects.get(pk=run.pk)
+
+
+def stop_by_itself(*, run: Run, reason: str) -> None:
+    """Stop a run by a rule of its own spec, as a person would."""
+    with transaction.atomic():
+        _request_stop(run, actor="", reason=reason[:REASON_CHARACTERS])
 
 
 def _abort(run: Run) -> None:

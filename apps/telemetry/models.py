@@ -206,6 +206,7 @@ class Usage(models.Model):
     memory_limit_bytes = models.BigIntegerField(null=True)
     disk_bytes_max = models.BigIntegerField(null=True)
     gpu_percent_sum = models.FloatField(null=True)
+    gpu_percent_max = models.FloatField(null=True)
     gpu_memory_bytes_max = models.BigIntegerField(null=True)
     gpu_memory_total_bytes = models.BigIntegerField(null=True)
 

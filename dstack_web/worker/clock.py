@@ -80,6 +80,11 @@ app.conf.beat_schedule = {
         "schedule": 2.0,
         "options": {"expires": 4, "ignore_result": True},
     },
+    "utilization": {
+        "task": "apps.autoscaling.tasks.stop_unused",
+        "schedule": 30.0,
+        "options": {"expires": 30, "ignore_result": True},
+    },
     "prune-history": {
         "task": "dstack_web.tasks.prune_history",
         "schedule": 900.0,

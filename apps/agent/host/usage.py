@@ -48,9 +48,12 @@ class Measured(typing.NamedTuple):
 
 
 class Gpu(typing.NamedTuple):
+    """A part of a GPU has a load that is not known, and is 0 then."""
+
     percent: float
     memory_bytes: int
     memory_total_bytes: int
+    is_measured: bool = True
 
 
 def measure(
@@ -112,6 +115,7 @@ class Sampler:
             memory_limit_bytes=used.memory_limit_bytes,
             disk_bytes=disk_bytes,
             gpu_percent=sum(gpu.percent for gpu in own) / len(own) if own else None,
+            gpu_percent_max=_busiest(own, count=len(workload.spec.gpu_indices)),
             gpu_memory_bytes=sum(gpu.memory_bytes for gpu in own) if own else None,
             gpu_memory_total_bytes=sum(gpu.memory_total_bytes for gpu in own) if own else None,
         )
@@ -125,6 +129,13 @@ class Sampler:
         if folder.over:
             workload.end(folder.over)
         return folder.size
+
+
+def _busiest(gpus: typing.Sequence[Gpu], *, count: int) -> typing.Optional[float]:
+    """Return the load of the busiest; None where that of one of the `count` is not known."""
+    if len(gpus) < count or not all(gpu.is_measured for gpu in gpus):
+        return None
+    return max((gpu.percent for gpu in gpus), default=None)
 
 
 def read_gpus() -> dict[int, Gpu]:
@@ -148,7 +159,8 @@ def parse_gpus(text: str) -> dict[int, Gpu]:
     for row in csv.reader(text.splitlines(), skipinitialspace=True):
         if len(row) == 4 and row[0].strip().isdigit():
             percent, used, total = (_number(field) for field in row[1:])
-            found[int(row[0])] = Gpu(percent, int(used * MIB), int(total * MIB))
+            is_measured = row[1].strip().replace(".", "", 1).isdigit()
+            found[int(row[0])] = Gpu(percent, int(used * MIB), int(total * MIB), is_measured)
     return found
 
 

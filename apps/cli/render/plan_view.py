@@ -40,6 +40,7 @@ def _properties(plan: Plan, configuration: str) -> list[tuple[str, str]]:
         ("Min resources", resources_text(spec.get("resources") or {})),
         ("Max price", price(max_price) if max_price else "-"),
         ("Max duration", _duration(spec.get("max_duration_seconds"))),
+        *_utilization(spec.get("utilization_policy")),
         ("Spot policy", str(spec.get("spot_policy") or "-")),
         ("Retry policy", _retry(spec.get("retry"))),
         ("Replicas", _range(spec.get("replicas")) or "1"),
@@ -118,6 +119,13 @@ def _range(bounds: Mapping[str, Any] | None, shown: Any = str) -> str:
 
 def _duration(seconds: int | None) -> str:
     return in_words(seconds) if seconds else "-"
+
+
+def _utilization(policy: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if not policy:
+        return []
+    least, window = policy.get("min_gpu_utilization"), _duration(policy.get("time_window_seconds"))
+    return [("Utilization policy", f"ends when no GPU was used {least}% or more for {window}")]
 
 
 def _retry(retry: Mapping[str, Any] | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from apps.cli.answers import FINAL, Attempt, Replica, Run
 from apps.cli.render.console import clean
@@ -33,6 +33,7 @@ def notes(run: Run, *, now: datetime, verbose: bool = False) -> Iterator[str]:
     """Say what a person should know of a run that goes on, and what one that
     does not answer yet waits for; `verbose` says it of each replica, with what was tried."""
     if verbose:
+        yield from _ending(run, now)
         yield from _standing(run, now)
     if run.has_ended:
         return
@@ -46,6 +47,13 @@ def notes(run: Run, *, now: datetime, verbose: bool = False) -> Iterator[str]:
         if replica.phase and replica.state not in FINAL:
             tried = f"; {count_tried(replica)}" if replica.tried else ""
             yield clean(f"{run.name}: replica {replica.num}: {standing(replica, now=now)}{tried}")
+
+
+def _ending(run: Run, now: datetime) -> Iterator[str]:
+    ends_at = moment(run.ends_at)
+    if ends_at is not None and ends_at.tzinfo is not None:
+        left = length(max(ends_at - now, timedelta(0)))
+        yield clean(f"{run.name}: stops by itself in {left} (max_duration)")
 
 
 def _standing(run: Run, now: datetime) -> Iterator[str]:

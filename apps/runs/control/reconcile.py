@@ -19,11 +19,13 @@ from django.db.models import F, Q
 from apps.core import sweep
 from apps.core.transition import Change, created, transition, transition_all
 from apps.instances import interruptions
+from apps.instances import services as instances
 from apps.runs import states
 from apps.runs.control import decide, replica_load
 from apps.runs.models import Replica, Run
 from apps.runs.rollout import versions
 
+EXPIRED = "max_duration is over"
 # When machines end that their clouds take back.
 Ending = Mapping[UUID | None, datetime]
 # A run at rest is looked at by the minute, only to catch what a lost hint would have told.
@@ -84,8 +86,16 @@ def _reconcile(run: Run, in_flight: Mapping[str, int], ending: Ending, *, at: da
         _start(run, start, at=at)
     _retire([r for r in replicas if r.pk in set(verdict.retire)], ending, at=at)
     if verdict.expired:
-        Run.objects.filter(pk=run.pk).update(stop_requested_at=at)
+        _note_expired(run, at=at)
     _settle(run, verdict, at=at)
+
+
+def _note_expired(run: Run, *, at: datetime) -> None:
+    """From here on it is as if a person had stopped it: its machines are kept no longer either."""
+    Run.objects.filter(pk=run.pk).update(stop_requested_at=at, stop_reason=EXPIRED)
+    if "idle_duration" not in run.spec.get("written", ()):
+        live = run.replicas.exclude(state__in=states.REPLICA.final).exclude(instance=None)
+        instances.release(instance_ids=list(live.values_list("instance_id", flat=True)))
 
 
 def _give_up(run: Run, replicas: Sequence[Replica], reason: str, *, at: datetime) -> None:
@@ -197,7 +207,7 @@ def _settle(run: Run, verdict: decide.Verdict, *, at: datetime) -> None:
         fields["error"] = verdict.reason
     if verdict.state == states.RUNNING and run.ready_at is None:
         fields["ready_at"] = at
-    reason = "max_duration is over" if verdict.expired else verdict.reason
+    reason = EXPIRED if verdict.expired else verdict.reason
     transition(run, verdict.state, at=at, reason=reason, **fields)
 
 

@@ -31,6 +31,7 @@ IN_PLACE = frozenset(
         "stop_duration_seconds",
         "strip_prefix",
         "tags",
+        "utilization_policy",
     }
 )
 # The run's own name, and which keys a person wrote: neither changes what runs.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from apps.instances import states as machines
 from apps.runs import states
-from apps.runs.models import Replica
+from apps.runs.models import Replica, Run
 from apps.runs.whereabouts import phases
 
 NO_PLACE = ("no-capacity", "no-backend")
@@ -34,8 +34,12 @@ class Whereabouts:
 def look(replicas: Iterable[Replica], *, at: datetime | None = None) -> dict[UUID, Whereabouts]:
     """Return where each stands; their instances and workloads were read with them."""
     found, at = list(replicas), at or timezone.now()
-    before = _before([replica for replica in found if _waits(replica, at)])
-    return {each.pk: _of(each, before.get((each.run_id, each.num)), at) for each in found}
+    waiting = [replica for replica in found if _waits(replica, at)]
+    before, over = _before(waiting), _over(waiting)
+    return {
+        each.pk: _of(each, before.get((each.run_id, each.num)), over.get(each.run_id), at)
+        for each in found
+    }
 
 
 def _waits(replica: Replica, at: datetime) -> bool:
@@ -52,12 +56,30 @@ def _before(waiting: Sequence[Replica]) -> dict[tuple[UUID, int], Replica]:
     return {(each.run_id, each.num): each for each in failed.distinct("run", "num")}
 
 
-def _of(replica: Replica, before: Replica | None, at: datetime) -> Whereabouts:
+def _over(waiting: Sequence[Replica]) -> dict[UUID, datetime]:
+    """Return until when `retry` of their runs looks for a place; without end where they served."""
+    if not waiting:
+        return {}
+    runs = Run.objects.filter(pk__in={each.run_id for each in waiting}, ready_at=None)
+    runs = runs.filter(spec__retry__on_events__contains=["no-capacity"]).only(
+        "spec", "failures_counted_since"
+    )
+    return {
+        run.pk: run.failures_counted_since
+        + timedelta(seconds=run.spec["retry"]["duration_seconds"])
+        for run in runs
+    }
+
+
+def _of(
+    replica: Replica, before: Replica | None, gives_up_at: datetime | None, at: datetime
+) -> Whereabouts:
     facts = phases.Facts(
         state=replica.state,
         state_at=replica.state_at,
         not_before=replica.not_before,
         found_no_place=before is not None and before.exit_reason in NO_PLACE,
+        gives_up_at=gives_up_at,
         tries=len(replica.tried),
         machine=_machine(replica),
         workload=_workload(replica),

@@ -59,12 +59,14 @@ class Workload:
 @dataclass(frozen=True)
 class Facts:
     """What is known of a replica. `found_no_place` says that the one before it of its number ended
-    for want of an offer, `tries` how many offers this one could not get."""
+    for want of an offer, `gives_up_at` when `retry` looks for one no longer, and `tries` is how
+    many offers this one could not get."""
 
     state: str
     state_at: datetime
     not_before: datetime | None = None
     found_no_place: bool = False
+    gives_up_at: datetime | None = None
     tries: int = 0
     machine: Machine | None = None
     workload: Workload | None = None
@@ -94,7 +96,9 @@ def _ending(machine: Machine | None) -> Phase:
 def _pending(facts: Facts, at: datetime) -> Phase:
     if facts.not_before is not None and facts.not_before > at:
         what = "waiting for capacity" if facts.found_no_place else "waiting after a failure"
-        return Phase(f"{what}, next try at {_clock(facts.not_before)}", facts.state_at)
+        over = facts.gives_up_at if facts.found_no_place else None
+        until = f", gives up at {_day(over, at)}{_clock(over)}" if over else ""
+        return Phase(f"{what}, next try at {_clock(facts.not_before)}{until}", facts.state_at)
     what = "looking for another offer" if facts.tries else "looking for an offer"
     return Phase(what, facts.state_at)
 
@@ -134,6 +138,10 @@ def _fault(machine: Machine) -> str:
         return ""
     said = f": {printable(machine.error)[:MOST_CHARACTERS].rstrip('. ')}"
     return said + (f"; next try at {_clock(machine.next_try_at)}" if machine.next_try_at else "")
+
+
+def _day(over: datetime, at: datetime) -> str:
+    return "" if over.date() == at.date() else f"{over:%d %b} "
 
 
 def _clock(at: datetime) -> str:

@@ -241,7 +241,9 @@ class Policy(Section):
     termination_idle_seconds: Annotated[int | None, Form(_idle_duration, IDLE)] = Field(
         default=None, alias="termination_idle_time"
     )
-    utilization_policy: UtilizationPolicy | None = None
+    utilization_policy: UtilizationPolicy | None = Field(
+        default=None, description="Ends the run where its GPUs are used too little for too long."
+    )
     startup_order: Annotated[
         Literal["any", "master-first", "workers-first"] | None,
         Form(

@@ -27,7 +27,7 @@ MOST = 2**60
 SUMS = ("samples", "cpu_cores_sum", "gpu_percent_sum")
 MAXIMA = (
     *("cpu_cores_max", "cpu_limit", "memory_bytes_max", "memory_limit_bytes"),
-    *("disk_bytes_max", "gpu_memory_bytes_max", "gpu_memory_total_bytes"),
+    *("disk_bytes_max", "gpu_percent_max", "gpu_memory_bytes_max", "gpu_memory_total_bytes"),
 )
 VALUES = (*SUMS, *MAXIMA)
 KEY = ("run_id", "replica_num", "seconds", "at")
@@ -60,7 +60,7 @@ def _is_sane(sample: wire.UsageSample) -> bool:
     numbers = [
         *(sample.at, sample.cpu_cores, sample.memory_bytes, sample.cpu_limit, sample.disk_bytes),
         *(sample.memory_limit_bytes, sample.gpu_percent, sample.gpu_memory_bytes),
-        sample.gpu_memory_total_bytes,
+        *(sample.gpu_memory_total_bytes, sample.gpu_percent_max),
     ]
     return all(n is None or (math.isfinite(n) and 0 <= n < MOST) for n in numbers)
 
@@ -80,6 +80,7 @@ def _row(sample: wire.UsageSample, run_id: UUID, num: int, *, at: datetime) -> U
         memory_limit_bytes=sample.memory_limit_bytes,
         disk_bytes_max=sample.disk_bytes,
         gpu_percent_sum=sample.gpu_percent,
+        gpu_percent_max=sample.gpu_percent_max,
         gpu_memory_bytes_max=sample.gpu_memory_bytes,
         gpu_memory_total_bytes=sample.gpu_memory_total_bytes,
     )

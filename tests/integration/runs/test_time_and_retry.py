@@ -11,7 +11,7 @@ from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.core.models import Event
 from apps.instances.models import Instance
-from apps.runs import services, states
+from apps.runs import queries, services, states
 from apps.runs.control import reconcile, replica_lifecycle
 from apps.runs.models import Replica, Run
 from apps.runs.planning.request import PlanRequest
@@ -148,6 +148,20 @@ def test_max_duration_is_seen_in_time_and_ends_the_run(alice: Access, project: P
     reasons = Event.objects.filter(object_id=run.pk).values_list("new", "reason")
     assert ("stopping", "max_duration is over") in list(reasons)
     assert run.state == states.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [("", None), ("max_duration: off\n", None), ("max_duration: 3h\n", 10800)],
+)
+def test_what_ends_by_itself_says_when(
+    alice: Access, project: Project, line: str, seconds: int | None
+) -> None:
+    run, _ = started(alice, project, line)
+
+    told = queries.run_json(run)["ends_at"]
+
+    assert told == (seconds and run.created_at + timedelta(seconds=seconds))
 
 
 def test_max_duration_stops_a_service_that_runs(alice: Access, project: Project) -> None:

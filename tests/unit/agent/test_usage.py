@@ -70,8 +70,23 @@ def test_gpus_are_those_of_the_workload(tmp_path: Path, gpus: Path) -> None:
     assert sample.gpu_memory_total_bytes == 2**31
 
 
+@pytest.mark.parametrize(
+    ("indices", "busiest"), [([0], 87), ([1], None), ([0, 1], None), ([0, 7], None), ([], None)]
+)
+def test_the_busiest_is_known_where_each_of_its_gpus_is(
+    tmp_path: Path, gpus: Path, indices: list[int], busiest: float | None
+) -> None:
+    sampler = Sampler()
+    one = measured(tmp_path, Used(0, 0), Used(0, 0), gpu_indices=indices)
+    sampler.sample([one])
+
+    (sample,) = sampler.sample([one])
+
+    assert sample.gpu_percent_max == busiest
+
+
 def test_reads_what_a_gpu_does_not_tell_as_nothing() -> None:
-    assert usage.parse_gpus(TOLD)[1] == Gpu(0, 0, 2**31)
+    assert usage.parse_gpus(TOLD)[1] == Gpu(0, 0, 2**31, is_measured=False)
 
 
 @pytest.mark.parametrize("text", ["", "No devices were found\n", "a,b,c,d\n", "0,1\n", "\0,1,2,3"])

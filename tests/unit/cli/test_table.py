@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.cli.answers import Offer, Replica, Run
 from apps.cli.render.offers_table import offers_table
-from apps.cli.render.runs_table import runs_table
+from apps.cli.render.runs_table import notes, runs_table
 from apps.cli.render.table import block, table
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -59,6 +60,24 @@ def test_shows_instances_and_errors_when_verbose() -> None:
 
     assert "INSTANCE" in text
     assert text.splitlines()[1].endswith(r"line one\nline two \x1b[31m")
+
+
+@pytest.mark.parametrize(
+    ("ends_at", "verbose", "said"),
+    [
+        ("2030-01-01T03:00:00+00:00", True, ["svc: stops by itself in 3 h 0 m (max_duration)"]),
+        ("2020-01-02T06:04:05+00:00", True, ["svc: stops by itself in 0 s (max_duration)"]),
+        ("2030-01-01T03:00:00+00:00", False, []),
+        ("nonsense", True, []),
+        (None, True, []),
+    ],
+)
+def test_tells_when_a_run_stops_by_itself(
+    ends_at: str | None, verbose: bool, said: list[str]
+) -> None:
+    run = Run(name="svc", state="running", ends_at=ends_at)
+
+    assert [*notes(run, now=NOW, verbose=verbose)] == said
 
 
 def test_says_how_many_offers_there_are_beside_those_shown() -> None:

@@ -44,6 +44,18 @@ def machine(state: str, **changes: Any) -> Machine:
         ),
         (
             states.PENDING,
+            {"not_before": SOON, "found_no_place": True, "gives_up_at": SOON + timedelta(hours=3)},
+            "waiting for capacity, next try at 12:01:10 UTC, gives up at 15:01:10 UTC",
+            10,
+        ),
+        (
+            states.PENDING,
+            {"not_before": SOON, "found_no_place": True, "gives_up_at": SOON + timedelta(days=1)},
+            "waiting for capacity, next try at 12:01:10 UTC, gives up at 02 Jan 12:01:10 UTC",
+            10,
+        ),
+        (
+            states.PENDING,
             {"not_before": SOON},
             "waiting after a failure, next try at 12:01:10 UTC",
             10,
