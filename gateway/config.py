@@ -27,6 +27,7 @@ VARIABLES = {
     "port": "DSTACK_GATEWAY_PORT",
     "hosts": "DSTACK_GATEWAY_HOSTS",
     "tls_port": "DSTACK_GATEWAY_TLS_PORT",
+    "ssh_port": "DSTACK_GATEWAY_SSH_PORT",
     "acme_url": "DSTACK_GATEWAY_ACME_URL",
     "acme_email": "DSTACK_GATEWAY_ACME_EMAIL",
     "acme_ca": "DSTACK_GATEWAY_ACME_CA",
@@ -49,7 +50,8 @@ def as_address(text: str) -> str:
 class Config(BaseModel):
     """What a gateway must know to start; `threads` 0 means one per core, four at most.
 
-    `hosts` are more names and addresses of the gateway itself. `tls_port` 0 means no TLS.
+    `hosts` are more names and addresses of the gateway itself. `tls_port` 0 means no TLS,
+    `ssh_port` 0 no tunnels.
     `acme_url` is the directory of an ACME server, whose terms are agreed to by setting it;
     `acme_ca` is what to trust where that server is a private one.
     """
@@ -63,6 +65,7 @@ class Config(BaseModel):
     port: int = Field(8080, ge=1, le=65535)
     hosts: list[Annotated[str, AfterValidator(own_names.parse)]] = []
     tls_port: int = Field(0, ge=0, le=65535)
+    ssh_port: int = Field(0, ge=0, le=65535)
     acme_url: HttpUrl | None = None
     acme_email: str = Field("", max_length=254)
     acme_ca: Annotated[Path, AfterValidator(Path.absolute)] | None = None

@@ -31,5 +31,9 @@ class BadCertificate(GatewayError):
     """A certificate or its key cannot be used."""
 
 
+class TunnelsUnavailable(GatewayError):
+    """Nobody can open a tunnel here."""
+
+
 class OrderFailed(GatewayError):
     """The ACME server gave no certificate."""

@@ -31,6 +31,9 @@ ADDRESS = r"^[0-9A-Fa-f.:]+:[0-9]{1,5}$"
 Host = Annotated[str, Field(pattern=r"^[a-z0-9._-]+$", max_length=253)]
 CertificateHost = Annotated[str, Field(pattern=r"^(\*\.)?[a-z0-9._-]+$", max_length=253)]
 OwnHost = Annotated[str, Field(pattern=r"^[a-z0-9._:-]+$", max_length=253)]
+PublicKey = Annotated[str, Field(pattern=r"^(ssh-ed25519 [A-Za-z0-9+/]{68})?$")]
+# Ports of the gateway's loopback that lead through tunnels.
+FIRST_TUNNEL_PORT, LAST_TUNNEL_PORT = 20000, 31999
 PathRoute = Annotated[str, Field(pattern=r"^/services/[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")]
 
 
@@ -156,6 +159,27 @@ class Certificate(Message):
     expires_at: float | None = None  # seconds since 1970
 
 
+class TunnelKey(Message):
+    """A machine that the gateway cannot dial. Whoever has the private part of `public_key` may have
+    `ports` of the gateway's loopback forwarded, and nothing else; nobody while it is empty."""
+
+    id: Id
+    version: int
+    deleted: bool = False
+    public_key: PublicKey = ""
+    ports: list[Annotated[int, Field(ge=FIRST_TUNNEL_PORT, le=LAST_TUNNEL_PORT)]] = Field(
+        default_factory=list
+    )
+
+
+class TunnelServer(Message):
+    """Where machines open tunnels to the gateway, as which user, and which key it shows."""
+
+    port: int = Field(ge=1, le=65535)
+    user: str = Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")
+    host_key: PublicKey
+
+
 class CertificateState(Message):
     """How it stands with a host's certificate; `error` is why the last order failed, also while
     an earlier certificate is still good."""
@@ -177,6 +201,7 @@ class Table(Message):
     endpoints: list[Endpoint] = Field(default_factory=list)
     keys: list[Key] = Field(default_factory=list)
     certificates: list[Certificate] = Field(default_factory=list)
+    tunnels: list[TunnelKey] = Field(default_factory=list)
 
 
 class Status(Message):
@@ -186,7 +211,7 @@ class Status(Message):
     replicas that left the table (absent = none); `pending` says why a replica of the table does
     not take requests yet (nobody answers at its address); `held` counts requests waiting, by
     endpoint; `error` is one sentence, empty when all is well; `certificates` are those of hosts
-    that want one.
+    that want one; `tunnels` is None where nobody can open any.
     """
 
     boot_id: str
@@ -196,6 +221,7 @@ class Status(Message):
     held: dict[str, int] = Field(default_factory=dict)
     error: str = ""
     certificates: list[CertificateState] = Field(default_factory=list)
+    tunnels: TunnelServer | None = None
 
 
 # Upper bounds of the coarse histograms that servers of earlier versions read, in milliseconds; one

@@ -30,6 +30,7 @@ from gateway.state.lookup import Directory
 from gateway.tgi.service import Adapter
 from gateway.traffic.rate_limit_snapshot import RateLimitSnapshots
 from gateway.traffic.service import Traffic
+from gateway.tunnels.service import Tunnels
 
 if TYPE_CHECKING:
     from gateway.tls.service import Tls
@@ -49,16 +50,24 @@ class Sidecar:
             settings.thread_count,
             settings.tls_port,
             metrics_key(settings.metrics_token),
+            settings.ssh_port,
         )
         store = Store(home=home, shape=shape)
         store.prepare()
         self._runtime = runtime = Runtime(home / SOCKET)
         self._boot_id = uuid.uuid4().hex
         self._changed = asyncio.Event()
+        self._tunnels = Tunnels(
+            home=home,
+            port=settings.ssh_port,
+            table=lambda: self._reconciler.known,
+            on_change=self._changed.set,
+        )
         self._reconciler = Reconciler(
             store=store,
             runtime=runtime,
             on_change=self._notify,
+            why_not=self._tunnels.why_not,
             own=(*own_names.of_machine(), *settings.hosts),
         )
         self._directory = Directory(self._reconciler)
@@ -115,6 +124,7 @@ class Sidecar:
                 sync.report(control=control, status=self._status, changed=self._changed),
             )
             parts += self._tls.parts() if self._tls else ()
+            parts += (self._tunnels.run(),) if self._settings.ssh_port else ()
             tasks = [group.create_task(part) for part in parts]
             await stopping.wait()
             for task in tasks:
@@ -123,9 +133,11 @@ class Sidecar:
         await self._rate_limits.scrape()
         # Only here: after a fault of ours HAProxy goes on, and the next sidecar takes it over.
         await self._supervisor.stop()
+        self._tunnels.stop()
 
     def _status(self) -> Status:
         status = self._reconciler.status(boot_id=self._boot_id, held=self._hold.held())
+        status = self._tunnels.completed(status)
         return self._tls.completed(status) if self._tls else status
 
     def _with_tls(self, runtime: Runtime) -> Tls:
@@ -142,5 +154,6 @@ class Sidecar:
     def _notify(self) -> None:
         self._changed.set()
         self._hold.notify()
+        self._tunnels.notify()
         if self._tls is not None:
             self._tls.notify()

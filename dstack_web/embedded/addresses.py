@@ -27,6 +27,7 @@ class Addresses:
     public_url: str
     gateway_domain: str
     gateway_tls_port: int = 0
+    gateway_ssh_port: int = 0
 
     @property
     def has_tls(self) -> bool:
@@ -59,11 +60,15 @@ def from_environment(environ: Mapping[str, str]) -> Addresses:
     tls_port = port_number(environ, "DSTACK_GATEWAY_TLS_PORT")
     if tls_port in (port, gateway_port):
         raise StartFailed(f"DSTACK_GATEWAY_TLS_PORT is {tls_port} like another port; change one")
+    ssh_port = port_number(environ, "DSTACK_GATEWAY_SSH_PORT")
+    if ssh_port and ssh_port in (port, gateway_port, tls_port):
+        raise StartFailed(f"DSTACK_GATEWAY_SSH_PORT is {ssh_port} like another port; change one")
     for host in environ.get("DSTACK_GATEWAY_HOSTS", "").replace(",", " ").split():
         require_host(host)
     public_url = environ.get("DSTACK_PUBLIC_URL") or f"http://127.0.0.1:{port}"
     domain = Values(environ).text("DSTACK_GATEWAY_DOMAIN")
-    return Addresses(bind, port, gateway_port, public_url.rstrip("/"), domain, tls_port)
+    url = public_url.rstrip("/")
+    return Addresses(bind, port, gateway_port, url, domain, tls_port, ssh_port)
 
 
 def require_host(text: str) -> None:
@@ -91,6 +96,7 @@ def require_free(addresses: Addresses) -> None:
         ("DSTACK_PORT", addresses.port),
         ("DSTACK_GATEWAY_PORT", addresses.gateway_port),
         ("DSTACK_GATEWAY_TLS_PORT", addresses.gateway_tls_port),
+        ("DSTACK_GATEWAY_SSH_PORT", addresses.gateway_ssh_port),
     ):
         # Port 0, the one that is off, is always free.
         require_free_port(host=addresses.bind, port=port, variable=name)

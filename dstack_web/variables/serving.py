@@ -105,6 +105,16 @@ GATEWAY_ROWS = (
         says="Services by https too, on this port, see [TLS](/docs/tls/); 0 is off.",
     ),
     Variable(
+        name="DSTACK_GATEWAY_SSH_PORT",
+        kind=Kind.WHOLE,
+        default="0",
+        default_is="off",
+        most=LAST_PORT,
+        parts=(START, GATEWAY),
+        says="Machines that the gateway cannot dial open tunnels to it on this port, see "
+        "[Tunnels](/docs/tunnels/); 0 is off.",
+    ),
+    Variable(
         name="DSTACK_GATEWAY_ACME_URL",
         kind=Kind.URL,
         default_is="off",

@@ -27,6 +27,7 @@ NAMES = (
     "tokens",
     "costs",
     "tls",
+    "tunnels",
     "running",
     "settings",
     "isolation",

@@ -57,6 +57,8 @@ class Shape:
     tls_port: int = 0
     # SHA-256 of the token with which figures are scraped, in capitals; empty: nobody may.
     metrics_key: str = ""
+    # 0 where nobody opens tunnels.
+    ssh_port: int = 0
 
 
 def metrics_key(token: str) -> str:
@@ -103,6 +105,7 @@ def fixed_part(shape: Shape) -> str:
     return template.text(
         "haproxy.cfg",
         binds="\n".join(f"  bind {each}" for each in binds),
+        tunnels=tunnels(shape) if shape.ssh_port else "",
         tls=template.text("tls.cfg") if shape.tls_port else "",
         threads=str(shape.threads),
         hold_room=str(HOLD_ROOM),
@@ -111,6 +114,11 @@ def fixed_part(shape: Shape) -> str:
         # Makes the configuration another one when a program beside it changes.
         programs=hashlib.sha256("".join(LUA.values()).encode()).hexdigest(),
     )
+
+
+def tunnels(shape: Shape) -> str:
+    binds = (listener(address, shape.ssh_port) for address in shape.bind)
+    return template.text("tunnels.cfg", ssh_binds="\n".join(f"  bind {each}" for each in binds))
 
 
 def secure_listener(address: str, shape: Shape) -> str:

@@ -19,12 +19,17 @@ MOST_AT_ONCE = 200
 
 
 class HealthChecks:
-    """Replicas being probed; `reachable` are those that answered, `reasons` why others did not."""
+    """Replicas being probed; `reachable` are those that answered, `reasons` why others did not.
 
-    def __init__(self, *, on_change: Callable[[], None]) -> None:
+    `why_not` says of an address why nobody there may be believed to be the replica, "" where one
+    may.
+    """
+
+    def __init__(self, *, on_change: Callable[[], None], why_not: Callable[[str], str]) -> None:
         self.reachable: set[Upstream] = set()
         self.reasons: dict[Upstream, str] = {}
         self._on_change = on_change
+        self._why_not = why_not
         self._tasks: dict[Upstream, asyncio.Task[None]] = {}
         self._connections = asyncio.Semaphore(MOST_AT_ONCE)
 
@@ -61,6 +66,8 @@ class HealthChecks:
         self._on_change()
 
     async def _connect(self, address: str) -> str:
+        if reason := self._why_not(address):
+            return reason
         host, _, port = address.rpartition(":")
         try:
             async with self._connections, asyncio.timeout(CONNECT_SECONDS):

@@ -34,7 +34,7 @@ class Reconciler:
     """`known` is the table in force; `refused` is why a newer one is not, empty when all is well.
 
     `on_change` is called when the status may have changed, and after each round. `own` are names of
-    the gateway itself besides those in the table.
+    the gateway itself besides those in the table; `why_not` is that of `HealthChecks`.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Reconciler:
         runtime: Runtime,
         on_change: Callable[[], None],
         own: Iterable[str] = (),
+        why_not: Callable[[str], str] = lambda address: "",
     ) -> None:
         self.known, self.layout = store.load()
         self.refused = ""
@@ -51,7 +52,7 @@ class Reconciler:
         self._runtime = runtime
         self._on_change = on_change
         self._builder = DesiredStateBuilder(own=own)
-        self._health_checks = HealthChecks(on_change=self.notify)
+        self._health_checks = HealthChecks(on_change=self.notify, why_not=why_not)
         self._notified = asyncio.Event()
         # What HAProxy holds, as far as it is known; a new HAProxy has a new number.
         self._actual: ActualState | None = None

@@ -69,6 +69,7 @@ def merge(*, known: Table, update: Table) -> Table:
             "endpoints": newest(known.endpoints, update.endpoints),
             "keys": newest(known.keys, update.keys),
             "certificates": newest(known.certificates, update.certificates),
+            "tunnels": newest(known.tunnels, update.tunnels),
         }
     )
 

@@ -18,10 +18,13 @@ from gateway.schema import (
     Stats,
     Status,
     Table,
+    TunnelKey,
     Upstream,
 )
 
-E = TypeVar("E", Endpoint, Key, Certificate)
+E = TypeVar("E", Endpoint, Key, Certificate, TunnelKey)
+
+Entry = Endpoint | Key | Certificate | TunnelKey
 
 
 class ControlPlane:
@@ -35,6 +38,7 @@ class ControlPlane:
         self.endpoints: dict[str, Endpoint] = {}
         self.keys: dict[str, Key] = {}
         self.certificates: dict[str, Certificate] = {}
+        self.tunnels: dict[str, TunnelKey] = {}
         self.statuses: list[Status] = []
         self.stats: list[Stats] = []
         # Text sent instead of a table, to see that a bad one is refused.
@@ -62,7 +66,7 @@ class ControlPlane:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def put(self, *entries: Endpoint | Key | Certificate) -> int:
+    async def put(self, *entries: Entry) -> int:
         """Put entries into the table as one version; returns that version."""
         self.version += 1
         for entry in entries:
@@ -71,12 +75,14 @@ class ControlPlane:
                 self.endpoints[changed.id] = changed
             elif isinstance(changed, Certificate):
                 self.certificates[changed.id] = changed
+            elif isinstance(changed, TunnelKey):
+                self.tunnels[changed.id] = changed
             else:
                 self.keys[changed.id] = changed
         await self.tell()
         return self.version
 
-    async def drop(self, *entries: Endpoint | Key | Certificate) -> int:
+    async def drop(self, *entries: Entry) -> int:
         """Leave tombstones of entries; returns the version."""
         return await self.put(*(each.model_copy(update={"deleted": True}) for each in entries))
 
@@ -113,6 +119,7 @@ class ControlPlane:
             endpoints=entries_of(self.endpoints.values(), since, whole),
             keys=entries_of(self.keys.values(), since, whole),
             certificates=entries_of(self.certificates.values(), since, whole),
+            tunnels=entries_of(self.tunnels.values(), since, whole),
         )
 
     async def _table(self, request: web.Request) -> web.Response:

@@ -64,7 +64,7 @@ def test_leaves_no_place_unfilled() -> None:
 def test_takes_in_every_file_of_rules() -> None:
     places = {place for file in template.FILES.values() for place in template.PLACE.findall(file)}
 
-    assert template.FILES.keys() - places == {"haproxy.cfg", "tls.cfg"}
+    assert template.FILES.keys() - places == {"haproxy.cfg", "tls.cfg", "tunnels.cfg"}
 
 
 def test_names_no_page_that_is_not_written() -> None:
