@@ -284,6 +284,13 @@ class Provider(ABC):
         named = (name for name, which in cls.families.items() if re.match(which, instance))
         return next(named, instance.partition(".")[0])
 
+    def in_catalog(self) -> tuple[str, ...] | None:
+        """Return the regions of the catalog that it is configured for, empty for all of them.
+
+        None where what it has is in no catalog. Plans and placements ask: nothing outside is.
+        """
+        return None
+
     @abstractmethod
     def check(self) -> list[Problem]:
         """Return what is wrong with it, without changing anything.

@@ -83,7 +83,8 @@ class Run:
 @dataclass(frozen=True)
 class Offer:
     """`availability` is `available`, or what else there is to know about it; `priced_at` is the day
-    of a price that nobody asked for just now."""
+    of a price that nobody asked for just now. `blocked_until` is when it may be asked for again,
+    `blocked_why` what its backend said."""
 
     backend: str = ""
     region: str = ""
@@ -94,6 +95,9 @@ class Offer:
     availability: str = ""
     connected: bool = True
     priced_at: str = ""
+    is_stale: bool = False
+    blocked_until: str = ""
+    blocked_why: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,10 @@ def _replica(data: Any) -> Replica:
 
 def offer(data: Any) -> Offer:
     """Read an offer."""
-    return _read(Offer, data)
+    blocked = data.get("blocked") if isinstance(data, dict) else None
+    said = blocked if isinstance(blocked, dict) else {}
+    until, why = str(said.get("until") or ""), str(said.get("reason") or "")
+    return _read(Offer, data, blocked_until=until, blocked_why=why)
 
 
 def plan(data: Any) -> Plan:

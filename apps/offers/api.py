@@ -11,7 +11,7 @@ from pydantic import Field
 
 from apps.accounts import access as accounts
 from apps.core.errors import Invalid
-from apps.offers import groups, listing
+from apps.offers.lists import groups, listing
 from apps.offers.schemas import GroupList, OfferList
 from apps.offers.services import asked_for
 from apps.specs.sections.service import ServiceSpec
@@ -51,6 +51,7 @@ def offers(request: HttpRequest, project: str, wish: Query[Filter]) -> dict[str,
         "max_price_usd_per_hour": found.max_price_usd_per_hour,
         "silent": found.found.unavailable,
         "why_none": found.why_none,
+        "why_not": [] if start else listing.counted(found),
         "note": found.note or None,
         "next_cursor": str(end) if found.items and end < found.total else None,
     }

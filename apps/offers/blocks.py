@@ -5,7 +5,7 @@ A refusal and a machine that a cloud took back are the same signal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,6 +19,10 @@ LASTS = {
     ErrorKind.SETUP: timedelta(minutes=2),
     ErrorKind.CREDENTIALS: timedelta(minutes=2),
 }
+
+
+# Nobody reads more sentences than these.
+MOST_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class Block:
     kind: str
     reason: str
     until: datetime
+
+    @property
+    def is_fault_of_setup(self) -> bool:
+        return self.kind in (ErrorKind.SETUP, ErrorKind.CREDENTIALS)
 
 
 def subject(offer: Offer, error: ProviderError | None, *, family: str, zone: str) -> Subject | None:
@@ -102,3 +110,28 @@ def _is_about(subject: Subject, offer: Offer, family: str) -> bool:
         and subject.instance_type in ("", offer.instance)
         and subject.spot in (None, offer.spot)
     )
+
+
+def until(block: Block) -> str:
+    return f"{block.until:%H:%M} UTC"
+
+
+def sentence(
+    shut: Sequence[tuple[Offer, Block]], *, count: int, broken: Mapping[str, Block], only: bool
+) -> str:
+    """Say which offers are blocked, `count` in all: each reason once, at the cheapest that it keeps
+    away. What a person has to mend is said to be that. `only` where no other offer fits."""
+    offers = "1 offer that fits is" if count == 1 else f"{count:,} offers that fit are"
+    said = [f"No offer is free now: {offers} blocked." if only else f"{offers} blocked for now."]
+    about = {offer.backend for offer, _ in shut}
+    said += [
+        f"Backend {name} cannot be used: {each.reason.rstrip('.')} (until {until(each)})."
+        for name, each in broken.items()
+        if name in about
+    ]
+    first = {block: offer for offer, block in reversed(shut) if offer.backend not in broken}
+    for block, offer in list(reversed(first.items()))[:MOST_TOLD]:
+        spot = " (spot)" if offer.spot else ""
+        where = f"{offer.backend} {offer.region} {offer.instance}{spot}"
+        said.append(f"{where}: {block.reason.rstrip('.')} (until {until(block)}).")
+    return " ".join(said)

@@ -44,8 +44,13 @@ def match(
             fitting.append(offer)
         else:
             refused.setdefault(reason, []).append(reasons.subject(offer, reason))
-    fitting.sort(key=lambda o: (o.price_usd_per_hour, o.backend, o.region, o.instance))
+    fitting.sort(key=order)
     return Matches(fitting, refused)
+
+
+def order(offer: Offer) -> tuple[float, str, str, str]:
+    """Return by what offers are sorted: the cheapest is tried first."""
+    return offer.price_usd_per_hour, offer.backend, offer.region, offer.instance
 
 
 def refusal(offer: Offer, spec: ServiceSpec, *, base_image: str = "") -> str | None:

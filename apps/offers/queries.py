@@ -1,13 +1,15 @@
-"""Offers of a project's backends."""
+"""Offers of a project's backends: what stands there already, and what the catalog has."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 
 from apps.accounts.models import Project
 from apps.backends import queries as connected
@@ -15,44 +17,58 @@ from apps.backends import services as backends
 from apps.backends.base import Offer, ProviderError
 from apps.backends.models import Backend
 from apps.core.errors import Detail, Invalid
-from apps.offers import decide, executors, reasons
+from apps.offers import blocked, blocks, decide, executors, reasons
+from apps.offers.catalog.supply import Supply
+from apps.offers.found import FIRST, Found, merged
 from apps.specs.sections.service import ServiceSpec
 
-
-@dataclass(frozen=True)
-class Found:
-    """`backends` are by name; `unavailable` are those that could not be asked, with the reason."""
-
-    project: Project
-    matches: decide.Matches
-    backends: dict[str, Backend]
-    unavailable: dict[str, str]
-
-    @property
-    def kinds(self) -> set[str]:
-        return {backend.kind for backend in self.backends.values()}
+__all__ = ["Found", "find", "offer_json", "refusal", "remarks", "shell", "why_none"]
 
 
-def find(*, project: Project, spec: ServiceSpec, trusted: bool = True) -> Found:
-    """Ask the project's backends and match what they have for who is `trusted` by the server.
+def find(
+    *, project: Project, spec: ServiceSpec, trusted: bool = True, at: datetime | None = None
+) -> Found:
+    """Match what the project's backends have for who is `trusted` by the server.
 
-    A backend that does not answer is named and left out. Calls the outside: never in a transaction.
+    A backend that does not answer is named and left out.
     """
+    at = at or timezone.now()
     by_name = {backend.name: backend for backend in connected.backends_of(project)}
-    offers: list[Offer] = []
+    shut = blocked.of(list(by_name.values()), at=at)
+    standing: list[Offer] = []
+    supplies: list[Supply] = []
     unavailable: dict[str, str] = {}
     for name, backend in by_name.items():
         try:
-            offers += _offers_of(backend)
+            supplies += _supply(backend, shut[backend.pk], at)
+            standing += _offers_of(backend)
         except ProviderError as error:
             unavailable[name] = str(error)
     matches = decide.match(
-        offers,
+        standing,
         spec,
         base_image=settings.DSTACK_BASE_IMAGE,
         trusted=trusted or settings.DSTACK_ALLOW_UNISOLATED,
     )
-    return Found(project, matches, by_name, unavailable)
+    told = {name: shut[backend.pk] for name, backend in by_name.items()}
+    found = Found(project, spec, by_name, unavailable, supplies=supplies, blocks=told)
+    return merged(found, matches)
+
+
+def _supply(backend: Backend, shut: Sequence[blocks.Block], at: datetime) -> Iterator[Supply]:
+    """Which rows of the catalog a backend gives, where it gives any."""
+    provider = backends.provider_of(backend)
+    regions = provider.in_catalog()
+    if regions is not None:
+        yield Supply(
+            kinds=(backend.kind,),
+            backend=backend.name,
+            backend_id=backend.pk,
+            regions=regions,
+            blocks=tuple(shut),
+            at=at,
+            families=provider.families,
+        )
 
 
 def _offers_of(backend: Backend) -> Iterator[Offer]:
@@ -65,14 +81,28 @@ def why_none(found: Found) -> str:
     """Say why nothing fits and, where no backend is connected, who can connect one."""
     if not found.backends:
         return connected.why_missing(found.project.name)
-    return reasons.sentence(found.matches.refused, found.unavailable)
+    if shut := kept_away(found):
+        return shut
+    return reasons.sentence(found.matches.refused, found.unavailable, found.why_not)
+
+
+def kept_away(found: Found) -> str:
+    """Say what fits and is blocked, by whose words and until when; nothing where nothing is."""
+    if not any(found.blocks.values()) or not (count := found.blocked_count):
+        return ""
+    first = islice(found.walk_whole(), FIRST)
+    shut = [(seen.offer, seen.block) for seen in first if seen.block is not None]
+    return blocks.sentence(shut, count=count, broken=found.broken, only=not found.total)
 
 
 def refusal(found: Found) -> Invalid:
     """Return the error of a service that nothing fits, with each reason at its key."""
+    said = [reasons.told(reason, about) for reason, about in found.matches.refused.items()]
+    if found.backends:
+        said += [f"{why} ({count:,} offers)" for why, count in found.why_not.items()]
     details = []
-    for reason, about in found.matches.refused.items():
-        path, _, message = reasons.told(reason, about).partition(": ")
+    for each in said:
+        path, _, message = each.partition(": ")
         details.append(Detail(path, message))
     return Invalid(why_none(found), details=details)
 
@@ -88,8 +118,9 @@ def remarks(found: Found, spec: ServiceSpec) -> list[str]:
     if not found.matches.offers:
         return [why_none(found)]
     unavailable = [f"{name}: {reason}" for name, reason in found.unavailable.items()]
+    shut = [said] if (said := kept_away(found)) else []
     first, base_image = found.matches.offers[0], settings.DSTACK_BASE_IMAGE
-    return [*unavailable, *executors.remarks(first, spec, base_image=base_image)]
+    return [*unavailable, *shut, *executors.remarks(first, spec, base_image=base_image)]
 
 
 def offer_json(offer: Offer) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from apps.backends.base import Offer
 
@@ -46,13 +47,21 @@ def told(reason: str, about: Sequence[str]) -> str:
     return f"{path}: {who}{says}{message}"
 
 
-def sentence(refused: Mapping[str, Sequence[str]], unavailable: Mapping[str, str]) -> str:
+def sentence(
+    refused: Mapping[str, Sequence[str]],
+    unavailable: Mapping[str, str],
+    counted: Mapping[str, int] = MappingProxyType({}),
+) -> str:
     """Return what keeps machines from fitting, most first, and a way out.
 
-    `refused` are machines by reason, `unavailable` reasons by backend that does not answer.
+    `refused` are machines by reason, `unavailable` reasons by backend that does not answer,
+    `counted` how many offers of clouds each reason keeps away.
     """
-    common = sorted(refused, key=lambda reason: len(refused[reason]), reverse=True)
-    reasons = [told(reason, refused[reason]) for reason in common]
+    counts = [(len(refused[reason]), reason, told(reason, refused[reason])) for reason in refused]
+    counts += [(count, why, f"{count:,} × {why}") for why, count in counted.items()]
+    counts.sort(key=lambda each: each[0], reverse=True)
+    common = [reason for _, reason, _ in counts]
+    reasons = [words for _, _, words in counts]
     reasons += [f"{kind}: {reason}" for kind, reason in unavailable.items()]
     said = "No offer fits"
     if reasons:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
 from ninja import Schema
 
@@ -27,23 +27,34 @@ class OfferOut(Schema):
     availability: str
 
 
+class BlockOut(Schema):
+    """Why an offer is not asked for now: the kind of the refusal, its words, and until when."""
+
+    kind: str
+    reason: str
+    until: datetime
+
+
 class ListedOffer(OfferOut):
-    """Of a cloud that is not connected: who said the price, and of which day it is."""
+    """Of a cloud: who said the price, of which day it is, and whether that is long ago."""
 
     connected: bool
     priced_at: date | None
     source: str | None
+    is_stale: bool
+    blocked: BlockOut | None
 
 
 class OfferList(Schema):
     """`silent` are the backends that did not answer, with the reason; `why_none` and `note`
-    are sentences."""
+    are sentences. `why_not` counts, by reason, what does not fit; it comes with the first page."""
 
     items: list[ListedOffer]
     total_offers: int
     max_price_usd_per_hour: float | None
     silent: dict[str, str]
     why_none: str | None
+    why_not: list[str]
     note: str | None
     next_cursor: str | None
 

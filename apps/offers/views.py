@@ -8,7 +8,8 @@ from apps.accounts import access as who
 from apps.backends import queries as backends
 from apps.core.errors import Invalid
 from apps.core.http.htmx import page, render_page
-from apps.offers import listing, services
+from apps.offers import services
+from apps.offers.lists import listing
 
 SHOWN = 200
 WISHES = ("cpu", "memory", "gpu", "disk")

@@ -94,10 +94,9 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
     shell, remarks = offers.shell(found, spec), offers.remarks(found, spec)
     content = _content(project, request, spec)
     action, differences = _action(current, gateway, content, force=request.force)
-    fitting = found.matches.offers
     if action != NONE:
         remarks += machine_limits.check(
-            *(project, spec, fitting),
+            *(project, spec, found.matches.offers),
             current=current if action == UPDATE else None,
             surges=request.force or needs_rollout(differences),
             waits=waits,
@@ -111,9 +110,9 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
         action=action,
         current=current,
         spec=spec,
-        offers=fitting[:SHOWN_OFFERS],
-        total_offers=len(fitting),
-        max_price_usd_per_hour=found.matches.max_price_usd_per_hour,
+        offers=found.matches.offers[:SHOWN_OFFERS],
+        total_offers=found.total,
+        max_price_usd_per_hour=found.max_price_usd_per_hour,
         url=url,
         model_url=public_urls.openai_url(gateway) if spec.model and gateway else None,
         shell=shell,
@@ -121,7 +120,7 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
             *_warnings(gateway),
             *_undone(current, spec),
             *remarks,
-            *_unmeasured(spec, fitting),
+            *_unmeasured(spec, found.matches.offers),
         ],
         gateway=gateway,
         differences=differences,

@@ -7,10 +7,14 @@ from typing import Any
 
 from apps.cli.answers import Offer
 from apps.cli.render.table import Cell, table
-from apps.cli.render.words import price
+from apps.cli.render.words import moment, price
 
 GROUPED_BY = ("gpu", "backend", "region")
 COLUMNS = ("#", "BACKEND", "REGION", "INSTANCE", "RESOURCES", "SPOT", "PRICE", "")
+
+
+# Of most clouds nobody knows before asking for a machine.
+UNREMARKABLE = ("available", "unknown")
 
 
 def offers_table(offers: Sequence[Offer], *, total: int, max_price: float | None) -> str:
@@ -37,9 +41,15 @@ def _row(number: int, offer: Offer) -> list[str | Cell]:
 
 
 def _remark(offer: Offer) -> str:
+    if offer.blocked_until:
+        at = moment(offer.blocked_until)
+        until = f"{at.astimezone():%H:%M}" if at else offer.blocked_until
+        return f"blocked until {until}: {offer.blocked_why}"
     if not offer.connected:
         return f"not connected, price of {offer.priced_at}"
-    return "" if offer.availability == "available" else offer.availability
+    if offer.is_stale:
+        return f"price of {offer.priced_at}, which may be out of date"
+    return "" if offer.availability in UNREMARKABLE else offer.availability
 
 
 def groups_table(groups: Sequence[Mapping[str, Any]]) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from apps.backends import capabilities
 from apps.backends.base import Gpu, Hardware, Offer
+from apps.offers.catalog import zones
 from apps.offers.catalog.kinds import KINDS
+from apps.offers.executors import DOCKER, PROCESS
 from apps.offers.models import CatalogOffer
 from apps.specs.fields.ranges import Range
 
@@ -12,8 +14,15 @@ from apps.specs.fields.ranges import Range
 NOT_ASKED = "unknown"
 
 
-def as_offer(row: CatalogOffer, *, disk: Range) -> Offer:
-    """Return the offer of a row, its root disk as near to the least of `disk` (MiB) as can be."""
+# Who asks for GPUs asks for what is in an image; a machine without any has a Python of its own.
+WITH_GPU, WITHOUT_GPU = (DOCKER,), (DOCKER, PROCESS)
+
+
+def as_offer(row: CatalogOffer, *, disk: Range, backend: str = "") -> Offer:
+    """Return the offer of a row, its root disk as near to the least of `disk` (MiB) as can be.
+
+    `backend` is the name of the one that gives it, where it is connected.
+    """
     least, most = KINDS[row.kind].disk_mib
     hardware = Hardware(
         cpus=row.cpus,
@@ -23,7 +32,7 @@ def as_offer(row: CatalogOffer, *, disk: Range) -> Offer:
         arch=row.arch,
     )
     return Offer(
-        backend=row.kind,
+        backend=backend or row.kind,
         kind=row.kind,
         region=row.region,
         instance=row.instance_type,
@@ -31,6 +40,8 @@ def as_offer(row: CatalogOffer, *, disk: Range) -> Offer:
         price_usd_per_hour=float(row.usd_per_hour),
         spot=row.spot,
         availability=NOT_ASKED,
+        executors=WITH_GPU if row.gpu_count else WITHOUT_GPU,
+        zones=tuple(zones.full(row.kind, row.region, each) for each in row.zones),
     )
 
 

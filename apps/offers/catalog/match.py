@@ -1,38 +1,21 @@
-"""Which rows of the catalog fit a service, by SQL: the database has the rows and their indexes.
-
-`rules` says in one place what a service asks of a machine; the same list finds what fits and counts
-why the rest does not.
-"""
+"""Which rows of the catalog fit a service, by SQL: the database has the rows and their indexes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import reduce
-from operator import or_
 
-from django.db.models import Case, Count, F, Max, Q, QuerySet, Value, When
+from django.db.models import Case, Count, Max, QuerySet, Value, When
 
-from apps.backends import capabilities, cards
-from apps.backends.base import gigabytes
-from apps.offers.catalog.kinds import KINDS
+from apps.offers.catalog import open_rows
+from apps.offers.catalog.rules import rules
+from apps.offers.catalog.supply import Supply
 from apps.offers.models import CatalogOffer
-from apps.specs.fields.gpu import Gpu
-from apps.specs.fields.ranges import Range
 from apps.specs.sections.service import ServiceSpec
 
 ORDER = ("usd_per_hour", "kind", "region", "instance_type")
-GPU = "resources.gpu"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What a service asks: `fits` are the rows that have it, `otherwise` what is said of others."""
-
-    path: str
-    fits: Q
-    otherwise: str
+LONGEST_PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -44,42 +27,59 @@ class Fitting:
     max_usd_per_hour: Decimal | None
 
 
-def find(spec: ServiceSpec, *, kinds: Collection[str], limit: int) -> Fitting:
-    """Return what fits among the clouds `kinds`, cheapest first."""
-    rows = fitting(spec, kinds=kinds)
-    cheapest = list(rows.select_related("source").order_by(*ORDER)[:limit])
+def find(spec: ServiceSpec, supply: Supply, *, limit: int) -> Fitting:
+    """Return what fits of a supply, cheapest first; what is blocked is none of it."""
+    rows = fitting(spec, supply)
+    cheapest = _page(rows, 0, limit)
     if len(cheapest) < limit:
         dearest = cheapest[-1].usd_per_hour if cheapest else None
         return Fitting(cheapest, len(cheapest), dearest)
-    told = rows.aggregate(count=Count("pk"), most=Max("usd_per_hour"))
-    return Fitting(cheapest, told["count"], told["most"])
+    return Fitting(cheapest, *_told(rows))
 
 
-def fitting(spec: ServiceSpec, *, kinds: Collection[str]) -> QuerySet[CatalogOffer]:
-    rows = _of(kinds)
-    for rule in rules(spec):
+def told(spec: ServiceSpec, supply: Supply) -> tuple[int, Decimal | None]:
+    """Return how many fit, and what the dearest of them costs an hour."""
+    return _told(fitting(spec, supply))
+
+
+def _told(rows: QuerySet[CatalogOffer]) -> tuple[int, Decimal | None]:
+    said = rows.aggregate(count=Count("pk"), most=Max("usd_per_hour"))
+    return said["count"], said["most"]
+
+
+def walk(spec: ServiceSpec, supply: Supply, *, page: int) -> Iterator[CatalogOffer]:
+    """Return all that fits, cheapest first, read in pages that grow."""
+    rows, start = fitting(spec, supply), 0
+    while found := _page(rows, start, page):
+        yield from found
+        if len(found) < page:
+            return
+        start, page = start + page, min(page * 2, LONGEST_PAGE)
+
+
+def fitting(spec: ServiceSpec, supply: Supply) -> QuerySet[CatalogOffer]:
+    rows = open_rows.of(supply)
+    for rule in rules(spec, backend=supply.backend):
         rows = rows.filter(rule.fits)
     return rows
 
 
-def _of(kinds: Collection[str]) -> QuerySet[CatalogOffer]:
-    return CatalogOffer.objects.filter(kind__in=kinds).annotate(
-        total=F("gpu_count") * F("gpu_memory_mib")
-    )
+def _page(rows: QuerySet[CatalogOffer], start: int, limit: int) -> list[CatalogOffer]:
+    return list(rows.select_related("source").order_by(*ORDER)[start : start + limit])
 
 
-def why_not(spec: ServiceSpec, *, kinds: Collection[str]) -> dict[str, int]:
-    """Return how many offers of `kinds` each reason keeps away, most first.
+def why_not(spec: ServiceSpec, supply: Supply) -> dict[str, int]:
+    """Return how many offers of a supply each reason keeps away, most first.
 
     Each offer counts once, at the first thing that it lacks.
     """
-    asked = list(rules(spec))
+    asked = list(rules(spec, backend=supply.backend))
     if not asked:
         return {}
     cases = [When(~each.fits, then=Value(n)) for n, each in enumerate(asked)]
     first = Case(*cases, default=None)
     found = (
-        _of(kinds)
+        open_rows.of(supply)
         .annotate(first=first)
         .exclude(first=None)
         .values("first")
@@ -90,116 +90,3 @@ def why_not(spec: ServiceSpec, *, kinds: Collection[str]) -> dict[str, int]:
         f"{asked[row['first']].path}: {asked[row['first']].otherwise}": row["count"]
         for row in found
     }
-
-
-def rules(spec: ServiceSpec) -> Iterator[Rule]:
-    """Return what a service asks of a machine, in the order in which it is told."""
-    yield from _places(spec)
-    yield from _price(spec)
-    yield from _hardware(spec)
-    if spec.resources.gpu is not None and spec.resources.gpu.count.max != 0:
-        yield from _gpu(spec.resources.gpu)
-
-
-def _places(spec: ServiceSpec) -> Iterator[Rule]:
-    for path, field, names in (
-        ("backends", "kind", spec.backends),
-        ("regions", "region", spec.regions),
-        ("instance_types", "instance_type", spec.instance_types),
-    ):
-        if names:
-            fits = reduce(or_, (Q(**{f"{field}__iexact": name}) for name in names))
-            yield Rule(path, fits, f"is not among {', '.join(names)}")
-
-
-def _price(spec: ServiceSpec) -> Iterator[Rule]:
-    if spec.max_price is not None:
-        most = Decimal(str(spec.max_price))
-        yield Rule("max_price", Q(usd_per_hour__lte=most), f"costs more than ${spec.max_price:g}/h")
-    if spec.spot_policy == "spot":
-        yield Rule("spot_policy", Q(spot=True), "is not a spot instance")
-    if spec.spot_policy == "on-demand":
-        yield Rule("spot_policy", Q(spot=False), "is a spot instance")
-
-
-def _hardware(spec: ServiceSpec) -> Iterator[Rule]:
-    wish = spec.resources
-    cpus = _within("cpus", wish.cpu.count)
-    yield Rule("resources.cpu", cpus, f"does not have {_counted(wish.cpu.count)} CPUs")
-    if wish.cpu.arch:
-        yield Rule("resources.cpu", Q(arch=wish.cpu.arch), f"is not {wish.cpu.arch}")
-    memory = _within("memory_mib", wish.memory_mib)
-    yield Rule("resources.memory", memory, f"does not have {_sizes(wish.memory_mib)} of memory")
-    kinds = [kind for kind, cloud in KINDS.items() if _overlaps(wish.disk_mib, cloud.disk_mib)]
-    if len(kinds) < len(KINDS):
-        said = f"has no disk of {_sizes(wish.disk_mib)}"
-        yield Rule("resources.disk", Q(kind__in=kinds), said)
-
-
-def _gpu(wish: Gpu) -> Iterator[Rule]:
-    """What is asked of GPUs; who takes none as well is content with a machine without."""
-    takes_none = wish.count.min == 0
-    if not takes_none:
-        yield Rule(GPU, Q(gpu_count__gt=0), "has no GPU")
-    for fits, otherwise in _cards(wish):
-        yield Rule(GPU, fits | Q(gpu_count=0) if takes_none else fits, otherwise)
-    yield Rule(GPU, _within("gpu_count", wish.count), f"does not have {_counted(wish.count)} GPUs")
-
-
-def _cards(wish: Gpu) -> Iterator[tuple[Q, str]]:
-    if wish.vendor:
-        yield Q(gpu_vendor=wish.vendor), f"is not of {wish.vendor}"
-    if wish.name:
-        yield _named(wish.name), f"is not {' or '.join(wish.name)}"
-    if wish.memory_mib:
-        memory = _within("gpu_memory_mib", wish.memory_mib)
-        yield memory, f"does not have {_sizes(wish.memory_mib)} each"
-    if wish.compute_capability:
-        able = Q(gpu_name__in=capabilities.at_least(wish.compute_capability))
-        least = "{}.{}".format(*wish.compute_capability)
-        yield able, f"is not known to have compute capability {least}"
-    if wish.total_memory_mib:
-        total = _within("total", wish.total_memory_mib)
-        yield total, f"does not have {_sizes(wish.total_memory_mib)} together"
-
-
-def _named(wishes: Sequence[str]) -> Q:
-    return reduce(or_, (_card(cards.card(wish)) for wish in wishes))
-
-
-def _card(wanted: cards.Card) -> Q:
-    named = Q(gpu_name__in=cards.family(wanted.name))
-    if wanted.memory_gb is None:
-        return named
-    return named & Q(gpu_memory_mib=wanted.memory_gb * cards.MIB_PER_GB)
-
-
-def _within(field: str, wanted: Range) -> Q:
-    found = Q()
-    if wanted.min is not None:
-        found &= Q(**{f"{field}__gte": wanted.min})
-    if wanted.max is not None:
-        found &= Q(**{f"{field}__lte": wanted.max})
-    return found
-
-
-def _overlaps(wanted: Range, sizes: tuple[int, int]) -> bool:
-    least, most = sizes
-    return (wanted.min is None or wanted.min <= most) and (
-        wanted.max is None or wanted.max >= least
-    )
-
-
-def _counted(wanted: Range) -> str:
-    return _range(wanted, str)
-
-
-def _sizes(wanted: Range) -> str:
-    return _range(wanted, gigabytes)
-
-
-def _range(wanted: Range, told: Callable[[int], str]) -> str:
-    """Write a range as a person does: `8`, `2..8`, `2..`."""
-    least = "" if wanted.min is None else told(wanted.min)
-    most = "" if wanted.max is None else told(wanted.max)
-    return least if least == most else f"{least}..{most}"

@@ -7,9 +7,10 @@ what comes back then is a try, kept with the replica, and the replica waits for 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from django.db import transaction
@@ -27,6 +28,8 @@ from apps.runs.models import Replica, Run
 from apps.specs.sections.service import ServiceSpec
 
 RETRY_INTERVAL = timedelta(seconds=5)
+# What a refusal keeps away is looked through no further: one offer of a cloud is enough to say so.
+MOST_SEEN = 50
 
 
 def place(replica: Replica, *, at: datetime) -> None:
@@ -39,24 +42,50 @@ def place(replica: Replica, *, at: datetime) -> None:
         # Of a version that should run no more: reconciling the run ends it.
         sweep.set_next_check(replica, at=at + RETRY_INTERVAL)
         return
-    found = offers.find(project=run.project, spec=ServiceSpec.from_json(run.spec))
+    found = offers.find(project=run.project, spec=ServiceSpec.from_json(run.spec), at=at)
     known = placement_attempts.read(replica.tried)
-    over = ""
-    idle: list[in_use.Idle] = []
-    for offer in placement_attempts.untried(found.matches.offers, known):
-        if over and in_use.makes_a_machine(offer) and in_use.kind_of(offer) not in idle:
-            continue
+    over: list[str] = []
+    if _is_placed(replica, found, found.walk(), known, over, at=at):
+        return
+    if not _is_placed(replica, found, _idle(found), known, over, at=at):
+        _fail(replica, found, known, over[-1] if over else "", at=at)
+
+
+def _is_placed(
+    replica: Replica,
+    found: offers.Found,
+    candidates: Iterable[Offer],
+    known: list[placement_attempts.Attempt],
+    over: list[str],
+    *,
+    at: datetime,
+) -> bool:
+    """Tell whether one of the candidates took it, or another worker placed it meanwhile.
+
+    The first time that the project may have no machine more, no other one is asked for.
+    """
+    for offer in placement_attempts.untried(candidates, known):
         try:
             _place_on(replica, found, offer, at=at)
         except in_use.OverLimit as error:
-            over, idle = str(error), in_use.idle(run.project)
+            over.append(str(error))
+            if len(over) == 1:
+                return False
         except instances.NoRoom as error:
             known.append(placement_attempts.of(offer, str(error)))
         except Stale:
-            return
+            return True
         else:
-            return
-    _fail(replica, found, known, over, at=at)
+            return True
+    return False
+
+
+def _idle(found: offers.Found) -> Iterator[Offer]:
+    """What can be had without a machine being made: no limit and no refusal is in its way."""
+    idle = in_use.idle(found.project)
+    for seen in islice(found.walk_whole(), MOST_SEEN):
+        if not in_use.makes_a_machine(seen.offer) or in_use.kind_of(seen.offer) in idle:
+            yield seen.offer
 
 
 def _fail(
@@ -67,7 +96,12 @@ def _fail(
     *,
     at: datetime,
 ) -> None:
+    seen = islice(found.walk_whole(), MOST_SEEN)
+    shut = placement_attempts.blocked([(each.offer, each.block) for each in seen], known)
+    known = [*known, *shut]
     why = placement_attempts.told(known, found.unavailable) if known else offers.why_none(found)
+    if shut:
+        why += f" {len(shut)} of these were refused a short while ago and not asked for again."
     reason = decide.NO_BACKEND if placement_attempts.is_broken(known) else decide.NO_CAPACITY
     if over:
         reason, why = decide.OVER_LIMIT, f"{over}. {why}" if known else over

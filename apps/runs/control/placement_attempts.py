@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from apps.backends.base import Offer
+from apps.backends.base import Offer, Scope
+from apps.offers.blocks import Block
 
 # Nobody reads more sentences than these.
 MOST_TOLD = 10
@@ -56,9 +57,26 @@ def of(offer: Offer, why: str) -> Attempt:
     return Attempt(offer.backend, offer.region, offer.instance, offer.spot, why, gpu=gpu)
 
 
-def untried(offers: Iterable[Offer], attempts: Sequence[Attempt]) -> list[Offer]:
-    """Return the offers that are left, in their order."""
-    return [offer for offer in offers if not any(each.rules_out(offer) for each in attempts)]
+def untried(offers: Iterable[Offer], attempts: Sequence[Attempt]) -> Iterator[Offer]:
+    """Return the offers that are left, in their order, read no further than they are needed."""
+    return (offer for offer in offers if not is_tried(offer, attempts))
+
+
+def is_tried(offer: Offer, attempts: Sequence[Attempt]) -> bool:
+    return any(each.rules_out(offer) for each in attempts)
+
+
+def blocked(
+    seen: Iterable[tuple[Offer, Block | None]], attempts: Sequence[Attempt]
+) -> list[Attempt]:
+    """Return what was not tried since others were refused the same, as if it had been."""
+    found: list[Attempt] = []
+    for offer, block in seen:
+        if block is not None and not is_tried(offer, [*attempts, *found]):
+            where = (offer.backend, offer.region, offer.instance, offer.spot)
+            whole = block.is_fault_of_setup and block.subject.scope is Scope.BACKEND
+            found.append(Attempt(*where, why=block.reason, whole=whole))
+    return found
 
 
 def told(attempts: Sequence[Attempt], unavailable: Mapping[str, str]) -> str:

@@ -11,12 +11,13 @@ from apps.offers import decide
 from apps.offers.catalog import match, snapshot
 from apps.offers.catalog.as_offer import as_offer
 from apps.offers.catalog.kinds import KINDS
+from apps.offers.catalog.supply import Supply
 from apps.offers.models import CatalogOffer, CatalogSource
 from apps.offers.services import asked_for
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loaded")]
 
-ALL = frozenset(KINDS)
+ALL = Supply(tuple(KINDS))
 WISHES: list[dict[str, object]] = [
     {},
     {"gpu": "80GB"},
@@ -72,7 +73,7 @@ def test_keeps_what_a_cloud_itself_said(loaded: int) -> None:
 @pytest.mark.parametrize("wish", WISHES, ids=str)
 def test_sql_finds_what_the_rules_find(wish: dict[str, object]) -> None:
     spec = asked_for(**wish)
-    found = match.find(spec, kinds=ALL, limit=50)
+    found = match.find(spec, ALL, limit=50)
     rows = [as_offer(row, disk=spec.resources.disk_mib) for row in CatalogOffer.objects.all()]
     expected = decide.match(rows, spec)
 
@@ -84,13 +85,13 @@ def test_sql_finds_what_the_rules_find(wish: dict[str, object]) -> None:
     assert prices == [offer.price_usd_per_hour for offer in expected.offers[:50]]
     most = found.max_usd_per_hour
     assert (None if most is None else float(most)) == expected.max_price_usd_per_hour
-    refused = sum(match.why_not(spec, kinds=ALL).values())
+    refused = sum(match.why_not(spec, ALL).values())
     assert refused == len(rows) - len(expected.offers)
 
 
 def test_the_page_that_people_know_comes_out() -> None:
     spec = asked_for(gpu="80GB", backends=["azure"], regions=["westus3", "westus2"])
-    first, second, *_ = match.find(spec, kinds=ALL, limit=3).cheapest
+    first, second, *_ = match.find(spec, ALL, limit=3).cheapest
     shown = [as_offer(row, disk=spec.resources.disk_mib) for row in (first, second)]
     assert [(each.region, each.price_usd_per_hour) for each in shown] == [
         ("westus2", 3.673),
@@ -100,7 +101,7 @@ def test_the_page_that_people_know_comes_out() -> None:
 
 
 def test_a_cloud_that_is_not_asked_for_is_left_out() -> None:
-    found = match.find(asked_for(), kinds={"gcp"}, limit=50)
+    found = match.find(asked_for(), Supply(("gcp",)), limit=50)
     assert {row.kind for row in found.cheapest} == {"gcp"}
 
 
@@ -116,5 +117,5 @@ def test_a_cloud_that_is_not_asked_for_is_left_out() -> None:
 )
 def test_says_why_nothing_fits(wish: dict[str, object], reason: str) -> None:
     spec = asked_for(**wish)
-    assert match.find(spec, kinds=ALL, limit=5).count == 0
-    assert reason in match.why_not(spec, kinds=ALL)
+    assert match.find(spec, ALL, limit=5).count == 0
+    assert reason in match.why_not(spec, ALL)

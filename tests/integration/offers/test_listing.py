@@ -60,6 +60,8 @@ def test_lists_clouds_that_are_not_connected_with_the_day_of_their_prices(people
         "connected": False,
         "priced_at": "2026-06-18",
         "source": "Azure's retail prices, as Karpenter has them",
+        "is_stale": True,
+        "blocked": None,
     }
     assert found["note"].startswith("This version shows what these clouds cost")
     assert date.fromisoformat(first["priced_at"])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends import base
 from apps.instances.models import Instance
+from apps.offers import blocked
 from apps.offers.models import BlockedOffer
+from apps.runs.models import Replica
 from tests.fakes.agent import FakeAgent
-from tests.fakes.cloud import World
-from tests.integration.runs.clouds import pass_time, submit
+from tests.fakes.cloud import HARDWARE, World
+from tests.integration.runs.clouds import RETRY, pass_time, submit
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager")]
 
@@ -66,3 +69,37 @@ def test_a_spot_machine_that_is_gone_blocks_its_offer(
         pass_time(30)
         Instance.objects.exclude(pk=instance.pk).delete()
         assert blocks() == [("north", "capacity", "the cloud took a spot machine back")] * is_spot
+
+
+def test_a_replica_asks_for_nothing_that_another_was_refused(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    asked: list[str] = []
+
+    def refuse(offer: base.Offer) -> None:
+        asked.append(offer.region)
+        if offer.region == "north":
+            raise base.ProviderError("no machine is free", kind=base.ErrorKind.CAPACITY)
+
+    world.regions, world.on_create = ("north", "south"), refuse
+    submit(owner, cloudy)
+    submit(owner, cloudy, "type: service\nname: second\nimage: web\nport: 80\n")
+    assert asked == ["north", "south", "south"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [(base.ErrorKind.CAPACITY, "no-capacity"), (base.ErrorKind.CREDENTIALS, "no-backend")],
+)
+def test_where_all_is_blocked_a_replica_ends_as_if_it_had_asked(
+    world: World, owner: Access, cloudy: Project, kind: base.ErrorKind, code: str
+) -> None:
+    offer = base.Offer("cloud", "north", "big", HARDWARE, 1.0)
+    error = base.ProviderError("go away", kind=kind)
+    blocked.block(backend=cloudy.backends.get(), offer=offer, error=error, at=timezone.now())
+    submit(owner, cloudy, RETRY)
+
+    first = Replica.objects.earliest("pk")
+    assert (first.exit_reason, world.machines) == (code, {})
+    assert "go away" in first.message and "not asked for again" in first.message
+    assert [each["why"] for each in first.tried] == ["go away"]

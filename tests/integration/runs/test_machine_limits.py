@@ -96,7 +96,7 @@ def test_one_that_retries_is_placed_once_there_is_room(
     assert len(world.made) == 1
 
     services.stop(access=owner, run=first)
-    pass_time(900)
+    pass_time(300)
 
     assert second.replicas.filter(state="provisioning").exists()
 

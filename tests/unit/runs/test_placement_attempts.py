@@ -29,7 +29,7 @@ FULL = placement_attempts.of(BIG, "no machine is free")
     ],
 )
 def test_leaves_what_was_not_tried_in_its_order(tried: list[Attempt], left: list[Offer]) -> None:
-    assert placement_attempts.untried(OFFERS, tried) == left
+    assert list(placement_attempts.untried(OFFERS, tried)) == left
 
 
 def test_says_a_sentence_for_each() -> None:
@@ -60,14 +60,14 @@ T4 = replace(HOST, hardware=replace(BARE, gpu=Gpu("T4", 16384, 1, indices=(2,)))
 def test_taken_gpus_of_one_kind_leave_the_other_kind() -> None:
     known = [placement_attempts.of(A100, "0 of 2 A100 GPUs are free, 1 are needed")]
 
-    assert placement_attempts.untried([A100, T4], known) == [T4]
+    assert list(placement_attempts.untried([A100, T4], known)) == [T4]
     assert placement_attempts.read([known[0].to_json()]) == known
 
 
 def test_a_machine_that_cannot_be_had_has_no_kind_to_offer() -> None:
     known = [Attempt("local", "local", "box", False, "its agent does not answer")]
 
-    assert placement_attempts.untried([A100, T4], known) == []
+    assert list(placement_attempts.untried([A100, T4], known)) == []
 
 
 def test_writes_for_a_machine_without_gpus_what_earlier_versions_read() -> None:

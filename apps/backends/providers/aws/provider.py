@@ -59,6 +59,9 @@ class AwsProvider(base.Provider):
     def check(self) -> list[base.Problem]:
         return check.problems(self._clients, self.config)
 
+    def in_catalog(self) -> tuple[str, ...]:
+        return self.config.regions
+
     def offers(self) -> list[base.Offer]:
         """Return nothing: what AWS has, and for how much, is in the catalog, which holds offers."""
         return []

@@ -14,6 +14,7 @@ from apps.core.errors import Invalid
 from apps.offers import queries
 from apps.offers.catalog import match
 from apps.offers.catalog.kinds import not_connected
+from apps.offers.catalog.supply import Supply
 from apps.specs.sections.service import ServiceSpec
 
 # What can be grouped by, with the columns of the catalog that tell it.
@@ -54,18 +55,24 @@ def keys(text: str) -> list[str]:
 def grouped(
     *, project: Project, spec: ServiceSpec, by: Sequence[str], every: bool = False
 ) -> list[Group]:
-    """Return what fits in groups, cheapest first; `every` adds clouds that are not connected."""
+    """Return what fits in groups, cheapest first, blocked or not.
+
+    `every` adds clouds that are not connected.
+    """
     found = queries.find(project=project, spec=spec)
-    kinds = not_connected(found.kinds) if every else []
+    supplies = [supply.whole for supply in found.supplies]
+    if every:
+        supplies.append(Supply(tuple(not_connected(found.kinds))))
     groups: dict[tuple[str, ...], Group] = {}
-    for group in (*_connected(found.matches.offers, by), *_catalog(spec, kinds, by)):
+    rented = (group for supply in supplies for group in _rented(spec, supply, by))
+    for group in (*_standing([*found.standing, *found.kept_away], by), *rented):
         known = groups.setdefault(tuple(group.shared.values()), group)
         if known is not group:
             known.add(group)
     return sorted(groups.values(), key=lambda each: (each.least, *each.shared.values()))
 
 
-def _connected(offers: Sequence[Offer], by: Sequence[str]) -> Iterator[Group]:
+def _standing(offers: Sequence[Offer], by: Sequence[str]) -> Iterator[Group]:
     for offer in offers:
         told = {
             "gpu": _gpu(offer.hardware.gpu),
@@ -76,15 +83,17 @@ def _connected(offers: Sequence[Offer], by: Sequence[str]) -> Iterator[Group]:
         yield Group({key: told[key] for key in by}, 1, price, price)
 
 
-def _catalog(spec: ServiceSpec, kinds: Sequence[str], by: Sequence[str]) -> Iterator[Group]:
+def _rented(spec: ServiceSpec, supply: Supply, by: Sequence[str]) -> Iterator[Group]:
     columns = [column for key in by for column in COLUMNS[key]]
     rows = (
-        match.fitting(spec, kinds=kinds)
+        match.fitting(spec, supply)
         .values(*columns)
         .annotate(offers=Count("pk"), least=Min("usd_per_hour"), most=Max("usd_per_hour"))
     )
     for row in rows:
         shared = {key: _value(key, row) for key in by}
+        if supply.backend and "backend" in shared:
+            shared["backend"] = supply.backend
         yield Group(shared, row["offers"], float(row["least"]), float(row["most"]))
 
 

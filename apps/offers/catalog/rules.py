@@ -1,0 +1,150 @@
+"""What a service asks of a row of the catalog, in SQL: one list, in the order in which it is told.
+
+The same list finds what fits and counts why the rest does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import reduce
+from operator import or_
+
+from django.db.models import Q
+
+from apps.backends import capabilities, cards
+from apps.backends.base import gigabytes
+from apps.offers.catalog.kinds import KINDS
+from apps.specs.fields.gpu import Gpu
+from apps.specs.fields.ranges import Range
+from apps.specs.sections.service import ServiceSpec
+
+GPU = "resources.gpu"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a service asks: `fits` are the rows that have it, `otherwise` what is said of others."""
+
+    path: str
+    fits: Q
+    otherwise: str
+
+
+def rules(spec: ServiceSpec, *, backend: str = "") -> Iterator[Rule]:
+    """Return what a service asks of a machine, in the order in which it is told.
+
+    `backend` is the name of the one that gives the rows, where it is connected.
+    """
+    yield from _places(spec, backend)
+    yield from _price(spec)
+    yield from _hardware(spec)
+    if spec.resources.gpu is not None and spec.resources.gpu.count.max != 0:
+        yield from _gpu(spec.resources.gpu)
+
+
+def _places(spec: ServiceSpec, backend: str) -> Iterator[Rule]:
+    # A name that is asked for is all that it takes.
+    named = backend.lower() in {name.lower() for name in spec.backends}
+    for path, field, names in (
+        ("backends", "kind", () if named else spec.backends),
+        ("regions", "region", spec.regions),
+        ("instance_types", "instance_type", spec.instance_types),
+    ):
+        if names:
+            fits = reduce(or_, (Q(**{f"{field}__iexact": name}) for name in names))
+            yield Rule(path, fits, f"is not among {', '.join(names)}")
+
+
+def _price(spec: ServiceSpec) -> Iterator[Rule]:
+    if spec.max_price is not None:
+        most = Decimal(str(spec.max_price))
+        yield Rule("max_price", Q(usd_per_hour__lte=most), f"costs more than ${spec.max_price:g}/h")
+    if spec.spot_policy == "spot":
+        yield Rule("spot_policy", Q(spot=True), "is not a spot instance")
+    if spec.spot_policy == "on-demand":
+        yield Rule("spot_policy", Q(spot=False), "is a spot instance")
+
+
+def _hardware(spec: ServiceSpec) -> Iterator[Rule]:
+    wish = spec.resources
+    cpus = _within("cpus", wish.cpu.count)
+    yield Rule("resources.cpu", cpus, f"does not have {_counted(wish.cpu.count)} CPUs")
+    if wish.cpu.arch:
+        yield Rule("resources.cpu", Q(arch=wish.cpu.arch), f"is not {wish.cpu.arch}")
+    memory = _within("memory_mib", wish.memory_mib)
+    yield Rule("resources.memory", memory, f"does not have {_sizes(wish.memory_mib)} of memory")
+    kinds = [kind for kind, cloud in KINDS.items() if _overlaps(wish.disk_mib, cloud.disk_mib)]
+    if len(kinds) < len(KINDS):
+        said = f"has no disk of {_sizes(wish.disk_mib)}"
+        yield Rule("resources.disk", Q(kind__in=kinds), said)
+
+
+def _gpu(wish: Gpu) -> Iterator[Rule]:
+    """What is asked of GPUs; who takes none as well is content with a machine without."""
+    takes_none = wish.count.min == 0
+    if not takes_none:
+        yield Rule(GPU, Q(gpu_count__gt=0), "has no GPU")
+    for fits, otherwise in _cards(wish):
+        yield Rule(GPU, fits | Q(gpu_count=0) if takes_none else fits, otherwise)
+    yield Rule(GPU, _within("gpu_count", wish.count), f"does not have {_counted(wish.count)} GPUs")
+
+
+def _cards(wish: Gpu) -> Iterator[tuple[Q, str]]:
+    if wish.vendor:
+        yield Q(gpu_vendor=wish.vendor), f"is not of {wish.vendor}"
+    if wish.name:
+        yield _named(wish.name), f"is not {' or '.join(wish.name)}"
+    if wish.memory_mib:
+        memory = _within("gpu_memory_mib", wish.memory_mib)
+        yield memory, f"does not have {_sizes(wish.memory_mib)} each"
+    if wish.compute_capability:
+        able = Q(gpu_name__in=capabilities.at_least(wish.compute_capability))
+        least = "{}.{}".format(*wish.compute_capability)
+        yield able, f"is not known to have compute capability {least}"
+    if wish.total_memory_mib:
+        total = _within("total", wish.total_memory_mib)
+        yield total, f"does not have {_sizes(wish.total_memory_mib)} together"
+
+
+def _named(wishes: Sequence[str]) -> Q:
+    return reduce(or_, (_card(cards.card(wish)) for wish in wishes))
+
+
+def _card(wanted: cards.Card) -> Q:
+    named = Q(gpu_name__in=cards.family(wanted.name))
+    if wanted.memory_gb is None:
+        return named
+    return named & Q(gpu_memory_mib=wanted.memory_gb * cards.MIB_PER_GB)
+
+
+def _within(field: str, wanted: Range) -> Q:
+    found = Q()
+    if wanted.min is not None:
+        found &= Q(**{f"{field}__gte": wanted.min})
+    if wanted.max is not None:
+        found &= Q(**{f"{field}__lte": wanted.max})
+    return found
+
+
+def _overlaps(wanted: Range, sizes: tuple[int, int]) -> bool:
+    least, most = sizes
+    return (wanted.min is None or wanted.min <= most) and (
+        wanted.max is None or wanted.max >= least
+    )
+
+
+def _counted(wanted: Range) -> str:
+    return _range(wanted, str)
+
+
+def _sizes(wanted: Range) -> str:
+    return _range(wanted, gigabytes)
+
+
+def _range(wanted: Range, told: Callable[[int], str]) -> str:
+    """Write a range as a person does: `8`, `2..8`, `2..`."""
+    least = "" if wanted.min is None else told(wanted.min)
+    most = "" if wanted.max is None else told(wanted.max)
+    return least if least == most else f"{least}..{most}"

@@ -1,0 +1,143 @@
+"""Offers to look at: those of a project's backends and, if asked for, of every cloud known."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+
+from django.utils import timezone
+
+from apps.accounts.models import Project
+from apps.offers import decide, queries, reasons
+from apps.offers.catalog import match
+from apps.offers.catalog.as_offer import as_offer
+from apps.offers.catalog.kinds import KINDS, not_connected
+from apps.offers.catalog.supply import Supply
+from apps.offers.found import Seen
+from apps.specs.sections.service import ServiceSpec
+
+SHOWN_REASONS = 3
+NOTHING = match.Fitting((), 0, None)
+NOT_CONNECTED_YET = "This version shows what these clouds cost; it cannot connect them yet."
+# Clouds change their prices on demand a few times a year; one that was read so long ago may be old.
+STALE_AFTER = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An offer as it was seen, of a cloud that is connected or not."""
+
+    seen: Seen
+    connected: bool = True
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether its price was said so long ago that it may be another one now."""
+        row = self.seen.row
+        return row is not None and timezone.now().date() - row.source.priced_on > STALE_AFTER
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A page of offers, cheapest first, and of all that fit: how many, and the highest price.
+
+    Those that are blocked are among them. `why_not` counts by reason the offers of clouds that are
+    not connected where nothing fits; `note` says what there is of those clouds.
+    """
+
+    found: queries.Found
+    items: Sequence[Listed]
+    total: int
+    max_price_usd_per_hour: float | None
+    why_not: dict[str, int]
+    note: str = ""
+
+    @property
+    def why_none(self) -> str | None:
+        """Return why nothing fits, None where something does."""
+        if self.total:
+            return None
+        if not self.why_not:
+            return queries.why_none(self.found)
+        return "No offer fits, connected or not. " + "; ".join(counted(self)[:SHOWN_REASONS]) + "."
+
+
+def connected(*, project: Project, spec: ServiceSpec, start: int, limit: int) -> Listing:
+    """Return what the project's backends have."""
+    return _listing(project=project, spec=spec, start=start, limit=limit, every=False)
+
+
+def every(*, project: Project, spec: ServiceSpec, start: int, limit: int) -> Listing:
+    """Return what the project's backends have and what other clouds would rent."""
+    return _listing(project=project, spec=spec, start=start, limit=limit, every=True)
+
+
+def _listing(
+    *, project: Project, spec: ServiceSpec, start: int, limit: int, every: bool
+) -> Listing:
+    found = queries.find(project=project, spec=spec)
+    own = found.total + found.blocked_count
+    elsewhere = Supply(tuple(not_connected(found.kinds)))
+    others = NOTHING
+    if every or not own:
+        others = match.find(spec, elsewhere, limit=start + limit if every else 1)
+    added = others if every else NOTHING
+    prices = (found.dearest_usd_per_hour, added.max_usd_per_hour)
+    total = own + added.count
+    return Listing(
+        found,
+        _items(found, added, start=start, limit=limit),
+        total,
+        max((float(price) for price in prices if price is not None), default=None),
+        match.why_not(spec, elsewhere) if every and not total else {},
+        _note(others, every=every),
+    )
+
+
+def _items(found: queries.Found, added: match.Fitting, *, start: int, limit: int) -> list[Listed]:
+    own = (Listed(seen) for seen in found.walk_whole())
+    disk = found.spec.resources.disk_mib
+    rented = (
+        Listed(Seen(as_offer(row, disk=disk), row=row), connected=False) for row in added.cheapest
+    )
+    listed = heapq.merge(own, rented, key=lambda each: decide.order(each.seen.offer))
+    return list(islice(listed, start, start + limit))
+
+
+def _note(others: match.Fitting, *, every: bool) -> str:
+    """Say what there is in clouds that are not connected; nothing where there is nothing to say."""
+    if not others.count:
+        return ""
+    if every:
+        return NOT_CONNECTED_YET
+    first = others.cheapest[0]
+    count = "1 offer fits" if others.count == 1 else f"{others.count:,} offers fit"
+    return (
+        f"In clouds that are not connected {count}, from ${first.usd_per_hour.normalize():f}/h "
+        f"({KINDS[first.kind].label}, {first.region}, {first.instance_type})."
+    )
+
+
+def counted(listing: Listing) -> list[str]:
+    """Return the reasons that keep offers away, each with how many."""
+    refused = listing.found.matches.refused.items()
+    own = [f"{len(about):,} × {reasons.told(why, about)}" for why, about in refused]
+    counts = [*listing.found.why_not.items(), *listing.why_not.items()]
+    return [*own, *(f"{count:,} × {reason}" for reason, count in counts)]
+
+
+def listed_json(listed: Listed) -> dict[str, Any]:
+    """Return an offer as API and CLI show it."""
+    seen = listed.seen
+    return queries.offer_json(seen.offer) | {
+        "connected": listed.connected,
+        "priced_at": seen.row and seen.row.source.priced_on,
+        "source": seen.row and seen.row.source.words,
+        "is_stale": listed.is_stale,
+        "blocked": seen.block
+        and {"kind": seen.block.kind, "reason": seen.block.reason, "until": seen.block.until},
+    }
