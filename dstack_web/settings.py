@@ -61,15 +61,18 @@ DSTACK_PROJECTS_PER_USER = env.whole("DSTACK_PROJECTS_PER_USER")
 DSTACK_TOKENS_PER_USER = env.whole("DSTACK_TOKENS_PER_USER")
 DSTACK_START_DEADLINE_SECONDS = env.whole("DSTACK_START_DEADLINE_SECONDS")
 DSTACK_BOOT_DEADLINE_SECONDS = env.seconds("DSTACK_BOOT_DEADLINE")
+DSTACK_MACHINE_SILENCE_SECONDS = env.seconds("DSTACK_MACHINE_SILENCE")
 DSTACK_HISTORY_DAYS = env.whole("DSTACK_HISTORY_DAYS")
 DSTACK_RUN_VERSIONS = env.whole("DSTACK_RUN_VERSIONS")
 DSTACK_LOG_DAYS = env.whole("DSTACK_LOG_DAYS")
 DSTACK_METRIC_DAYS = env.whole("DSTACK_METRIC_DAYS")
 DSTACK_LOG_BYTES_PER_RUN = env.whole("DSTACK_LOG_BYTES_PER_RUN")
 
-_public_host = urlsplit(DSTACK_PUBLIC_URL).hostname or "127.0.0.1"
+# People and agents may call it by different names.
+_named = [urlsplit(url).hostname or "127.0.0.1" for url in (DSTACK_PUBLIC_URL, DSTACK_AGENT_URL)]
 ALLOWED_HOSTS = [
-    *("127.0.0.1", "localhost", "[::1]", _public_host),
+    *("127.0.0.1", "localhost", "[::1]"),
+    *(f"[{host}]" if ":" in host else host for host in _named),
     *env.words("DSTACK_ALLOWED_HOSTS"),
 ]
 CSRF_TRUSTED_ORIGINS = [DSTACK_PUBLIC_URL]

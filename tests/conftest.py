@@ -43,6 +43,12 @@ def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(autouse=True)
+def has_an_address_for_machines(settings: Any) -> None:
+    """No machine of a cloud is made by a server on loopback, which it could not call."""
+    settings.DSTACK_AGENT_URL = "https://dstack.example"
+
+
+@pytest.fixture(autouse=True)
 def only_documented_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail where a route of the API gives an answer that its OpenAPI document does not name."""
     ask = Client.request

@@ -148,7 +148,11 @@ def _create(instance: Instance, *, at: datetime) -> None:
     if instance.state == states.REQUESTED:
         lease = at + CALL_LEASE
         transition(instance, states.CREATING, at=at, next_check_at=lease)
-    spec = machine_spec.wanted(instance)
+    try:
+        spec = machine_spec.wanted(instance)
+    except machine_spec.NoWayHome as error:
+        _fail(instance, NO_BACKEND, str(error), at=timezone.now())
+        return
     try:
         ref = _ask(instance, lambda provider: provider.create(spec))
     except ProviderError as error:

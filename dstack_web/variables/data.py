@@ -138,6 +138,16 @@ LIMITS = (
         parts=(SERVER,),
         says="Time for the agent of a new machine to call; then the next offer is tried.",
     ),
+    Variable(
+        name="DSTACK_MACHINE_SILENCE",
+        kind=Kind.DURATION,
+        default="12h",
+        least=600,
+        most=30 * 86400,
+        parts=(SERVER,),
+        says="A machine of a cloud that hears of no server for so long stops what it runs and "
+        "shuts itself down; one that its server refuses does so after 10 minutes.",
+    ),
 )
 
 RETENTION = (

@@ -43,7 +43,8 @@ ADDRESSES = (
         kind=Kind.URL,
         default_is="the server on loopback",
         parts=(START, SERVER),
-        says="Where the agent of the server's own machine reaches the server.",
+        says="Where agents reach the server: that of its own machine, and where this is no address "
+        "of loopback, those of machines of clouds, which else call `DSTACK_PUBLIC_URL`.",
     ),
     Variable(
         name="DSTACK_TRUSTED_PROXIES",

@@ -279,6 +279,7 @@ def crowd(
     backends.connect(project=project, kind=SharedCloud.kind, config={})
     environ = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url}
     environ |= {"DSTACK_DB_POOL": "6", "PYTHONPATH": str(ROOT)}
+    environ |= {"DSTACK_AGENT_URL": "https://dstack.example"}
     made = Crowd(
         random.Random(request.param),
         Access(user=alice),

@@ -1,0 +1,92 @@
+"""Fetches the agent of a new machine and compares it with what the machine was told of.
+
+`fetch.py` the agent, until it has it · `fetch.py URL FILE` anything else, once · `fetch.py
+--cgroupfs FILE` tells Docker, in its daemon.json, which cgroup driver to take. Python 3.9.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+ENROLMENT = Path("/etc/dstack-agent/enrolment.json")
+PROGRAM = Path("/opt/dstack-agent/agent.pyz")
+CALL_SECONDS, LONGEST_PAUSE_SECONDS = 30.0, 15.0
+MOST_BYTES = 64 * 1024 * 1024
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"dstack-web: {text}\n")
+    sys.stdout.flush()
+
+
+def fetched(url: str) -> bytes:
+    """Return what lies there. Raise OSError and ValueError."""
+    asked = urllib.request.Request(url, headers={"User-Agent": "dstack-agent-boot"})
+    with urllib.request.urlopen(asked, timeout=CALL_SECONDS) as answer:
+        content: bytes = answer.read(MOST_BYTES)
+        return content
+
+
+def write(path: Path, content: bytes) -> None:
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_bytes(content)
+    fresh.chmod(0o644)
+    fresh.replace(path)
+
+
+def problem(url: str, sha256: str) -> str:
+    """Try to get the agent; return what is wrong, "" if it is there now."""
+    try:
+        content = fetched(url)
+    except (OSError, ValueError) as error:
+        return f"{url} cannot be reached: {getattr(error, 'reason', None) or error}"
+    if hashlib.sha256(content).hexdigest() != sha256:
+        return f"what {url} has is not the agent that this machine was told of (SHA-256)"
+    write(PROGRAM, content)
+    return ""
+
+
+def fetch_agent() -> None:
+    told = json.loads(ENROLMENT.read_text(encoding="utf-8"))
+    url = f"{told['url'].rstrip('/')}/api/agent/agent.pyz"
+    pause, said = 0.5, ""
+    while wrong := problem(url, told["program_sha256"]):
+        if wrong != said:
+            said = wrong
+            say(f"{wrong}; trying again")
+        time.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+def choose_cgroupfs(path: Path) -> None:
+    known = {}
+    with contextlib.suppress(OSError, ValueError):
+        known = json.loads(path.read_text(encoding="utf-8"))
+    options = [each for each in known.get("exec-opts", []) if "native.cgroupdriver" not in each]
+    known["exec-opts"] = [*options, "native.cgroupdriver=cgroupfs"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, json.dumps(known, indent=2).encode())
+
+
+def main(words: list[str]) -> int:
+    if words[:1] == ["--cgroupfs"]:
+        choose_cgroupfs(Path(words[1]))
+    elif words:
+        try:
+            write(Path(words[1]), fetched(words[0]))
+        except (OSError, ValueError) as error:
+            say(f"{words[0]} cannot be fetched: {error}")
+            return 1
+    else:
+        fetch_agent()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
