@@ -1,8 +1,8 @@
 """What is kept of runs: all of those that are active, and for a while of those that are over.
 
 Of an active run the newest versions stay, with the one that runs and the one to fall back to, and
-of its replicas that ended those that say something still: what it cost, that a version got ready,
-and which image it runs.
+of its replicas that ended those that say something still: that a version got ready, and which image
+it runs. What they cost is booked elsewhere.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _ended_replicas(before: datetime) -> QuerySet[Replica]:
     was_ready = Q(ready_at__isnull=False) & ~Exists(later)
     has_pin = Q(workload__isnull=False) & ~Q(workload__image_pin="") & ~Exists(pinned)
     old = Replica.objects.filter(state__in=states.REPLICA.final, finished_at__lt=before)
-    return old.filter(price_usd_per_hour=0).exclude(was_ready).exclude(has_pin)
+    return old.exclude(was_ready).exclude(has_pin)
 
 
 def _old_events(before: datetime) -> QuerySet[Event]:

@@ -160,7 +160,7 @@ RETENTION = (
         parts=(SERVER,),
         says="How long what is over is kept: runs with their versions and replicas, machines, "
         "events, decisions, tokens that were revoked or expired. Of an active run its own events "
-        "stay, and replicas that cost something. Sessions go when they expire, secrets of a "
+        "stay, and of all what they cost. Sessions go when they expire, secrets of a "
         "replica when it ends, deleted runs after a day.",
     ),
     Variable(

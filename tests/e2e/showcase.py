@@ -66,6 +66,7 @@ def make() -> None:
     _model(main, gateway, person)
     _uploads(main)
     _instances(main)
+    _spend(main)
     _open_project(admin)
 
 
@@ -122,6 +123,36 @@ def _instances(main: Project) -> None:
             instance_type="a-machine-" + "of-a-long-name-" * 5, error=WHY,
         )  # fmt: skip
         Instance.objects.filter(pk=made.pk).update(next_check_at=None)
+
+
+def _spend(main: Project) -> None:
+    """Four weeks of two services, one of which leaves its machines idle; the dearest is running."""
+    Project.objects.filter(pk=main.pk).update(max_instances=100_000, max_usd_per_hour=99_999.9999)
+    at = timezone.now()
+    runs = {run.name: run for run in Run.objects.filter(name__in=[LONG, "service-7"])}
+    for day in range(1, 29):
+        for name, run in runs.items():
+            machine = factories.instance(
+                main, state="terminated", backend_kind="cloud", price_usd_per_hour=12.2899,
+                running_at=at - timedelta(days=day, hours=12),
+                state_at=at - timedelta(days=day, hours=day % 9), name=f"dstack-{name}-{day}",
+            )  # fmt: skip
+            factories.workload(
+                machine, run_id=run.pk, spec={"run_name": name}, state="exited",
+                created_at=at - timedelta(days=day, hours=12),
+                state_at=at - timedelta(days=day, hours=9),
+            )  # fmt: skip
+    replica = Replica.objects.get(run__name=LONG, state=states.RUNNING)
+    machine = factories.instance(
+        main, backend_kind="cloud", price_usd_per_hour=98.319, name="dstack-running",
+        running_at=at - timedelta(hours=30),
+    )  # fmt: skip
+    Instance.objects.filter(pk=machine.pk).update(next_check_at=None)
+    factories.workload(
+        machine, replica=replica, spec={"run_name": LONG}, created_at=at - timedelta(hours=30),
+        owner_id=replica.pk,
+    )  # fmt: skip
+    Replica.objects.filter(pk=replica.pk).update(price_usd_per_hour=98.319)
 
 
 def _open_project(admin: User) -> None:

@@ -142,7 +142,7 @@ def test_keeps_versions_that_run_or_may_run_again(people: People, settings: Any)
     [
         ({}, True),
         ({"at": LATELY}, False),
-        ({"price_usd_per_hour": 1}, False),
+        ({"price_usd_per_hour": 1}, True),
         ({"ready_at": LONG_AGO}, False),
         ({"ready_at": LONG_AGO, "later": True}, True),
         ({"pin": "sha256:1"}, False),
@@ -216,7 +216,7 @@ def test_forgets_machines_once_nothing_is_left_on_them(people: People) -> None:
     )
     live = factories.instance(people.project, state_at=LONG_AGO)
     run = factories.run(people.project)
-    replica = ended_replica(run, price_usd_per_hour=1)
+    replica = ended_replica(run, ready_at=LONG_AGO)
     ended: dict[str, Any] = {"state": "exited", "state_at": LONG_AGO}
     kept = factories.workload(used, replica=replica, **ended)
     alone = [factories.workload(host, **ended) for host in (empty, live)]
