@@ -16,7 +16,8 @@ from ninja.parser import Parser
 from apps.accounts.access import TokenAuth
 from apps.accounts.api import router as accounts
 from apps.autoscaling.api import router as autoscaling
-from apps.backends.api import router as backends
+from apps.backends.api.project import router as backends
+from apps.backends.api.server import router as server_backends
 from apps.core.errors import AppError
 from apps.gateways.api import router as gateways
 from apps.instances.costs.api import router as costs
@@ -90,6 +91,7 @@ add_handlers(api)
 api.add_router("", accounts, tags=["accounts"])
 api.add_router("", specs, tags=["specs"])
 api.add_router("", backends, tags=["backends"])
+api.add_router("", server_backends, tags=["backends"])
 api.add_router("", offers, tags=["offers"])
 api.add_router("", costs, tags=["accounts"])
 api.add_router("", runs, tags=["runs"])

@@ -25,6 +25,7 @@ class DstackWebConfig(AppConfig):
         import_module("apps.accounts.services").on_project_created(project_created)
         import_module("apps.accounts.projects").on_project_deleted(project_deleted)
         import_module("apps.backends.services").on_closing(backend_closing)
+        import_module("apps.backends.services").on_ending(backend_ending)
         import_module("apps.accounts.tokens").on_naming_runs(runs_named)
 
 
@@ -45,6 +46,10 @@ def project_deleted(project: object) -> None:
 
 def backend_closing(backend: object) -> None:
     import_module("apps.runs.planning.backend_in_use").refuse_while_used(backend)
+
+
+def backend_ending(backend: object) -> None:
+    import_module("apps.instances.ending").end_all(backend)
 
 
 def runs_named(project: object, names: Sequence[str]) -> None:

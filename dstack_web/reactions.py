@@ -14,6 +14,7 @@ from celery import Task
 from kombu.exceptions import OperationalError
 
 from apps.autoscaling import tasks as autoscaling
+from apps.backends import tasks as backends
 from apps.chat_templates import tasks as chat_templates
 from apps.core import notifications
 from apps.core.stores.valkey import pause
@@ -52,8 +53,11 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("workload", "running"): (runs.advance_of_workloads,),
     ("workload", "changed"): (runs.advance_of_workloads,),
     ("workload", "exited"): (runs.advance_of_workloads, instances.advance_of_workloads),
+    ("check", "checking"): (backends.check,),
     ("instance", "requested"): (instances.advance,),
     ("instance", "terminating"): (instances.advance,),
+    ("instance", "terminated"): (instances.close_emptied,),
+    ("instance", "failed"): (instances.close_emptied,),
     ("instance", "lost"): (runs.advance_on_instances, instances.advance),
     ("instance", "interrupted"): (runs.reconcile_on_instances, instances.advance),
     ("instance", "ready"): (runs.advance_on_instances,),

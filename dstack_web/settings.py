@@ -245,6 +245,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_URL = re.sub(r"^unix://", "redis+socket://", REDIS_URL)
 CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_ROUTES = {
+    "apps.backends.tasks.*": {"queue": "outside"},
     "apps.instances.tasks.*": {"queue": "outside"},
     "apps.chat_templates.tasks.*": {"queue": "outside"},
     # It deletes files.

@@ -10,6 +10,9 @@ from django.utils import timezone
 
 from apps.accounts import retention as accounts
 from apps.autoscaling import retention as autoscaling
+from apps.backends import tasks as backends
+from apps.backends.connecting import retention as checks
+from apps.backends.models import Check
 from apps.chat_templates import retention as chat_templates
 from apps.core import sweep
 from apps.core.models import Stateful
@@ -27,6 +30,7 @@ SWEPT: tuple[tuple[type[Stateful], Task], ...] = (
     (Run, runs.reconcile),
     (Replica, runs.advance),
     (Instance, instances.advance),
+    (Check, backends.check),
 )
 
 
@@ -43,6 +47,6 @@ def sweep_due(**_: Any) -> None:
 def prune_history(**_: Any) -> None:
     at = timezone.now()
     instance_retention.wipe_secrets()
-    stages = (autoscaling, history, instance_retention, routing, chat_templates, blocked, accounts)
-    for stage in stages:
+    stages = (autoscaling, history, instance_retention, routing, chat_templates, blocked)
+    for stage in (*stages, checks, accounts):
         stage.prune(at=at)

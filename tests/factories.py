@@ -122,7 +122,7 @@ def certificate(of: Gateway, **fields: Any) -> Certificate:
 
 
 def backend(
-    of: Project, *, kind: str = "local", name: str = "", config: dict[str, Any] | None = None
+    of: Project | None, *, kind: str = "local", name: str = "", config: dict[str, Any] | None = None
 ) -> Backend:
     kept = crypto.encrypt(config or {})
     return Backend.objects.create(project=of, name=name or kind, kind=kind, config=kept)

@@ -76,9 +76,13 @@ class ProviderError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a backend: one sentence that says what to do about it."""
+    """What is wrong with a backend: one sentence that says what to do about it.
+
+    `policy` is what to paste at the cloud, where that is what mends it.
+    """
 
     message: str
+    policy: str = ""
 
     def __str__(self) -> str:
         return self.message
@@ -255,6 +259,11 @@ class Config(BaseModel):
             if isinstance(extra, dict) and extra.get("secret")
         }
 
+    @property
+    def is_of_server(self) -> bool:
+        """Whether it acts with credentials that the server has itself, not with its own."""
+        return False
+
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         secrets = self.secret_fields()
         return ((name, value) for name, value in super().__repr_args__() if name not in secrets)
@@ -274,6 +283,9 @@ class Provider(ABC):
     Config: ClassVar[type[Config]]
     features: ClassVar[frozenset[Feature]] = frozenset()
     families: ClassVar[Mapping[str, str]] = {}
+
+    # What to allow at the cloud, to be pasted there; empty where it knows no such thing.
+    minimal_policy: ClassVar[str] = ""
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -297,6 +309,11 @@ class Provider(ABC):
 
         Raise ProviderError only where it could not be asked at all.
         """
+
+    def facts(self) -> list[str]:
+        """Return what a person who connects it wants to know of the account, such as its quota,
+        a sentence each. It is asked after a check that found nothing."""
+        return []
 
     @abstractmethod
     def offers(self) -> list[Offer]:

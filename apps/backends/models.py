@@ -1,13 +1,16 @@
-"""Backends: where machines come from, connected to a project with an encrypted configuration."""
+"""Backends: where machines come from, connected with an encrypted configuration; their checks."""
 
 from __future__ import annotations
 
 import uuid
+from uuid import UUID
 
 from django.db import models
 from django.utils import timezone
 
 from apps.accounts.models import Project
+from apps.backends import states
+from apps.core.models import Stateful
 
 
 class Backend(models.Model):
@@ -15,15 +18,22 @@ class Backend(models.Model):
     that a new provider needs no migration.
 
     `name` is what people call it, `kind` which provider it is of: a project may have several of one
-    kind. One that was closed stays as a row, since the machines that it gave keep naming it.
+    kind. Without a project it is the server's own, for the projects that it is `shared_with`, or
+    for all. On one that is disabled nothing new is placed. One that is `ending` ends its machines
+    and is closed after the last; one that was closed stays as a row, since the machines that it
+    gave keep naming it.
     """
 
-    project = models.ForeignKey(Project, models.CASCADE, related_name="backends")
+    project = models.ForeignKey(Project, models.CASCADE, null=True, related_name="backends")
     # Empty where code from before made the row: its kind was its name.
     name = models.CharField(max_length=32, db_default="")
     kind = models.CharField(max_length=32)
     config = models.TextField()
+    for_all = models.BooleanField(default=False, db_default=False)
+    shared_with = models.ManyToManyField(Project, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
+    disabled_at = models.DateTimeField(null=True, blank=True)
+    ending_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -33,7 +43,8 @@ class Backend(models.Model):
             models.UniqueConstraint(
                 fields=["project", "name"],
                 condition=models.Q(closed_at=None) & ~models.Q(name=""),
-                name="one_open_backend_per_name",
+                nulls_distinct=False,
+                name="one_open_backend_of_a_name",
             ),
             models.UniqueConstraint(
                 fields=["project"],
@@ -43,7 +54,40 @@ class Backend(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name or self.kind} of {self.project}"
+        return f"{self.name or self.kind} of {self.project or 'the server'}"
+
+
+class Check(Stateful):
+    """A question to a provider whether a configuration works, asked by a worker.
+
+    Without a backend it is one that is to be connected under `name`: only once it has passed does
+    that become a backend. `config` is what is asked about, encrypted, and emptied with the answer;
+    empty is the backend's own. `problems` are {"message", "policy"}, `facts` sentences about the
+    account such as its quota. `shares` are ids of projects, for one of the server's own.
+    """
+
+    state_machine = states.CHECK
+
+    project = models.ForeignKey(Project, models.CASCADE, null=True, related_name="+")
+    backend = models.ForeignKey(Backend, models.CASCADE, null=True, related_name="checks")
+    name = models.CharField(max_length=32)
+    kind = models.CharField(max_length=32)
+    config = models.TextField(blank=True)
+    for_all = models.BooleanField(default=False)
+    shares = models.JSONField(default=list)
+    problems = models.JSONField(default=list)
+    facts = models.JSONField(default=list)
+    asked_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["next_check_at"], name="check_due")]
+
+    def __str__(self) -> str:
+        return f"check of {self.name}"
+
+    @property
+    def event_scope(self) -> tuple[int | None, UUID | None, str]:
+        return self.project_id, None, self.name
 
 
 class ServerIdentity(models.Model):

@@ -1,7 +1,11 @@
-"""Connecting backends, opening and closing this machine for a project, and calling providers."""
+"""The verbs of backends: open this machine, disable, delete; and the providers behind them.
+
+What people ask for when they connect one stands in `connecting.requests`.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -9,19 +13,24 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
-from pydantic import ValidationError
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends import queries
 from apps.backends.base import Feature, Provider
+from apps.backends.connecting import configs, roles, rows
 from apps.backends.models import Backend, ServerIdentity
 from apps.backends.registry import PROVIDERS
 from apps.core import crypto
-from apps.core.errors import Conflict, Detail, Forbidden, Invalid
+from apps.core.errors import Conflict, Forbidden, NotFound
+
+logger = logging.getLogger(__name__)
 
 ClosingHook = Callable[[Backend], None]
 _closing_hooks: list[ClosingHook] = []
+_ending_hooks: list[ClosingHook] = []
+# What is kept instead of a configuration that was forgotten.
+FORGOTTEN = ""
 
 
 def on_closing(hook: ClosingHook) -> None:
@@ -33,35 +42,23 @@ def on_closing(hook: ClosingHook) -> None:
         _closing_hooks.append(hook)
 
 
-def connect(*, project: Project, kind: str, config: dict[str, Any], name: str = "") -> Backend:
-    """Connect a backend to a project, or change how it is connected; what is closed stays closed.
+def on_ending(hook: ClosingHook) -> None:
+    """Call `hook(backend)` in the transaction in which all machines of a backend are to end."""
+    if hook not in _ending_hooks:
+        _ending_hooks.append(hook)
 
-    It is called by its kind where it has no name of its own.
 
-    Raise Invalid when the kind is unknown or the configuration is wrong. The backend is not tried:
-    that is `provider_of(backend).check()`, an outside call.
+def connect(
+    *, project: Project | None, kind: str, config: dict[str, Any], name: str = ""
+) -> Backend:
+    """Connect a backend as it is given, or change how it is connected; what is closed stays closed.
+
+    It is called by its kind where it has no name of its own, and is the server's own without a
+    project. Raise Invalid when the kind is unknown or the configuration is wrong.
     """
-    require_kind(kind)
-    try:
-        checked = PROVIDERS[kind].Config.model_validate(config)
-    except ValidationError as error:
-        details = [Detail(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
-        raise Invalid(f"The configuration of {kind} is wrong.", details=details) from error
-    backend, _ = Backend.objects.update_or_create(
-        project=project,
-        kind=kind,
-        name=name or kind,
-        defaults={"config": crypto.encrypt(checked.model_dump(mode="json"))},
-    )
-    return backend
-
-
-def require_kind(kind: str) -> None:
-    """Raise Invalid for a kind of backend that there is not."""
-    if kind not in PROVIDERS:
-        known = ", ".join(sorted(PROVIDERS))
-        detail = Detail("kind", f"must be one of: {known}")
-        raise Invalid(f"There is no backend `{kind[:32]}`; there is: {known}.", details=[detail])
+    rows.require_kind(kind)
+    checked = configs.checked(kind, config)
+    return rows.write(project=project, kind=kind, name=name or kind, config=checked)
 
 
 def connect_local(*, project: Project) -> Backend:
@@ -74,7 +71,8 @@ def refresh_local() -> None:
     """Give every project that this machine was opened for the addresses of this start."""
     Backend.objects.filter(name="").update(name=F("kind"))
     for backend in Backend.objects.filter(kind=queries.LOCAL).select_related("project"):
-        connect_local(project=backend.project)
+        if backend.project is not None:
+            connect_local(project=backend.project)
 
 
 def open_local(*, access: Access, project: Project) -> Backend:
@@ -83,7 +81,8 @@ def open_local(*, access: Access, project: Project) -> Backend:
     Raise Forbidden for who is no admin of the server: what runs here shares the machine with the
     server itself. Raise Conflict where no agent is kept on this machine.
     """
-    _require_server_admin(access)
+    if not access.is_global_admin:
+        raise Forbidden(roles.THIS_MACHINE)
     if not queries.keeps_an_agent():
         raise Conflict(
             f"This server has no machine of its own to run services on: no agent is kept in "
@@ -95,37 +94,85 @@ def open_local(*, access: Access, project: Project) -> Backend:
     return backend
 
 
-def close(*, access: Access, project: Project, name: str) -> None:
-    """Close a backend for a project: no service of it is placed there any more.
+def set_disabled(*, access: Access, backend: Backend, disabled: bool) -> None:
+    """Disable a backend, so that nothing new is placed there while what runs goes on, or enable it.
 
-    Raise Forbidden, NotFound, and Conflict while services of the project need it.
+    Raise Forbidden, and Conflict for one that is being deleted.
     """
-    found = queries.named(project, name)
-    _require_server_admin(access)
+    roles.require_manager(access, backend)
+    if backend.ending_at is not None:
+        raise Conflict(f"Backend {backend.name} is being deleted.")
+    backend.disabled_at = (backend.disabled_at or timezone.now()) if disabled else None
+    backend.save(update_fields=["disabled_at"])
+    logger.info(
+        "backend %s was %s by %s", backend, "disabled" if disabled else "enabled", access.actor
+    )
+
+
+def delete(*, access: Access, backend: Backend, ends_machines: bool = False) -> bool:
+    """Delete a backend: no service is placed there any more, and how it was connected is forgotten
+    once its machines are gone. Tell whether it is gone already.
+
+    Raise Forbidden, NotFound where somebody was faster, and Conflict while services or machines
+    need it; with `ends_machines` they are ended first, which takes its time.
+    """
+    roles.require_manager(access, backend)
+    at = timezone.now()
     with transaction.atomic():
-        backend = Backend.objects.select_for_update().get(pk=found.pk)
+        row = _locked(backend)
+        if ends_machines and not is_standing(row.kind):
+            row.disabled_at, row.ending_at = row.disabled_at or at, row.ending_at or at
+            row.save(update_fields=["disabled_at", "ending_at"])
+            for hook in _ending_hooks:
+                hook(row)
+            return _close_if_empty(row)
         for hook in _closing_hooks:
-            hook(backend)
-        backend.closed_at = timezone.now()
-        backend.save(update_fields=["closed_at"])
+            hook(row)
+        _close(row)
+    logger.info("backend %s was deleted by %s", backend, access.actor)
+    return True
+
+
+def close_emptied() -> None:
+    """Close the backends that were to be deleted and whose last machine is gone."""
+    for backend in Backend.objects.filter(closed_at=None).exclude(ending_at=None):
+        with transaction.atomic():
+            row = Backend.objects.select_for_update().filter(pk=backend.pk, closed_at=None).first()
+            if row is not None:
+                _close_if_empty(row)
+
+
+def _close_if_empty(row: Backend) -> bool:
+    if queries.live_instances(row).exists():
+        return False
+    _close(row)
+    return True
+
+
+def _close(row: Backend) -> None:
+    row.closed_at = timezone.now()
+    row.save(update_fields=["closed_at"])
+
+
+def _locked(backend: Backend) -> Backend:
+    row = Backend.objects.select_for_update().filter(pk=backend.pk, closed_at=None).first()
+    if row is None:
+        raise NotFound(f"There is no backend {backend.name} any more.")
+    return row
 
 
 def close_all(*, project: Project) -> None:
-    """Close every backend of a project that is deleted, and forget how it was connected.
+    """Close every backend of a project that is deleted."""
+    Backend.objects.filter(project=project, closed_at=None).update(closed_at=timezone.now())
+
+
+def forget(backend: Backend) -> None:
+    """Forget how a backend was connected that is closed and of which nothing is left.
 
     That of the server's own machine stays readable, since other projects may share the machine.
     """
-    backends = Backend.objects.filter(project=project)
-    backends.filter(closed_at=None).update(closed_at=timezone.now())
-    backends.exclude(kind=queries.LOCAL).update(config=crypto.encrypt({}))
-
-
-def _require_server_admin(access: Access) -> None:
-    if not access.is_global_admin:
-        raise Forbidden(
-            "Only an admin of this server may open or close its own machine for a project: "
-            "ask one of them."
-        )
+    closed = Backend.objects.filter(pk=backend.pk).exclude(closed_at=None)
+    closed.exclude(kind=queries.LOCAL).update(config=FORGOTTEN)
 
 
 def provider_of(backend: Backend) -> Provider:

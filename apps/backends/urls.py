@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.backends import views
+from apps.backends.pages import views
 
 app_name = "backends"
 

@@ -39,7 +39,7 @@ COMMANDS = {
     "events": "List what happened to a run, or in the project, and what scaling decided.",
     "spend": "Show what the project's machines cost, by run and by day.",
     "offer": "List offers without running anything.",
-    "backend": "Connect, list and close backends: where services run.",
+    "backend": "Connect, check, list and delete backends: where services run.",
     "gateway": "List gateways.",
     "upload": "List and delete uploaded folders.",
     "token": "Create, list and revoke tokens.",

@@ -6,20 +6,17 @@ at most `AT_ONCE` workers; what waits for its backend stays due, and the sweep c
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import Empty, SimpleQueue
 from typing import TypeVar
 from uuid import UUID
 
 from apps.backends import services as backends
-from apps.backends.base import ErrorKind, Provider, ProviderError, Scope
+from apps.backends.base import Provider
+from apps.backends.connecting import asking
 from apps.backends.models import Backend
-
-logger = logging.getLogger(__name__)
 
 CALL_SECONDS = 60.0
 AT_ONCE = 2
@@ -43,34 +40,7 @@ def ask(
     """
     provider = backends.provider_of(backend)
     with _turn(backend.pk, about):
-        worked, answer = _answer(provider, question)
-    if worked:
-        return answer  # type: ignore[return-value]
-    if isinstance(answer, ProviderError):
-        raise answer
-    assert isinstance(answer, Exception)
-    logger.error("the provider of %s failed", backend, exc_info=answer)
-    raise _unreachable(f"{backend.kind} could not be asked ({type(answer).__name__})")
-
-
-def _answer(
-    provider: Provider, question: Callable[[Provider], Answer]
-) -> tuple[bool, Answer | Exception]:
-    said: SimpleQueue[tuple[bool, Answer | Exception]] = SimpleQueue()
-
-    def call() -> None:
-        try:
-            said.put((True, question(provider)))
-        except Exception as error:
-            # The outermost frame of its thread: whatever it was, who asked hears it.
-            said.put((False, error))
-
-    threading.Thread(target=call, name=f"call-{provider.kind}", daemon=True).start()
-    try:
-        return said.get(timeout=CALL_SECONDS)
-    except Empty:
-        late = f"{provider.kind} did not answer within {CALL_SECONDS:g} s"
-        return False, _unreachable(late)
+        return asking.ask(provider, question, seconds=CALL_SECONDS)
 
 
 @contextmanager
@@ -88,7 +58,3 @@ def _turn(backend_id: int, about: UUID | None) -> Iterator[None]:
             _calling[backend_id] -= 1
             if about is not None:
                 _under_way.discard(about)
-
-
-def _unreachable(message: str) -> ProviderError:
-    return ProviderError(message, kind=ErrorKind.UNREACHABLE, scope=Scope.BACKEND)

@@ -15,7 +15,7 @@ from uuid import UUID
 from apps.backends import services as backends
 from apps.backends.base import OwnedInstance, Provider, ProviderError
 from apps.backends.models import Backend
-from apps.instances import calls, states
+from apps.instances import calls, ending, states
 from apps.instances.models import BOOT_NAME, Instance
 
 logger = logging.getLogger(__name__)
@@ -30,11 +30,15 @@ def collect_orphans(*, at: datetime) -> list[Instance]:
     A backend that does not answer is asked again the next time.
     """
     ended: list[Instance] = []
-    for backend in Backend.objects.order_by("pk"):
+    for backend in Backend.objects.exclude(config=backends.FORGOTTEN).order_by("pk"):
         try:
-            ended += _collect_orphans_of(backend, at=at)
+            found = _collect_orphans_of(backend, at=at)
+            ended += found
+            settled = backend.closed_at is not None and backend.closed_at <= at - GRACE
+            ending.forget_if_over(backend, is_empty=settled and not found, at=at)
         except ProviderError as error:
             logger.warning("no list of machines from %s: %s", backend, error)
+            ending.nobody_answers(backend, error, at=at)
         except calls.Busy:
             continue
     return ended

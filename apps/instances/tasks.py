@@ -7,6 +7,7 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
+from apps.backends import services as backends
 from apps.instances import orphans, reconcile
 from apps.instances.costs import ledger
 from apps.instances.models import Workload
@@ -32,7 +33,14 @@ def _advance(ids: Sequence[UUID]) -> None:
 
 
 @shared_task
+def close_emptied(**_: Any) -> None:
+    backends.close_emptied()
+
+
+@shared_task
 def collect_orphans(**_: Any) -> None:
+    # What a lost hint left, too.
+    backends.close_emptied()
     orphans.collect_orphans(at=timezone.now())
 
 

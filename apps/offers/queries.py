@@ -33,7 +33,7 @@ def find(
     A backend that does not answer is named and left out.
     """
     at = at or timezone.now()
-    by_name = {backend.name: backend for backend in connected.backends_of(project)}
+    by_name = {backend.name: backend for backend in connected.usable_by(project)}
     shut = blocked.of(list(by_name.values()), at=at)
     standing: list[Offer] = []
     supplies: list[Supply] = []
@@ -80,7 +80,7 @@ def _offers_of(backend: Backend) -> Iterator[Offer]:
 def why_none(found: Found) -> str:
     """Say why nothing fits and, where no backend is connected, who can connect one."""
     if not found.backends:
-        return connected.why_missing(found.project.name)
+        return connected.why_none_usable(found.project)
     if shut := kept_away(found):
         return shut
     return reasons.sentence(found.matches.refused, found.unavailable, found.why_not)

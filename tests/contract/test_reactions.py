@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from apps.backends.states import CHECK
 from apps.instances.states import INSTANCE, WORKLOAD
 from apps.runs.states import REPLICA, RUN
 from dstack_web.reactions import REACTIONS
 
 ROOT = Path(__file__).parents[2]
-MACHINES = {machine.name: machine for machine in (RUN, REPLICA, INSTANCE, WORKLOAD)}
+MACHINES = {machine.name: machine for machine in (CHECK, RUN, REPLICA, INSTANCE, WORKLOAD)}
 
 
 # What is told of a row though its state is the same -> where it is said.

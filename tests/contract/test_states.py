@@ -30,6 +30,7 @@ def test_each_machine_lies_in_the_app_of_its_rows() -> None:
         assert f'"{model.state_machine.name}"' in text, model
 
     assert {model.state_machine.name for model in MODELS} == {
+        "check",
         "run",
         "replica",
         "instance",

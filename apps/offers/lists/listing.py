@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -12,6 +12,7 @@ from typing import Any
 from django.utils import timezone
 
 from apps.accounts.models import Project
+from apps.backends.registry import PROVIDERS
 from apps.offers import decide, queries, reasons
 from apps.offers.catalog import match
 from apps.offers.catalog.as_offer import as_offer
@@ -22,7 +23,9 @@ from apps.specs.sections.service import ServiceSpec
 
 SHOWN_REASONS = 3
 NOTHING = match.Fitting((), 0, None)
-NOT_CONNECTED_YET = "This version shows what these clouds cost; it cannot connect them yet."
+# What can be connected, with what to do for it; of the others only prices are known.
+CONNECT = "Connect {kinds} on the page Backends, or with `dstack backend connect {first}`."
+PRICES_ALONE = "This version cannot connect {kinds}: it shows prices alone."
 # Clouds change their prices on demand a few times a year; one that was read so long ago may be old.
 STALE_AFTER = timedelta(days=30)
 
@@ -94,7 +97,7 @@ def _listing(
         total,
         max((float(price) for price in prices if price is not None), default=None),
         match.why_not(spec, elsewhere) if every and not total else {},
-        _note(others, every=every),
+        _note(others, found.kinds, every=every),
     )
 
 
@@ -108,12 +111,25 @@ def _items(found: queries.Found, added: match.Fitting, *, start: int, limit: int
     return list(islice(listed, start, start + limit))
 
 
-def _note(others: match.Fitting, *, every: bool) -> str:
+def how_to_connect(kinds: Sequence[str]) -> str:
+    """Say which of these clouds can be connected and how, and of which only prices are known."""
+    able = [kind for kind in kinds if kind in PROVIDERS]
+    unable = [KINDS[kind].label for kind in kinds if kind not in PROVIDERS]
+    said = []
+    if able:
+        named = " or ".join(KINDS[kind].label for kind in able)
+        said.append(CONNECT.format(kinds=named, first=able[0]))
+    if unable:
+        said.append(PRICES_ALONE.format(kinds=" or ".join(unable)))
+    return " ".join(said)
+
+
+def _note(others: match.Fitting, kinds: Container[str], *, every: bool) -> str:
     """Say what there is in clouds that are not connected; nothing where there is nothing to say."""
     if not others.count:
         return ""
     if every:
-        return NOT_CONNECTED_YET
+        return how_to_connect(not_connected(kinds))
     first = others.cheapest[0]
     count = "1 offer fits" if others.count == 1 else f"{others.count:,} offers fit"
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.accounts.models import Project
@@ -21,12 +21,17 @@ NAMED = 5
 
 def refuse_while_used(backend: Backend) -> None:
     """Raise Conflict while a run has replicas on this backend, or has none but could get them
-    nowhere else."""
+    nowhere else, and while a machine that was made there lives."""
     names = _users_of(backend)
+    whose = f"project {backend.project.name}" if backend.project else "this server's projects"
     if names:
         raise Conflict(
-            f"Services of project {backend.project.name} still need {backend.name}: "
-            f"{_listed(names)}. Stop them first."
+            f"Services of {whose} still need {backend.name}: {_listed(names)}. Stop them first."
+        )
+    if machines := _names(_machines_of(backend), "name"):
+        raise Conflict(
+            f"Machines of {backend.name} have not ended: {_listed(machines)}. Wait for them, or "
+            "delete it with --force, which ends them first."
         )
 
 
@@ -60,11 +65,21 @@ def _listed(names: list[str]) -> str:
 
 
 def _users_of(backend: Backend) -> list[str]:
-    runs = Run.objects.filter(project=backend.project, state__in=states.RUN.unfinished)
-    others = connected.backends_of(backend.project).exclude(pk=backend.pk)
-    if others.exists():
-        there = Replica.objects.filter(
-            backend=backend.name, state__in=states.REPLICA.unfinished, run__in=runs
-        )
+    runs = Run.objects.filter(state__in=states.RUN.unfinished)
+    on_it = Q(instance__backend=backend)
+    if backend.project is not None:
+        # The machine may be another project's, which it shares.
+        on_it |= Q(backend=backend.name)
+    there = Replica.objects.filter(on_it, state__in=states.REPLICA.unfinished, run__in=runs)
+    if backend.project is None:
+        # A project has its own one besides, or gets none: nobody is told of another's sleepers.
+        return _names(runs.filter(pk__in=there.values("run_id")), "name")
+    runs = runs.filter(project=backend.project)
+    if connected.usable_by(backend.project).exclude(pk=backend.pk).exists():
         runs = runs.filter(pk__in=there.values("run_id"))
     return _names(runs, "name")
+
+
+def _machines_of(backend: Backend) -> QuerySet[Instance]:
+    live = instance_states.INSTANCE.unfinished
+    return Instance.objects.filter(backend=backend, shared=False, state__in=live)

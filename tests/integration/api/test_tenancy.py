@@ -6,6 +6,7 @@ What one may not see is 404, what one sees but may not do is 403, and who cannot
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,6 +19,8 @@ from django.utils import timezone
 
 from apps.accounts.models import Project, User
 from apps.backends import services as backends
+from apps.backends.api import waiting
+from apps.backends.models import Check
 from apps.gateways.models import Publication
 from apps.runs.models import Upload
 from dstack_web.api import api
@@ -94,10 +97,24 @@ CASES = {
     ),
     "POST /api/specs/validate": everybody(configuration="type: service"),
     "GET /api/projects/{project}/backends": members(),
-    "POST /api/projects/{project}/backends": server_admins(201, kind="local"),
+    # Not connected, since its keys would be no keys, but only to those who may connect one.
+    "POST /api/projects/{project}/backends": admins(
+        422, kind="aws", config={"creds": {"type": "access_key"}}
+    ),
     "GET /api/projects/{project}/backends/{backend}": members(),
+    "PATCH /api/projects/{project}/backends/{backend}": server_admins(disabled=False),
     # Refused since `hello` needs it, but only to those who may close it.
     "DELETE /api/projects/{project}/backends/{backend}": server_admins(409),
+    "POST /api/projects/{project}/backends/{backend}/check": server_admins(202),
+    "GET /api/projects/{project}/backend-checks/{check}": admins(202),
+    "GET /api/backend-kinds": everybody(),
+    "GET /api/backends": global_admins(),
+    "POST /api/backends": global_admins(422, kind="aws", config={"creds": "none"}),
+    "GET /api/backends/{server_backend}": global_admins(),
+    "PATCH /api/backends/{server_backend}": global_admins(disabled=True),
+    "DELETE /api/backends/{server_backend}": global_admins(204),
+    "POST /api/backends/{server_backend}/check": global_admins(202),
+    "GET /api/backend-checks/{server_check}": global_admins(202),
     "GET /api/projects/{project}/offers": members(),
     "GET /api/projects/{project}/offers/groups": members(),
     "POST /api/projects/{project}/runs/plan": members(**RUN),
@@ -157,7 +174,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Any, settings: Any) -> World:
+def world(tmp_path: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> World:
     settings.MEDIA_ROOT = tmp_path
     settings.SERVER_DIR = tmp_path
     (tmp_path / "agent").mkdir()
@@ -170,6 +187,11 @@ def world(tmp_path: Any, settings: Any) -> World:
     backends.connect(project=main, kind="local", config=config)
     gateway = factories.gateway(main, name="edge")
     certificate = factories.certificate(gateway)
+    shared = factories.backend(None, kind="aws", name="shared")
+    asked = {"state": "checking", "kind": "aws", "name": "aws"}
+    mine = Check.objects.create(project=main, **asked)
+    ours = Check.objects.create(project=None, backend=shared, **asked)
+    monkeypatch.setattr(waiting, "MOST_SECONDS", 0.0)
     factories.run(main, name="hello", user=member)
     Upload.objects.create(project=main, hash=DIGEST, size_bytes=1, blob="x")
     past = timezone.now() - timedelta(seconds=1)
@@ -190,15 +212,20 @@ def world(tmp_path: Any, settings: Any) -> World:
     headers |= {"anonymous": {}, "unknown": {"Authorization": "Bearer dsk_u_" + "0" * 39}}
     victim = factories.token(member)
     path = {"project": "main", "name": "hello", "username": "member", "digest": DIGEST}
-    path |= {"backend": "local"}
+    path |= {"backend": "local", "check": str(mine.pk)}
+    path |= {"server_backend": shared.name, "server_check": str(ours.pk)}
     path |= {"gateway": gateway.name, "certificate_id": str(certificate.pk)}
     return World(headers, {**path, "token_id": victim.row.pk})
+
+
+# What waits for something reads the database on other connections.
+WAITS = re.compile(r"/logs$|/check$|-checks/|^(POST|PATCH) \S+backends")
 
 
 def on_database(routes: Iterable[str]) -> list[Any]:
     """The routes with the database each needs: streams read it on other connections."""
     return [
-        pytest.param(route, marks=pytest.mark.django_db(transaction=route.endswith("/logs")))
+        pytest.param(route, marks=pytest.mark.django_db(transaction=bool(WAITS.search(route))))
         for route in routes
     ]
 

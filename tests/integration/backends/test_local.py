@@ -31,8 +31,12 @@ def opened(people: People) -> None:
     services.open_local(access=Access(user=people.root), project=people.project)
 
 
+def close(access: Access, people: People) -> None:
+    services.delete(access=access, backend=queries.named(people.project, "local"))
+
+
 def closed(people: People) -> None:
-    services.close(access=Access(user=people.root), project=people.project, name="local")
+    close(Access(user=people.root), people)
 
 
 @pytest.mark.parametrize("text", [factories.CONFIGURATION, WAITS])
@@ -158,7 +162,7 @@ def test_is_opened_and_closed_by_an_admin_of_the_server_alone(people: People, wh
         services.open_local(access=access, project=people.project)
     opened(people)
     with pytest.raises(Forbidden, match="admin of this server"):
-        services.close(access=access, project=people.project, name="local")
+        close(access, people)
 
 
 def test_is_not_opened_by_a_token_of_another_project(people: People) -> None:
@@ -191,10 +195,11 @@ def test_stays_closed_over_a_restart_with_other_addresses(people: People, settin
     assert [config["url"] for config in configs] == ["http://127.0.0.1:4567"]
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("body", "path"),
     [
-        ({"kind": "aws"}, "kind"),
+        ({"kind": "azure"}, "kind"),
         ({"kind": ""}, "kind"),
         ({"kind": "local", "name": "mine"}, "name"),
         ({"kind": "local", "config": {"boot_path": "/etc/shadow"}}, "config"),

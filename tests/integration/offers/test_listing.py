@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from datetime import date
 from typing import Any
@@ -63,7 +64,7 @@ def test_lists_clouds_that_are_not_connected_with_the_day_of_their_prices(people
         "is_stale": True,
         "blocked": None,
     }
-    assert found["note"].startswith("This version shows what these clouds cost")
+    assert found["note"].startswith("Connect AWS on the page Backends")
     assert date.fromisoformat(first["priced_at"])
 
 
@@ -103,7 +104,8 @@ def test_the_page_marks_what_is_not_connected(people: People) -> None:
     )
     shown = page.content.decode()
     assert "not connected" in shown and "p5en.48xlarge" in shown and "2026-07-20" in shown
-    assert "cannot connect them yet" in shown
+    told = "Connect AWS on the page Backends, or with `dstack backend connect aws`"
+    assert told in html.unescape(shown)
 
 
 def test_counts_why_nothing_fits_anywhere(people: People) -> None:

@@ -18,6 +18,7 @@ SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 # vCPUs of on-demand machines that may run at once, by quota code.
 QUOTAS = {"L-1216C47A": "Standard", "L-DB2E81BA": "G and VT", "L-417A185B": "P"}
 REGIONS_AT_ONCE = 8
+REGIONS_TOLD = 8
 
 
 def problems(clients: Clients, config: AwsConfig) -> list[Problem]:
@@ -48,10 +49,28 @@ def problems(clients: Clients, config: AwsConfig) -> list[Problem]:
     return found
 
 
+def facts(clients: Clients) -> list[str]:
+    """Return whose account it is, and how many vCPUs it may run on demand in each region.
+
+    Say nothing of what may not be asked. Where all regions are used, only the first are told.
+    """
+    home = clients.home
+    with told(home):
+        who = clients.of("sts", home).get_caller_identity()
+    said = [f"Account {who['Account']}, as {who['Arn']}."]
+    regions = clients.regions()[:REGIONS_TOLD]
+    quotas = [(region, clients.of("service-quotas", region)) for region in regions]
+    with ThreadPoolExecutor(REGIONS_AT_ONCE) as pool:
+        found = list(pool.map(lambda pair: _quotas(pair[1]), quotas))
+    for region, has in zip(regions, found, strict=True):
+        shown = ", ".join(f"{name} {count:g}" for name, count in has.items() if count is not None)
+        said += [f"{region}: vCPUs on demand at once: {shown}."] if shown else []
+    return said
+
+
 def _lacking(actions: list[str]) -> Problem:
-    return Problem(
-        f"The credentials lack {', '.join(actions)}. Allow this: {permissions.policy(actions)}"
-    )
+    policy = permissions.policy(actions)
+    return Problem(f"The credentials lack {', '.join(actions)}. Allow this: {policy}", policy)
 
 
 def _of_regions(clients: Clients, config: AwsConfig) -> Iterator[Problem]:
@@ -106,13 +125,17 @@ def _of_network(config: AwsConfig, region: str, ec2: Any) -> Iterator[Problem]:
 
 def _of_quotas(region: str, client: Any) -> Iterator[Problem]:
     """Say so where the account may run nothing at all; one family alone may well be 0."""
-    said = {name: _quota(client, code) for code, name in QUOTAS.items()}
+    said = _quotas(client)
     if set(said.values()) == {0.0}:
         shown = ", ".join(f"{name} {value:g}" for name, value in said.items() if value is not None)
         yield Problem(
             f"The account may run no machine in {region} (vCPUs on demand: {shown}): ask for more "
             "in the console of AWS (Service Quotas, Amazon EC2), or leave the region out."
         )
+
+
+def _quotas(client: Any) -> dict[str, float | None]:
+    return {name: _quota(client, code) for code, name in QUOTAS.items()}
 
 
 def _quota(client: Any, code: str) -> float | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from apps.backends import base
 
@@ -47,6 +48,16 @@ class AwsConfig(base.Config):
     vpc_id: Vpc | None = None
     subnet_ids: tuple[Subnet, ...] = ()
     public_ips: bool = True
+
+    @property
+    def is_of_server(self) -> bool:
+        """Whoever may assume a role with the server's credentials could name another's role."""
+        return not isinstance(self.creds, AccessKey)
+
+    @field_validator("regions", "subnet_ids", mode="before")
+    @classmethod
+    def _separated_by_commas(cls, value: Any) -> Any:
+        return re.split(r"[\s,]+", value.strip(" ,")) if isinstance(value, str) and value else value
 
     @model_validator(mode="after")
     def _network_is_of_one_region(self) -> AwsConfig:

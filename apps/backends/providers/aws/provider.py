@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from apps.backends import base
 from apps.backends.base import ErrorKind, InstanceSpec, InstanceState, ProviderError, Scope
-from apps.backends.providers.aws import check, families, images, instances, network
+from apps.backends.providers.aws import check, families, images, instances, network, permissions
 from apps.backends.providers.aws.clients import Clients
 from apps.backends.providers.aws.config import AwsConfig
 from apps.backends.providers.aws.errors import (
@@ -50,6 +50,7 @@ class AwsProvider(base.Provider):
     Config = AwsConfig
     features = frozenset({base.Feature.SPOT, base.Feature.CONSOLE, base.Feature.SHUTS_DOWN_ITSELF})
     families = families.FAMILIES
+    minimal_policy = permissions.MINIMAL_POLICY
     config: AwsConfig
 
     @cached_property
@@ -61,6 +62,9 @@ class AwsProvider(base.Provider):
 
     def in_catalog(self) -> tuple[str, ...]:
         return self.config.regions
+
+    def facts(self) -> list[str]:
+        return check.facts(self._clients)
 
     def offers(self) -> list[base.Offer]:
         """Return nothing: what AWS has, and for how much, is in the catalog, which holds offers."""

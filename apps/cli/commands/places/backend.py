@@ -2,37 +2,80 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from apps.cli import flags
+from apps.cli import backend_config, flags
 from apps.cli.completion import suggestions
-from apps.cli.errors import CliError
-from apps.cli.http.backends import next_step
+from apps.cli.errors import CliError, Refused
+from apps.cli.http.backends import LOCAL, next_step, settled
+from apps.cli.http.client import Client, address
 from apps.cli.http.session import opened, print_json
-from apps.cli.render.console import ask, say
+from apps.cli.render.console import ask, clean, say
 from apps.cli.render.table import Cell, table
 from apps.cli.render.words import age
 
 app = typer.Typer(
-    help="Connect, list and close backends: where services run.",
+    help="Connect, check, list and delete backends: where services run.",
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,
 )
 
+ALL = "all"
+NAME = typer.Argument(help="The name of the backend.", autocompletion=suggestions.backends)
+Name = Annotated[str, NAME]
+COLUMNS = ("NAME", "KIND", "STATE", "CHECK", "INSTANCES", "PRICE", "CONNECTED")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="aws, or local: this server.")]
+    name: Annotated[
+        str | None, typer.Option("--name", help="What to call it; its kind where left out.")
+    ] = None
+    config: Annotated[
+        str | None, typer.Option("--config", metavar="FILE", help="YAML or JSON; - is stdin.")
+    ] = None
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A key, such as creds.type=default."),
+    ] = None
+    no_check: Annotated[bool, typer.Option("--no-check", help="Do not ask the cloud.")] = False
+    shared: Annotated[
+        list[str] | None,
+        typer.Option("--for", metavar="PROJECT", help="One of the server, for these or for all."),
+    ] = None
+    project: flags.Project = None
+
+    def body(self) -> dict[str, Any]:
+        said: dict[str, Any] = {"kind": self.kind, "name": self.name}
+        if self.config is not None or self.pairs:
+            said["config"] = backend_config.read(self.config, self.pairs or [])
+        if self.no_check:
+            said["check"] = False
+        if self.shared:
+            said["projects"] = ALL if ALL in self.shared else self.shared
+        return {key: value for key, value in said.items() if value is not None}
+
 
 @app.command()
-def connect(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="local: the server's own machine.")],
-    project: flags.Project = None,
-) -> None:
-    """Open a backend for the project (for admins of the server)."""
-    with opened(project) as client:
-        client.post(client.within("backends"), {"kind": kind})
-        say(f"Services of project {client.project} can run on {kind} now.")
+@flags.takes(Options)
+def connect(options: Options) -> None:
+    """Connect a cloud, once it was asked whether that works."""
+    body = options.body()
+    with opened(options.project) as client:
+        path = address("backends") if options.shared else client.within("backends")
+        made = _asked(client, path, body, is_of_server=bool(options.shared))
+        where = "the server" if options.shared else f"project {client.project}"
+    if options.kind == LOCAL:
+        say(f"Services of {where} can run on {LOCAL} now.")
+        return
+    say(f"Backend {clean(made.get('name') or made.get('backend'))} of {where} is connected.")
+    _tell_facts(made.get("check") or made)
 
 
 @app.command("list")
@@ -48,24 +91,106 @@ def list_backends(as_json: flags.AsJson = False, project: flags.Project = None) 
         say(next_step(name))
         return
     now = datetime.now(UTC)
-    rows: list[list[str | Cell]] = [
-        [str(one["name"]), str(one["kind"]), age(one.get("created_at"), now=now)] for one in found
-    ]
-    say(table(("NAME", "KIND", "CONNECTED"), rows))
+    say(table(COLUMNS, [_row(one, now) for one in found]))
+
+
+@app.command()
+def check(name: Name, project: flags.Project = None) -> None:
+    """Ask the cloud whether a backend works; ends with 1 and each problem where it does not."""
+    with opened(project) as client:
+        path = client.within("backends", name, "check")
+        found = settled(client, client.post(path, {}), is_of_server=False)
+    if found["problems"]:
+        problems = [clean(each["message"]) for each in found["problems"]]
+        raise CliError(f"Backend {clean(name)} has problems:", notes=problems)
+    say(f"Backend {clean(name)} works.")
+    _tell_facts(found)
+
+
+@app.command()
+def disable(name: Name, project: flags.Project = None) -> None:
+    """Place nothing new on a backend; what runs there goes on."""
+    _set_disabled(name, project, disabled=True)
+
+
+@app.command()
+def enable(name: Name, project: flags.Project = None) -> None:
+    """Let new replicas be placed on a backend again."""
+    _set_disabled(name, project, disabled=False)
 
 
 @app.command()
 def delete(
-    name: Annotated[
-        str,
-        typer.Argument(help="The name of the backend.", autocompletion=suggestions.backends),
-    ],
+    name: Name,
     yes: flags.Yes = False,
+    force: Annotated[bool, typer.Option("--force", help="End its machines first.")] = False,
     project: flags.Project = None,
 ) -> None:
-    """Close a backend for the project; refused while services need it."""
+    """Delete a backend; refused while services or machines need it."""
     with opened(project) as client:
-        if not yes and not ask(f"Close {name} for project {client.project}?"):
-            raise CliError(f"Backend {name} was not closed.")
-        client.delete(client.within("backends", name))
-        say(f"{name} is closed for project {client.project}.")
+        question = f"Delete backend {name} of project {client.project}"
+        if not yes and not ask(f"{question} and end its machines?" if force else f"{question}?"):
+            raise CliError(f"Backend {name} was not deleted.")
+        path = client.within("backends", name)
+        left = client.send("DELETE", path, params={"force": "true" if force else None})
+    if left:
+        say(f"{name} ends its {left['instances']} machines and is gone after the last.")
+    else:
+        say(f"{name} is deleted.")
+
+
+@app.command()
+def policy(kind: Annotated[str, typer.Argument(metavar="KIND", help="aws.")]) -> None:
+    """Print the least that a cloud must allow, to be pasted there."""
+    with opened(None) as client:
+        kinds = list(client.items(address("backend-kinds")))
+    found = [one["policy"] for one in kinds if one["kind"] == kind and one["policy"]]
+    if not found:
+        known = ", ".join(one["kind"] for one in kinds if one["policy"])
+        raise CliError(f"There is no policy for {clean(kind)[:40]!r}; there is one for: {known}.")
+    say(found[0])
+
+
+def _asked(
+    client: Client, path: str, body: dict[str, Any], *, is_of_server: bool
+) -> dict[str, Any]:
+    """Connect, and follow a check that takes long. Raise CliError with each problem."""
+    try:
+        made: dict[str, Any] = client.post(path, body)
+    except Refused as refusal:
+        problems = [f"{p.path}: {p.message}" if p.path else p.message for p in refusal.problems]
+        raise CliError(refusal.message, notes=problems) from refusal
+    if "problems" not in made:
+        return made
+    found = settled(client, made, is_of_server=is_of_server)
+    if found["problems"]:
+        problems = [clean(each["message"]) for each in found["problems"]]
+        raise CliError("It was not connected, since its check found problems:", notes=problems)
+    return found
+
+
+def _set_disabled(name: str, project: str | None, *, disabled: bool) -> None:
+    with opened(project) as client:
+        path = client.within("backends", name)
+        client.send("PATCH", path, json={"disabled": disabled})
+    say(f"{name} is {'disabled: what runs there goes on' if disabled else 'enabled'}.")
+
+
+def _tell_facts(found: dict[str, Any]) -> None:
+    for fact in found.get("facts") or []:
+        say(f"  {clean(fact)}")
+
+
+def _row(one: dict[str, Any], now: datetime) -> list[str | Cell]:
+    state = str(one.get("state") or "enabled")
+    asked = (one.get("check") or {}).get("state") or ""
+    tones = {"passed": "green", "problems": "red", "enabled": "green", "disabled": "yellow"}
+    return [
+        str(one["name"]),
+        str(one["kind"]),
+        Cell(state, tones.get(state, "")),
+        Cell(asked, tones.get(asked, "")),
+        str(one.get("instances", "")),
+        f"${one.get('price_usd_per_hour') or 0:g}",
+        age(one.get("created_at"), now=now),
+    ]

@@ -45,6 +45,6 @@ def open_local(request: HttpRequest, project: str) -> HttpResponse:
 def close(request: HttpRequest, project: str, name: str) -> HttpResponse:
     access = who.of(request)
     where = access.project(project)
-    services.close(access=access, project=where, name=name)
+    services.delete(access=access, backend=queries.named(where, name))
     messages.success(request, f"{name} is closed for {where.name}.", extra_tags="green")
     return redirect("backends:list", where.name)

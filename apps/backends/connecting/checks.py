@@ -1,0 +1,167 @@
+"""Checks of configurations: a worker asks the cloud, and says what came of it.
+
+What is asked about is kept in the row of the check, so that a new backend comes to be only once its
+check has passed, and a worker that was killed is followed by another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+from pydantic import ValidationError
+
+from apps.accounts.models import Project
+from apps.backends import states
+from apps.backends.base import Provider, ProviderError
+from apps.backends.connecting import asking, rows
+from apps.backends.models import Backend, Check
+from apps.backends.registry import PROVIDERS
+from apps.core import crypto, notifications, sweep
+from apps.core.after_commit import after_commit
+from apps.core.errors import AppError
+from apps.core.transition import Stale, created, transition
+
+# Many regions are asked, eight at once, with three attempts each.
+CALL_SECONDS = 120.0
+LEASE = timedelta(seconds=CALL_SECONDS + 60)
+MOST_SENTENCES, LONGEST_SENTENCE = 50, 4000
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be once the check has passed: a new backend, or another configuration of one.
+
+    `config` is encrypted; empty, the check only looks.
+    """
+
+    name: str
+    kind: str
+    project: Project | None = None
+    backend: Backend | None = None
+    config: str = field(default="", repr=False)
+    for_all: bool = False
+    shares: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    problems: Sequence[dict[str, str]] = ()
+    facts: Sequence[str] = ()
+
+
+def begin(wanted: Wanted, *, asked_by: str) -> Check:
+    """Note a check, which a worker takes up after the commit."""
+    at = timezone.now()
+    check = Check(
+        state=states.CHECK.initial,
+        state_at=at,
+        next_check_at=at,
+        project=wanted.project,
+        backend=wanted.backend,
+        name=wanted.name,
+        kind=wanted.kind,
+        config=wanted.config,
+        for_all=wanted.for_all,
+        shares=list(wanted.shares),
+        asked_by=asked_by,
+    )
+    with transaction.atomic():
+        check.save(force_insert=True)
+        created(check, at=at, actor=asked_by)
+    return check
+
+
+def run(*, ids: Sequence[UUID]) -> None:
+    """Ask about each of these that nobody is asking about now. Calls the outside."""
+    waiting = Check.objects.select_related("project", "backend__project")
+    for check in sweep.claim(waiting, ids, at=timezone.now(), lease=LEASE):
+        verdict = _asked(check)
+        try:
+            _end(check, verdict, at=timezone.now())
+        except Stale:
+            continue
+
+
+def channel(check_id: UUID) -> str:
+    """Return where a hint is given when the check is over."""
+    return f"check:{check_id}"
+
+
+def _asked(check: Check) -> Verdict:
+    config = check.config or (check.backend.config if check.backend else "")
+    if not config:
+        return Verdict([_problem("The backend was deleted before it was checked.")])
+    model = PROVIDERS[check.kind]
+    try:
+        provider = model(model.Config.model_validate(crypto.decrypt(config)))
+        return asking.ask(provider, _verdict, seconds=CALL_SECONDS)
+    except ValidationError:
+        return Verdict([_problem("This version does not know its configuration: set it anew.")])
+    except ProviderError as error:
+        return Verdict([_problem(f"{_sentence(str(error))} Nothing else could be asked.")])
+
+
+def _verdict(provider: Provider) -> Verdict:
+    found = provider.check()
+    problems = [_problem(each.message, each.policy) for each in found[:MOST_SENTENCES]]
+    facts = [] if found else provider.facts()
+    return Verdict(problems, [each[:LONGEST_SENTENCE] for each in facts[:MOST_SENTENCES]])
+
+
+def _end(check: Check, verdict: Verdict, *, at: datetime) -> None:
+    """Say what came of it; what has passed is how it is connected, in the same transaction."""
+    try:
+        with transaction.atomic():
+            _note(check, verdict, at=at)
+            if not verdict.problems:
+                _connect(check)
+    except AppError as error:
+        # Its name was taken meanwhile, or its backend is gone.
+        check.refresh_from_db()
+        _note(check, Verdict([_problem(error.message)]), at=at)
+
+
+def _note(check: Check, verdict: Verdict, *, at: datetime) -> None:
+    problems, facts = list(verdict.problems), list(verdict.facts)
+    told = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}" if problems else ""
+    config, check.config = check.config, ""
+    transition(
+        check,
+        states.PROBLEMS if problems else states.PASSED,
+        at=at,
+        reason=told,
+        config="",
+        problems=problems,
+        facts=facts,
+        next_check_at=None,
+    )
+    check.config = config
+    after_commit(notifications.publish, channel(check.pk))
+
+
+def _connect(check: Check) -> None:
+    if not check.config:
+        return
+    if check.backend is None:
+        rows.require_name(check.project, check.name, check.kind, check.shares)
+        made = rows.create(
+            project=check.project, kind=check.kind, name=check.name, config=check.config
+        )
+        if check.project is None:
+            rows.share(made, for_all=check.for_all, shares=check.shares)
+        Check.objects.filter(pk=check.pk).update(backend=made)
+    else:
+        rows.reconnect(check.backend, config=check.config)
+
+
+def _problem(message: str, policy: str = "") -> dict[str, str]:
+    return {"message": message[:LONGEST_SENTENCE], "policy": policy}
+
+
+def _sentence(text: str) -> str:
+    return f"{text.rstrip('.')}."

@@ -1,0 +1,139 @@
+"""What people ask for when they connect, change and check backends. It asks no cloud: a check is
+begun here and run by a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.accounts.access import Access
+from apps.accounts.models import Project
+from apps.backends import queries, states
+from apps.backends.base import Config
+from apps.backends.connecting import checks, configs, roles, rows
+from apps.backends.models import Backend, Check
+from apps.backends.registry import PROVIDERS
+from apps.core.errors import Conflict, Detail, Invalid
+
+# Each may hold a thread of a worker for minutes.
+MOST_CHECKS_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class NewBackend:
+    """A backend as a person wants it: of a project, or without one of the server, shared with the
+    projects of these names or with all."""
+
+    kind: str
+    name: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    project: Project | None = None
+    for_all: bool = False
+    shares: Sequence[str] = ()
+
+
+def connect(*, access: Access, new: NewBackend, check: bool = True) -> Check | Backend:
+    """Connect a backend: return the check that it has to pass first, or without one the backend.
+
+    Raise Forbidden, Invalid and Conflict.
+    """
+    rows.require_kind(new.kind)
+    roles.require_connector(access, new.project, new.kind)
+    if new.kind == queries.LOCAL:
+        raise Invalid("The backend local is the server's own machine: it is opened, not connected.")
+    shares = [] if new.project else projects_named(access, new.shares)
+    name = new.name or new.kind
+    rows.require_name(new.project, name, new.kind, _seen_in(new.for_all, shares))
+    config = configs.checked(new.kind, new.config)
+    roles.require_own_credentials(access, config)
+    if not check:
+        made = rows.create(
+            project=new.project, kind=new.kind, name=name, config=rows.encrypted(config)
+        )
+        if new.project is None:
+            rows.share(made, for_all=new.for_all, shares=shares)
+        return made
+    wanted = checks.Wanted(
+        name, new.kind, new.project, None, rows.encrypted(config), new.for_all, shares
+    )
+    return _begun(access, wanted)
+
+
+def reconnect(
+    *, access: Access, backend: Backend, config: Mapping[str, Any], check: bool = True
+) -> Check | Backend:
+    """Change how a backend is connected: what is not given stays as it is.
+
+    Return the check that it has to pass first, or without one the backend. Raise Forbidden and
+    Invalid.
+    """
+    roles.require_manager(access, backend)
+    _require_cloud(backend)
+    kept = rows.stored(backend)
+    before = configs.checked(backend.kind, kept)
+    after = configs.checked(backend.kind, {**kept, **config})
+    roles.require_own_credentials(access, before, after)
+    if not check:
+        rows.reconnect(backend, config=rows.encrypted(after))
+        return backend
+    return _begun(access, _of(backend, after))
+
+
+def check(*, access: Access, backend: Backend) -> Check:
+    """Begin a check of a backend as it is, or return the one that is under way. Raise Forbidden."""
+    roles.require_manager(access, backend)
+    under_way = backend.checks.filter(state=states.CHECKING, config="").first()
+    return under_way or _begun(access, _of(backend))
+
+
+def share(*, access: Access, backend: Backend, for_all: bool, names: Sequence[str]) -> None:
+    """Share a backend of the server with the projects of these names, or with all."""
+    roles.require_manager(access, backend)
+    if backend.project is not None:
+        raise Invalid(f"Backend {backend.name} is of one project: only the server's are shared.")
+    shares = projects_named(access, names)
+    own = Backend.objects.filter(project__in=_seen_in(for_all, shares), closed_at=None)
+    taken = own.filter(name=backend.name).select_related("project").first()
+    if taken is not None:
+        raise Conflict(f"Project {taken.project} has a backend {backend.name} of its own already.")
+    rows.share(backend, for_all=for_all, shares=shares)
+
+
+def policy_of(kind: str) -> str:
+    """Return what to allow at the cloud so that every check passes."""
+    return PROVIDERS[kind].minimal_policy if kind in PROVIDERS else ""
+
+
+def projects_named(access: Access, names: Sequence[str]) -> list[int]:
+    """Return the ids of projects by their names. Raise Invalid for one that there is not."""
+    usable = [name for name in names if name.isprintable()]
+    found = dict(access.projects().filter(name__in=usable).values_list("name", "pk"))
+    for name in names:
+        if name not in found:
+            said = f"there is no project {name[:50]!r}"
+            raise Invalid(f"projects: {said}.", details=[Detail("projects", said)])
+    return list(found.values())
+
+
+def _seen_in(for_all: bool, shares: Sequence[int]) -> list[int]:
+    """Return the ids of the projects that will see it."""
+    everywhere = Project.objects.filter(deleted_at=None).values_list("pk", flat=True)
+    return list(everywhere) if for_all else list(shares)
+
+
+def _begun(access: Access, wanted: checks.Wanted) -> Check:
+    under_way = Check.objects.filter(project=wanted.project, state=states.CHECKING).count()
+    if under_way >= MOST_CHECKS_AT_ONCE:
+        raise Conflict(f"{under_way} checks are under way already: wait for one of them.")
+    return checks.begin(wanted, asked_by=access.actor)
+
+
+def _of(backend: Backend, config: Config | None = None) -> checks.Wanted:
+    kept = rows.encrypted(config) if config else ""
+    return checks.Wanted(backend.name, backend.kind, backend.project, backend, kept)
+
+
+def _require_cloud(backend: Backend) -> None:
+    if backend.kind == queries.LOCAL:
+        raise Invalid("The backend local takes no configuration.")

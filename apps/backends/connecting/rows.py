@@ -1,0 +1,100 @@
+"""Writing backends: their names, how they are connected, with whom the server shares its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from apps.accounts.models import Project
+from apps.backends import queries
+from apps.backends.base import Config
+from apps.backends.connecting import configs
+from apps.backends.models import Backend
+from apps.backends.registry import PROVIDERS
+from apps.core import crypto
+from apps.core.errors import Conflict, Detail, Invalid, NotFound
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+NAME_RULE = (
+    "use 1 to 32 lower-case letters, digits and hyphens, with a letter or digit at both ends"
+)
+
+
+def require_kind(kind: str) -> None:
+    """Raise Invalid for a kind of backend that there is not."""
+    if kind not in PROVIDERS:
+        known = ", ".join(sorted(PROVIDERS))
+        detail = Detail("kind", f"must be one of: {known}")
+        said = "".join(each if each.isprintable() else "?" for each in kind[:32])
+        raise Invalid(f"There is no backend `{said}`; there is: {known}.", details=[detail])
+
+
+def require_name(project: Project | None, name: str, kind: str, shares: Sequence[int] = ()) -> None:
+    """Raise Invalid for what is no name or means another kind, Conflict for one that is taken
+    where the backend would be seen."""
+    problem = "" if NAME.fullmatch(name) else NAME_RULE
+    if name != kind and name in PROVIDERS:
+        problem = f"{name} is a kind of backends, and this one is of {kind}"
+    if problem:
+        raise Invalid(f"name: {problem}.", details=[Detail("name", problem)])
+    if queries.seen_beside(project, shares).filter(name=name).exists():
+        where = f"Project {project.name}" if project else "The server, or a project that shares it,"
+        raise Conflict(f"{where} has a backend {name} already: give this one another name.")
+
+
+def write(*, project: Project | None, kind: str, name: str, config: Config) -> Backend:
+    """Connect a backend under a name, or change how it is connected.
+
+    It is not tried: that is `provider_of(backend).check()`, an outside call. That of this machine
+    stays closed where it was.
+    """
+    known: dict[str, Any] = {} if kind == queries.LOCAL else {"closed_at": None}
+    backend, _ = Backend.objects.update_or_create(
+        project=project, kind=kind, name=name, **known, defaults={"config": encrypted(config)}
+    )
+    return backend
+
+
+def create(*, project: Project | None, kind: str, name: str, config: str) -> Backend:
+    """Connect a new backend; `config` is encrypted. Raise Conflict where somebody was faster."""
+    row = Backend(project=project, kind=kind, name=name, config=config)
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError as error:
+        raise Conflict(f"The name {name} was taken meanwhile: choose another one.") from error
+    return row
+
+
+def reconnect(backend: Backend, *, config: str) -> None:
+    """Change how a backend is connected; `config` is encrypted. Raise NotFound where it is gone."""
+    if not Backend.objects.filter(pk=backend.pk, closed_at=None).update(config=config):
+        raise NotFound(f"Backend {backend.name} was deleted meanwhile.")
+    backend.config = config
+
+
+def share(backend: Backend, *, for_all: bool, shares: Sequence[int]) -> None:
+    """Share a backend of the server with these projects, or with all."""
+    backend.for_all = for_all
+    backend.save(update_fields=["for_all"])
+    backend.shared_with.set(Project.objects.filter(pk__in=shares, deleted_at=None))
+
+
+def stored(backend: Backend) -> dict[str, Any]:
+    """Return how a backend is connected, with its secrets."""
+    found: dict[str, Any] = crypto.decrypt(backend.config)
+    return found
+
+
+def encrypted(config: Config) -> str:
+    return crypto.encrypt(config.model_dump(mode="json"))
+
+
+def shown(backend: Backend) -> dict[str, Any]:
+    """Return how a backend is connected, without secrets or what is the server's own to know."""
+    if backend.kind == queries.LOCAL:
+        return {}
+    return configs.shown(backend.kind, stored(backend))
