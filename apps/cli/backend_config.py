@@ -9,14 +9,13 @@ from typing import Any
 
 from apps.cli.errors import CliError
 from apps.cli.render.console import clean
-from apps.specs import parse
+from apps.specs import plain
 from apps.specs.errors import SpecError
-from apps.specs.yaml import tree
 
 STDIN = "-"
 MOST_BYTES = 2**20
 SHAPES = ("[", "{")
-WORDS = {"true": True, "false": False, "null": None}
+WORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
 
 
 def read(file: str | None, pairs: Sequence[str]) -> dict[str, Any]:
@@ -37,10 +36,10 @@ def _of_file(file: str) -> dict[str, Any]:
     name, data = ("stdin", sys.stdin.buffer.read(MOST_BYTES + 1)) if file == STDIN else _read(file)
     if len(data) > MOST_BYTES:
         raise CliError(f"{name} is larger than 1 MB: it is no configuration of a backend.")
-    found = _yaml(name, data)
-    if not isinstance(found, dict):
-        raise CliError(f"{name} must have keys and values, such as `regions: [us-east-1]`.")
-    return found
+    try:
+        return plain.mapping(data)
+    except SpecError as error:
+        raise CliError(f"{name} {error}.") from error
 
 
 def _read(file: str) -> tuple[str, bytes]:
@@ -53,37 +52,14 @@ def _read(file: str) -> tuple[str, bytes]:
         raise CliError(f"{name} cannot be read: {clean(reason)}.") from error
 
 
-def _yaml(name: str, data: bytes) -> Any:
-    """Read YAML, of which JSON is a part. What a parser says of a line may repeat it."""
-    try:
-        document = tree.read(parse.decode(data))
-        problems = document.problems
-    except SpecError as error:
-        problems = error.problems
-    if problems:
-        where = f", line {problems[0].line}" if problems[0].line else ""
-        raise CliError(f"{name} is no YAML or JSON that can be read{where}.")
-    return _plain(document.data)
-
-
-def _plain(value: Any) -> Any:
-    """Numbers as they were written: an account of 012345678901 is text, and only text."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return getattr(value, "source", value)
-
-
 def _value(key: str, text: str) -> Any:
     """Text is text, also where it looks like a number; lists and mappings are written as YAML."""
-    if text in WORDS:
-        return WORDS[text]
-    return (
-        _yaml(f"The value of --set {clean(key)[:40]}", text.encode(errors="surrogateescape"))
-        if (text.startswith(SHAPES))
-        else text
-    )
+    if not text.startswith(SHAPES):
+        return WORDS.get(text, text)
+    try:
+        return plain.value(text.encode(errors="surrogateescape"))
+    except SpecError as error:
+        raise CliError(f"The value of --set {clean(key)[:40]} {error}.") from error
 
 
 def _put(config: dict[str, Any], steps: Sequence[str], value: Any) -> None:

@@ -25,6 +25,7 @@ NAMES = (
     "cli",
     "api",
     "tokens",
+    "aws",
     "costs",
     "tls",
     "tunnels",

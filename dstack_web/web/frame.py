@@ -72,6 +72,9 @@ def _frame_of(request: HttpRequest) -> Frame | None:
         groups.append([_link(page, here, project) for page in PEOPLE_PAGES])
     server = [Link(reverse("docs"), "book-2", "Docs", here in ("docs", "doc"))]
     if access.is_global_admin:
+        shared = reverse("backends:server_list")
+        is_shared = here.startswith("backends:server_")
+        server.insert(0, Link(shared, "cloud-share", "Shared backends", is_shared))
         users = reverse("accounts:users")
         server.insert(0, Link(users, "user-shield", "Users", here.startswith("accounts:user")))
     return Frame(projects, project, [*groups, server])
@@ -79,7 +82,7 @@ def _frame_of(request: HttpRequest) -> Frame | None:
 
 def _link(page: tuple[str, str, str, str], here: str, project: Project) -> Link:
     prefix, name, icon, text = page
-    is_here = here == name or here.startswith(prefix)
+    is_here = here == name or (here.startswith(prefix) and ":server_" not in here)
     return Link(reverse(name, args=[project.name]), icon, text, is_here)
 
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from apps.accounts.models import Project, User
+from apps.backends.models import Check
 from apps.core import crypto
 from apps.core.models import Event
 from apps.gateways.models import Gateway
@@ -27,6 +28,9 @@ from tests.e2e.stack import ROOT, Stack
 LONG = "a-service-with-a-name-as-long-as-possible"
 FAILED = f"{LONG[:28]}-failed"
 EMPTY_PROJECT = "a-project-with-the-longest-name-that-one-may-give"
+CLOUD = "a-cloud-of-the-longest-name-ever"
+SHARED_CLOUD = "a-cloud-of-the-whole-server-here"
+CHECK = "00000000-0000-7000-8000-000000000001"
 SERVICES = 60
 MODEL = f"organisation-with-a-long-name/{'Model-' * 12}Instruct"
 TEXT = f"""type: service
@@ -67,6 +71,7 @@ def make() -> None:
     _uploads(main)
     _instances(main)
     _spend(main)
+    _clouds(main)
     _open_project(admin)
 
 
@@ -75,6 +80,31 @@ def _run(main: Project, gateway: Gateway, user: User, *, name: str, state: str) 
     Run.objects.filter(pk=run.pk).update(next_check_at=None)
     run.next_check_at = None
     return run
+
+
+def _clouds(main: Project) -> None:
+    """Two accounts, and a check that found something long."""
+    config = {
+        "creds": {"type": "access_key", "access_key": "A" * 128, "secret_key": "s" * 40},
+        "regions": ["us-east-1", "ap-southeast-1", "eu-central-1", "us-gov-west-1"] * 4,
+    }
+    cloud = factories.backend(main, kind="aws", name=CLOUD, config=config)
+    shared = factories.backend(None, kind="aws", name=SHARED_CLOUD, config=config)
+    shared.shared_with.add(main)
+    policy = '{"Version":"2012-10-17","Statement":[' + '"ec2:DescribeSpotInstanceRequests",' * 20
+    problems = [{"message": f"The credentials lack {WHY}", "policy": policy}] * 2
+    facts = ["Account 123456789012, as arn:aws:iam::123456789012:user/" + "x" * 64 + "."]
+    told = {"kind": "aws", "next_check_at": None, "facts": facts}
+    for backend in (cloud, shared):
+        Check.objects.create(
+            **told, backend=backend, name=backend.name, state="problems", problems=problems
+        )
+    Check.objects.create(**told, pk=CHECK, name=CLOUD, state="problems", problems=problems)
+    for state in ("ready", "terminating", "failed"):
+        machine = factories.instance(
+            main, backend=cloud, backend_kind="aws", region="ap-southeast-1", error=WHY, state=state
+        )
+        Instance.objects.filter(pk=machine.pk).update(next_check_at=None)
 
 
 def _model(main: Project, gateway: Gateway, user: User) -> None:

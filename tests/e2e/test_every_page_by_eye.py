@@ -30,6 +30,15 @@ PAGES = [
     f"{MAIN}/gateways/",
     f"{MAIN}/gateways/local/certificates/",
     f"{MAIN}/backends/",
+    f"{MAIN}/backends/local/",
+    f"{MAIN}/backends/{showcase.CLOUD}/",
+    f"{MAIN}/backends/{showcase.CLOUD}/config/",
+    f"{MAIN}/backends/connect/",
+    "/backends/",
+    f"{MAIN}/backends/checks/{showcase.CHECK}/",
+    "/backends/connect/",
+    f"/backends/{showcase.SHARED_CLOUD}/",
+    f"/backends/{showcase.SHARED_CLOUD}/config/",
     f"{MAIN}/instances/?all=1",
     f"{MAIN}/spend/",
     f"{MAIN}/spend/?days=90",
@@ -69,7 +78,7 @@ NO_PAGES = {
 FOR_PARTS = ("telemetry:",)
 # What a button of a page asks for.
 ACTIONS = re.compile(
-    r"_(state|delete|remove|stop|scale|rollback|revoke|role|edit|withdraw|close)$|close$|open_local$"
+    r"_(state|delete|remove|stop|scale|rollback|revoke|role|edit|withdraw|close|check)$|open_local$"
 )
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 WIDTH, HEIGHT = "document.documentElement.scrollWidth", "document.documentElement.scrollHeight"

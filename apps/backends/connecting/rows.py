@@ -18,6 +18,8 @@ from apps.core import crypto
 from apps.core.errors import Conflict, Detail, Invalid, NotFound
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+# Pages that stand beside those of backends.
+RESERVED = ("checks", "connect")
 NAME_RULE = (
     "use 1 to 32 lower-case letters, digits and hyphens, with a letter or digit at both ends"
 )
@@ -36,6 +38,8 @@ def require_name(project: Project | None, name: str, kind: str, shares: Sequence
     """Raise Invalid for what is no name or means another kind, Conflict for one that is taken
     where the backend would be seen."""
     problem = "" if NAME.fullmatch(name) else NAME_RULE
+    if name in RESERVED:
+        problem = f"{name} is an address of the dashboard: choose another name"
     if name != kind and name in PROVIDERS:
         problem = f"{name} is a kind of backends, and this one is of {kind}"
     if problem:

@@ -68,7 +68,7 @@ def test_refuses_others(people: People, who: str) -> None:
 def test_closes_it(people: People) -> None:
     services.open_local(access=Access(user=people.root), project=people.project)
 
-    answer = signed_in(people.root).post(reverse("backends:close", args=["main", "local"]))
+    answer = signed_in(people.root).post(reverse("backends:backend_delete", args=["main", "local"]))
 
     assert answer["Location"] == reverse("backends:list", args=["main"])
     assert not queries.backends_of(people.project).exists()
@@ -78,7 +78,7 @@ def test_says_what_still_needs_it(people: People) -> None:
     services.open_local(access=Access(user=people.root), project=people.project)
     factories.run(people.project, name="chat")
 
-    answer = signed_in(people.root).post(reverse("backends:close", args=["main", "local"]))
+    answer = signed_in(people.root).post(reverse("backends:backend_delete", args=["main", "local"]))
 
     assert answer.status_code == 409
     assert "still need local: chat" in answer.content.decode()

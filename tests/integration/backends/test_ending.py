@@ -126,7 +126,7 @@ def test_is_forgotten_once_nothing_of_ours_is_left_there(
 ) -> None:
     lost = machine(cloud, state="failed")
     Instance.objects.filter(pk=lost.pk).update(state_at=timezone.now() - LATER)
-    world.machines["i-1"] = orphans.boot_name(lost)
+    world.machines["i-1"] = lost.boot_name
     world.owners["i-1"], world.tags["i-1"] = services.server_id(), {}
     services.delete(access=alice, backend=cloud)
 

@@ -29,6 +29,7 @@ PROJECT_PAGES = [
     ("telemetry:model_figures", []),
     ("autoscaling:decisions", ["hello"]),
     ("backends:list", []),
+    ("backends:detail", ["prod"]),
     ("gateways:list", []),
     ("gateways:certificates", ["edge"]),
     ("instances:list", []),
@@ -48,7 +49,9 @@ ACTIONS = [
     ("runs:service_delete", ["hello"]),
     ("accounts:token_revoke", [1]),
     ("backends:open_local", []),
-    ("backends:close", ["local"]),
+    ("backends:backend_check", ["local"]),
+    ("backends:backend_state", ["local"]),
+    ("backends:backend_delete", ["local"]),
     ("gateways:certificate_remove", ["edge", 1]),
     ("accounts:member_remove", ["bob"]),
 ]
@@ -65,6 +68,7 @@ def address(name: str, words: list[object], project: str = "main") -> str:
 def hello(people: People) -> None:
     factories.run(people.project, name="hello")
     factories.gateway(people.project, name="edge")
+    factories.backend(people.project, kind="aws", name="prod")
 
 
 @pytest.mark.parametrize(("name", "words"), PROJECT_PAGES)

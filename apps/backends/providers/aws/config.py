@@ -10,24 +10,32 @@ from pydantic import Field, field_validator, model_validator
 from apps.backends import base
 
 
-class DefaultCreds(base.Config):
+class DefaultCreds(base.Config, title="The server's own credentials"):
     """What boto3 finds where the server runs: environment, profile, role of the machine."""
 
     type: Literal["default"] = "default"
 
 
-class AccessKey(base.Config):
+class AccessKey(base.Config, title="An access key"):
+    """Of a user of the account that may do what the policy says, and nothing else."""
+
     type: Literal["access_key"]
-    access_key: Annotated[str, Field(pattern=r"^[A-Z0-9]{16,128}$")]
-    secret_key: Annotated[str, Field(min_length=16, json_schema_extra={"secret": True})]
+    access_key: Annotated[str, Field(pattern=r"^[A-Z0-9]{16,128}$", title="Access key ID")]
+    secret_key: Annotated[
+        str, Field(min_length=16, title="Secret access key", json_schema_extra={"secret": True})
+    ]
 
 
-class Role(base.Config):
+class Role(base.Config, title="A role"):
     """A role that the server's own credentials may assume."""
 
     type: Literal["role"]
-    role_arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$")]
-    external_id: Annotated[str | None, Field(json_schema_extra={"secret": True})] = None
+    role_arn: Annotated[
+        str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$", title="ARN of the role")
+    ]
+    external_id: Annotated[
+        str | None, Field(title="External ID", json_schema_extra={"secret": True})
+    ] = None
 
 
 Creds = Annotated[DefaultCreds | AccessKey | Role, Field(discriminator="type")]
@@ -43,11 +51,25 @@ class AwsConfig(base.Config):
     server, never the other way round.
     """
 
-    creds: Creds = Field(default=DefaultCreds(), json_schema_extra={"secret": True})
-    regions: tuple[Region, ...] = ()
-    vpc_id: Vpc | None = None
-    subnet_ids: tuple[Subnet, ...] = ()
-    public_ips: bool = True
+    creds: Creds = Field(
+        default=DefaultCreds(), title="Credentials", json_schema_extra={"secret": True}
+    )
+    regions: tuple[Region, ...] = Field(
+        default=(), description="Such as us-east-1, eu-west-1. Empty: all that the account has on."
+    )
+    vpc_id: Vpc | None = Field(
+        default=None,
+        title="VPC",
+        description="Empty: the default one, or one that is made where a region has none.",
+    )
+    subnet_ids: tuple[Subnet, ...] = Field(
+        default=(), title="Subnets", description="Empty: those from which a machine gets out."
+    )
+    public_ips: bool = Field(
+        default=True,
+        title="Public addresses for machines",
+        description="Without them another way out is needed, such as a NAT gateway.",
+    )
 
     @property
     def is_of_server(self) -> bool:

@@ -1,0 +1,154 @@
+"""Connecting a backend, changing how it is connected, and looking at a check. No cloud is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from apps.backends import queries
+from apps.backends.connecting import config_form, requests, roles, rows
+from apps.backends.connecting.config_form import Given
+from apps.backends.models import Backend, Check
+from apps.backends.pages.places import Place, place_of
+from apps.backends.registry import PROVIDERS
+from apps.core.errors import AppError, Conflict, Detail, Invalid
+from apps.core.http.htmx import page, render_page
+from apps.specs import plain
+from apps.specs.errors import SpecError
+
+LABELS = {"aws": "AWS", "azure": "Azure", "gcp": "Google Cloud"}
+MOST_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the page of a form shows; `message` is what was wrong with it when it was sent."""
+
+    kind: str
+    given: Given = field(default_factory=Given)
+    message: str = ""
+    unplaced: Sequence[str] = ()
+
+
+@page("GET", "POST")
+def connect(request: HttpRequest, project: str | None = None) -> HttpResponse:
+    place = place_of(request, project)
+    clouds = [kind for kind in sorted(PROVIDERS) if kind != queries.LOCAL]
+    kind = request.POST.get("kind") or request.GET.get("kind") or clouds[0]
+    rows.require_kind(kind)
+    roles.require_connector(place.access, place.project, kind)
+    if kind == queries.LOCAL:
+        return redirect(place.list_url)
+
+    def send(config: dict[str, Any]) -> Check | Backend:
+        shares = request.POST.get("projects", "").replace(",", " ").split()
+        new = requests.NewBackend(
+            kind=kind,
+            name=request.POST.get("name", "").strip(),
+            config=config,
+            project=place.project,
+            for_all="all" in shares,
+            shares=[name for name in shares if name != "all"],
+        )
+        return requests.connect(access=place.access, new=new, check="no_check" not in request.POST)
+
+    context = {"clouds": [(each, LABELS.get(each, each)) for each in clouds]}
+    return _form_page(request, place, Form(kind), send, context)
+
+
+@page("GET", "POST")
+def change(request: HttpRequest, name: str, project: str | None = None) -> HttpResponse:
+    place = place_of(request, project)
+    backend = place.backend(name)
+    roles.require_manager(place.access, backend)
+    if backend.kind == queries.LOCAL:
+        raise Invalid("The backend local takes no configuration.")
+
+    def send(config: dict[str, Any]) -> Check | Backend:
+        check = "no_check" not in request.POST
+        return requests.reconnect(access=place.access, backend=backend, config=config, check=check)
+
+    form = Form(backend.kind, Given(config_form.stored(rows.shown(backend))))
+    return _form_page(request, place, form, send, {"backend": backend})
+
+
+@page("GET")
+def check(request: HttpRequest, check: UUID, project: str | None = None) -> HttpResponse:
+    """Show a check, again and again until it is over."""
+    place = place_of(request, project)
+    found = place.check(check)
+    roles.require_connector(place.access, place.project, found.kind)
+    backend = found.backend if found.backend and found.backend.closed_at is None else None
+    context = {
+        "place": place,
+        "project": place.project,
+        "check": found,
+        "backend_url": place.url("detail", backend.name) if backend else "",
+        "again_url": place.url("backend_config", backend.name)
+        if backend
+        else place.url("connect", kind=found.kind, name=found.name),
+    }
+    return render_page(request, "backends/check.html", context)
+
+
+def _form_page(
+    request: HttpRequest,
+    place: Place,
+    form: Form,
+    send: Callable[[dict[str, Any]], Check | Backend],
+    context: dict[str, Any],
+) -> HttpResponse:
+    """Show the form, or do what was sent; what is wrong is said where it is."""
+    if request.method == "POST":
+        try:
+            made = send(_config(request, form.kind))
+        except (Invalid, Conflict) as error:
+            form = _refused(request, form, error)
+        else:
+            page = "check" if isinstance(made, Check) else "detail"
+            return redirect(place.url(page, made.pk if isinstance(made, Check) else made.name))
+    context |= {
+        "place": place,
+        "project": place.project,
+        "form": form,
+        "label": LABELS.get(form.kind, form.kind),
+        "fields": config_form.draw(
+            PROVIDERS[form.kind].Config, form.given, may_keep="backend" in context
+        ),
+        "name": request.POST.get("name") or request.GET.get("name", "")[:32],
+        "projects": request.POST.get("projects", ""),
+        "policy": requests.policy_of(form.kind),
+    }
+    return render_page(
+        request, "backends/connect.html", context, status=422 if form.message else 200
+    )
+
+
+def _config(request: HttpRequest, kind: str) -> dict[str, Any]:
+    """Return what was sent: a file, a text, or the fields. Raise Invalid."""
+    file = request.FILES.get("file")
+    text = request.POST.get("text", "")
+    if file is None and not text.strip():
+        sent = {key: str(value) for key, value in request.POST.items()}
+        return config_form.read(PROVIDERS[kind].Config, sent)
+    data = file.read(MOST_BYTES + 1) if file is not None else text.encode(errors="replace")
+    if len(data) > MOST_BYTES:
+        raise Invalid("The configuration is larger than 1 MB.")
+    try:
+        return plain.mapping(data)
+    except SpecError as error:
+        raise Invalid(
+            f"The configuration {error}.", details=[Detail("text", str(error))]
+        ) from error
+
+
+def _refused(request: HttpRequest, form: Form, error: AppError) -> Form:
+    """The form again, without secrets: a page is no place to keep one."""
+    problems = {each.path: each.message for each in error.details}
+    values = {key: str(value) for key, value in request.POST.items()}
+    return Form(form.kind, Given(values, problems), error.message)
