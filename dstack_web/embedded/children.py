@@ -56,6 +56,9 @@ FOR_THE_GATEWAY = (
     "DSTACK_GATEWAY_ACME_EMAIL",
     "DSTACK_GATEWAY_ACME_CA",
 )
+# What the libraries of clouds read, and the one child that calls them.
+FOR_CLOUDS = ("AWS_",)
+ASKS_CLOUDS = "outside"
 FIRST_START_ONLY = ("DSTACK_ADMIN_PASSWORD", "DSTACK_ADMIN_TOKEN")
 # Fast shutdown first, then the one without a checkpoint: the server ends its own processes, and
 # no commit is lost by any of the three.
@@ -190,21 +193,27 @@ def front(plan: Plan) -> Child:
 def workers(plan: Plan) -> list[Child]:
     return [
         worker(plan, queue="control", threads=CONTROL_THREADS),
-        worker(plan, queue="outside", threads=OUTSIDE_THREADS),
+        worker(plan, queue=ASKS_CLOUDS, threads=OUTSIDE_THREADS),
     ]
 
 
 def worker(plan: Plan, *, queue: str, threads: int) -> Child:
     name = f"worker-{queue}"
     pool = ["-P", "threads", "-c", str(threads), "-Q", queue, "-n", f"{queue}@%h"]
+    env = server_env(plan) | (cloud_env(plan) if queue == ASKS_CLOUDS else {})
     return Child(
         name=name,
         argv=[*CELERY, "dstack_web.celery", "worker", *pool, *ALONE, "-l", "INFO"],
         # Checked already by `up`; checking loads every page and form, 11 MB a worker.
-        env={**server_env(plan), "DSTACK_DB_POOL": str(threads), "CELERY_SKIP_CHECKS": "1"},
+        env={**env, "DSTACK_DB_POOL": str(threads), "CELERY_SKIP_CHECKS": "1"},
         is_ready=lambda: ready.log_says(plan.home.log(name), f"{queue}@{gethostname()} ready."),
         watch=Watch(),
     )
+
+
+def cloud_env(plan: Plan) -> dict[str, str]:
+    """Return the variables by which the libraries of clouds find credentials and addresses."""
+    return {name: value for name, value in plan.environ.items() if name.startswith(FOR_CLOUDS)}
 
 
 def beat(plan: Plan) -> Child:

@@ -158,7 +158,7 @@ def _asked(
     try:
         made: dict[str, Any] = client.post(path, body)
     except Refused as refusal:
-        problems = [f"{p.path}: {p.message}" if p.path else p.message for p in refusal.problems]
+        problems = [p.message for p in refusal.problems if p.message not in refusal.message]
         raise CliError(refusal.message, notes=problems) from refusal
     if "problems" not in made:
         return made
