@@ -28,7 +28,7 @@ class Instance(Stateful):
     same one: the agent's token where the machine was there before us, else its enrolment, for which
     the agent gives the hash of a token of its own and its public key once (`enrolled_at`).
     `interrupted_at` is when the cloud said that it takes it back, or did so without a word, and
-    `ends_at` when it ends by that.
+    `ends_at` when it ends by that. `tags` are of the service that it was made for.
     """
 
     state_machine = states.INSTANCE
@@ -60,6 +60,7 @@ class Instance(Stateful):
     isolation_note = models.TextField(blank=True, default="", db_default="")
     reported_at = models.DateTimeField(null=True)
     running_at = models.DateTimeField(null=True)
+    tags = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
     zone = models.CharField(max_length=64, blank=True, default="", db_default="")
     interrupted_at = models.DateTimeField(null=True)
     ends_at = models.DateTimeField(null=True)

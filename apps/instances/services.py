@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -33,6 +33,7 @@ class NewWorkload:
     """What should run: `spec` has all of wire.WorkloadSpec but id, name, desired, GPUs and what is
     in `secrets`: {"env": {...}, "registry_password": ...}. A machine of its own is kept
     `idle_seconds` after it, for ever where that is None. `owner_id` is the replica's.
+    Only a machine in one of `zones` is taken again, where any are given; a new one gets `tags`.
     `tunnel_to` is the gateway that cannot dial it, None where that is on the same host."""
 
     run_id: UUID
@@ -44,6 +45,8 @@ class NewWorkload:
     idle_seconds: int | None = None
     owner_id: UUID | None = None
     tunnel_to: int | None = None
+    zones: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 NEVER_STARTED = "stopped before it started"
@@ -63,7 +66,9 @@ def place(
     OverLimit where the project may not have one more made.
     """
     with transaction.atomic():
-        instance = _reusable(project, backend, offer) or _request(project, backend, offer, at)
+        instance = _reusable(project, backend, offer, new.zones) or _request(
+            project, backend, offer, new, at
+        )
         instance = Instance.objects.select_for_update().get(pk=instance.pk)
         if instance.state == states.IDLE:
             # At once, so that nobody else takes it for idle, or ends it.
@@ -101,7 +106,9 @@ def _claim_tunnel(workload: Workload, gateway_id: int | None, at: datetime) -> N
         raise NoRoom(str(error)) from None
 
 
-def _reusable(project: Project, backend: Backend, offer: Offer) -> Instance | None:
+def _reusable(
+    project: Project, backend: Backend, offer: Offer, zones: Collection[str]
+) -> Instance | None:
     """A shared host takes any number of replicas; another machine takes one of its project, and
     only while it is idle. A standing host that is lost comes back; of another that is lost
     nobody knows."""
@@ -120,6 +127,8 @@ def _reusable(project: Project, backend: Backend, offer: Offer) -> Instance | No
         interrupted_at=None,
         offer__spot=offer.spot,
     )
+    if zones:
+        idle = idle.filter(zone__in=zones)
     return idle.select_for_update(skip_locked=True).order_by("idle_since").first()
 
 
@@ -130,7 +139,9 @@ def _hosts(backend: Backend, offer: Offer) -> QuerySet[Instance]:
     return named if backend.kind == connected.LOCAL else named.filter(backend=backend)
 
 
-def _request(project: Project, backend: Backend, offer: Offer, at: datetime) -> Instance:
+def _request(
+    project: Project, backend: Backend, offer: Offer, new: NewWorkload, at: datetime
+) -> Instance:
     in_use.require(project, offer)
     instance = Instance(
         project=project,
@@ -144,6 +155,7 @@ def _request(project: Project, backend: Backend, offer: Offer, at: datetime) -> 
         offer=dataclasses.asdict(offer),
         price_usd_per_hour=Decimal(str(offer.price_usd_per_hour)),
         shared=offer.shared,
+        tags=dict(new.tags),
         **credentials.fresh(kind=backend.kind),
     )
     instance.name = offer.instance if offer.shared else f"dstack-{instance.pk}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from apps.backends.base import Gpu, Offer, gigabytes
 from apps.backends.cards import is_wanted
@@ -41,7 +41,7 @@ def match(
         if reason is None and not trusted:
             reason = _strange(offer, spec, base_image)
         if reason is None:
-            fitting.append(offer)
+            fitting.append(in_zones(offer, spec))
         else:
             refused.setdefault(reason, []).append(reasons.subject(offer, reason))
     fitting.sort(key=order)
@@ -57,6 +57,7 @@ def refusal(offer: Offer, spec: ServiceSpec, *, base_image: str = "") -> str | N
     """Say why an offer does not fit, or None when it does."""
     return (
         _where(offer, spec)
+        or _zones(offer, spec)
         or _price(offer, spec)
         or _hardware(offer, spec)
         or _runs(offer, spec, base_image)
@@ -79,6 +80,20 @@ def _where(offer: Offer, spec: ServiceSpec) -> str | None:
         if wanted and names.isdisjoint(name.lower() for name in wanted):
             return f"{key}: is not among {', '.join(wanted)}"
     return None
+
+
+def in_zones(offer: Offer, spec: ServiceSpec) -> Offer:
+    """Return the offer with no zones but those that the service takes."""
+    if not spec.availability_zones:
+        return offer
+    wanted = {name.lower() for name in spec.availability_zones}
+    return replace(offer, zones=tuple(zone for zone in offer.zones if zone.lower() in wanted))
+
+
+def _zones(offer: Offer, spec: ServiceSpec) -> str | None:
+    if not spec.availability_zones or in_zones(offer, spec).zones:
+        return None
+    return f"availability_zones: is not in {' or '.join(spec.availability_zones)}"
 
 
 def _price(offer: Offer, spec: ServiceSpec) -> str | None:

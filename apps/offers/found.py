@@ -127,7 +127,7 @@ def merged(found: Found, standing: decide.Matches) -> Found:
     kept_away = [offer for offer in standing.offers if found.block_of(offer) is not None]
     pages = [match.find(found.spec, supply, limit=FIRST) for supply in found.supplies]
     rented = [
-        [_offer(found, supply, row) for row in page.cheapest]
+        [offer for row in page.cheapest if _has_zone(found, offer := _offer(found, supply, row))]
         for supply, page in zip(found.supplies, pages, strict=True)
     ]
     prices = [page.max_usd_per_hour for page in pages if page.max_usd_per_hour is not None]
@@ -149,7 +149,9 @@ def merged(found: Found, standing: decide.Matches) -> Found:
 
 def _rented(found: Found, supply: Supply) -> Iterator[Offer]:
     for row in match.walk(found.spec, supply, page=FIRST):
-        yield _offer(found, supply, row)
+        offer = _offer(found, supply, row)
+        if _has_zone(found, offer):
+            yield offer
 
 
 def _seen(found: Found, supply: Supply) -> Iterator[Seen]:
@@ -159,8 +161,14 @@ def _seen(found: Found, supply: Supply) -> Iterator[Seen]:
 
 
 def _offer(found: Found, supply: Supply, row: CatalogOffer) -> Offer:
-    """The offer of a row, with those of its zones that are not blocked."""
+    """The offer of a row, with those of its zones that are wanted and not blocked."""
     offer = as_offer(row, disk=found.spec.resources.disk_mib, backend=supply.backend)
+    offer = decide.in_zones(offer, found.spec)
     if not any(block.subject.zone for block in supply.blocks):
         return offer
     return replace(offer, zones=open_zones(supply.blocks, offer))
+
+
+def _has_zone(found: Found, offer: Offer) -> bool:
+    """Whether one is left of the zones that are wanted, of which some may be blocked."""
+    return bool(offer.zones) or not found.spec.availability_zones

@@ -93,6 +93,7 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
         raise offers.refusal(found)
     shell, remarks = offers.shell(found, spec), offers.remarks(found, spec)
     content = _content(project, request, spec)
+    remarks += _unmeasured(spec, found.matches.offers)
     action, differences = _action(current, gateway, content, force=request.force)
     if action != NONE:
         remarks += machine_limits.check(
@@ -116,12 +117,7 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
         url=url,
         model_url=public_urls.openai_url(gateway) if spec.model and gateway else None,
         shell=shell,
-        warnings=[
-            *_warnings(gateway),
-            *_undone(current, spec),
-            *remarks,
-            *_unmeasured(spec, found.matches.offers),
-        ],
+        warnings=[*_warnings(gateway), *_undone(current, spec), *remarks],
         gateway=gateway,
         differences=differences,
         force=request.force,

@@ -23,7 +23,8 @@ class World:
     that it did not answer; `ends_nothing` says that a machine is ended which is not; `is_away`
     answers nothing at all; `states` are of machines that do not run, `ends_slowly` how often one is
     still there after its end was asked for. Regions in `spot` have spot machines too, at two fifths
-    of the price; `take_back` ends one without a word, `announce` says before that it will.
+    of the price; `zones` are theirs. `specs` are the machines that were asked for. `take_back` ends
+    one without a word, `announce` says before that it will.
     """
 
     machines: dict[str, str] = field(default_factory=dict)
@@ -40,6 +41,8 @@ class World:
     ref_length: int = 0
     regions: tuple[str, ...] = ("north",)
     spot: tuple[str, ...] = ()
+    zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    specs: list[base.InstanceSpec] = field(default_factory=list)
 
     def answer(self) -> None:
         if self.is_away:
@@ -68,8 +71,9 @@ class Cloud(base.Provider):
 
     def offers(self) -> list[base.Offer]:
         self.world.answer()
+        zones = self.world.zones
         return [
-            base.Offer("cloud", region, "big", HARDWARE, price_usd_per_hour=price, spot=spot)
+            base.Offer("cloud", region, "big", HARDWARE, price, spot, zones=zones.get(region, ()))
             for number, region in enumerate(self.world.regions)
             for spot, price in ((False, 1.0 + number), (True, 0.4 + 0.4 * number))
             if not spot or region in self.world.spot
@@ -81,6 +85,7 @@ class Cloud(base.Provider):
         known = {name: ref for ref, name in self.world.machines.items()}
         if boot.name in known:
             return known[boot.name]
+        self.world.specs.append(spec)
         self.world.on_create(spec.offer)
         ref = f"i-{len(self.world.made)}".ljust(self.world.ref_length, "0")
         self.world.machines[ref] = boot.name

@@ -62,19 +62,41 @@ class PublishOptions(Requirements):
     max_duration: Annotated[
         str | None, typer.Option("--max-duration", metavar="2h", help="Stop it after this time.")
     ] = None
+    zones: Annotated[
+        list[str] | None,
+        typer.Option("--zone", metavar="NAME", help="Only this availability zone; repeat."),
+    ] = None
     retry: Annotated[
         bool | None, typer.Option("--retry/--no-retry", help="Try again where it cannot start.")
     ] = None
-
+    retry_duration: Annotated[
+        str | None, typer.Option("--retry-duration", metavar="4h", help="Try again for so long.")
+    ] = None
+    idle_duration: Annotated[
+        str | None,
+        typer.Option("--idle-duration", metavar="5m", help="Keep its machine so long after it."),
+    ] = None
     force: Annotated[
         bool, typer.Option("--force", help="New replicas and images, also where nothing differs.")
     ] = False
 
     def overrides(self) -> dict[str, Any]:
         """Return what flags say, by the keys of the configuration."""
-        more = {"max_duration": self.max_duration, "retry": self.retry}
+        more = {
+            "max_duration": self.max_duration,
+            "availability_zones": self.zones or None,
+            "retry": self._retry(),
+            "idle_duration": self.idle_duration,
+        }
         given = {key: value for key, value in more.items() if value is not None}
         return {**self.wishes(), **given}
+
+    def _retry(self) -> bool | dict[str, str] | None:
+        if self.retry_duration is None:
+            return self.retry
+        if self.retry is False:
+            raise CliError("Choose one of --no-retry and --retry-duration.")
+        return {"duration": self.retry_duration}
 
 
 def publish(folder: str, options: PublishOptions) -> None:

@@ -96,7 +96,8 @@ def _tags(instance: Instance) -> dict[str, str]:
     """The run is that of the first workload: a machine that is used again keeps its tags."""
     first = instance.workloads.order_by("pk").first()
     run = str(first.spec.get("run_name") or "") if first is not None else ""
-    return {PROJECT_TAG: instance.project.name, **({RUN_TAG: run} if run else {})}
+    ours = {PROJECT_TAG: instance.project.name, **({RUN_TAG: run} if run else {})}
+    return {**instance.tags, **ours}
 
 
 def _known(kind: type, stored: dict[str, Any]) -> dict[str, Any]:

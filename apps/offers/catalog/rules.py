@@ -15,6 +15,7 @@ from django.db.models import Q
 
 from apps.backends import capabilities, cards
 from apps.backends.base import gigabytes
+from apps.offers.catalog import zones
 from apps.offers.catalog.kinds import KINDS
 from apps.specs.fields.gpu import Gpu
 from apps.specs.fields.ranges import Range
@@ -38,6 +39,7 @@ def rules(spec: ServiceSpec, *, backend: str = "") -> Iterator[Rule]:
     `backend` is the name of the one that gives the rows, where it is connected.
     """
     yield from _places(spec, backend)
+    yield from _zones(spec)
     yield from _price(spec)
     yield from _hardware(spec)
     if spec.resources.gpu is not None and spec.resources.gpu.count.max != 0:
@@ -55,6 +57,19 @@ def _places(spec: ServiceSpec, backend: str) -> Iterator[Rule]:
         if names:
             fits = reduce(or_, (Q(**{f"{field}__iexact": name}) for name in names))
             yield Rule(path, fits, f"is not among {', '.join(names)}")
+
+
+def _zones(spec: ServiceSpec) -> Iterator[Rule]:
+    names = spec.availability_zones
+    places = [
+        Q(kind=kind, region=region, zones__contains=[behind])
+        for kind in KINDS
+        for region, behind in (zones.split(kind, name.lower()) for name in names)
+        if region
+    ]
+    if names:
+        fits = reduce(or_, places, Q(pk=None))
+        yield Rule("availability_zones", fits, f"is not in {' or '.join(names)}")
 
 
 def _price(spec: ServiceSpec) -> Iterator[Rule]:

@@ -66,11 +66,12 @@ def new_workload(*, run: Run, replica: Replica, offer: Offer) -> NewWorkload:
     secrets: dict[str, Any] = crypto.decrypt(run.secrets)
     secrets["env"] |= environment(run, replica, gpus, executor)
     blob = run.upload.blob if run.upload else ""
-    kept = spec.idle_duration_seconds
     return NewWorkload(
         *(run.pk, workload.name, stored, secrets, gpus, blob),
-        idle_seconds=kept,
+        idle_seconds=spec.idle_duration_seconds,
         owner_id=replica.pk,
+        zones=tuple(offer.zones) if spec.availability_zones else (),
+        tags=spec.tags,
     )
 
 

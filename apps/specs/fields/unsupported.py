@@ -28,7 +28,6 @@ NOT_YET: Mapping[str, str] = {
     "fleets": _CHOICE,
     "instances": _CHOICE,
     "reservation": "",
-    "availability_zones": "use regions",
     "backend_options": "AWS has none: regions, availability_zones, spot_policy and tags say it",
     "startup_order": _ONE_NODE,
     "stop_criteria": _ONE_NODE,

@@ -13,8 +13,8 @@ from apps.specs.sections.resources import Resources
 from apps.specs.sections.service import RunName, ServiceSpec
 
 FLAGS = (
-    "name", "max_price", "max_duration", "backends", "regions", "instance_types", "spot_policy",
-    "retry", "gpu", "cpu", "memory", "disk",
+    "name", "max_price", "max_duration", "backends", "regions", "availability_zones",
+    "instance_types", "spot_policy", "retry", "idle_duration", "gpu", "cpu", "memory", "disk",
 )  # fmt: skip
 _OF_RESOURCES = ("gpu", "cpu", "memory", "disk")
 

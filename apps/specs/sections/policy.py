@@ -31,6 +31,10 @@ EVENTS = ("no-capacity", "interruption", "error")
 IDLE_SECONDS = 300
 RETRY_SECONDS = 3600
 STOP_SECONDS = 300
+# A machine of AWS takes 50 with ours.
+MOST_TAGS = 40
+# AWS keeps these for itself.
+_OF_CLOUDS = "aws:"
 
 _TEXT: JsonSchema = {"type": "string"}
 _NUMBER: JsonSchema = {"type": ["number", "string"]}
@@ -153,11 +157,15 @@ def _tags(value: Any) -> dict[str, str]:
             raise Misfit(below=[((key,), "expected a tag of letters, digits and . _ : / -")])
         if isinstance(item, (bool, list, Mapping)) or item is None:
             raise Misfit(below=[((key,), f"expected text, {found(item)}: put it in quotes")])
+        if key.lower().startswith(_OF_CLOUDS):
+            raise Misfit(below=[((key,), "expected a tag that does not begin with aws:")])
         tags[key] = getattr(item, "source", str(item))
         try:
             check_line(tags[key], limit=256)
         except Misfit as misfit:
             raise Misfit(below=[((key,), str(misfit))]) from misfit
+    if len(tags) > MOST_TAGS:
+        raise Misfit(f"has {len(tags)} tags; at most {MOST_TAGS}")
     return tags
 
 
@@ -197,7 +205,9 @@ class Policy(Section):
     instance_types: Annotated[list[str], Form(read_words, _WORDS)] = Field(
         default=[], description="Instance types to use; all if absent."
     )
-    availability_zones: Annotated[list[str], Form(read_words, _WORDS)] = []
+    availability_zones: Annotated[list[str], Form(read_words, _WORDS)] = Field(
+        default=[], description="Zones to use, such as us-east-1a; all if absent."
+    )
     reservation: Annotated[str | None, Form(line, _TEXT)] = None
     spot_policy: Annotated[
         Literal["spot", "on-demand", "auto"], Form(_spot, _enum("spot", "on-demand", "auto"))

@@ -71,6 +71,8 @@ def test_the_replacement_is_placed_at_the_notice_and_the_old_one_still_serves(
     old, new = run.replicas.order_by("id")
     assert (old.state, new.state) == (states.RUNNING, states.PROVISIONING)
     assert new.instance_id != old.instance_id
+    # The same market is not asked again: the next cheapest is spot of the other region.
+    assert (new.region, new.spot) == ("south", True)
     assert [row.region for row in BlockedOffer.objects.all()] == ["north"]
     run.refresh_from_db()
     assert run.state == states.RUNNING
@@ -177,7 +179,7 @@ def test_a_spot_machine_that_vanishes_counts_as_an_interruption(
 
     old, new = run.replicas.order_by("id")
     assert (old.state, old.exit_reason) == (states.FAILED, "interrupted")
-    assert new.state == states.PROVISIONING
+    assert (new.state, new.region) == (states.PROVISIONING, "south")
     gone = machine_of(old)
     assert gone.state == "terminated"
     assert gone.interrupted_at is not None
@@ -208,3 +210,15 @@ def test_the_clouds_own_word_counts_where_the_agent_cannot_speak(world: World, r
     replica = run.replicas.get()
     assert (replica.state, replica.region) == (states.PROVISIONING, "south")
     assert "was taken back by the cloud before it called" in replica.tried[0]["why"]
+
+
+def test_falls_back_to_on_demand_where_every_spot_market_is_taken(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    world.regions, world.spot = ("north",), ("north",)
+    run = submit(owner, cloudy, SPOT)
+    announce(serving(run.replicas.get()))
+
+    old, new = run.replicas.order_by("id")
+    assert (old.spot, new.spot) == (True, False)
+    assert new.state == states.PROVISIONING
