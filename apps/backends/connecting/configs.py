@@ -59,8 +59,6 @@ def _words(each: Mapping[str, Any]) -> str:
     told, context = str(each["type"]), each.get("ctx", {})
     if told == "union_tag_invalid":
         return f"has no such `type`; there is: {context['expected_tags']}"
-    if told == "string_pattern_mismatch":
-        return f"does not look as it should ({context['pattern']})"
     if told == "value_error":
         return str(context["error"])
     return WORDS.get(told) or str(each["msg"])[:1].lower() + str(each["msg"])[1:]

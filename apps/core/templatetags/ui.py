@@ -76,6 +76,12 @@ def sentence(text: object) -> SafeString:
 
 
 @register.filter
+def without(text: str, part: str) -> str:
+    """Leave out a part that is shown by itself, such as what is to be copied."""
+    return text.replace(part, "").rstrip() if part else text
+
+
+@register.filter
 def price(value: Decimal | float | None) -> str:
     """Write dollars per hour: `$1.595`, `$0`."""
     if value is None:

@@ -5,13 +5,25 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from apps.backends import base
 
 
+def _like(pattern: str, otherwise: str) -> AfterValidator:
+    """A text of this form; what is said of another one shows how it looks, and not itself."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value, re.ASCII):
+            raise ValueError(otherwise)
+        return value
+
+    return AfterValidator(check)
+
+
 class DefaultCreds(base.Config, title="The server's own credentials"):
-    """What boto3 finds where the server runs: environment, profile, role of the machine."""
+    """What boto3 finds where the server runs: environment, profile, role of the machine. For admins
+    of this server."""
 
     type: Literal["default"] = "default"
 
@@ -20,18 +32,27 @@ class AccessKey(base.Config, title="An access key"):
     """Of a user of the account that may do what the policy says, and nothing else."""
 
     type: Literal["access_key"]
-    access_key: Annotated[str, Field(pattern=r"^[A-Z0-9]{16,128}$", title="Access key ID")]
+    access_key: Annotated[
+        str,
+        _like(r"[A-Z0-9]{16,128}", "must be the ID of an access key, such as AKIAIOSFODNN7EXAMPLE"),
+        Field(title="Access key ID"),
+    ]
     secret_key: Annotated[
         str, Field(min_length=16, title="Secret access key", json_schema_extra={"secret": True})
     ]
 
 
 class Role(base.Config, title="A role"):
-    """A role that the server's own credentials may assume."""
+    """A role that the server's own credentials may assume. For admins of this server."""
 
     type: Literal["role"]
     role_arn: Annotated[
-        str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$", title="ARN of the role")
+        str,
+        _like(
+            r"arn:aws[a-z-]*:iam::\d{12}:role/\S+",
+            "must be the ARN of a role, such as arn:aws:iam::123456789012:role/dstack-web",
+        ),
+        Field(title="ARN of the role"),
     ]
     external_id: Annotated[
         str | None, Field(title="External ID", json_schema_extra={"secret": True})
@@ -39,9 +60,13 @@ class Role(base.Config, title="A role"):
 
 
 Creds = Annotated[DefaultCreds | AccessKey | Role, Field(discriminator="type")]
-Region = Annotated[str, Field(pattern=r"^[a-z]{2,}(-[a-z]+)+-\d$")]
-Vpc = Annotated[str, Field(pattern=r"^vpc-[0-9a-f]+$")]
-Subnet = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]+$")]
+Region = Annotated[
+    str, _like(r"[a-z]{2,}(-[a-z]+)+-\d", "must be the name of a region, such as us-east-1")
+]
+Vpc = Annotated[str, _like(r"vpc-[0-9a-f]+", "must be the ID of a VPC, such as vpc-0a1b2c3d")]
+Subnet = Annotated[
+    str, _like(r"subnet-[0-9a-f]+", "must be the ID of a subnet, such as subnet-0a1b2c3d")
+]
 
 
 class AwsConfig(base.Config):

@@ -1,0 +1,142 @@
+"""Connecting over HTTP: the answer waits for a worker, and no answer has a secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from apps.accounts.models import User
+from apps.backends import queries
+from apps.backends.api import waiting
+from apps.backends.models import Backend, Check
+from dstack_web.celery import app
+from tests import factories
+from tests.fakes.aws_cloud import Emulator, Refusal
+from tests.people import People
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SECRET = "wJalrXUtnFEMI/K7MDENG"
+KEYS = {"type": "access_key", "access_key": "AKIAIOSFODNN7EXAMPLE", "secret_key": SECRET}
+BODY: dict[str, Any] = {"kind": "aws", "config": {"creds": KEYS, "regions": ["us-east-1"]}}
+ALL = "/api/projects/main/backends"
+
+
+@pytest.fixture
+def worker(redis_url: str) -> Iterator[None]:
+    """A worker that takes up each task at once."""
+    app.conf.task_always_eager = True
+    yield
+    app.conf.task_always_eager = False
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker, and no patience."""
+    monkeypatch.setattr(waiting, "MOST_SECONDS", 0.0)
+
+
+def sent(who: User, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    client = Client(headers=factories.token(who).headers)
+    answer = client.generic(method, path, json.dumps(body or {}), "application/json")
+    text = answer.content.decode()
+    assert SECRET not in text
+    return answer.status_code, json.loads(text) if text else None
+
+
+@pytest.mark.usefixtures("worker")
+def test_connects_shows_changes_checks_and_deletes(people: People, aws: Emulator) -> None:
+    status, made = sent(people.alice, "POST", ALL, BODY)
+    assert (status, made["name"], made["state"], made["scope"]) == (
+        201,
+        "aws",
+        "enabled",
+        "project",
+    )
+    assert made["config"]["regions"] == ["us-east-1"] and "creds" not in made["config"]
+    assert made["check"]["state"] == "passed"
+    assert sent(people.bob, "GET", f"{ALL}/aws")[1]["check"] is None
+
+    status, changed = sent(people.alice, "PATCH", f"{ALL}/aws", {"config": {"public_ips": False}})
+    assert (status, changed["config"]["public_ips"]) == (200, False)
+    assert sent(people.alice, "PATCH", f"{ALL}/aws", {"disabled": True})[1]["state"] == "disabled"
+    status, told = sent(people.alice, "POST", f"{ALL}/aws/check")
+    assert (status, told["state"], told["problems"]) == (200, "passed", [])
+    assert sent(people.alice, "DELETE", f"{ALL}/aws") == (204, None)
+    assert sent(people.alice, "GET", f"{ALL}/aws")[0] == 404
+
+
+@pytest.mark.usefixtures("worker")
+def test_says_each_problem_and_saves_nothing(people: People, aws: Emulator) -> None:
+    aws.faults.refused["RunInstances"] = Refusal("UnauthorizedOperation", 403)
+
+    status, said = sent(people.alice, "POST", ALL, BODY)
+
+    assert (status, said["error"]["code"]) == (422, "invalid")
+    assert said["error"]["message"] == ("Backend aws was not connected: its check found 1 problem.")
+    assert "lack ec2:RunInstances. Allow this: {" in said["error"]["details"][0]["message"]
+    assert not Backend.objects.exists()
+    assert [check.config for check in Check.objects.all()] == [""]
+
+    assert sent(people.alice, "POST", ALL, {**BODY, "check": False})[0] == 201
+    status, told = sent(people.alice, "POST", f"{ALL}/aws/check")
+    assert (status, len(told["problems"])) == (200, 1)
+    assert json.loads(told["problems"][0]["policy"])["Statement"]
+
+
+@pytest.mark.usefixtures("nobody")
+def test_names_a_check_to_follow_where_that_takes_long(people: People, aws: Emulator) -> None:
+    status, check = sent(people.alice, "POST", ALL, BODY)
+    assert (status, check["state"], check["answered_at"]) == (202, "checking", None)
+
+    path = f"/api/projects/main/backend-checks/{check['id']}"
+    assert sent(people.alice, "GET", path)[0] == 202
+    assert sent(people.bob, "GET", path)[0] == 403
+    other = factories.project("other", admin=people.charlie)
+    assert sent(people.charlie, "GET", path.replace("main", other.name))[0] == 404
+    assert sent(people.alice, "GET", f"{path}x")[0] == 404
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_backend_of_the_server_is_shared_and_taken_back(people: People, aws: Emulator) -> None:
+    body = {**BODY, "name": "ours", "projects": ["main"]}
+    status, made = sent(people.root, "POST", "/api/backends", body)
+    assert (status, made["scope"], made["projects"]) == (201, "server", ["main"])
+
+    [seen] = sent(people.bob, "GET", ALL)[1]["items"]
+    assert (seen["name"], seen["scope"], seen["config"], seen["projects"]) == (
+        "ours",
+        "server",
+        {},
+        None,
+    )
+    assert sent(people.alice, "DELETE", f"{ALL}/ours")[0] == 403
+    assert sent(people.root, "PATCH", "/api/backends/ours", {"projects": []})[0] == 200
+    assert sent(people.bob, "GET", ALL)[1]["items"] == []
+    assert sent(people.root, "PATCH", "/api/backends/ours", {"projects": "every"})[0] == 422
+
+
+@pytest.mark.usefixtures("nobody")
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**BODY, "config": []},
+        {**BODY, "config": SECRET},
+        {**BODY, "name": 7},
+        {**BODY, "name": "\0"},
+        {**BODY, "check": "perhaps"},
+        {**BODY, "unheard_of": SECRET},
+        {**BODY, "kind": "x" * 10_000},
+        {**BODY, "config": {"creds": {"a": {"b": [SECRET] * 1000}}}},
+        [],
+    ],
+)
+def test_refuses_what_is_no_backend(people: People, body: Any) -> None:
+    status, said = sent(people.alice, "POST", ALL, body)
+
+    assert status in (400, 422)
+    assert said["error"]["message"]
+    assert not queries.backends_of(people.project).exists()

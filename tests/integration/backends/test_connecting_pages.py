@@ -1,0 +1,186 @@
+"""Connecting in the browser: the form of a kind, what is wrong with it, and the page of a check."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+
+from apps.backends import queries
+from apps.backends.connecting import checks, rows
+from apps.backends.models import Backend, Check
+from tests import factories
+from tests.fakes.aws_cloud import Emulator, Refusal
+from tests.people import People, signed_in
+
+SECRET = "wJalrXUtnFEMI/K7MDENG"
+FORM = {
+    "kind": "aws",
+    "name": "prod",
+    "creds.type": "access_key",
+    "creds.access_key.access_key": "AKIAIOSFODNN7EXAMPLE",
+    "creds.access_key.secret_key": SECRET,
+    "regions": "us-east-1, eu-west-1",
+    "public_ips": "on",
+}
+TEXT = f"""creds: {{type: access_key, access_key: AKIAIOSFODNN7EXAMPLE, secret_key: {SECRET}}}
+regions: [us-east-1]
+"""
+
+
+def address(page: str, *words: object) -> str:
+    return reverse(f"backends:{page}", args=["main", *words])
+
+
+def sent(people: People, form: dict[str, Any], who: str = "alice") -> Any:
+    return signed_in(getattr(people, who)).post(address("connect"), form)
+
+
+def connected(people: People) -> Backend:
+    sent(people, {**FORM, "no_check": "on"})
+    return queries.named(people.project, "prod")
+
+
+def test_the_form_has_a_field_for_each_key_and_hides_what_is_secret(people: People) -> None:
+    page = signed_in(people.alice).get(address("connect")).content.decode()
+
+    for name in [name for name in FORM if name not in ("kind", "name")]:
+        assert f'name="{name}"' in page
+    assert 'name="creds.access_key.secret_key" type="password"' in page
+    assert "ec2:RunInstances" in page
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        FORM,
+        {"kind": "aws", "name": "prod", "text": TEXT},
+        {"kind": "aws", "name": "prod", "file": SimpleUploadedFile("aws.yml", TEXT.encode())},
+    ],
+    ids=["fields", "text", "file"],
+)
+def test_connects_what_was_checked(people: People, aws: Emulator, form: dict[str, Any]) -> None:
+    answer = sent(people, form)
+
+    check = Check.objects.get()
+    assert answer["Location"] == address("check", check.pk)
+    waiting = signed_in(people.alice).get(answer["Location"]).content.decode()
+    assert 'hx-trigger="every 1s"' in waiting
+    checks.run(ids=[check.pk])
+    shown = signed_in(people.alice).get(answer["Location"]).content.decode()
+    assert "prod works, and is connected." in shown and "hx-trigger" not in shown
+    assert rows.stored(queries.named(people.project, "prod"))["creds"]["secret_key"] == SECRET
+
+
+def test_shows_each_problem_with_the_policy_to_paste(people: People, aws: Emulator) -> None:
+    aws.faults.refused["RunInstances"] = Refusal("UnauthorizedOperation", 403)
+    answer = sent(people, FORM)
+    checks.run(ids=[Check.objects.get().pk])
+
+    shown = html.unescape(signed_in(people.alice).get(answer["Location"]).content.decode())
+
+    assert "prod was not connected, and nothing was saved." in shown
+    assert "The credentials lack ec2:RunInstances. Allow this:</p>" in shown
+    assert '<code>{"Version": "2012-10-17"' in shown
+    assert not Backend.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"regions": "us-east-1, nowhere"}, "Regions must be the name of a region"),
+        ({"creds.access_key.access_key": "x"}, "Access key ID must be the ID of an access key"),
+        ({"name": "../x;"}, "Name: use 1 to 32"),
+        ({"name": "connect"}, "connect is an address of the dashboard"),
+        ({"creds.type": "none"}, "is missing"),
+        ({"creds.type": "default"}, "only an admin of this server"),
+        ({"text": "{"}, "is no YAML or JSON that can be read"),
+        ({"text": SECRET}, "must have keys and values"),
+        ({"kind": "nope"}, "There is no backend"),
+    ],
+)
+def test_says_what_is_wrong_where_it_is(people: People, changes: dict[str, str], said: str) -> None:
+    answer = sent(people, {**FORM, **changes})
+
+    page = html.unescape(answer.content.decode())
+    assert answer.status_code in (403, 422)
+    assert said in page
+    assert SECRET not in page
+    assert not Check.objects.exists()
+
+
+@pytest.mark.parametrize(("who", "status"), [("bob", 403), ("charlie", 404)])
+def test_is_for_admins_of_the_project(people: People, who: str, status: int) -> None:
+    check = Check.objects.create(project=people.project, kind="aws", name="x", state="passed")
+
+    assert sent(people, FORM, who).status_code == status
+    browser = signed_in(getattr(people, who))
+    assert browser.get(address("connect")).status_code == status
+    assert browser.get(address("check", check.pk)).status_code == status
+
+
+def test_changes_how_it_is_connected_and_keeps_its_credentials(people: People) -> None:
+    backend = connected(people)
+    browser, here = signed_in(people.alice), address("backend_config", "prod")
+    page = browser.get(here).content.decode()
+    assert "us-east-1, eu-west-1" in page and SECRET not in page
+
+    form = {"creds.type": "keep", "regions": "us-west-2", "no_check": "on"}
+    assert browser.post(here, form)["Location"] == address("detail", "prod")
+
+    backend.refresh_from_db()
+    kept = rows.stored(backend)
+    assert (kept["regions"], kept["creds"]["secret_key"]) == (["us-west-2"], SECRET)
+    assert kept["public_ips"] is False
+
+
+def test_shows_machines_and_the_last_errors_of_a_backend(people: People) -> None:
+    backend = connected(people)
+    factories.instance(people.project, backend=backend, name="alive", price_usd_per_hour=2)
+    factories.instance(people.project, backend=backend, state="failed", error="no room in zone a")
+
+    page = signed_in(people.bob).get(address("detail", "prod")).content.decode()
+
+    assert "alive" in page and "no room in zone a" in page and "1 instance, $2/h" in page
+    listed = signed_in(people.bob).get(address("list")).content.decode()
+    assert "$2/h" in listed
+
+
+def test_disables_enables_and_deletes(people: People) -> None:
+    backend, browser = connected(people), signed_in(people.alice)
+
+    browser.post(address("backend_state", "prod"), {"disabled": "1"})
+    assert queries.state_of(queries.named(people.project, "prod")) == "disabled"
+    browser.post(address("backend_state", "prod"), {"disabled": "0"})
+    assert queries.state_of(queries.named(people.project, "prod")) == "enabled"
+    assert browser.post(address("backend_check", "prod")).status_code == 302
+    assert backend.checks.get().state == "checking"
+    browser.post(address("backend_delete", "prod"))
+    assert not queries.backends_of(people.project).exists()
+
+
+def test_a_project_sees_of_a_shared_backend_its_own_machines_alone(people: People) -> None:
+    other = factories.project("other", admin=people.charlie)
+    shared = factories.backend(None, kind="aws", name="shared")
+    rows.share(shared, for_all=True, shares=[])
+    factories.instance(other, backend=shared, name="of-another", error="secret of another")
+
+    for page in ("detail", "list"):
+        words = ["shared"] if page == "detail" else []
+        shown = signed_in(people.alice).get(address(page, *words)).content.decode()
+        assert "another" not in shown
+        assert "$0/h" in shown
+
+
+def test_the_servers_own_are_for_its_admins(people: People) -> None:
+    pages = ["/backends/", "/backends/connect/"]
+
+    assert {signed_in(people.root).get(page).status_code for page in pages} == {200}
+    assert {signed_in(people.alice).get(page).status_code for page in pages} == {403}
+    form = {**FORM, "projects": "main", "no_check": "on"}
+    answer = signed_in(people.root).post("/backends/connect/", form)
+    assert answer["Location"] == "/backends/prod/"
+    assert queries.named(people.project, "prod").project is None
