@@ -27,7 +27,9 @@ def read(file: str | None, pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise CliError(f"--set takes KEY=VALUE, and {clean(key)[:40]!r} has no value.")
+            raise CliError(
+                "--set takes KEY=VALUE, such as regions=us-east-1; one has no key or no =."
+            )
         _put(config, key.split("."), _value(key, value))
     return config
 

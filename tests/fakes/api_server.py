@@ -319,11 +319,36 @@ def _backends(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
 
 def _connect_backend(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
     kind = seen.body["kind"]
-    if kind != "local":
-        raise ApiError(422, "invalid", f"There is no backend `{kind}`; there is: local.")
-    made = {"kind": kind, "name": kind, "created_at": CREATED}
+    if kind not in ("local", "aws"):
+        raise ApiError(422, "invalid", f"There is no backend `{kind}`; there is: aws, local.")
+    if kind == "aws" and seen.body.get("check", True):
+        if fake.slow_checks:
+            return 202, _check(fake)
+        if fake.problems:
+            details = [{"path": "", "message": each} for each in fake.problems]
+            raise ApiError(422, "invalid", "It was not connected.", details)
+    made = {"kind": kind, "name": seen.body.get("name", kind), "created_at": CREATED}
+    if kind == "aws":
+        made["check"] = _check(fake)
     fake.backends.append(made)
     return 201, made
+
+
+def _check(fake: FakeApi) -> Json:
+    """One more look at the only check that there is."""
+    fake.slow_checks, is_slow = max(fake.slow_checks - 1, 0), fake.slow_checks > 0
+    told = [] if is_slow else [{"message": each, "policy": ""} for each in fake.problems]
+    state = "checking" if is_slow else "problems" if told else "passed"
+    facts = [] if is_slow or told else ["Account 1."]
+    return {"id": "1", "backend": "aws", "state": state, "problems": told, "facts": facts}
+
+
+def _check_backend(fake: FakeApi, seen: Seen, *_: str) -> tuple[int, Any]:
+    return 200, _check(fake)
+
+
+def _change_backend(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
+    return 200, {"name": name}
 
 
 def _close_backend(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
@@ -385,6 +410,10 @@ _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", f"{_MAIN}/backends", _backends),
     ("POST", f"{_MAIN}/backends", _connect_backend),
     ("DELETE", f"{_MAIN}/backends/([^/]+)", _close_backend),
+    ("PATCH", f"{_MAIN}/backends/([^/]+)", _change_backend),
+    ("POST", f"{_MAIN}/backends/([^/]+)/check", _check_backend),
+    ("GET", f"{_MAIN}/backend-checks/([^/]+)", _check_backend),
+    ("POST", "/api/backends", _connect_backend),
     ("GET", f"{_MAIN}/runs/([^/]+)/logs", _logs),
     ("GET", f"{_MAIN}/runs/([^/]+)/events", _events),
     ("GET", f"{_MAIN}/runs/([^/]+)/metrics", _metrics),

@@ -77,6 +77,9 @@ class FakeApi:
     )
     limits: Json = field(default_factory=lambda: {"max_instances": None, "max_usd_per_hour": None})
     spend: Json = field(default_factory=dict)
+    # What a cloud says when it is asked, and how often the answer is that it is being asked.
+    problems: list[str] = field(default_factory=list)
+    slow_checks: int = 0
     silent: dict[str, str] = field(default_factory=dict)
     offers_note: str | None = None
     offers: list[Json] = field(default_factory=lambda: [local_offer()])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,9 +24,74 @@ def test_opens_lists_and_closes_a_backend(cli: Cli, api: FakeApi) -> None:
 
 
 def test_says_what_there_is_instead_of_an_unknown_kind(cli: Cli) -> None:
+    done = cli("backend", "connect", "azure")
+
+    said = "Error: There is no backend `azure`; there is: aws, local.\n"
+    assert (done.code, done.err) == (1, said)
+
+
+@pytest.mark.parametrize("slow", [0, 2])
+def test_connects_a_cloud_and_tells_of_its_account(cli: Cli, api: FakeApi, slow: int) -> None:
+    api.slow_checks = slow
+    file = cli.folder / "aws.yml"
+    file.write_text("regions: [us-east-1]")
+
+    done = cli("backend", "connect", "aws", "--config", str(file), "--set", "creds.type=default")
+
+    assert done.code == 0
+    assert done.out == "Backend aws of project main is connected.\n  Account 1.\n"
+    assert api.bodies("POST", "/backends") == [
+        {"kind": "aws", "config": {"regions": ["us-east-1"], "creds": {"type": "default"}}}
+    ]
+
+
+@pytest.mark.parametrize("slow", [0, 2])
+def test_says_each_problem_of_a_cloud(cli: Cli, api: FakeApi, slow: int) -> None:
+    api.slow_checks, api.problems = slow, ["It lacks this.", "\x1b[31mAnd that."]
+
     done = cli("backend", "connect", "aws")
 
-    assert (done.code, done.err) == (1, "Error: There is no backend `aws`; there is: local.\n")
+    assert done.code == 1
+    assert done.err.splitlines()[1] == "  It lacks this."
+    assert "\x1b" not in done.err and "And that." in done.err.splitlines()[2]
+    assert [one["name"] for one in api.backends] == ["local"]
+
+
+def test_asks_no_cloud_where_that_is_wished(cli: Cli, api: FakeApi) -> None:
+    api.problems = ["It lacks this."]
+
+    done = cli("backend", "connect", "aws", "--name", "prod", "--no-check")
+
+    assert done.code == 0
+    assert api.bodies("POST", "/backends") == [{"kind": "aws", "name": "prod", "check": False}]
+
+
+@pytest.mark.parametrize(("named", "sent"), [(["all", "x"], "all"), (["x", "y"], ["x", "y"])])
+def test_connects_one_of_the_server(cli: Cli, api: FakeApi, named: list[str], sent: Any) -> None:
+    flags = [word for name in named for word in ("--for", name)]
+
+    done = cli("backend", "connect", "aws", *flags)
+
+    assert (done.code, done.out.splitlines()[0]) == (0, "Backend aws of the server is connected.")
+    assert [seen.body["projects"] for seen in api.seen if seen.path == "/api/backends"] == [sent]
+
+
+@pytest.mark.parametrize(("slow", "problems", "code"), [(0, [], 0), (2, [], 0), (1, ["No."], 1)])
+def test_checks_a_backend(
+    cli: Cli, api: FakeApi, slow: int, problems: list[str], code: int
+) -> None:
+    api.slow_checks, api.problems = slow, problems
+
+    done = cli("backend", "check", "aws")
+
+    assert done.code == code
+    assert ("Backend aws works." in done.out, "  No." in done.err) == (not code, bool(code))
+
+
+@pytest.mark.parametrize(("verb", "disabled"), [("disable", True), ("enable", False)])
+def test_disables_and_enables(cli: Cli, api: FakeApi, verb: str, disabled: bool) -> None:
+    assert cli("backend", verb, "aws").code == 0
+    assert api.bodies("PATCH", "/backends/aws") == [{"disabled": disabled}]
 
 
 def test_does_not_close_a_backend_that_services_need(cli: Cli, api: FakeApi) -> None:
