@@ -21,3 +21,5 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.worker_consumer = "dstack_web.worker.worker_pulse:BeatingConsumer"
 app.steps["consumer"].add("dstack_web.worker.worker_pulse:WorkerPulse")
 app.autodiscover_tasks()
+# A room of an app is no app of its own.
+app.autodiscover_tasks(["apps.offers.catalog"])

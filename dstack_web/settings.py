@@ -248,6 +248,7 @@ CELERY_TASK_ROUTES = {
     "apps.backends.tasks.*": {"queue": "outside"},
     "apps.instances.tasks.*": {"queue": "outside"},
     "apps.chat_templates.tasks.*": {"queue": "outside"},
+    "apps.offers.catalog.tasks.*": {"queue": "outside"},
     # It deletes files.
     "apps.runs.tasks.prune": {"queue": "outside"},
     # It takes its time.

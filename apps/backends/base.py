@@ -303,6 +303,15 @@ class Provider(ABC):
         """
         return None
 
+    def regions(self) -> list[str]:
+        """Return the regions to refresh the catalog for; asks the cloud where it must."""
+        return list(self.in_catalog() or ())
+
+    def catalog(self, region: str, *, spot: bool) -> Iterator[Offer]:
+        """Return what the cloud says that it rents there now, and for how much. It is slow, and
+        called by the refresh alone."""
+        return iter(())
+
     @abstractmethod
     def check(self) -> list[Problem]:
         """Return what is wrong with it, without changing anything.

@@ -68,6 +68,12 @@ app.conf.beat_schedule = {
         "schedule": 60.0,
         "options": {"expires": 60, "ignore_result": True},
     },
+    # One region of one cloud each time, and none where all are fresh.
+    "prices": {
+        "task": "apps.offers.catalog.tasks.refresh_prices",
+        "schedule": 60.0,
+        "options": {"expires": 60, "ignore_result": True},
+    },
     # Repositories that could not be read, and runs whose hint was lost.
     "templates": {
         "task": "apps.chat_templates.tasks.read_due",

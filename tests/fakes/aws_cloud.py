@@ -21,6 +21,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from tests.fakes.aws_prices import get_products
+
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "emulated"}
 DEBIAN, NVIDIA = "136693071363", "898082745236"
 GPU_NAME = "Deep Learning {}Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) {}"
@@ -96,6 +98,7 @@ class Faults:
     spot_status: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     quotas: dict[str, float] = field(default_factory=dict)
+    prices: dict[tuple[str, str], object] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     made: list[dict[str, str]] = field(default_factory=list)
 
@@ -173,11 +176,13 @@ class Door:
         return self._of_machines(action, form) if form else self._of_tables(action, asked)
 
     def _of_tables(self, action: str, asked: dict[str, Any]) -> tuple[int, str] | None:
-        """Answer for images that makers name, and for quotas."""
+        """Answer for images that makers name, for quotas and for the price list."""
         faults = self.emulator.faults
         if action == "GetParameter" and asked["Name"] in faults.parameters:
             value = faults.parameters[asked["Name"]]
             return 200, json.dumps({"Parameter": {"Name": asked["Name"], "Value": value}})
+        if action == "GetProducts":
+            return 200, get_products(asked, faults.prices)
         if action == "GetServiceQuota" and asked["QuotaCode"] in faults.quotas:
             return 200, json.dumps({"Quota": {"Value": faults.quotas[asked["QuotaCode"]]}})
         return None

@@ -47,6 +47,7 @@ COLUMNS = (
     *("kind", "region", "zones", "instance_type", "cpus", "memory_mib", "arch", "gpu_name"),
     *("gpu_count", "gpu_memory_mib", "gpu_vendor", "spot", "usd_per_hour", "source_id"),
 )
+KIND, REGION, SPOT = (COLUMNS.index(name) for name in ("kind", "region", "spot"))
 Row = tuple[object, ...]
 
 
@@ -90,12 +91,12 @@ def _write_sources(mark: str) -> None:
 
 def _copy(found: Iterator[Row]) -> int:
     """Write rows by PostgreSQL's COPY, which takes a tenth of the time of inserts."""
-    taken = set(CatalogOffer.objects.values_list("kind", "region").distinct())
+    taken = set(CatalogOffer.objects.values_list("kind", "region", "spot").distinct())
     table, written = CatalogOffer._meta.db_table, 0
     statement = f'COPY "{table}" ({", ".join(COLUMNS)}) FROM STDIN'
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in found:
-            if (row[0], row[1]) not in taken:
+            if (row[KIND], row[REGION], row[SPOT]) not in taken:
                 copy.write_row(row)
                 written += 1
     return written

@@ -26,8 +26,8 @@ NOTHING = match.Fitting((), 0, None)
 # What can be connected, with what to do for it; of the others only prices are known.
 CONNECT = "Connect {kinds} on the page Backends, or with `dstack backend connect {first}`."
 PRICES_ALONE = "This version cannot connect {kinds}: it shows prices alone."
-# Clouds change their prices on demand a few times a year; one that was read so long ago may be old.
-STALE_AFTER = timedelta(days=30)
+# What a connected cloud says is asked several times a day: who has older prices has had none since.
+STALE_AFTER = timedelta(days=7)
 
 
 @dataclass(frozen=True)

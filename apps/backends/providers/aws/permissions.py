@@ -44,6 +44,13 @@ PARAMETER = "ssm:GetParameter"
 SOME_MACHINE = Hardware(cpus=1, memory_mib=1024, disk_mib=1024)
 # Those of the check alone are not missed: without them it says less.
 FOR_THE_CHECK = ("iam:GetRole", "servicequotas:GetServiceQuota")
+# Those of the refresh of prices: without them the prices stay those that came with the version.
+FOR_PRICES = (
+    "pricing:GetProducts",
+    "ec2:DescribeInstanceTypes",
+    "ec2:DescribeInstanceTypeOfferings",
+    "ec2:DescribeSpotPriceHistory",
+)
 # Those for regions without a default VPC, where none is configured.
 FOR_A_VPC = (
     "ec2:CreateVpc",
@@ -61,7 +68,7 @@ def policy(actions: Iterator[str] | tuple[str, ...] | list[str]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-MINIMAL_POLICY = policy([*PROBES, PARAMETER, *FOR_THE_CHECK, *FOR_A_VPC])
+MINIMAL_POLICY = policy([*PROBES, PARAMETER, *FOR_THE_CHECK, *FOR_PRICES, *FOR_A_VPC])
 
 
 def missing(clients: Clients, region: str) -> list[str]:

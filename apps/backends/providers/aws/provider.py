@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,7 +12,15 @@ from botocore.exceptions import ClientError
 
 from apps.backends import base
 from apps.backends.base import ErrorKind, InstanceSpec, InstanceState, ProviderError, Scope
-from apps.backends.providers.aws import check, families, images, instances, network, permissions
+from apps.backends.providers.aws import (
+    catalog,
+    check,
+    families,
+    images,
+    instances,
+    network,
+    permissions,
+)
 from apps.backends.providers.aws.clients import Clients
 from apps.backends.providers.aws.config import AwsConfig
 from apps.backends.providers.aws.errors import (
@@ -65,6 +73,13 @@ class AwsProvider(base.Provider):
 
     def facts(self) -> list[str]:
         return check.facts(self._clients)
+
+    def regions(self) -> list[str]:
+        return self._clients.regions()
+
+    def catalog(self, region: str, *, spot: bool) -> Iterator[base.Offer]:
+        with told(region):
+            yield from (catalog.spot if spot else catalog.on_demand)(self._clients, region)
 
     def offers(self) -> list[base.Offer]:
         """Return nothing: what AWS has, and for how much, is in the catalog, which holds offers."""
