@@ -1,0 +1,158 @@
+"""Machines as a cloud makes them: systemd and cloud-init of Debian, booted with the user-data that
+was asked for. Containers of an engine of the tests' own, in a network of their own that reaches
+this machine alone, by a wire between them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from apps.agent.host import users
+from tests import programs
+from tests.integration.agent.engine_hosts import within
+from tests.integration.agent.engines import OwnEngine, await_answer
+
+NETWORK, WIRE = "dstack-cloud", "dst-cloud"
+# Of this machine and of the other end, for documentation alone (RFC 5737).
+HERE, THERE = "192.0.2.213", "192.0.2.214"
+IMAGE = "test/machine:1"
+PACKAGES = (
+    "systemd-sysv,dbus,udev,cloud-init,python3,python3-cffi-backend,iproute2,ca-certificates,"
+    "openssh-client"
+)
+SUITE = "bookworm"
+NEEDED = ("dockerd", "docker", "ip", "nsenter")
+RIGHTS = ("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE")
+BUILD_SECONDS = 280
+# The settings of the kernel are read-only there but for those of its own network.
+INIT = (
+    "mount -t proc proc /mnt && mount --bind /mnt/sys/net /proc/sys/net && umount -l /mnt && "
+    "exec /lib/systemd/systemd"
+)
+
+
+@dataclass
+class Cloud:
+    """Where machines run; `folder` has their seeds."""
+
+    engine: OwnEngine
+    folder: Path
+
+    def docker(self, *words: str, check: bool = True) -> str:
+        argv = ["docker", "-H", self.engine.address, *words]
+        ran = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        assert not check or ran.returncode == 0, ran.stderr
+        return ran.stdout + ran.stderr
+
+    def boot(self, name: str, user_data: str) -> Machine:
+        self.docker("rm", "-f", "-v", name, check=False)  # what a failed test left
+        seed = Path(tempfile.mkdtemp(dir=self.folder))
+        (seed / "user-data").write_text(user_data)
+        (seed / "meta-data").write_text(f"instance-id: {name}\nlocal-hostname: {name}\n")
+        rights = [word for right in RIGHTS for word in ("--cap-add", right)]
+        self.docker(
+            *("run", "-d", "-t", "--name", name, "--network", "host", *rights),
+            *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
+            *("--tmpfs", "/run", "--tmpfs", "/run/lock", "-e", "container=docker"),
+            *("-v", "/sys/fs/cgroup:/sys/fs/cgroup:ro"),
+            *("-v", f"{seed}:/var/lib/cloud/seed/nocloud:ro", IMAGE, "sh", "-c", INIT),
+        )
+        return Machine(self, name)
+
+
+@dataclass
+class Machine:
+    cloud: Cloud
+    name: str
+
+    def console(self) -> str:
+        return self.cloud.docker("logs", self.name)
+
+    def run(self, *words: str) -> str:
+        """Run a command there as root; return what it wrote, whatever came of it."""
+        return self.cloud.docker("exec", self.name, *words, check=False)
+
+    def restart(self) -> None:
+        self.cloud.docker("restart", "-t", "5", self.name)
+
+    @property
+    def is_up(self) -> bool:
+        return self.cloud.docker("inspect", "-f", "{{.State.Running}}", self.name).strip() == "true"
+
+    def end(self) -> None:
+        self.cloud.docker("rm", "-f", "-v", self.name)
+
+
+class EngineOfACloud(OwnEngine):
+    def start(self) -> None:
+        argv = [*within(NETWORK), "dockerd", "--data-root", f"{self.folder}/data"]
+        argv += ["--exec-root", f"{self.folder}/exec", "-p", f"{self.folder}/pid"]
+        argv += ["-H", self.address, "--bridge=none", "--iptables=false", "--ip6tables=false"]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+        await_answer(self.address, self.folder / "log")
+
+
+@contextlib.contextmanager
+def cloud() -> Iterator[Cloud]:
+    """Yield an empty one; skip where none can be."""
+    missing = [name for name in NEEDED if not shutil.which(name)]
+    if missing or not users.can_isolate():
+        pytest.skip(f"needs root and {missing or 'namespaces'}")
+    archive = _root_archive()
+    folder = Path(tempfile.mkdtemp(prefix="dstv", dir="/tmp"))
+    engine = EngineOfACloud(folder, "none")
+    try:
+        _wire()
+        engine.start()
+        made = Cloud(engine, folder)
+        made.docker("import", str(archive), IMAGE)
+        yield made
+        for name in made.docker("ps", "-aq").split():
+            made.docker("rm", "-f", "-v", name)
+    finally:
+        if engine.is_running:
+            engine.stop()
+        subprocess.run(["umount", f"{folder}/exec/netns/default"], capture_output=True)
+        subprocess.run(["ip", "netns", "del", NETWORK], capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wire() -> None:
+    subprocess.run(["ip", "netns", "del", NETWORK], capture_output=True)
+    for command in (
+        f"ip netns add {NETWORK}",
+        f"ip link add {WIRE} type veth peer name eth0 netns {NETWORK}",
+        f"ip addr add {HERE}/30 dev {WIRE}",
+        f"ip link set {WIRE} up",
+        f"ip -n {NETWORK} addr add {THERE}/30 dev eth0",
+        f"ip -n {NETWORK} link set eth0 up",
+        f"ip -n {NETWORK} link set lo up",
+        f"ip -n {NETWORK} route add default via {HERE}",
+    ):
+        subprocess.run(command.split(), check=True)
+
+
+def _root_archive() -> Path:
+    """Return the files of such a machine: made once, kept outside the checkout."""
+    program = programs.require_program("mmdebstrap", package="mmdebstrap")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dstack-web-tests"
+    cache.mkdir(parents=True, exist_ok=True)
+    key = hashlib.sha256(f"{SUITE} {PACKAGES}".encode()).hexdigest()[:12]
+    archive = cache / f"machine-{key}.tar"
+    if not archive.exists():
+        fresh = cache / f"machine-{key}-{os.getpid()}.tar"
+        argv = [program, "--quiet", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(fresh)]
+        subprocess.run(argv, check=True, capture_output=True, timeout=BUILD_SECONDS)
+        fresh.replace(archive)
+    return archive
