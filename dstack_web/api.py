@@ -21,6 +21,7 @@ from apps.backends.api.server import router as server_backends
 from apps.core.errors import AppError
 from apps.gateways.api import router as gateways
 from apps.instances.costs.api import router as costs
+from apps.instances.listing.api import router as instances
 from apps.offers.api import router as offers
 from apps.runs.api import router as runs
 from apps.telemetry.logs.api import router as telemetry
@@ -92,6 +93,7 @@ api.add_router("", accounts, tags=["accounts"])
 api.add_router("", specs, tags=["specs"])
 api.add_router("", backends, tags=["backends"])
 api.add_router("", server_backends, tags=["backends"])
+api.add_router("", instances, tags=["instances"])
 api.add_router("", offers, tags=["offers"])
 api.add_router("", costs, tags=["accounts"])
 api.add_router("", runs, tags=["runs"])

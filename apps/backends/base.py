@@ -17,6 +17,9 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+# The tag by which every provider finds what one server made in an account that others use too.
+SERVER_TAG = "dstack-web-server"
+
 
 class ErrorKind(StrEnum):
     """What kind of fault an error of a backend is; that decides what follows.

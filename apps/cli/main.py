@@ -40,6 +40,7 @@ COMMANDS = {
     "spend": "Show what the project's machines cost, by run and by day.",
     "offer": "List offers without running anything.",
     "backend": "Connect, check, list and delete backends: where services run.",
+    "instance": "List and terminate instances: the machines that services run on.",
     "gateway": "List gateways.",
     "upload": "List and delete uploaded folders.",
     "token": "Create, list and revoke tokens.",
@@ -49,7 +50,7 @@ COMMANDS = {
 # The folder of each command's module, below `apps/cli/commands`; the others lie in `runs`.
 FOLDERS = {
     **dict.fromkeys(("config", "project", "token", "completion"), "settings"),
-    **dict.fromkeys(("backend", "gateway", "offer"), "places"),
+    **dict.fromkeys(("backend", "gateway", "instance", "offer"), "places"),
 }
 
 

@@ -1,4 +1,5 @@
-"""Ending all machines of a backend that is to be deleted, and forgetting backends that are over."""
+"""Ending machines: one, by itself or because a person wants it, or all of a backend that is to be
+deleted; and forgetting backends that are over."""
 
 from __future__ import annotations
 
@@ -7,17 +8,59 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from apps.accounts.access import Access
 from apps.agent import wire
 from apps.backends import services as backends
 from apps.backends.base import ProviderError
 from apps.backends.models import Backend
-from apps.core.transition import Change, transition_all
+from apps.core.errors import Conflict
+from apps.core.transition import Change, Stale, transition, transition_all
 from apps.instances import services, states
 from apps.instances.models import Instance, Workload
 
+HOST_WENT = "its host went away"
 REASON = "its backend is being deleted"
 # As long as a cloud is asked for what may be left of a backend that was deleted.
 LONGEST_GOODBYE = timedelta(days=1)
+
+
+def begin(instance: Instance, reason: str, *, at: datetime, actor: str = "") -> None:
+    """Begin to end a machine. What ran there is replaced at once, however long its backend takes.
+
+    Raise Stale where somebody else changed it meanwhile.
+    """
+    with transaction.atomic():
+        transition(
+            instance,
+            states.TERMINATING,
+            at=at,
+            reason=reason,
+            actor=actor,
+            attempts=0,
+            next_check_at=at,
+        )
+        left = list(instance.workloads.exclude(state=states.EXITED))
+        services.end_workloads(left, reason=wire.REASON_HOST_STOPPED, message=HOST_WENT, at=at)
+
+
+def terminate(instance: Instance, *, access: Access, at: datetime) -> None:
+    """End a machine because a person wants it; one that ends already is no error.
+
+    Raise Conflict for one that has ended, and for one that was there before this server.
+    """
+    if backends.is_standing(instance.backend_kind):
+        raise Conflict(
+            f"{instance.name} is no machine that this server made, so it cannot be terminated: "
+            "stop the services that run there instead."
+        )
+    if instance.state == states.TERMINATING:
+        return
+    if instance.is_final:
+        raise Conflict(f"{instance.name} has ended already.")
+    try:
+        begin(instance, "terminated by a person", at=at, actor=access.actor)
+    except Stale:
+        raise Conflict(f"{instance.name} changed meanwhile: look again.") from None
 
 
 def end_all(backend: Backend) -> None:

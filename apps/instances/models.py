@@ -21,12 +21,13 @@ class Instance(Stateful):
     """A machine with our agent.
 
     `offer` is the offer it was made from, as JSON, `ref` what its provider calls it. `running_at`
-    is when the backend first said that it runs, `boot_error` why it never called. It is kept
-    `idle_seconds` without work, for ever where that is None. Until `charged_until` its time is
-    booked (see `Charge`). `revision` counts the changes of what should be on it; the agent's long
-    poll waits for it to move. `token` is encrypted, because a boot that is repeated must carry the
-    same one: the agent's token where the machine was there before us, else its enrolment, for which
-    the agent gives the hash of a token of its own and its public key once (`enrolled_at`).
+    is when the backend first said that it runs, `boot_error` why it never called, `console_tail`
+    the end of its console, where the backend told it. It is kept `idle_seconds` without work, for
+    ever where that is None. Until `charged_until` its time is booked (see `Charge`). `revision`
+    counts the changes of what should be on it; the agent's long poll waits for it to move. `token`
+    is encrypted, because a boot that is repeated must carry the same one: the agent's token where
+    the machine was there before us, else its enrolment, for which the agent gives the hash of a
+    token of its own and its public key once (`enrolled_at`).
     `interrupted_at` is when the cloud said that it takes it back, or did so without a word, and
     `ends_at` when it ends by that. `tags` are of the service that it was made for.
     """
@@ -65,6 +66,7 @@ class Instance(Stateful):
     interrupted_at = models.DateTimeField(null=True)
     ends_at = models.DateTimeField(null=True)
     boot_error = models.TextField(blank=True, default="", db_default="")
+    console_tail = models.TextField(blank=True, default="", db_default="")
     idle_since = models.DateTimeField(null=True)
     idle_seconds = models.PositiveIntegerField(null=True, default=300, db_default=300)
     charged_until = models.DateTimeField(null=True)
@@ -240,3 +242,29 @@ class Tunnel(models.Model):
     def address(self) -> str:
         """Where the gateway dials the workload."""
         return f"127.0.0.1:{self.port}"
+
+
+class UnknownMachine(models.Model):
+    """A machine that carries this server's id and is no instance's: its backend told of it first at
+    `first_seen_at`. The row goes when the backend tells of it no more.
+
+    `name` is that of its boot, "" where it is none that this server gives; `ref_hash` is of `ref`,
+    which may be of any length. `error` is what came of the last try to end it.
+    """
+
+    backend = models.ForeignKey(Backend, models.CASCADE, related_name="unknown_machines")
+    ref = models.TextField()
+    ref_hash = models.CharField(max_length=64)
+    name = models.CharField(max_length=100, blank=True)
+    tags = models.JSONField(default=dict)
+    first_seen_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    error = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["backend", "ref_hash"], name="one_row_per_machine")
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.ref[:100]

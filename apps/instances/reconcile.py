@@ -28,7 +28,7 @@ from apps.backends.base import (
 from apps.core import notifications, sweep
 from apps.core.after_commit import after_commit
 from apps.core.transition import Stale, transition
-from apps.instances import calls, decide, interruptions, services, states
+from apps.instances import calls, decide, ending, interruptions, services, states
 from apps.instances.boot import failures, machine_spec
 from apps.instances.models import Instance, Workload
 from apps.offers import blocked
@@ -42,7 +42,6 @@ logger = logging.getLogger(__name__)
 STARTED_AT = timezone.now()
 CALL_LEASE = timedelta(minutes=5)
 NO_CAPACITY, NO_BACKEND, NOT_BOOTED = "no-capacity", "no-backend", "not-booted"
-HOST_WENT = "its host went away"
 
 
 def advance(*, ids: Sequence[UUID], at: datetime) -> None:
@@ -96,6 +95,8 @@ def _facts(instance: Instance, status: InstanceStatus | None, *, at: datetime) -
     if status and status.zone not in ("", instance.zone):
         instance.zone = status.zone[:64]
         Instance.objects.filter(pk=instance.pk).update(zone=instance.zone)
+    if status and (console := failures.kept_console(status.console_tail)):
+        Instance.objects.filter(pk=instance.pk).update(console_tail=console)
     live = instance.workloads.exclude(state=states.EXITED)
     kept = instance.idle_seconds
     return decide.Facts(
@@ -126,13 +127,13 @@ def _do(
     elif step.do == decide.FAIL_BOOT:
         _fail_boot(instance, step.reason, status, at=at)
     elif step.do == decide.BEGIN_END:
-        _begin_end(instance, step.reason, at=at)
+        ending.begin(instance, step.reason, at=at)
     elif step.do == decide.NOTE_GONE:
         _end(instance, states.TERMINATED, step.reason, at=at)
     elif step.do in (decide.WAIT, decide.DROP_STOPPED):
         if step.do == decide.DROP_STOPPED:
             stopped = instance.workloads.filter(desired="stop")
-            _end_workloads(stopped, wire.REASON_HOST_STOPPED, HOST_WENT, at=at)
+            _end_workloads(stopped, wire.REASON_HOST_STOPPED, ending.HOST_WENT, at=at)
         sweep.set_next_check(instance, at=step.next_check_at)
     else:
         moves: dict[str, tuple[str, dict[str, Any]]] = {
@@ -240,14 +241,6 @@ def _fail_boot(
         _end_workloads(instance.workloads.all(), NOT_BOOTED, said, at=at)
 
 
-def _begin_end(instance: Instance, reason: str, *, at: datetime) -> None:
-    """What ran there is replaced at once, however long the backend takes to end the machine."""
-    fields: dict[str, Any] = {"attempts": 0, "next_check_at": at}
-    with transaction.atomic():
-        transition(instance, states.TERMINATING, at=at, reason=reason, **fields)
-        _end_workloads(instance.workloads.all(), wire.REASON_HOST_STOPPED, HOST_WENT, at=at)
-
-
 def _terminate(instance: Instance) -> None:
     """A machine that may still cost money is never given up: it is asked for until it is gone."""
     try:
@@ -281,7 +274,7 @@ def _end(instance: Instance, to: str, reason: str, *, at: datetime) -> None:
     blocked.lift_quotas(backend=instance.backend, region=instance.region)
     with transaction.atomic():
         transition(instance, to, at=at, reason=reason, next_check_at=None)
-        _end_workloads(instance.workloads.all(), wire.REASON_HOST_STOPPED, HOST_WENT, at=at)
+        _end_workloads(instance.workloads.all(), wire.REASON_HOST_STOPPED, ending.HOST_WENT, at=at)
 
 
 def _end_workloads(

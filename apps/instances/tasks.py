@@ -8,9 +8,10 @@ from celery import shared_task
 from django.utils import timezone
 
 from apps.backends import services as backends
-from apps.instances import orphans, reconcile
+from apps.instances import reconcile
 from apps.instances.costs import ledger
 from apps.instances.models import Workload
+from apps.instances.strays import orphans
 
 
 @shared_task

@@ -148,6 +148,17 @@ LIMITS = (
         says="A machine of a cloud that hears of no server for so long stops what it runs and "
         "shuts itself down; one that its server refuses does so after 10 minutes.",
     ),
+    Variable(
+        name="DSTACK_UNKNOWN_MACHINE_GRACE",
+        kind=Kind.DURATION,
+        default="1h",
+        least=60,
+        most=365 * 86400,
+        parts=(SERVER,),
+        says="How long a machine in a cloud that carries this server's id and that its database "
+        "does not know is only shown to its admins; then it is ended. See "
+        "[Upgrades and backups](/docs/running/).",
+    ),
 )
 
 RETENTION = (

@@ -17,7 +17,7 @@ from apps.backends.models import Check
 from apps.core import crypto
 from apps.core.models import Event
 from apps.gateways.models import Gateway
-from apps.instances.models import Instance
+from apps.instances.models import Instance, UnknownMachine
 from apps.runs import states
 from apps.runs.models import Replica, Run, RunVersion, Upload
 from apps.specs.parse import parse
@@ -27,6 +27,7 @@ from tests.e2e.stack import ROOT, Stack
 
 LONG = "a-service-with-a-name-as-long-as-possible"
 FAILED = f"{LONG[:28]}-failed"
+MACHINE = "dstack-01a223f8-3080-7f06-bd26-aeb674c4122f-lost"
 EMPTY_PROJECT = "a-project-with-the-longest-name-that-one-may-give"
 CLOUD = "a-cloud-of-the-longest-name-ever"
 SHARED_CLOUD = "a-cloud-of-the-whole-server-here"
@@ -147,12 +148,30 @@ def _uploads(main: Project) -> None:
 
 
 def _instances(main: Project) -> None:
+    hardware = {"cpus": 192, "memory_mib": 2**21, "disk_mib": 2**27, "gpu": None}
+    offer = {"backend": "local", "region": "local", "instance": "x", "hardware": hardware}
     for state in Instance.state_machine.states:
         made = factories.instance(
-            main, state=state, name=f"dstack-01a223f8-3080-7f06-bd26-aeb674c4122f-{state}",
-            instance_type="a-machine-" + "of-a-long-name-" * 5, error=WHY,
+            main, state=state, name=f"{MACHINE.removesuffix('-lost')}-{state}",
+            instance_type="a-machine-" + "of-a-long-name-" * 5, error=WHY, attempts=3,
+            backend_kind="aws", offer={**offer, "price_usd_per_hour": 98.32, "spot": True},
+            console_tail="\n".join(LINES * 5), idle_since=timezone.now(),
         )  # fmt: skip
         Instance.objects.filter(pk=made.pk).update(next_check_at=None)
+        spec = {"project": main.name, "run_name": LONG}
+        for number in range(10):
+            factories.workload(made, name=f"{LONG}-{number}", spec=spec)
+        factories.workload(made, spec={"project": "other"})
+        Event.objects.create(
+            state_machine="instance", object_id=made.pk, project_id=main.pk, label=made.name,
+            at=timezone.now(), old="", new=state, reason=WHY, version=1,
+        )  # fmt: skip
+    at = timezone.now()
+    for ref in (f"{{'region': 'us-east-1', 'id': '{'i-0123456789' * 30}'}}", "i-2"):
+        UnknownMachine.objects.create(
+            backend=made.backend, ref=ref, ref_hash=ref[-4:], first_seen_at=at, seen_at=at,
+            name=MACHINE if ref == "i-2" else "", error=WHY,
+        )  # fmt: skip
 
 
 def _spend(main: Project) -> None:

@@ -42,6 +42,7 @@ PAGES = [
     f"{MAIN}/instances/?all=1",
     f"{MAIN}/spend/",
     f"{MAIN}/spend/?days=90",
+    f"{MAIN}/instances/{showcase.MACHINE}/",
     f"{MAIN}/offers/",
     f"{MAIN}/offers/?gpu=banana",
     f"{MAIN}/offers/?gpu=A100:80GB",

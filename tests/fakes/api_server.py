@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 from apps.core.archive import contents
 from apps.specs import parse
 from apps.specs.errors import SpecError
+from tests.fakes import api_instances
 from tests.fakes.api_log import Log
 from tests.fakes.api_state import CREATED, FINAL, TOKEN, ApiError, FakeApi, Json, Seen
 
@@ -407,6 +408,9 @@ _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", f"{_MAIN}/offers", _offers),
     ("GET", f"{_MAIN}/offers/groups", _offer_groups),
     ("GET", f"{_MAIN}/gateways", _gateways),
+    ("GET", f"{_MAIN}/instances", api_instances.listed),
+    ("GET", f"{_MAIN}/instances/([^/]+)", api_instances.shown),
+    ("DELETE", f"{_MAIN}/instances/([^/]+)", api_instances.terminated),
     ("GET", f"{_MAIN}/backends", _backends),
     ("POST", f"{_MAIN}/backends", _connect_backend),
     ("DELETE", f"{_MAIN}/backends/([^/]+)", _close_backend),

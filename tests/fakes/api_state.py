@@ -80,6 +80,8 @@ class FakeApi:
     # What a cloud says when it is asked, and how often the answer is that it is being asked.
     problems: list[str] = field(default_factory=list)
     slow_checks: int = 0
+    instances: list[Json] = field(default_factory=list)
+    unknown_machines: list[Json] = field(default_factory=list)
     silent: dict[str, str] = field(default_factory=dict)
     offers_note: str | None = None
     offers: list[Json] = field(default_factory=lambda: [local_offer()])
@@ -130,6 +132,26 @@ def local_offer(**changes: Any) -> Json:
         "spot": False,
         "price_usd_per_hour": 0.0,
         "availability": "available",
+        **changes,
+    }
+
+
+def instance_json(name: str, **changes: Any) -> Json:
+    return {
+        "name": name,
+        "state": "ready",
+        "backend": "aws",
+        "region": "us-east-1",
+        "instance": "m5.large",
+        "resources": "2xCPU, 8GB, 100GB (disk)",
+        "spot": False,
+        "price_usd_per_hour": 0.096,
+        "running": [],
+        "running_of_others": 0,
+        "idle_until": None,
+        "reported_at": CREATED,
+        "error": None,
+        "created_at": CREATED,
         **changes,
     }
 

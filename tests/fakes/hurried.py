@@ -10,7 +10,8 @@ from apps.backends.registry import PROVIDERS
 from apps.core import sweep
 from apps.core.backoff import Backoff
 from apps.instances import decide as instance_rules
-from apps.instances import orphans, reconcile
+from apps.instances import reconcile
+from apps.instances.strays import orphans
 from apps.runs.control import decide, placement, replica_steps
 from apps.runs.control import reconcile as runs
 from tests.fakes.shared_cloud import SharedCloud

@@ -1,4 +1,4 @@
-"""Names that a shell completes: of runs, saved projects and backends.
+"""Names that a shell completes: of runs, saved projects, backends and instances.
 
 A key was pressed and somebody waits: what does not answer at once or cannot be asked says nothing.
 """
@@ -42,7 +42,7 @@ def _named(kind: str) -> Complete:
     return complete
 
 
-runs, backends = _named("runs"), _named("backends")
+runs, backends, instances = _named("runs"), _named("backends"), _named("instances")
 
 
 def _fitting(names: Iterator[str | None], incomplete: str) -> list[str]:

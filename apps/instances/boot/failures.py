@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+# What a boot was given must not be read in its console by whoever sees the page.
+TOKEN = re.compile(r"dsk_([a-z])_\w+")
+KEPT_CHARACTERS = 4000
 # The end of a console is where the reason stands, and nobody reads more of it in a sentence.
 CONSOLE_LINES, CONSOLE_CHARACTERS, MESSAGE_CHARACTERS, REF_CHARACTERS = 4, 240, 200, 64
 
@@ -18,8 +23,17 @@ def sentence(*, ref: str, name: str, reason: str, message: str = "", console: st
 
 def console_tail(console: str) -> str:
     """Return the last lines in one, without control characters, at most so many characters."""
-    lines = [line for each in console.splitlines() if (line := printable(each))]
+    lines = [line for each in _lines(console) if (line := printable(each))]
     return " / ".join(lines[-CONSOLE_LINES:])[-CONSOLE_CHARACTERS:].strip()
+
+
+def kept_console(console: str) -> str:
+    """Return the end of a console in lines that a page can show, without tokens."""
+    return "\n".join(printable(line) for line in _lines(console))[-KEPT_CHARACTERS:].strip()
+
+
+def _lines(console: str) -> list[str]:
+    return TOKEN.sub(r"dsk_\1_...", console).splitlines()
 
 
 def printable(text: str) -> str:

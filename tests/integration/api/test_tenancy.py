@@ -115,6 +115,9 @@ CASES = {
     "DELETE /api/backends/{server_backend}": global_admins(204),
     "POST /api/backends/{server_backend}/check": global_admins(202),
     "GET /api/backend-checks/{server_check}": global_admins(202),
+    "GET /api/projects/{project}/instances": members(),
+    "GET /api/projects/{project}/instances/{instance}": members(),
+    "DELETE /api/projects/{project}/instances/{instance}": members(),
     "GET /api/projects/{project}/offers": members(),
     "GET /api/projects/{project}/offers/groups": members(),
     "POST /api/projects/{project}/runs/plan": members(**RUN),
@@ -214,6 +217,8 @@ def world(tmp_path: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Worl
     path = {"project": "main", "name": "hello", "username": "member", "digest": DIGEST}
     path |= {"backend": "local", "check": str(mine.pk)}
     path |= {"server_backend": shared.name, "server_check": str(ours.pk)}
+    factories.instance(main, name="machine", backend_kind="cloud")
+    path["instance"] = "machine"
     path |= {"gateway": gateway.name, "certificate_id": str(certificate.pk)}
     return World(headers, {**path, "token_id": victim.row.pk})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from tests import factories
 from tests.people import People, signed_in
@@ -34,6 +35,7 @@ PROJECT_PAGES = [
     ("gateways:certificates", ["edge"]),
     ("instances:list", []),
     ("costs:spend", []),
+    ("instances:instance", ["machine"]),
     ("offers:list", []),
     ("accounts:tokens", []),
     ("accounts:members", []),
@@ -52,6 +54,7 @@ ACTIONS = [
     ("backends:backend_check", ["local"]),
     ("backends:backend_state", ["local"]),
     ("backends:backend_delete", ["local"]),
+    ("instances:terminate", ["machine"]),
     ("gateways:certificate_remove", ["edge", 1]),
     ("accounts:member_remove", ["bob"]),
 ]
@@ -69,6 +72,11 @@ def hello(people: People) -> None:
     factories.run(people.project, name="hello")
     factories.gateway(people.project, name="edge")
     factories.backend(people.project, kind="aws", name="prod")
+    # Of a backend that is closed: no page asks it for offers.
+    closed = factories.backend(people.project, kind="cloud")
+    closed.closed_at = timezone.now()
+    closed.save()
+    factories.instance(people.project, name="machine", backend=closed)
 
 
 @pytest.mark.parametrize(("name", "words"), PROJECT_PAGES)

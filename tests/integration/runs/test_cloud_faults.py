@@ -17,8 +17,8 @@ from apps.core import notifications
 from apps.core.models import Event
 from apps.core.transition import transition
 from apps.instances import decide as instance_rules
-from apps.instances import orphans
 from apps.instances.models import Instance
+from apps.instances.strays import orphans
 from apps.runs import services
 from apps.runs.models import Replica, Run
 from tests import factories

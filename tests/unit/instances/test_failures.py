@@ -37,3 +37,11 @@ def test_says_no_more_than_one_reads() -> None:
     assert len(said) < 500
     assert said.endswith("xx / the end")
     assert said.isprintable()
+
+
+def test_keeps_the_end_of_a_console_without_tokens() -> None:
+    said = "one\r\n\x1b[31mtwo\x00 dsk_e_0123456789abc\n"
+
+    assert failures.kept_console(said) == "one\n[31mtwo dsk_e_..."
+    assert failures.console_tail(said) == "one / [31mtwo dsk_e_..."
+    assert len(failures.kept_console(said + "x" * 9000)) == failures.KEPT_CHARACTERS

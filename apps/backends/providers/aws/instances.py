@@ -8,12 +8,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from apps.backends.base import InstanceSpec, InstanceState, InstanceStatus
+from apps.backends.base import SERVER_TAG, InstanceSpec, InstanceState, InstanceStatus
 from apps.backends.providers.aws.errors import code_of
 from apps.backends.providers.aws.images import Image
 from apps.backends.providers.aws.network import Network, Place
 
-SERVER_TAG, BOOT_TAG = "dstack-web-server", "dstack-web-boot"
+BOOT_TAG = "dstack-web-boot"
 LIVING = ("pending", "running", "stopping", "stopped")
 ENDED = ("shutting-down", "terminated")
 UNKNOWN = ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed")

@@ -153,7 +153,7 @@ class AwsProvider(base.Provider):
 
 def _owned(region: str, ec2: Any, server_id: str) -> list[base.OwnedInstance]:
     with told(region):
-        rows = list(instances.tagged(ec2, instances.SERVER_TAG, server_id, instances.LIVING))
+        rows = list(instances.tagged(ec2, base.SERVER_TAG, server_id, instances.LIVING))
     return [
         base.OwnedInstance(
             ref=str(Ref(region, row["InstanceId"])),

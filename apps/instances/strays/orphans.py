@@ -2,7 +2,7 @@
 
 How one comes about: a backend makes the machine and its answer is lost each time it is asked, until
 we give up; or it says that a machine is gone which is not. Only machines that carry this server's
-id and the name of one of our rows are touched: another server on the same account keeps its own.
+id are touched: another server on the same account keeps its own. What no row knows is `unknown`'s.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 from functools import partial
-from uuid import UUID
 
 from apps.backends import services as backends
-from apps.backends.base import OwnedInstance, Provider, ProviderError
+from apps.backends.base import Provider, ProviderError
 from apps.backends.models import Backend
 from apps.instances import calls, ending, states
-from apps.instances.models import BOOT_NAME, Instance
+from apps.instances.models import Instance
+from apps.instances.strays import unknown
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,8 @@ def collect_orphans(*, at: datetime) -> list[Instance]:
             found = _collect_orphans_of(backend, at=at)
             ended += found
             settled = backend.closed_at is not None and backend.closed_at <= at - GRACE
-            ending.forget_if_over(backend, is_empty=settled and not found, at=at)
+            is_empty = settled and not found and not backend.unknown_machines.exists()
+            ending.forget_if_over(backend, is_empty=is_empty, at=at)
         except ProviderError as error:
             logger.warning("no list of machines from %s: %s", backend, error)
             ending.nobody_answers(backend, error, at=at)
@@ -47,7 +48,8 @@ def collect_orphans(*, at: datetime) -> list[Instance]:
 def _collect_orphans_of(backend: Backend, *, at: datetime) -> list[Instance]:
     server_id = backends.server_id()
     listed = calls.ask(backend, lambda provider: provider.list_owned(server_id))
-    owned = {pk: each for each in listed if (pk := _pk(each))}
+    unknown.collect(backend, listed, at=at)
+    owned = {pk: each for each in listed if (pk := unknown.instance_id(each.name))}
     over = Instance.objects.filter(
         pk__in=owned, backend=backend, state__in=states.INSTANCE.final, state_at__lte=at - GRACE
     )
@@ -63,12 +65,3 @@ def _collect_orphans_of(backend: Backend, *, at: datetime) -> list[Instance]:
 
 def _terminate(provider: Provider, *, ref: str) -> None:
     provider.terminate(ref)
-
-
-def _pk(owned: OwnedInstance) -> UUID | None:
-    try:
-        return (
-            UUID(owned.name.removeprefix(BOOT_NAME)) if owned.name.startswith(BOOT_NAME) else None
-        )
-    except ValueError:
-        return None

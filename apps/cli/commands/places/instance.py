@@ -1,0 +1,119 @@
+"""`dstack instance`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from apps.cli import flags
+from apps.cli.completion import suggestions
+from apps.cli.errors import CliError
+from apps.cli.http.session import opened, print_json
+from apps.cli.render.console import ask, clean, say
+from apps.cli.render.table import Cell, table
+from apps.cli.render.words import age, moment, price
+
+app = typer.Typer(
+    help="List and terminate instances: the machines that services run on.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+)
+
+COLUMNS = ("NAME", "BACKEND", "REGION", "INSTANCE", "RESOURCES", "SPOT", "PRICE", "STATUS", "RUNS",
+           "REPORTED", "CREATED")  # fmt: skip
+_COLOURS = {"ready": "green", "idle": "blue", "failed": "red", "lost": "red", "terminated": "dim"}
+
+
+@app.command("list")
+def list_instances(
+    every: Annotated[bool, typer.Option("-a", "--all", help="Those that have ended too.")] = False,
+    as_json: flags.AsJson = False,
+    project: flags.Project = None,
+) -> None:
+    """List the instances of the project."""
+    with opened(project) as client:
+        path = client.within("instances")
+        found = list(client.items(path, **({"ended": True} if every else {})))
+        unknown: list[dict[str, Any]] = client.get(path, limit=1).get("unknown_machines") or []
+    if as_json:
+        print_json(found)
+        return
+    now = datetime.now(UTC)
+    say(table(COLUMNS, [_row(one, now) for one in found]))
+    notes = [*_notes(found), *_unknown(unknown)]
+    if notes:
+        say("\n" + "\n".join(f" {note}" for note in notes))
+
+
+@app.command()
+def terminate(
+    name: Annotated[
+        str,
+        typer.Argument(help="The name of the instance.", autocompletion=suggestions.instances),
+    ],
+    yes: flags.Yes = False,
+    project: flags.Project = None,
+) -> None:
+    """End an instance; replicas that run there are replaced at once."""
+    with opened(project) as client:
+        path = client.within("instances", name)
+        found = client.get(path)
+        if not yes and not ask(f"Terminate {clean(name)}?{_there(found)}"):
+            raise CliError(f"Instance {clean(name)} was not terminated.")
+        client.delete(path)
+        say(f"{clean(name)} is being terminated.")
+
+
+def _row(one: dict[str, Any], now: datetime) -> list[str | Cell]:
+    state = str(one.get("state", ""))
+    return [
+        str(one.get("name", "")),
+        str(one.get("backend", "")),
+        str(one.get("region", "")),
+        str(one.get("instance", "")),
+        str(one.get("resources", "")),
+        "yes" if one.get("spot") else "no",
+        price(one.get("price_usd_per_hour")),
+        Cell(state, _COLOURS.get(state, "yellow")),
+        ", ".join(_running(one)) or "-",
+        age(one.get("reported_at"), now=now),
+        age(one.get("created_at"), now=now),
+    ]
+
+
+def _running(one: dict[str, Any]) -> list[str]:
+    named = [
+        f"{each.get('run')}" + (f"/{each['replica']}" if each.get("replica") is not None else "")
+        for each in one.get("running") or []
+    ]
+    others = one.get("running_of_others") or 0
+    return [*named, *([f"{others} of other projects"] if others else [])]
+
+
+def _there(one: dict[str, Any]) -> str:
+    running = _running(one)
+    if not running:
+        return ""
+    return clean(f" It runs {', '.join(running)}: cut off and replaced.")
+
+
+def _notes(found: list[dict[str, Any]]) -> Iterator[str]:
+    for one in found:
+        name = clean(one.get("name"))
+        if one.get("error"):
+            yield f"{name}: {clean(one['error'])}"
+        if (until := moment(one.get("idle_until"))) is not None:
+            yield f"{name}: idle until {until:%H:%M:%S} UTC"
+
+
+def _unknown(found: list[dict[str, Any]]) -> Iterator[str]:
+    for one in found:
+        ends = moment(one.get("ends_at"))
+        until = f"is ended at {ends:%Y-%m-%d %H:%M} UTC" if ends else "is left alone"
+        named = clean(one.get("name") or one.get("ref"))
+        where = clean(one.get("backend"))
+        yield f"Machine {named} of {where} is not known to this server: it {until}."

@@ -1,0 +1,74 @@
+"""What the API says of machines."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ninja import Schema
+
+
+class RunningOut(Schema):
+    run: str
+    replica: int | None
+    state: str
+
+
+class InstanceOut(Schema):
+    """`running` are the project's own replicas; `running_of_others` counts those of other projects
+    on the server's own machine. `attempts` counts calls of the backend that failed in a row."""
+
+    name: str
+    state: str
+    state_since: datetime
+    backend: str
+    region: str
+    instance: str
+    resources: str
+    spot: bool
+    price_usd_per_hour: float
+    cost_usd: float
+    shared: bool
+    running: list[RunningOut]
+    running_of_others: int
+    idle_until: datetime | None
+    reported_at: datetime | None
+    attempts: int
+    next_try_at: datetime | None
+    error: str | None
+    created_at: datetime
+
+
+class UnknownMachineOut(Schema):
+    """A machine in a cloud that carries this server's id and that its database does not know;
+    `ends_at` is when it is ended, null where it is left to people."""
+
+    backend: str
+    ref: str
+    name: str
+    tags: dict[str, str]
+    first_seen_at: datetime
+    ends_at: datetime | None
+    error: str | None
+
+
+class InstanceList(Schema):
+    """`unknown_machines` are told to admins of the server alone."""
+
+    items: list[InstanceOut]
+    next_cursor: str | None
+    unknown_machines: list[UnknownMachineOut]
+
+
+class InstanceEventOut(Schema):
+    at: datetime
+    old: str | None
+    new: str
+    reason: str
+    actor: str | None
+
+
+class InstanceDetail(InstanceOut):
+    """`console_tail` is the end of what the machine wrote to its console, where it is known."""
+
+    console_tail: str
+    events: list[InstanceEventOut]

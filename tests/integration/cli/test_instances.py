@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.fakes.api_state import CREATED, FakeApi, instance_json
+from tests.integration.cli.conftest import Cli
+
+BUSY = instance_json(
+    "dstack-1",
+    running=[{"run": "hello", "replica": 0, "state": "running"}],
+    error="aws did not answer\x1b[2J",
+)
+IDLE = instance_json("dstack-2", state="idle", idle_until="2030-01-01T10:20:30Z", spot=True)
+HOST = instance_json("my-host", backend="local", running_of_others=3)
+
+
+def test_lists_instances_with_what_runs_there(cli: Cli, api: FakeApi) -> None:
+    api.instances = [BUSY, IDLE, HOST]
+
+    lines = cli("instance", "list").out.splitlines()
+
+    assert lines[0].split() == [
+        "NAME", "BACKEND", "REGION", "INSTANCE", "RESOURCES", "SPOT", "PRICE", "STATUS", "RUNS",
+        "REPORTED", "CREATED",
+    ]  # fmt: skip
+    assert lines[1].split()[-9:-6] == ["$0.096", "ready", "hello/0"]
+    assert lines[2].split()[-10:-6] == ["yes", "$0.096", "idle", "-"]
+    assert "3 of other projects" in lines[3]
+    assert lines[4:] == [
+        "",
+        " dstack-1: aws did not answer\\x1b[2J",
+        " dstack-2: idle until 10:20:30 UTC",
+    ]
+
+
+def test_lists_as_json_and_those_that_have_ended_where_that_is_asked(
+    cli: Cli, api: FakeApi
+) -> None:
+    api.instances = [BUSY, IDLE]
+
+    found = json.loads(cli("instance", "list", "-a", "--json").out)
+
+    assert [one["name"] for one in found] == ["dstack-1", "dstack-2"]
+    asked = [s.query.get("ended") for s in api.seen if s.path.endswith("/instances")]
+    assert asked[0] in (["true"], ["True"])
+
+
+def test_tells_admins_of_machines_that_the_server_does_not_know(cli: Cli, api: FakeApi) -> None:
+    api.unknown_machines = [
+        {"backend": "aws", "ref": "i-1", "name": "dstack-9", "ends_at": "2030-01-01T10:20:30Z"},
+        {"backend": "aws", "ref": "i-2", "name": "", "first_seen_at": CREATED, "ends_at": None},
+    ]
+
+    lines = cli("instance", "list").out.splitlines()
+
+    unknown = " is not known to this server: it"
+    assert lines[-2:] == [
+        f" Machine dstack-9 of aws{unknown} is ended at 2030-01-01 10:20 UTC.",
+        f" Machine i-2 of aws{unknown} is left alone.",
+    ]
+
+
+def test_terminates_an_instance(cli: Cli, api: FakeApi) -> None:
+    api.instances = [dict(BUSY)]
+
+    done = cli("instance", "terminate", "dstack-1", "-y")
+
+    assert (done.code, done.out) == (0, "dstack-1 is being terminated.\n")
+    assert api.instances[0]["state"] == "terminating"
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "error"),
+    [
+        ("dstack-1", [], "Nobody can answer 'Terminate dstack-1? It runs hello/0: cut off and "),
+        ("nope", ["-y"], "There is no instance 'nope' in project main."),
+        ("../../users", ["-y"], "'../../users' is not a name: use letters, digits"),
+        ("my-host", ["-y"], "my-host is no machine that this server made."),
+    ],
+)
+def test_says_why_it_terminates_nothing(
+    cli: Cli, api: FakeApi, name: str, flags: list[str], error: str
+) -> None:
+    api.instances = [dict(BUSY), dict(HOST)]
+
+    done = cli("instance", "terminate", name, *flags)
+
+    assert done.code == 1
+    assert done.err.startswith(f"Error: {error}")
+    assert [one["state"] for one in api.instances] == ["ready", "ready"]
