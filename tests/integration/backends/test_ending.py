@@ -17,9 +17,10 @@ from apps.backends.base import ErrorKind, ProviderError
 from apps.backends.models import Backend
 from apps.backends.registry import PROVIDERS
 from apps.core.errors import Conflict, Invalid
-from apps.instances import ending, orphans
+from apps.instances import ending
 from apps.instances.models import Instance
 from apps.instances.states import INSTANCE
+from apps.instances.strays import orphans
 from apps.offers import queries as offers
 from apps.offers.services import asked_for
 from tests import factories
