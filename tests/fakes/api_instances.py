@@ -25,3 +25,11 @@ def terminated(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
         raise ApiError(409, "conflict", f"{name} is no machine that this server made.")
     found["state"] = "terminating"
     return 200, found
+
+
+_ALL = "/api/projects/main/instances"
+ROUTES = (
+    ("GET", _ALL, listed),
+    ("GET", f"{_ALL}/([^/]+)", shown),
+    ("DELETE", f"{_ALL}/([^/]+)", terminated),
+)
