@@ -26,6 +26,7 @@ class Input:
     kind: str = TEXT
     hint: str = ""
     is_required: bool = False
+    is_nullable: bool = False
     value: str = field(default="", repr=False)
     is_on: bool = False
     error: str = ""
@@ -78,7 +79,7 @@ def draw(model: type[Config], given: Given, *, may_keep: bool = False) -> list[I
 
 
 def read(model: type[Config], sent: Mapping[str, str]) -> dict[str, Any]:
-    """Return the configuration of a form that was sent; what was left empty is left out."""
+    """Return the configuration of a form that was sent; what must not be empty is left out."""
     config: dict[str, Any] = {}
     for each in draw(model, Given(sent)):
         if isinstance(each, Choice):
@@ -105,8 +106,9 @@ def _typed(inputs: Sequence[Input], sent: Mapping[str, str]) -> Iterator[tuple[s
             yield key, bool(text)
         elif each.kind == LIST:
             yield key, [part for part in text.replace(",", " ").split() if part]
-        elif text:
-            yield key, text
+        elif text or each.is_nullable:
+            # What was emptied is taken away from what is stored.
+            yield key, text or None
 
 
 def _choice(
@@ -145,6 +147,7 @@ def _input(
         kind=kind,
         hint=found.get("description", ""),
         is_required=is_required,
+        is_nullable=any(one.get("type") == "null" for one in found.get("anyOf", ())),
         value="" if kind == SECRET else value,
         is_on=kind == SWITCH and is_on,
         error=given.error(name),

@@ -23,6 +23,7 @@ from apps.specs.errors import SpecError
 
 LABELS = {"aws": "AWS", "azure": "Azure", "gcp": "Google Cloud"}
 MOST_BYTES = 2**20
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,19 @@ def connect(request: HttpRequest, project: str | None = None) -> HttpResponse:
         return redirect(place.list_url)
 
     def send(config: dict[str, Any]) -> Check | Backend:
-        shares = request.POST.get("projects", "").replace(",", " ").split()
+        for_all, shares = _projects(request)
         new = requests.NewBackend(
             kind=kind,
             name=request.POST.get("name", "").strip(),
             config=config,
             project=place.project,
-            for_all="all" in shares,
-            shares=[name for name in shares if name != "all"],
+            for_all=for_all,
+            shares=shares,
         )
         return requests.connect(access=place.access, new=new, check="no_check" not in request.POST)
 
-    context = {"clouds": [(each, LABELS.get(each, each)) for each in clouds]}
+    context: dict[str, Any] = {"is_shared": place.project is None}
+    context |= {"clouds": [(each, LABELS.get(each, each)) for each in clouds]}
     return _form_page(request, place, Form(kind), send, context)
 
 
@@ -70,11 +72,17 @@ def change(request: HttpRequest, name: str, project: str | None = None) -> HttpR
         raise Invalid("The backend local takes no configuration.")
 
     def send(config: dict[str, Any]) -> Check | Backend:
+        if backend.project is None and "projects" in request.POST:
+            for_all, names = _projects(request)
+            requests.share(access=place.access, backend=backend, for_all=for_all, names=names)
         check = "no_check" not in request.POST
         return requests.reconnect(access=place.access, backend=backend, config=config, check=check)
 
     form = Form(backend.kind, Given(config_form.stored(rows.shown(backend))))
-    return _form_page(request, place, form, send, {"backend": backend})
+    context = {"backend": backend, "is_shared": backend.project is None}
+    if backend.project is None:
+        context["projects"] = _shared_with(backend)
+    return _form_page(request, place, form, send, context)
 
 
 @page("GET")
@@ -121,12 +129,23 @@ def _form_page(
             PROVIDERS[form.kind].Config, form.given, may_keep="backend" in context
         ),
         "name": request.POST.get("name") or request.GET.get("name", "")[:32],
-        "projects": request.POST.get("projects", ""),
+        "projects": request.POST.get("projects", context.get("projects", "")),
         "policy": requests.policy_of(form.kind),
     }
     return render_page(
         request, "backends/connect.html", context, status=422 if form.message else 200
     )
+
+
+def _projects(request: HttpRequest) -> tuple[bool, list[str]]:
+    """Return whether a backend of the server is for all projects, else the names of those."""
+    names = request.POST.get("projects", "").replace(",", " ").split()
+    return ALL in names, [name for name in names if name != ALL]
+
+
+def _shared_with(backend: Backend) -> str:
+    names = backend.shared_with.filter(deleted_at=None).order_by("name")
+    return ALL if backend.for_all else ", ".join(names.values_list("name", flat=True))
 
 
 def _config(request: HttpRequest, kind: str) -> dict[str, Any]:

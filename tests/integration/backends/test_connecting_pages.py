@@ -135,6 +135,12 @@ def test_changes_how_it_is_connected_and_keeps_its_credentials(people: People) -
     kept = rows.stored(backend)
     assert (kept["regions"], kept["creds"]["secret_key"]) == (["us-west-2"], SECRET)
     assert kept["public_ips"] is False
+    browser.post(here, {**form, "vpc_id": "vpc-0a1b"})
+    backend.refresh_from_db()
+    assert rows.stored(backend)["vpc_id"] == "vpc-0a1b"
+    browser.post(here, {**form, "vpc_id": ""})
+    backend.refresh_from_db()
+    assert rows.stored(backend)["vpc_id"] is None
 
 
 def test_shows_machines_and_the_last_errors_of_a_backend(people: People) -> None:
@@ -184,3 +190,11 @@ def test_the_servers_own_are_for_its_admins(people: People) -> None:
     answer = signed_in(people.root).post("/backends/connect/", form)
     assert answer["Location"] == "/backends/prod/"
     assert queries.named(people.project, "prod").project is None
+    here = "/backends/prod/config/"
+    assert 'value="main"' in signed_in(people.root).get(here).content.decode()
+    kept = {"creds.type": "keep", "regions": "us-east-1", "no_check": "on"}
+    signed_in(people.root).post(here, {**kept, "projects": "all"})
+    assert queries.named_of_server("prod").for_all
+    signed_in(people.root).post(here, {**kept, "projects": ""})
+    assert not queries.backends_of(people.project).exists()
+    assert signed_in(people.root).post(here, {**kept, "projects": "nope"}).status_code == 422

@@ -88,6 +88,15 @@ def test_checks_a_backend(
     assert ("Backend aws works." in done.out, "  No." in done.err) == (not code, bool(code))
 
 
+def test_changes_how_a_backend_is_connected(cli: Cli, api: FakeApi) -> None:
+    done = cli("backend", "update", "aws", "--set", "regions=us-east-1")
+
+    assert (done.code, done.out) == (0, "Backend aws is changed.\n")
+    assert api.bodies("PATCH", "/backends/aws") == [
+        {"config": {"regions": "us-east-1"}, "check": True}
+    ]
+
+
 @pytest.mark.parametrize(("verb", "disabled"), [("disable", True), ("enable", False)])
 def test_disables_and_enables(cli: Cli, api: FakeApi, verb: str, disabled: bool) -> None:
     assert cli("backend", verb, "aws").code == 0

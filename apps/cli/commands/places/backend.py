@@ -28,6 +28,14 @@ app = typer.Typer(
 ALL = "all"
 NAME = typer.Argument(help="The name of the backend.", autocompletion=suggestions.backends)
 Name = Annotated[str, NAME]
+ConfigFile = Annotated[
+    str | None, typer.Option("--config", metavar="FILE", help="YAML or JSON; - is stdin.")
+]
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A key, such as creds.type=default."),
+]
+NoCheck = Annotated[bool, typer.Option("--no-check", help="Do not ask the cloud.")]
 COLUMNS = ("NAME", "KIND", "STATE", "CHECK", "INSTANCES", "PRICE", "CONNECTED")
 
 
@@ -37,14 +45,9 @@ class Options:
     name: Annotated[
         str | None, typer.Option("--name", help="What to call it; its kind where left out.")
     ] = None
-    config: Annotated[
-        str | None, typer.Option("--config", metavar="FILE", help="YAML or JSON; - is stdin.")
-    ] = None
-    pairs: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A key, such as creds.type=default."),
-    ] = None
-    no_check: Annotated[bool, typer.Option("--no-check", help="Do not ask the cloud.")] = False
+    config: ConfigFile = None
+    pairs: Pairs = None
+    no_check: NoCheck = False
     shared: Annotated[
         list[str] | None,
         typer.Option("--for", metavar="PROJECT", help="One of the server, for these or for all."),
@@ -69,7 +72,7 @@ def connect(options: Options) -> None:
     body = options.body()
     with opened(options.project) as client:
         path = address("backends") if options.shared else client.within("backends")
-        made = _asked(client, path, body, is_of_server=bool(options.shared))
+        made = _asked(client, "POST", path, body, is_of_server=bool(options.shared))
         where = "the server" if options.shared else f"project {client.project}"
     if options.kind == LOCAL:
         say(f"Services of {where} can run on {LOCAL} now.")
@@ -108,6 +111,23 @@ def check(name: Name, project: flags.Project = None) -> None:
 
 
 @app.command()
+def update(
+    name: Name,
+    config: ConfigFile = None,
+    pairs: Pairs = None,
+    no_check: NoCheck = False,
+    project: flags.Project = None,
+) -> None:
+    """Change how a backend is connected, such as its keys; what is left out stays."""
+    body = {"config": backend_config.read(config, pairs or []), "check": not no_check}
+    with opened(project) as client:
+        path = client.within("backends", name)
+        made = _asked(client, "PATCH", path, body, is_of_server=False)
+    say(f"Backend {clean(name)} is changed.")
+    _tell_facts(made.get("check") or made)
+
+
+@app.command()
 def disable(name: Name, project: flags.Project = None) -> None:
     """Place nothing new on a backend; what runs there goes on."""
     _set_disabled(name, project, disabled=True)
@@ -134,7 +154,7 @@ def delete(
         path = client.within("backends", name)
         left = client.send("DELETE", path, params={"force": "true" if force else None})
     if left:
-        say(f"{name} ends its {left['instances']} machines and is gone after the last.")
+        say(f"{name} ends its machines ({left['instances']} left) and is gone after the last.")
     else:
         say(f"{name} is deleted.")
 
@@ -152,11 +172,11 @@ def policy(kind: Annotated[str, typer.Argument(metavar="KIND", help="aws.")]) ->
 
 
 def _asked(
-    client: Client, path: str, body: dict[str, Any], *, is_of_server: bool
+    client: Client, method: str, path: str, body: dict[str, Any], *, is_of_server: bool
 ) -> dict[str, Any]:
-    """Connect, and follow a check that takes long. Raise CliError with each problem."""
+    """Connect or change, and follow a check that takes long. Raise CliError with each problem."""
     try:
-        made: dict[str, Any] = client.post(path, body)
+        made: dict[str, Any] = client.send(method, path, json=body)
     except Refused as refusal:
         problems = [p.message for p in refusal.problems if p.message not in refusal.message]
         raise CliError(refusal.message, notes=problems) from refusal
@@ -165,7 +185,7 @@ def _asked(
     found = settled(client, made, is_of_server=is_of_server)
     if found["problems"]:
         problems = [clean(each["message"]) for each in found["problems"]]
-        raise CliError("It was not connected, since its check found problems:", notes=problems)
+        raise CliError("Nothing was changed, since the check found problems:", notes=problems)
     return found
 
 
