@@ -16,6 +16,7 @@ from apps.backends.models import Check
 from apps.chat_templates import retention as chat_templates
 from apps.core import sweep
 from apps.core.models import Stateful
+from apps.core.one_by_one import one_by_one
 from apps.instances import retention as instance_retention
 from apps.instances import tasks as instances
 from apps.instances.models import Instance
@@ -48,5 +49,4 @@ def prune_history(**_: Any) -> None:
     at = timezone.now()
     instance_retention.wipe_secrets()
     stages = (autoscaling, history, instance_retention, routing, chat_templates, blocked)
-    for stage in (*stages, checks, accounts):
-        stage.prune(at=at)
+    one_by_one((*stages, checks, accounts), lambda stage: stage.prune(at=at))

@@ -16,6 +16,7 @@ from django.db import transaction
 from apps.autoscaling import decide, queries
 from apps.autoscaling.models import Decision, Scaler
 from apps.autoscaling.queries import Scaled
+from apps.core.one_by_one import one_by_one
 from apps.runs import machine_limits
 from apps.runs.scale.desired_replicas import note, set_desired
 from apps.telemetry.traffic import live_points
@@ -34,7 +35,9 @@ def tick(*, at: datetime, ids: Iterable[UUID] | None = None) -> int:
     points = live_points.of({run.id: run.gateway_id for run in runs}, at=at.timestamp())
     ready = queries.ready_replicas(run.id for run in runs)
     changed = 0
-    for run in runs:
+
+    def look(run: Scaled) -> None:
+        nonlocal changed
         facts = decide.Facts(
             desired=run.desired,
             ready=ready.get(run.id, 0),
@@ -44,6 +47,8 @@ def tick(*, at: datetime, ids: Iterable[UUID] | None = None) -> int:
         verdict = decide.decide(run.policy, facts, run.memory, at=at.timestamp())
         verdict = _bounded(run, verdict)
         changed += _write(run, verdict, ready=facts.ready, at=at)
+
+    one_by_one(runs, look)
     return changed
 
 

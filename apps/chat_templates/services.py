@@ -7,8 +7,9 @@ the table. What was read once is kept: a hub that is away later changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -17,6 +18,7 @@ from django.db.models import F, Q, QuerySet
 from apps.chat_templates import decide, hub, queries
 from apps.chat_templates.models import ModelSource, Repository
 from apps.core import crypto, notifications
+from apps.core.one_by_one import one_by_one
 from apps.runs import notices, states
 from apps.runs.models import Run
 
@@ -30,28 +32,38 @@ LEASE = timedelta(minutes=1)
 
 def read(*, run_ids: Iterable[UUID], at: datetime) -> None:
     """Find what these runs' models leave open, and say so."""
-    for run in _waiting_runs().filter(pk__in=list(run_ids)):
-        repository = _source(run).repository
-        if repository is not None and not _is_fresh(repository, at):
-            _read(repository, run, at=at)
-        _tell([run.pk])
-        # Last: a worker that was killed before leaves a run that `read_due` finds.
-        ModelSource.objects.filter(run=run).update(version=run.version)
+    one_by_one(_waiting_runs().filter(pk__in=list(run_ids)), lambda run: _read_for(run, at=at))
+
+
+def _read_for(run: Run, *, at: datetime) -> None:
+    repository = _source(run).repository
+    if repository is not None and not _is_fresh(repository, at):
+        _read(repository, run, at=at)
+    _tell([run.pk])
+    # Last: a worker that was killed before leaves a run that `read_due` finds.
+    ModelSource.objects.filter(run=run).update(version=run.version)
 
 
 def read_due(*, at: datetime) -> None:
     """Try again what failed, and what a lost hint left."""
     unread = Q(model_source=None) | ~Q(model_source__version=F("version"))
     missed = _waiting_runs().filter(unread).exclude(model_source__repository__next_try_at__gt=at)
-    read(run_ids=missed.values_list("pk", flat=True)[:BATCH], at=at)
-    for repository in Repository.objects.filter(next_try_at__lte=at)[:BATCH]:
-        runs = list(_waiting_runs().filter(model_source__repository=repository).order_by("-pk"))
-        if not runs:
-            # The next run that needs it asks at once.
-            Repository.objects.filter(pk=repository.pk).update(next_try_at=None)
-            continue
-        _read(repository, runs[0], at=at)
-        _tell([run.pk for run in runs])
+    # By chance, so that those that fail each time do not fill every batch.
+    ids = list(missed.order_by("?").values_list("pk", flat=True)[:BATCH])
+    again = list(Repository.objects.filter(next_try_at__lte=at).order_by("?")[:BATCH])
+    steps: list[Callable[[], None]] = [partial(read, run_ids=ids, at=at)]
+    steps += [partial(_read_again, repository, at=at) for repository in again]
+    one_by_one(steps, lambda step: step())
+
+
+def _read_again(repository: Repository, *, at: datetime) -> None:
+    runs = list(_waiting_runs().filter(model_source__repository=repository).order_by("-pk"))
+    if not runs:
+        # The next run that needs it asks at once.
+        Repository.objects.filter(pk=repository.pk).update(next_try_at=None)
+        return
+    _read(repository, next(filter(_has_secrets, runs), runs[0]), at=at)
+    _tell([run.pk for run in runs])
 
 
 def _waiting_runs() -> QuerySet[Run]:
@@ -82,8 +94,20 @@ def _source(run: Run) -> ModelSource:
 
 
 def _env(run: Run) -> dict[str, str]:
-    env: dict[str, str] = crypto.decrypt(run.secrets)["env"]
+    """Raise Unreadable where no key of this server fits: that is so until the next version."""
+    try:
+        env: dict[str, str] = crypto.decrypt(run.secrets)["env"]
+    except crypto.InvalidToken as error:
+        raise decide.Unreadable(crypto.NO_KEY_FITS) from error
     return env
+
+
+def _has_secrets(run: Run) -> bool:
+    try:
+        _env(run)
+    except decide.Unreadable:
+        return False
+    return True
 
 
 def _is_fresh(repository: Repository, at: datetime) -> bool:

@@ -10,9 +10,16 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+
+__all__ = ["NO_KEY_FITS", "InvalidToken", "decrypt", "encrypt"]
+
+NO_KEY_FITS = (
+    "its secrets cannot be decrypted: no key of DSTACK_ENCRYPTION_KEYS is the one that they were "
+    "stored with"
+)
 
 
 @lru_cache(maxsize=4)
@@ -31,6 +38,6 @@ def encrypt(value: Any) -> str:
 def decrypt(text: str) -> Any:
     """Return the value that `encrypt` was given.
 
-    Raise cryptography.fernet.InvalidToken when no key fits.
+    Raise InvalidToken when no key fits.
     """
     return json.loads(_fernet(tuple(settings.DSTACK_ENCRYPTION_KEYS)).decrypt(text.encode()))

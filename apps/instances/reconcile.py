@@ -27,6 +27,7 @@ from apps.backends.base import (
 )
 from apps.core import notifications, sweep
 from apps.core.after_commit import after_commit
+from apps.core.one_by_one import one_by_one
 from apps.core.transition import Stale, transition
 from apps.instances import calls, decide, ending, interruptions, services, states
 from apps.instances.boot import failures, machine_spec
@@ -46,20 +47,24 @@ NO_CAPACITY, NO_BACKEND, NOT_BOOTED = "no-capacity", "no-backend", "not-booted"
 
 def advance(*, ids: Sequence[UUID], at: datetime) -> None:
     """Take each instance one step on; provider calls included, one by one."""
-    for instance in sweep.claim(Instance.objects.all(), ids, at=at, lease=CALL_LEASE):
-        try:
-            status = _inspect(instance)
-            facts = _facts(instance, status, at=at)
-            if decide.is_taken_back(facts, at=at):
-                is_gone = facts.seen in (InstanceState.GONE, InstanceState.FAILED)
-                interruptions.note(instance=instance, at=at, is_gone=is_gone)
-                facts = dataclasses.replace(facts, interrupted=True)
-            _do(instance, decide.next_step(facts, at=at), status, at=at)
-        except calls.Busy:
-            # It stays due, for the sweep.
-            sweep.set_next_check(instance, at=at)
-        except Stale:
-            continue  # whoever was faster has woken what comes next
+    claimed = sweep.claim(Instance.objects.all(), ids, at=at, lease=CALL_LEASE)
+    one_by_one(claimed, lambda instance: _advance(instance, at=at))
+
+
+def _advance(instance: Instance, *, at: datetime) -> None:
+    try:
+        status = _inspect(instance)
+        facts = _facts(instance, status, at=at)
+        if decide.is_taken_back(facts, at=at):
+            is_gone = facts.seen in (InstanceState.GONE, InstanceState.FAILED)
+            interruptions.note(instance=instance, at=at, is_gone=is_gone)
+            facts = dataclasses.replace(facts, interrupted=True)
+        _do(instance, decide.next_step(facts, at=at), status, at=at)
+    except calls.Busy:
+        # It stays due, for the sweep.
+        sweep.set_next_check(instance, at=at)
+    except Stale:
+        return  # whoever was faster has woken what comes next
 
 
 def by_backend(ids: Sequence[UUID]) -> list[list[UUID]]:

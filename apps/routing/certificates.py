@@ -5,6 +5,7 @@ The private key is decrypted only when an answer to the gateway is built.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +13,8 @@ from apps.core import crypto
 from apps.gateways.models import Certificate, Gateway
 from apps.routing.models import Entry
 from gateway import schema
+
+logger = logging.getLogger(__name__)
 
 KIND = "cert"
 
@@ -32,7 +35,18 @@ def entries_of(*, gateway: Gateway, entries: Iterable[Entry]) -> list[schema.Cer
         return []
     live = [int(each.ref) for each in listed if not each.deleted]
     known = {str(each.pk): each for each in gateway.certificates.filter(pk__in=live)}
-    return [_entry(each, known.get(each.ref)) for each in listed]
+    found = (_readable(each, known.get(each.ref)) for each in listed)
+    return [each for each in found if each is not None]
+
+
+def _readable(entry: Entry, known: Certificate | None) -> schema.Certificate | None:
+    """None where no key of this server fits: the gateway keeps what it has of it, and gets all
+    other rows."""
+    try:
+        return _entry(entry, known)
+    except crypto.InvalidToken:
+        logger.warning("certificate %s: %s", entry.ref, crypto.NO_KEY_FITS)
+        return None
 
 
 def _entry(entry: Entry, known: Certificate | None) -> schema.Certificate:

@@ -18,6 +18,7 @@ from apps.accounts import queries as accounts
 from apps.chat_templates import queries as chat_templates
 from apps.core import notifications
 from apps.core.after_commit import after_commit
+from apps.core.one_by_one import one_by_one
 from apps.gateways.models import Gateway
 from apps.instances import states as instance_states
 from apps.routing import addresses, certificates
@@ -50,12 +51,15 @@ def publish_runs(*, run_ids: Iterable[UUID]) -> None:
 
 def publish_all(*, gateway_ids: Iterable[int]) -> None:
     """Bring whole tables up to date; what needs nothing writes nothing."""
-    for gateway_id in gateway_ids:
-        active = Run.objects.filter(gateway_id=gateway_id).exclude(state__in=states.RUN.final)
-        ids = list(active.values_list("pk", flat=True))
-        _publish(gateway_id, ENDPOINT, lambda ids=ids: endpoints(ids))
-        publish_keys(gateway_ids=[gateway_id])
-        publish_certificates(gateway_ids=[gateway_id])
+    one_by_one(gateway_ids, _publish_all)
+
+
+def _publish_all(gateway_id: int) -> None:
+    active = Run.objects.filter(gateway_id=gateway_id).exclude(state__in=states.RUN.final)
+    ids = list(active.values_list("pk", flat=True))
+    _publish(gateway_id, ENDPOINT, lambda: endpoints(ids))
+    publish_keys(gateway_ids=[gateway_id])
+    publish_certificates(gateway_ids=[gateway_id])
 
 
 def publish_keys(*, gateway_ids: Iterable[int]) -> None:

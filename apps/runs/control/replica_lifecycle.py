@@ -19,6 +19,7 @@ from django.db.models import Q
 from apps.agent import wire
 from apps.core import notifications, sweep
 from apps.core.after_commit import after_commit
+from apps.core.one_by_one import in_batches
 from apps.core.transition import Change, transition_all
 from apps.instances import services as instances
 from apps.instances import states as instance_states
@@ -35,21 +36,22 @@ LARGE = ("run__configuration", "run__secrets")
 
 def advance(*, ids: Sequence[UUID], at: datetime) -> None:
     """Take each named replica one step on."""
+    in_batches(list(ids), lambda some: _advance(some, at=at), size=sweep.BATCH)
+
+
+def _advance(ids: Sequence[UUID], *, at: datetime) -> None:
     # What most replicas need for most steps; the rest is read when one is placed or stopped.
     rows = Replica.objects.select_related("run").defer("last_lines", "unanswered", *LARGE)
-    for start in range(0, len(ids), sweep.BATCH):
-        replicas = sweep.claim(rows, ids[start : start + sweep.BATCH], at=at)
-        workloads = Workload.objects.defer("spec", "secrets").in_bulk(
-            [replica.workload_id for replica in replicas if replica.workload_id]
-        )
-        machines = _machines(replicas)
-        steps = {
-            r.pk: _step(r, _of(r, workloads), machines.get(r.instance_id), at) for r in replicas
-        }
-        _write(replicas, workloads, steps, at=at)
-        for replica in replicas:
-            if steps[replica.pk].place:
-                placement.place(replica, at=at)
+    replicas = sweep.claim(rows, ids, at=at)
+    workloads = Workload.objects.defer("spec", "secrets").in_bulk(
+        [replica.workload_id for replica in replicas if replica.workload_id]
+    )
+    machines = _machines(replicas)
+    steps = {r.pk: _step(r, _of(r, workloads), machines.get(r.instance_id), at) for r in replicas}
+    _write(replicas, workloads, steps, at=at)
+    for replica in replicas:
+        if steps[replica.pk].place:
+            placement.place(replica, at=at)
 
 
 def _of(replica: Replica, workloads: dict[UUID, Workload]) -> Workload | None:

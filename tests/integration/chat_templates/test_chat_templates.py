@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from apps.chat_templates import hub as reader
 from apps.chat_templates import services as chat_templates
-from apps.chat_templates.models import Repository
+from apps.chat_templates.models import ModelSource, Repository
 from apps.core import crypto, notifications
 from apps.gateways.models import Gateway
 from apps.routing import services
@@ -346,3 +346,39 @@ def test_leaves_runs_alone_that_are_over(hub: Hub, project: Any, gateway: Gatewa
     read(run)
 
     assert hub.asked == []
+
+
+def test_a_run_whose_secrets_cannot_be_read_stops_no_other(
+    hub: Hub, project: Any, gateway: Gateway
+) -> None:
+    hub.put("org/m", config=CONFIG)
+    bad = submitted(project, gateway, HF_TOKEN="x")
+    Run.objects.filter(pk=bad.pk).update(secrets="of another server", model_withheld=True)
+    good = submitted(project, gateway)
+
+    for _ in range(2):
+        chat_templates.read_due(at=timezone.now())
+
+    bad.refresh_from_db()
+    assert published(gateway, good.pk).chat_template == "{{ x }}"
+    assert "cannot be decrypted" in bad.model_source.problem
+    # It is not asked again until it has another version.
+    assert bad.model_source.version == bad.version
+
+
+def test_a_repository_is_read_with_the_secrets_of_a_run_that_has_some(
+    hub: Hub, project: Any, gateway: Gateway
+) -> None:
+    older = submitted(project, gateway)
+    read(older)
+    Run.objects.filter(pk=older.pk).update(model_withheld=True)
+    newer = submitted(project, gateway)
+    Run.objects.filter(pk=newer.pk).update(secrets="of another server")
+    hub.put("org/m", config=CONFIG)
+    repository = Repository.objects.get()
+    ModelSource.objects.create(run=newer, repository=repository, version=newer.version)
+
+    chat_templates.read_due(at=timezone.now() + timedelta(hours=1))
+
+    repository.refresh_from_db()
+    assert (repository.chat_template, repository.error) == ("{{ x }}", "")
