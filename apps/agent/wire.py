@@ -40,6 +40,8 @@ REASON_STOPPED = "stopped"  # it was asked to
 REASON_HOST_STOPPED = (
     "host_stopped"  # the agent or its host went down: replaced whatever `retry` is
 )
+# The message of the first of both, with more behind it where something was amiss: nothing failed.
+AGENT_STOPPED = "the agent of its host was stopped"
 REASON_PREPARE_FAILED = "prepare_failed"  # upload, image, interpreter or folder; see message
 REASON_PORT_TAKEN = "port_taken"  # it listens nowhere, and the spec's port belongs to another
 REASON_OUT_OF_MEMORY = "out_of_memory"

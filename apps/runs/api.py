@@ -29,6 +29,7 @@ from apps.runs.schemas import (
     RunList,
     RunOut,
     ScaleIn,
+    ScalePlanOut,
     StopIn,
     SubmitIn,
     UploadList,
@@ -153,6 +154,15 @@ def scale(request: HttpRequest, project: str, name: str, body: ScaleIn) -> dict[
     found = _run(request, project, name)
     scaled = services.scale(access=accounts.of(request), run=found, replicas=str(body.replicas))
     return queries.run_json(scaled)
+
+
+@router.post("/projects/{project}/runs/{name}/scale/plan", response=ScalePlanOut)
+def scale_plan(request: HttpRequest, project: str, name: str, body: ScaleIn) -> dict[str, Any]:
+    """What `scale` would do, and what a person should know before: it changes nothing."""
+    access, found = accounts.of(request), _run(request, project, name)
+    asked = str(body.replicas)
+    warnings = services.scale_warnings(access=access, run=found, replicas=asked)
+    return {"before": found.desired_replicas, "replicas": asked, "warnings": warnings}
 
 
 @router.get("/projects/{project}/runs/{name}/events", response=EventList)

@@ -151,6 +151,14 @@ class ScaleIn(Schema):
     replicas: str | int
 
 
+class ScalePlanOut(Schema):
+    """`before` is the number of replicas that the run should have now."""
+
+    before: int
+    replicas: str
+    warnings: list[str]
+
+
 class EventOut(Schema):
     at: datetime
     kind: str

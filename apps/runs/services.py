@@ -13,30 +13,36 @@ from django.utils import timezone
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends.base import Offer
-from apps.core import crypto, notifications
-from apps.core.after_commit import after_commit
+from apps.core import crypto
 from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.transition import created, transition
 from apps.gateways import queries as gateways
 from apps.gateways.models import Gateway
 from apps.instances import services as instances
 from apps.offers import queries as offers
-from apps.runs import machine_limits, public_urls, queries, states
+from apps.runs import machine_limits, public_urls, queries, scaling, states
 from apps.runs.files import uploads
 from apps.runs.models import Run
 from apps.runs.planning import model_names, names, replicas_limit
 from apps.runs.planning.diff import CREATE, NONE, REPLACE, UPDATE, Difference, needs_rollout
-from apps.runs.planning.request import PlanRequest, complete, invalid, read, spec_of
+from apps.runs.planning.request import PlanRequest, complete, read, spec_of
 from apps.runs.rollout import versions
 from apps.runs.rollout.versions import Content, content_of
 from apps.runs.scale import manual_scale
-from apps.runs.scale.desired_replicas import note_asked
-from apps.specs.errors import SpecError
-from apps.specs.parse import parse_replicas
-from apps.specs.sections.scaling import Replicas
+from apps.runs.scaling import scale, scale_warnings
 from apps.specs.sections.service import ServiceSpec
 
-__all__ = ["Plan", "PlanRequest", "delete", "plan", "scale", "stop", "submit", "without_secrets"]
+__all__ = [
+    "Plan",
+    "PlanRequest",
+    "delete",
+    "plan",
+    "scale",
+    "scale_warnings",
+    "stop",
+    "submit",
+    "without_secrets",
+]
 
 SHOWN_OFFERS = 50
 PLAN_SALT = "dstack.plan"
@@ -91,7 +97,8 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
     waits = bool(found.backends) and "no-capacity" in _retry_events(spec)
     if not found.matches.offers and not waits:
         raise offers.refusal(found)
-    shell, remarks = offers.shell(found, spec), offers.remarks(found, spec)
+    shell = offers.shell(found, spec)
+    remarks = [*offers.remarks(found, spec), *scaling.crowded(found, spec, spec.replicas.max)]
     content = _content(project, request, spec)
     remarks += _unmeasured(spec, found.matches.offers)
     action, differences = _action(current, gateway, content, force=request.force)
@@ -326,57 +333,6 @@ def _request_stop(run: Run, *, actor: str, reason: str) -> None:
         stop_reason=reason,
         next_check_at=at,
     )
-
-
-def scale(*, access: Access, run: Run, replicas: str) -> Run:
-    """Set how many replicas the run has: `3`, or a new range `0..4`.
-
-    A number must lie in the range that the service scales in, where it has one.
-    """
-    wanted = _replicas(replicas)
-    with transaction.atomic():
-        run = Run.objects.select_for_update().get(pk=run.pk)
-        if run.state not in queries.ACTIVE_RUNS:
-            raise Conflict(f"{run.name} is {run.state}: run it again instead.")
-        fixed, before = wanted.min == wanted.max, run.desired_replicas
-        least, most = _bounds(run)
-        if fixed and run.spec.get("scaling") and not least <= (wanted.min or 0) <= most:
-            raise Invalid(
-                f"{run.name} scales between {least} and {most}: give a number in between, or a "
-                f"new range such as 0..{most}."
-            )
-        if not fixed and not run.spec.get("scaling"):
-            raise Invalid(f"{run.name} has no `scaling`: give one number of replicas.")
-        replicas_limit.require(run.project, wanted.max or 0, current=run)
-        machine_limits.require(run, run.desired_replicas if wanted.min is None else wanted.min)
-        _set_replicas(run, wanted, fixed=fixed)
-        note_asked(run, before=before, why=f"scaled to {replicas.strip()}", actor=access.actor)
-    return run
-
-
-def _replicas(text: str) -> Replicas:
-    try:
-        return parse_replicas(text)
-    except SpecError as error:
-        raise invalid(error.problems) from error
-
-
-def _bounds(run: Run) -> tuple[int, int]:
-    return run.spec["replicas"]["min"] or 0, run.spec["replicas"]["max"]
-
-
-def _set_replicas(run: Run, wanted: Replicas, *, fixed: bool) -> None:
-    least, most = wanted.min or 0, wanted.max or 0
-    if not (fixed and run.spec.get("scaling")):
-        run.spec = {**run.spec, "replicas": {"min": least, "max": most}}
-    run.desired_replicas = min(max(run.desired_replicas, least), most)
-    run.failures_counted_since = run.next_check_at = timezone.now()
-    run.save(update_fields=["spec", "desired_replicas", "failures_counted_since", "next_check_at"])
-    after_commit(_poke, run)
-
-
-def _poke(run: Run) -> None:
-    notifications.transitioned(states.RUN.name, "scaled", [run.pk])
 
 
 def delete(*, access: Access, run: Run) -> None:

@@ -63,3 +63,5 @@ REPLICA = Machine(
 
 # No machine: what events say of a replica that ended while it answered something.
 REQUEST, UNANSWERED = "request", "unanswered"
+# No machine either: events that say who brought a run from one version to another.
+VERSION = "version"

@@ -63,6 +63,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
@@ -95,6 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _route(self, seen: Seen) -> None:
         for method, pattern, handle in _ROUTES:
             found = re.fullmatch(pattern, seen.path)
+            if self.fake.lacks and seen.path.endswith(self.fake.lacks):
+                break
             if found and method == seen.method:
                 result = handle(self.fake, seen, *found.groups())
                 if isinstance(result, Log):
@@ -210,6 +214,16 @@ def _scale(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
         raise ApiError(422, "invalid", str(error), _details(error)) from error
     fake.run(name).data["replicas_wanted"] = replicas.min
     return 200, fake.run(name).data
+
+
+def _scale_plan(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
+    try:
+        most = parse.parse_replicas(seen.body["replicas"]).max
+    except SpecError as error:
+        raise ApiError(422, "invalid", str(error), _details(error)) from error
+    before = fake.run(name).data["replicas_wanted"]
+    said = [f"{most} replicas share 2 CPUs and 24GB"] if (most or 0) > 8 else []
+    return 200, {"before": before, "replicas": seen.body["replicas"], "warnings": said}
 
 
 def _rollback(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
@@ -422,6 +436,7 @@ _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", f"{_MAIN}/runs/([^/]+)/decisions", _decisions),
     ("POST", f"{_MAIN}/runs/([^/]+)/stop", _stop),
     ("POST", f"{_MAIN}/runs/([^/]+)/scale", _scale),
+    ("POST", f"{_MAIN}/runs/([^/]+)/scale/plan", _scale_plan),
     ("POST", f"{_MAIN}/runs/([^/]+)/rollback", _rollback),
     ("GET", f"{_MAIN}/runs/([^/]+)", _run),
     ("DELETE", f"{_MAIN}/runs/([^/]+)", _delete_run),

@@ -62,6 +62,8 @@ class FakeApi:
     interruptions: list[Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=list)
     # How many log lines a connection brings before it breaks.
     break_logs_after: int | None = None
+    # The end of the paths that a server of an older version does not have.
+    lacks: str = ""
     plan_changes: Json = field(default_factory=dict)
     steps: list[Json] = field(default_factory=lambda: [replica_step("running")])
     first_lines: list[str] = field(default_factory=list)

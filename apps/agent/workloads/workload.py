@@ -306,7 +306,7 @@ class Workload:
         if asked == wire.REASON_OVER_BOUND:
             return asked, self.record["stop_message"]
         if asked == wire.REASON_HOST_STOPPED:
-            said = "the agent of its host was stopped"
+            said = wire.AGENT_STOPPED
             return asked, said if end.message == "stopped" else f"{said} ({end.message})"
         never_ready = end.reason == wire.REASON_EXITED and "ready_at" not in self.record
         if never_ready and end.code and self._complains() and self._is_held():

@@ -285,7 +285,8 @@ def _slots(run: RunFacts, replicas: Sequence[ReplicaFacts]) -> _Slots:
 
 def _start(run: RunFacts, num: int, slots: _Slots, *, at: datetime) -> Start | None:
     last = slots.newest.get(num)
-    if last is None or last.state != states.FAILED or not last.finished_at:
+    ended_well = last is None or last.state != states.FAILED and last.exit_reason != HOST_STOPPED
+    if last is None or ended_well or not last.finished_at:
         return Start(num)
     if last.finished_at < run.failures_counted_since:
         return Start(num)

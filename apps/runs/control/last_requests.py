@@ -13,6 +13,8 @@ from datetime import datetime
 # The kernel closes a process's connections when it ends. Both times are of a clock each, and a
 # server that closes its connections first may need a while to end.
 BEFORE_SECONDS, AFTER_SECONDS = 1, 3
+# A second replica is asked at once; it may take a while before it ends, too.
+SENT_AGAIN_SECONDS = 30
 # Of each replica, the newest.
 MOST_KEPT = 20
 MOST_NAMED = 3
@@ -47,6 +49,20 @@ def unfinished(requests: Iterable[Request], *, exited_at: datetime) -> list[Requ
     end = exited_at.timestamp()
     earliest, latest = end - AFTER_SECONDS, end + BEFORE_SECONDS
     return [each for each in requests if earliest <= each.closed_at <= latest]
+
+
+def sent_again(requests: Iterable[Request], elsewhere: Iterable[Request]) -> bool:
+    """Tell whether one of these came here after another replica had closed it without an answer.
+
+    The gateway asks one more replica where a method may be repeated (see `unanswered.lua`).
+    """
+    before = list(elsewhere)
+    return any(
+        0 <= each.closed_at - other.closed_at <= SENT_AGAIN_SECONDS
+        for each in requests
+        for other in before
+        if (each.method, each.path) == (other.method, other.path) and each != other
+    )
 
 
 def sentence(requests: Sequence[Request]) -> str:

@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from apps.core import sweep
+from apps.core.one_by_one import in_batches
 from apps.core.transition import Change, created, transition, transition_all
 from apps.instances import interruptions
 from apps.instances import services as instances
@@ -24,6 +25,7 @@ from apps.runs import states
 from apps.runs.control import decide, replica_load
 from apps.runs.models import Replica, Run
 from apps.runs.rollout import versions
+from apps.specs.fields.durations import in_words
 
 EXPIRED = "max_duration is over"
 # When machines end that their clouds take back.
@@ -39,6 +41,10 @@ FACTS = ("run_id", "instance_id", *STORED)
 
 def reconcile(*, ids: Sequence[UUID], at: datetime) -> None:
     """Bring each named run one step towards what it should be."""
+    in_batches(list(ids), lambda some: _reconcile_batch(some, at=at), size=sweep.BATCH)
+
+
+def _reconcile_batch(ids: Sequence[UUID], *, at: datetime) -> None:
     ending = interruptions.ending()
     restless = sorted(set(ids) - _at_rest(ids, ending, at=at))
     in_flight = replica_load.of(restless)
@@ -157,12 +163,14 @@ def _start_within(run: Run) -> timedelta:
 
 def _start(run: Run, start: decide.Start, *, at: datetime) -> None:
     begins = max(start.not_before or at, at)
+    pause = _pause_words(start.attempt, begins - at)
     replica = Replica(
         run=run,
         num=start.num,
         version=run.version,
         attempt=start.attempt,
         not_before=start.not_before,
+        phase=pause,
         deadline_at=begins + _start_within(run),
         state=states.REPLICA.initial,
         state_at=at,
@@ -170,7 +178,14 @@ def _start(run: Run, start: decide.Start, *, at: datetime) -> None:
     )
     replica.save()
     again = f"attempt {start.attempt + 1}" if start.attempt else ""
-    created(replica, at=at, reason=again)
+    created(replica, at=at, reason=f"{again}: {pause}" if pause else again)
+
+
+def _pause_words(failures: int, pause: timedelta) -> str:
+    if pause < timedelta(seconds=1):
+        return ""
+    how_often = "once" if failures == 1 else f"{failures} times in a row"
+    return f"waits {in_words(round(pause.total_seconds()))}, since it failed {how_often}"
 
 
 def _retire(replicas: Sequence[Replica], ending: Ending, *, at: datetime) -> None:
@@ -208,6 +223,10 @@ def _settle(run: Run, verdict: decide.Verdict, *, at: datetime) -> None:
     if verdict.state == states.RUNNING and run.ready_at is None:
         fields["ready_at"] = at
     reason = EXPIRED if verdict.expired else verdict.reason
+    if verdict.state == states.UPDATING:
+        reason = f"version {run.version}"
+    elif verdict.promoted:
+        reason = f"version {run.version}, for the first time"
     transition(run, verdict.state, at=at, reason=reason, **fields)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from apps.agent.wire import REASON_ENGINE_AWAY
+from apps.agent.wire import AGENT_STOPPED, REASON_ENGINE_AWAY
 from apps.runs import states
 from apps.runs.control.decide import HOST_STOPPED, INTERRUPTED, NO_BACKEND, NO_CAPACITY
 
@@ -107,6 +107,9 @@ def _exited(state: str, workload: WorkloadFacts, timing: Timing, at: datetime) -
         return Step(states.STOPPED, *said)
     if taken and workload.exit_reason == HOST_STOPPED:
         return Step(states.FAILED, TAKEN_BACK, INTERRUPTED)
+    if workload.exit_reason == HOST_STOPPED and workload.message.startswith(AGENT_STOPPED):
+        # Somebody ended the server, or the agent: that is no failure, and it is replaced.
+        return Step(states.STOPPED, workload.message, HOST_STOPPED)
     if workload.exit_reason in NEVER_MADE:
         late = timing.deadline_at is not None and at >= timing.deadline_at
         if state == states.PROVISIONING and not late:

@@ -23,6 +23,8 @@ from apps.runs.models import Replica
 # Else it ended by our will, or with its machine.
 BY_ITSELF = (wire.REASON_EXITED, wire.REASON_OUT_OF_MEMORY, wire.REASON_OVER_BOUND)
 
+MOST_SIBLINGS = 20
+
 
 def take(*, gateway: Gateway, said: Mapping[UUID, Sequence[Request]], at: datetime) -> None:
     """Keep what a gateway says of replicas, of runs that are published on it only."""
@@ -70,15 +72,28 @@ def _event(replica: Replica, *, at: datetime) -> Event | None:
     ended_with = last_requests.unfinished(requests, exited_at=replica.workload.exited_at)
     if not ended_with:
         return None
+    first = _elsewhere_before(replica, ended_with)
+    again = f", sent to it after {first} ended with it" if first else ""
     project_id, run_id, label = replica.event_scope
     return Event(
         state_machine=states.REQUEST,
         object_id=replica.pk,
         version=0,
         new=states.UNANSWERED,
-        reason=last_requests.sentence(ended_with),
+        reason=last_requests.sentence(ended_with) + again,
         project_id=project_id,
         run_id=run_id,
         label=label,
         at=at,
     )
+
+
+def _elsewhere_before(replica: Replica, ended_with: Sequence[Request]) -> str:
+    """The replica that the gateway had asked first, "" where this is the only one."""
+    others = Replica.objects.filter(run=replica.run_id).exclude(pk=replica.pk)
+    others = others.exclude(unanswered=[]).order_by("-pk")[:MOST_SIBLINGS]
+    for other in others.only("num", "unanswered"):
+        said = [Request(*each) for each in other.unanswered]
+        if last_requests.sent_again(ended_with, said):
+            return str(other)
+    return ""

@@ -30,6 +30,8 @@ OF_MACHINES = {
     machines.TERMINATING: PHASES[states.PROVISIONING],
 }
 MACHINES = {machine.name: machine for machine in (states.RUN, states.REPLICA)}
+# Events of no machine: `what: why`.
+DECISIONS = (SCALING, states.VERSION)
 WORDS = {
     ("run", states.SUBMITTED): "Submitted",
     ("run", states.PROVISIONING): "Getting replicas ready",
@@ -98,14 +100,19 @@ def happenings(events: Sequence[Event]) -> list[Happening]:
     )
     began = {event.object_id: event.at for event in births}
     return [
-        Happening(event.at, _tone(event), _text(event, began), _reason(event), event.actor)
+        Happening(event.at, _tone(event), _text(event, began), _reason(event), _actor(event))
         for event in events
-        if event.state_machine == SCALING or (event.state_machine, event.new) in WORDS
+        if event.state_machine in DECISIONS or (event.state_machine, event.new) in WORDS
     ]
 
 
+def _actor(event: Event) -> str:
+    """Who did it, where the text does not begin with that."""
+    return "" if event.state_machine == states.VERSION else event.actor
+
+
 def _text(event: Event, began: Mapping[UUID, datetime]) -> str:
-    if event.state_machine == SCALING:
+    if event.state_machine in DECISIONS:
         return _split(event)[0]
     words = WORDS[event.state_machine, event.new]
     if event.state_machine == states.REQUEST:
@@ -119,15 +126,17 @@ def _text(event: Event, began: Mapping[UUID, datetime]) -> str:
 
 def _reason(event: Event) -> str:
     """The reason, where it says more than the state does."""
-    if event.state_machine == SCALING:
+    if event.state_machine in DECISIONS:
         return _split(event)[1]
     is_said = event.state_machine == states.REQUEST or event.reason == event.new
     return "" if is_said else event.reason
 
 
 def _split(event: Event) -> tuple[str, str]:
-    """`2 -> 4: 38 rps over 6 s` in words, and why."""
+    """`2 -> 4: 38 rps over 6 s`, or `updated to version 3: port`, in words, and why."""
     what, _, why = event.reason.partition(": ")
+    if event.state_machine == states.VERSION:
+        return (f"{event.actor} {what}" if event.actor else f"{what[:1].upper()}{what[1:]}"), why
     changed = f"Scaled {what}"
     return (changed if event.old != event.new else f"Scaling: {what}"), why
 
@@ -136,10 +145,12 @@ def _tone(event: Event) -> str:
     """Return the colour of the state; a decision has that of what follows from it."""
     if event.state_machine == states.REQUEST:
         return "amber"
+    if event.state_machine == states.VERSION:
+        return "blue" if int(event.new) > int(event.old) else "amber"
     if event.state_machine != SCALING:
         return MACHINES[event.state_machine].looks[event.new].tone
     if event.old == event.new:
-        return "amber"
+        return "" if event.actor else "amber"
     return "blue" if int(event.new) > int(event.old) else ""
 
 
@@ -216,15 +227,21 @@ def _phases(marks: Sequence[Mark], *, is_open: bool) -> list[Phase]:
     return phases
 
 
+def failure_to_show(run: Run, replicas: Sequence[Replica]) -> Replica | None:
+    """Return the replica whose end is why the run does not serve, None where it does, or where a
+    person or a schedule wants none."""
+    wanted = run.state == states.FAILED or not run.is_final and run.desired_now > 0
+    if not wanted or run.state == states.STOPPING:
+        return None
+    if any(replica.state == states.RUNNING for replica in replicas):
+        return None
+    failed = [replica for replica in replicas if replica.state == states.FAILED]
+    return max(failed, key=lambda replica: replica.pk, default=None)
+
+
 def why(run: Run, replicas: Sequence[Replica]) -> str:
     """Say in one sentence what is wrong with a run, "" when nothing is."""
     if run.state == states.FAILED:
         return run.error or "It failed."
-    if run.is_final or run.state == states.STOPPING:
-        return ""
-    serving = any(replica.state == states.RUNNING for replica in replicas)
-    failed = [r for r in replicas if r.state == states.FAILED and r.message]
-    if not serving and failed:
-        newest = max(failed, key=lambda replica: replica.created_at)
-        return f"The last try failed: {newest.message}"
-    return ""
+    failed = failure_to_show(run, replicas)
+    return f"The last try failed: {failed.message}" if failed and failed.message else ""

@@ -6,10 +6,13 @@ new replicas, so a rollout brings it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import zip_longest
 from typing import Any
+
+from apps.runs.planning.yaml_words import NOTHING, is_one_value, key_of, words
 
 CREATE, UPDATE, REPLACE, NONE = "create", "update", "replace", "none"
 
@@ -38,13 +41,13 @@ IN_PLACE = frozenset(
 IGNORED = frozenset({"name", "written", "env"})
 # Their values may hold keys: that they changed is said, not to what.
 HIDDEN = frozenset({"probes", "registry_auth"})
-LONGEST_VALUE = 200
-BEFORE, AFTER, NOTHING = "(before)", "(changed)", "none"
+BEFORE, AFTER = "(before)", "(changed)"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One changed key: its path, both values in words, and whether it needs no new replica."""
+    """One changed key: its path and both values as in the file, and whether it needs no new
+    replica. A list has one for each item that changed."""
 
     path: str
     old: str
@@ -86,8 +89,8 @@ def _of_specs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Differ
         if key in HIDDEN:
             yield Difference(key, BEFORE, AFTER)
             continue
-        for path, one, other in _changes(key, before, after):
-            yield Difference(path, _words(one), _words(other), key in IN_PLACE)
+        for path, one, other in _changes(key_of(key), key, before, after):
+            yield Difference(path, one, other, key in IN_PLACE)
 
 
 def _wrote(key: str, *specs: Mapping[str, Any]) -> bool:
@@ -101,13 +104,37 @@ def _span(replicas: Mapping[str, Any] | None) -> str:
     return str(least) if least == most else f"{least}..{most}"
 
 
-def _changes(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
-    if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
-        yield path, old, new
-        return
-    for key in sorted({*old, *new}):
-        if old.get(key) != new.get(key):
-            yield from _changes(f"{path}.{key}", old.get(key), new.get(key))
+def _changes(path: str, key: str, old: Any, new: Any) -> Iterator[tuple[str, str, str]]:
+    """The changes at a path in words, of a mapping at the keys inside."""
+    if _is_mapping(key, old, new):
+        old, new = old or {}, new or {}
+        for inside in sorted({*old, *new}):
+            if old.get(inside) != new.get(inside):
+                below = f"{path}.{key_of(inside)}"
+                yield from _changes(below, inside, old.get(inside), new.get(inside))
+    elif _is(list, old, new):
+        yield from ((path, *pair) for pair in _items(key, old or [], new or []))
+    else:
+        yield path, words(key, old), words(key, new)
+
+
+def _is(kind: type, *values: Any) -> bool:
+    """Whether these are all of a kind or not there, and one is there."""
+    there = [value for value in values if value is not None]
+    return bool(there) and all(isinstance(value, kind) for value in there)
+
+
+def _is_mapping(key: str, *values: Any) -> bool:
+    return _is(Mapping, *values) and not any(is_one_value(key, value) for value in values)
+
+
+def _items(key: str, old: Sequence[Any], new: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    """The items of a list that went, came or changed, in their order."""
+    before, after = ([words(key, item) for item in items] for items in (old, new))
+    matcher = SequenceMatcher(a=before, b=after, autojunk=False)
+    for kind, begin, end, first, last in matcher.get_opcodes():
+        if kind != "equal":
+            yield from zip_longest(before[begin:end], after[first:last], fillvalue=NOTHING)
 
 
 def _of_secrets(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
@@ -121,13 +148,6 @@ def _of_secrets(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Diff
             yield Difference(f"env.{name}", BEFORE, AFTER)
     if old.get("registry_password") != new.get("registry_password"):
         yield Difference("registry_auth.password", BEFORE, AFTER)
-
-
-def _words(value: Any) -> str:
-    if value is None or value in ([], {}):
-        return NOTHING
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
 
 
 def _hash(digest: str | None) -> str:

@@ -23,7 +23,7 @@ from apps.runs import queries, states
 from apps.runs.files import uploads
 from apps.runs.models import Run, RunVersion, Upload
 from apps.runs.planning import diff, model_names
-from apps.runs.rollout import image_pins
+from apps.runs.rollout import image_pins, version_events
 from apps.runs.scale import manual_scale
 from apps.runs.scale.desired_replicas import note_asked
 
@@ -94,12 +94,22 @@ def update(run: Run, new: Content, *, access: Access, note: str = "", force: boo
         # Its replicas are as the new version wants them already.
         same = run.replicas.exclude(state__in=states.REPLICA.final)
         same.filter(version=run.version).update(version=version)
-    run.version, before = version, run.desired_replicas
+    previous, before = run.version, run.desired_replicas
+    run.version = version
     _take(run, new)
-    note_asked(run, before=before, why=f"version {version}", actor=access.actor)
     note = note or ("" if found else "deployed again")
+    what = _deed(note, version)
+    changed = version_events.named(found)
+    version_events.note(run, before=previous, what=what, why=changed, actor=access.actor)
+    note_asked(run, before=before, why=f"version {version}", actor=access.actor)
     run.versions.create(version=version, user=access.user, note=note, **vars(new))
     return run
+
+
+def _deed(note: str, version: int) -> str:
+    """What was done, as a verb: the version's note is a noun where it went back."""
+    said = note.replace("rollback to", "rolled back to", 1)
+    return f"{said}, as version {version}" if said else f"updated to version {version}"
 
 
 def _timed(run: Run, new: Content) -> Content:
@@ -147,6 +157,8 @@ def give_up(run: Run, *, reason: str, last_lines: list[str], at: datetime) -> No
     spec = manual_scale.kept(run, good.spec)
     run.version, run.fallback, before = good.version, None, run.desired_replicas
     _take_back(run, replace(content_of(good), spec=spec))
+    what = f"version {bad.version} was given up, version {good.version} goes on"
+    version_events.note(run, before=bad.version, what=what, why=reason)
     note_asked(run, before=before, why=f"back to version {good.version}", actor="")
     run.notice = f"Version {bad.version} was given up: {reason or 'no replica became ready'}. "
     run.notice += f"Version {good.version} goes on."

@@ -65,10 +65,10 @@ def note(
     )
 
 
-def note_asked(run: Run, *, before: int, why: str, actor: str) -> None:
+def note_asked(run: Run, *, before: int, why: str, actor: str, even_if_same: bool = False) -> None:
     """Write the event of a number that a person asked for, where it is another one."""
     desired = run.desired_replicas
-    if desired != before:
-        reason = f"{before} -> {desired}: {why}"
+    if desired != before or even_if_same:
+        reason = f"{before} -> {desired}: {why}" if desired != before else f"stays {before}: {why}"
         at = timezone.now()
         note(run_id=run.pk, before=before, desired=desired, reason=reason, at=at, actor=actor)

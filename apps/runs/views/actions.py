@@ -11,7 +11,7 @@ from apps.core.errors import AppError, Invalid
 from apps.core.http.htmx import page, redirect
 from apps.runs import queries, services
 from apps.runs.rollout import versions
-from apps.runs.views.service import scale_again
+from apps.runs.views.service import scale_again, scale_confirm
 
 
 @page("POST")
@@ -29,6 +29,11 @@ def scale(request: HttpRequest, project: str, name: str) -> HttpResponse:
     run = queries.find_run(access.project(project), name)
     wanted = request.POST.get("replicas", "").strip()
     try:
+        # Who has read it sends along what it was said of.
+        if request.POST.get("confirmed") != wanted:
+            warnings = services.scale_warnings(access=access, run=run, replicas=wanted)
+            if warnings:
+                return scale_confirm(request, run, typed=wanted, warnings=warnings)
         run = services.scale(access=access, run=run, replicas=wanted)
     except AppError as error:
         return scale_again(request, run, typed=wanted, error=error)

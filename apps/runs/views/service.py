@@ -62,6 +62,15 @@ def scale_again(request: HttpRequest, run: Run, *, typed: str, error: AppError) 
     return render_page(request, "runs/service.html", context, status=error.status)
 
 
+def scale_confirm(
+    request: HttpRequest, run: Run, *, typed: str, warnings: list[str]
+) -> HttpResponse:
+    """Show the form of scaling with what to know first: sent again, it is done."""
+    context = _context(run.project, run, "overview")
+    context |= {"scale_typed": typed, "scale_warnings": warnings}
+    return render_page(request, "runs/service.html", context)
+
+
 def _context(project: Project, run: Run, tab: str, *, token: str | None = None) -> dict[str, Any]:
     now = timezone.now()
     replicas = list(queries.replicas_of(run))
@@ -127,11 +136,10 @@ def _of_tab(
         return {"versions": history.of(run)}
     ended = [row for row in rows if row.replica.is_final]
     ended.sort(key=lambda row: row.replica.pk, reverse=True)
-    failed = (row.replica for row in ended if row.replica.state == states.FAILED)
     events = list(queries.timeline(run)[:SHOWN_EVENTS]) if tab in ("overview", "events") else []
     return {
         "ended": ended[:SHOWN_ENDED],
-        "last_failed": next(failed, None),
+        "last_failed": view_models.failure_to_show(run, [row.replica for row in rows]),
         "happenings": view_models.happenings(events),
         "starts": view_models.starts(
             events, at=now, machine_of=queries.machines_of(events) if tab == "overview" else {}

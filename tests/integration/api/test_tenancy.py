@@ -131,6 +131,7 @@ CASES = {
     "DELETE /api/projects/{project}/runs/{name}": members(409),
     "POST /api/projects/{project}/runs/{name}/stop": members(),
     "POST /api/projects/{project}/runs/{name}/scale": members(replicas="2"),
+    "POST /api/projects/{project}/runs/{name}/scale/plan": members(replicas="2"),
     "GET /api/projects/{project}/runs/{name}/events": members(),
     "GET /api/projects/{project}/runs/{name}/logs": members(),
     "GET /api/projects/{project}/runs/{name}/metrics": members(),

@@ -242,8 +242,8 @@ def test_events_tell_who_asked_for_another_number(gateway: Gateway, people: Peop
         client.post(address, {"replicas": replicas}, "application/json")
 
     assert [(one["reason"], one["actor"]) for one in told(people, "events")] == [
-        ("3 -> 2: scaled to 0..2", "bob"),
-        ("1 -> 3: scaled to 3", "bob"),
+        ("3 -> 2: asked for 0 to 2 replicas", "bob"),
+        ("1 -> 3: asked for 3 replicas", "bob"),
     ]
 
 

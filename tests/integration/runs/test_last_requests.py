@@ -115,6 +115,30 @@ def test_only_of_one_that_ended_by_itself(
     assert told() == ([("replica 1", TOLD)] if is_told else [])
 
 
+def test_says_that_another_replica_had_the_request_before(
+    gateway: Gateway, agent: FakeAgent, victim: Replica
+) -> None:
+    other, now = Replica.objects.get(num=0), time.time()
+    report(gateway, victim, ("GET", "/die"), at=now)
+    report(gateway, other, ("GET", "/die"), at=now + 0.05)
+
+    agent.exit_one(str(victim.workload_id))
+    agent.exit_one(str(other.workload_id))
+
+    again = f"{TOLD}, sent to it after replica 1 ended with it"
+    assert told() == [("replica 1", TOLD), ("replica 0", again)]
+
+
+def test_says_how_long_a_replacement_waits(agent: FakeAgent) -> None:
+    for _ in range(2):
+        agent.exit_one(str(Replica.objects.filter(num=1).latest("pk").workload_id))
+        agent.sync()
+        agent.serve()
+
+    waiting = Replica.objects.get(num=1, state=states.PENDING)
+    assert waiting.phase == "waits 15s, since it failed 2 times in a row"
+
+
 def test_not_of_a_request_long_before(gateway: Gateway, agent: FakeAgent, victim: Replica) -> None:
     report(gateway, victim, ("GET", "/mute"), at=time.time() - 60)
     agent.exit_one(str(victim.workload_id))

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from django.utils.html import escape
 
 from apps.accounts.models import Token
+from apps.backends import services as backends
 from apps.core.models import Event
 from apps.runs.models import Run
 from tests import factories
@@ -46,6 +49,27 @@ def test_makes_a_key_for_this_service_only(people: People, hello: Run) -> None:
     assert shown is not None
     assert f"Bearer {shown[1]}" in page
     assert (token.user, token.scope, token.run_names) == (people.bob, "call", ["hello"])
+
+
+@pytest.mark.parametrize(
+    ("state", "fields", "shown"),
+    [
+        ("stopped", {}, False),
+        ("stopping", {}, False),
+        ("idle", {"desired_replicas": 0}, False),
+        ("provisioning", {}, True),
+        ("failed", {"error": "exited with code 3"}, True),
+    ],
+)
+def test_last_words_are_for_who_wants_it_to_run(
+    people: People, state: str, fields: dict[str, Any], shown: bool
+) -> None:
+    run = factories.run(people.project, name="hello", state=state, **fields)
+    factories.replica(run, state="failed", message="exited with code 3", last_lines=["no model"])
+
+    page = text(signed_in(people.bob).get(HELLO))
+
+    assert ("no model" in page, "exited with code 3" in page.lower()) == (shown, shown)
 
 
 def test_says_why_it_failed_with_the_last_lines(people: People) -> None:
@@ -133,6 +157,62 @@ def test_scales(people: People, hello: Run) -> None:
 
     hello.refresh_from_db()
     assert hello.desired_replicas == 3
+
+
+@pytest.fixture
+def on_this_machine(hello: Run, tmp_path: Path, settings: Any) -> Run:
+    """A service whose project may have more replicas than any machine carries."""
+    settings.DSTACK_REPLICAS_LIMIT = 20_000
+    (tmp_path / "isolation.json").write_text('{"level": "network"}')
+    config = {"boot_path": str(tmp_path / "config.json"), "url": "http://127.0.0.1:1"}
+    backends.connect(project=hello.project, kind="local", config=config)
+    return hello
+
+
+def test_says_what_many_replicas_share_and_asks_again(people: People, on_this_machine: Run) -> None:
+    client, run = signed_in(people.bob), on_this_machine
+
+    page = text(client.post(f"{HELLO}scale/", {"replicas": "10000"}))
+
+    run.refresh_from_db()
+    assert run.desired_replicas == 1
+    assert "10,000 replicas share" in page
+    assert 'name="confirmed" value="10000"' in page
+    # What was read of another number does not count.
+    client.post(f"{HELLO}scale/", {"replicas": "9999", "confirmed": "10000"})
+    run.refresh_from_db()
+    assert run.desired_replicas == 1
+
+    client.post(f"{HELLO}scale/", {"replicas": "10000", "confirmed": "10000"})
+    run.refresh_from_db()
+    assert run.desired_replicas == 10_000
+
+
+@pytest.mark.parametrize(("replicas", "warnings"), [("10000", 1), ("2", 0), ("0", 0)])
+def test_the_api_says_it_beforehand(
+    people: People, on_this_machine: Run, replicas: str, warnings: int
+) -> None:
+    client = Client(headers=factories.token(people.bob).headers)
+    url = "/api/projects/main/runs/hello/scale/plan"
+
+    answer = client.post(url, {"replicas": replicas}, content_type="application/json")
+
+    found = answer.json()
+    assert (found["before"], found["replicas"], len(found["warnings"])) == (1, replicas, warnings)
+    on_this_machine.refresh_from_db()
+    assert on_this_machine.desired_replicas == 1
+
+
+def test_the_api_refuses_beforehand_what_scale_would(people: People, hello: Run) -> None:
+    client = Client(headers=factories.token(people.bob).headers)
+    url = "/api/projects/main/runs/hello/scale/plan"
+
+    answers = [
+        client.post(url, {"replicas": wanted}, content_type="application/json").status_code
+        for wanted in ("x", "0..4", "9" * 30)
+    ]
+
+    assert answers == [422, 422, 422]
 
 
 @pytest.mark.parametrize("wanted", ["", "-1", "x", "4..1", "1..", "99999999999", "$(id)", "1;2"])

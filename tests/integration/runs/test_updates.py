@@ -17,6 +17,7 @@ from apps.runs.models import Replica, Run, RunVersion
 from apps.runs.planning.request import PlanRequest
 from apps.runs.rollout import history
 from apps.runs.rollout import versions as updates
+from tests import factories
 from tests.fakes.agent import FakeAgent
 from tests.integration.runs.test_life import applied
 
@@ -60,6 +61,32 @@ def fail_newest(agent: FakeAgent) -> None:
     agent._set(pk, state="exited", ready=False, exit_code=1, reason="exited", last_lines=["boom"])
     agent._set(pk, message="exited with code 1")
     agent.report()
+
+
+def told() -> list[tuple[str, str, str, str]]:
+    found = Event.objects.filter(state_machine=states.VERSION).order_by("pk")
+    return list(found.values_list("old", "new", "reason", "actor"))
+
+
+def test_events_say_who_brought_which_version_and_what_it_changed(
+    alice: Access, project: Project, agent: FakeAgent
+) -> None:
+    submit(alice, project, f"{YAML}max_concurrency: 7\nauth: false\n")
+    updates.rollback(access=alice, run=run())
+    submit(alice, project, SECOND)
+    agent.sync()
+    fail_newest(agent)
+
+    assert told() == [
+        ("1", "2", "updated to version 2: auth, max_concurrency", "alice"),
+        ("2", "3", "rolled back to version 1, as version 3: auth, max_concurrency", "alice"),
+        ("3", "4", "updated to version 4: commands", "alice"),
+        ("4", "3", "version 4 was given up, version 3 goes on: exited with code 1", ""),
+    ]
+    client = Client(headers=factories.token(alice.user).headers)
+    items = client.get("/api/projects/main/runs/hello/events").json()["items"]
+    newest = next(each for each in items if each["kind"] == "version")
+    assert (newest["old"], newest["new"], newest["run"]) == ("4", "3", "hello")
 
 
 def test_changes_in_place_what_needs_no_new_replica(

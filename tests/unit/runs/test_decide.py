@@ -89,6 +89,12 @@ def test_forgets_earlier_failures_of_a_replica_that_served_long() -> None:
     assert verdict.start == [Start(0, attempt=1, not_before=AT)]
 
 
+def test_what_went_down_with_its_server_starts_again_as_the_same_try() -> None:
+    ended = replace(failed(attempt=3), state=states.STOPPED, exit_reason=decide.HOST_STOPPED)
+
+    assert decide.reconcile(RUN, [ended], at=AT).start == [Start(0, attempt=3)]
+
+
 @pytest.mark.parametrize(
     ("events", "reason", "follows"),
     [

@@ -8,6 +8,7 @@ import pytest
 
 from apps.runs.planning import diff
 from apps.runs.planning.diff import Difference, differences, needs_rollout
+from apps.specs.parse import parse
 
 NO_SECRETS: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
 
@@ -19,7 +20,10 @@ def of(old: dict[str, Any], new: dict[str, Any], **more: Any) -> list[tuple[str,
 
 @pytest.mark.parametrize("key", sorted(diff.IN_PLACE - {"replicas"}))
 def test_some_keys_change_in_place(key: str) -> None:
-    assert of({key: 1}, {key: 2}) == [(key, "1", "2", True)]
+    seconds = key.endswith("_seconds")
+    told = (key.removesuffix("_seconds"), "1s", "2s") if seconds else (key, "1", "2")
+
+    assert of({key: 1}, {key: 2}) == [(*told, True)]
 
 
 @pytest.mark.parametrize("key", ["commands", "image", "port", "python", "resources", "shell"])
@@ -40,12 +44,12 @@ def test_the_name_and_what_was_written_change_nothing(key: str) -> None:
         ({}, {"image": "a"}, [("image", "none", "a", False)]),
         ({"image": None}, {}, []),
         ({"image": None}, {"image": "a"}, [("image", "none", "a", False)]),
-        ({"commands": []}, {"commands": ["a"]}, [("commands", "none", '["a"]', False)]),
+        ({"commands": []}, {"commands": ["a"]}, [("commands", "none", "a", False)]),
         ({"resources": "a"}, {"resources": {}}, [("resources", "a", "none", False)]),
         ({"auth": True}, {"auth": False}, [("auth", "true", "false", True)]),
         ({"port": 1}, {"port": 0}, [("port", "1", "0", False)]),
         ({"image": ""}, {"image": "a"}, [("image", "", "a", False)]),
-        ({"image": "grün"}, {"image": ["blå"]}, [("image", "grün", '["blå"]', False)]),
+        ({"image": "grün"}, {"image": ["blå"]}, [("image", "grün", "[blå]", False)]),
     ],
 )
 def test_writes_both_values(old: Any, new: Any, found: Any) -> None:
@@ -57,7 +61,7 @@ def test_names_the_keys_inside_that_changed_and_no_others() -> None:
     new = {"resources": {"cpu": {"min": 2, "max": 4}, "disk": "10GB", "memory": "1GB"}}
 
     assert of(old, new) == [
-        ("resources.cpu.min", "1", "2", False),
+        ("resources.cpu", "1..4", "2..4", False),
         ("resources.disk", "none", "10GB", False),
         ("resources.gpu", "A100", "none", False),
         ("resources.memory", "none", "1GB", False),
@@ -65,10 +69,84 @@ def test_names_the_keys_inside_that_changed_and_no_others() -> None:
 
 
 def test_what_was_no_mapping_before_is_told_whole() -> None:
-    assert of({"model": "a"}, {"model": {"name": "a"}}) == [("model", "a", '{"name": "a"}', True)]
-    assert of({"model": {"name": "a"}}, {"model": None}) == [
-        ("model", '{"name": "a"}', "none", True)
-    ]
+    assert of({"model": "a"}, {"model": {"name": "a"}}) == [("model", "a", "{name: a}", True)]
+
+
+def parsed(text: str) -> dict[str, Any]:
+    service = "type: service\nname: hello\ncommands: [serve]\nport: 8000\n"
+    return parse(service + text).to_json()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            "replicas: 1..4\nscaling: {metric: rps, target: 10}",
+            "replicas: 1..4\nscaling: {metric: rps, target: 20, scale_down_delay: 90s}",
+            ["scaling.scale_down_delay: 5m -> 90s", "scaling.target: 10 -> 20"],
+        ),
+        (
+            "",
+            "replicas: 1..4\nscaling: {metric: rps, target: 2.5}",
+            [
+                "replicas: 1 -> 1..4",
+                "scaling.metric: none -> rps",
+                "scaling.scale_down_delay: none -> 5m",
+                "scaling.scale_up_delay: none -> 0s",
+                "scaling.target: none -> 2.5",
+                "scaling.window: none -> 1m",
+            ],
+        ),
+        ("stop_duration: 10s", "stop_duration: 2m", ["stop_duration: 10s -> 2m"]),
+        ("max_duration: 2h", "max_duration: off", ["max_duration: 2h -> none"]),
+        (
+            "resources: {memory: 8GB.., cpu: 2}",
+            "resources: {memory: 512MB..1.5GB, cpu: 'arm:4..'}",
+            ["resources.cpu: 2 -> arm:4..", "resources.memory: 8GB.. -> 0.5GB..1.5GB"],
+        ),
+        (
+            "resources: {gpu: 'A100:80GB:2'}",
+            "resources: {gpu: 'H100,A100:1..4'}",
+            ["resources.gpu: A100:80GB:2 -> H100,A100:1..4"],
+        ),
+        ("", "resources: {gpu: 24GB}", ["resources.gpu: none -> 24GB:1"]),
+        (
+            "rate_limits: [{prefix: /v1/, rps: 10}]",
+            "rate_limits: [{prefix: /v1/, rps: 20}]",
+            [
+                "rate_limits: {prefix: /v1/, rps: 10, burst: 0, key: {type: ip_address}}"
+                " -> {prefix: /v1/, rps: 20, burst: 0, key: {type: ip_address}}"
+            ],
+        ),
+        ("", "tags: {team: a}", ["tags.team: none -> a"]),
+        ("tags: {team: a}", "", ["tags.team: a -> none"]),
+        ("backends: [aws]", "backends: [aws, local]", ["backends: none -> local"]),
+        ("hold: {timeout: 1m}", "hold: {max_memory: 1GB}",
+         ["hold.max_memory: 64MB -> 1GB", "hold.timeout: 1m -> 10m"]),
+    ],
+)  # fmt: skip
+def test_tells_it_in_the_words_of_the_file(old: str, new: str, told: list[str]) -> None:
+    found = differences(parsed(old), parsed(new), secrets=NO_SECRETS)
+
+    assert [f"{one.path}: {one.old} -> {one.new}" for one in found] == told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (["a", "b"], ["a", "c"], [("b", "c")]),
+        (["a"], ["a", "b"], [("none", "b")]),
+        (["a", "b"], ["b"], [("a", "none")]),
+        (["a", "b"], ["b", "a"], [("none", "b"), ("b", "none")]),
+        (None, ["a"], [("none", "a")]),
+        (["a"], [], [("a", "none")]),
+        (["a", "b"], ["x", "y", "z"], [("a", "x"), ("b", "y"), ("none", "z")]),
+    ],
+)
+def test_a_list_is_told_item_by_item(old: Any, new: Any, told: list[tuple[str, str]]) -> None:
+    found = of({"commands": old}, {"commands": new})
+
+    assert found == [("commands", *pair, False) for pair in told]
 
 
 def test_keys_inside_of_one_in_place_are_in_place() -> None:

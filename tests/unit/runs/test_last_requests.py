@@ -12,6 +12,7 @@ from apps.runs.control.last_requests import (
     Request,
     kept,
     request,
+    sent_again,
     sentence,
     unfinished,
 )
@@ -54,6 +55,25 @@ def test_what_closed_near_the_exit_belongs_to_it(seconds: float, belongs: bool) 
 )
 def test_tells_of_some_once_each(requests: list[Request], told: str) -> None:
     assert sentence(requests) == told
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "is_again"),
+    [
+        ([], False),
+        ([closed(-0.1)], True),
+        ([closed(-29)], True),
+        ([closed(-31)], False),
+        ([closed(0.1)], False),
+        ([closed(-0.1, "/other")], False),
+        ([closed(-0.1, method="HEAD")], False),
+        ([closed(-50), closed(-1)], True),
+    ],
+)
+def test_knows_a_request_that_another_replica_had_before(
+    elsewhere: list[Request], is_again: bool
+) -> None:
+    assert sent_again([closed(0)], elsewhere) == is_again
 
 
 def test_keeps_the_newest_in_whatever_order_they_come() -> None:

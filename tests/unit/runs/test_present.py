@@ -168,6 +168,43 @@ def test_colours_a_decision_by_what_follows_from_it(old: str, new: str, tone: st
     assert one.tone == tone
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "reason", "actor", "shown"),
+    [
+        ("2", "3", "updated to version 3: port, env.A", "alice",
+         ("blue", "alice updated to version 3", "port, env.A")),
+        ("3", "4", "rolled back to version 1, as version 4: port", "bob",
+         ("blue", "bob rolled back to version 1, as version 4", "port")),
+        ("3", "2", "version 3 was given up, version 2 goes on: exited: boom", "",
+         ("amber", "Version 3 was given up, version 2 goes on", "exited: boom")),
+    ],
+)  # fmt: skip
+def test_says_who_brought_another_version(
+    old: str, new: str, reason: str, actor: str, shown: tuple[str, str, str]
+) -> None:
+    told = Event(
+        state_machine="version", object_id=uuid4(), old=old, new=new, reason=reason, actor=actor,
+        at=AT,
+    )  # fmt: skip
+
+    (one,) = view_models.happenings([told])
+
+    assert (one.tone, one.text, one.reason, one.actor) == (*shown, "")
+
+
+def test_what_a_person_asked_for_that_changes_no_number_is_no_warning() -> None:
+    told = Event(
+        state_machine=SCALING, object_id=uuid4(), old="1", new="1", actor="bob", at=AT,
+        reason="stays 1: asked for 0 to 8 replicas",
+    )  # fmt: skip
+
+    (one,) = view_models.happenings([told])
+
+    assert (one.tone, one.text, one.reason, one.actor) == (
+        "", "Scaling: stays 1", "asked for 0 to 8 replicas", "bob"
+    )  # fmt: skip
+
+
 def test_leaves_out_what_only_machines_care_about() -> None:
     noise = Event(state_machine="workload", object_id=uuid4(), new="running", at=AT)
 
@@ -175,14 +212,14 @@ def test_leaves_out_what_only_machines_care_about() -> None:
 
 
 def test_says_nothing_of_a_service_that_is_fine() -> None:
-    run = Run(state="running")
+    run = Run(state="running", spec={})
     old = Replica(state="failed", message="exited", created_at=AT)
 
     assert view_models.why(run, [old, Replica(state="running")]) == ""
 
 
 def test_says_what_the_last_try_of_a_service_that_never_got_ready_ended_with() -> None:
-    run = Run(state="provisioning")
+    run = Run(state="provisioning", spec={})
     first = Replica(state="failed", message="first", created_at=AT)
     second = Replica(state="failed", message="second", created_at=AT + timedelta(seconds=1))
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apps.agent import wire
 from apps.runs import states
 from apps.runs.control import decide, replica_steps
 from apps.runs.control.replica_steps import Timing, WorkloadFacts
@@ -102,6 +103,23 @@ def test_fails_when_its_process_ends(state: str) -> None:
     ended = replace(WORKLOAD, state="exited", message="exited with code 3", exit_reason="exited")
 
     assert step(state, ended) == replica_steps.Step(states.FAILED, "exited with code 3", "exited")
+
+
+@pytest.mark.parametrize(
+    ("message", "to"),
+    [
+        (wire.AGENT_STOPPED, states.STOPPED),
+        (f"{wire.AGENT_STOPPED} (killed: it did not stop within 5 s)", states.STOPPED),
+        ("the host was restarted", states.FAILED),
+        ("its machine is gone", states.FAILED),
+    ],
+)
+@pytest.mark.parametrize("state", [states.PROVISIONING, states.STARTING, states.RUNNING])
+def test_the_end_of_the_server_is_no_failure(state: str, message: str, to: str) -> None:
+    reason = decide.HOST_STOPPED
+    ended = replace(WORKLOAD, state="exited", message=message, exit_reason=reason)
+
+    assert step(state, ended) == replica_steps.Step(to, message, reason)
 
 
 def test_drains_until_the_last_request_ends_or_its_time_is_over() -> None:
