@@ -16,7 +16,7 @@ from apps.backends.models import Check
 from apps.chat_templates import retention as chat_templates
 from apps.core import sweep
 from apps.core.models import Stateful
-from apps.core.one_by_one import one_by_one
+from apps.core.sweep import one_by_one
 from apps.instances import retention as instance_retention
 from apps.instances import tasks as instances
 from apps.instances.models import Instance

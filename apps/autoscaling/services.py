@@ -16,7 +16,7 @@ from django.db import transaction
 from apps.autoscaling import decide, queries
 from apps.autoscaling.models import Decision, Scaler
 from apps.autoscaling.queries import Scaled
-from apps.core.one_by_one import one_by_one
+from apps.core.sweep import one_by_one
 from apps.runs import machine_limits
 from apps.runs.scale.desired_replicas import note, set_desired
 from apps.telemetry.traffic import live_points

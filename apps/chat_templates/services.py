@@ -18,7 +18,7 @@ from django.db.models import F, Q, QuerySet
 from apps.chat_templates import decide, hub, queries
 from apps.chat_templates.models import ModelSource, Repository
 from apps.core import crypto, notifications
-from apps.core.one_by_one import one_by_one
+from apps.core.sweep import one_by_one
 from apps.runs import notices, states
 from apps.runs.models import Run
 

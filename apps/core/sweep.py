@@ -3,11 +3,15 @@
 A claim is one short statement: rows that are due (or named) and that nobody else is just claiming
 are pushed `lease` into the future and handed out. A worker that dies leaves rows that simply become
 due again; a worker that outlives its lease is stopped by the version check of the transition.
+
+One row that cannot be worked on stops no other: what fails is logged with its id, the others have
+their turn, and the first error is raised at the end, so that whoever watches tasks sees it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -23,6 +27,9 @@ BATCH = 100
 LEASE = timedelta(seconds=30)
 
 Row = TypeVar("Row", bound=Stateful)
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 def due(rows: QuerySet[Row], *, at: datetime, limit: int = 10 * BATCH) -> list[UUID]:
@@ -58,3 +65,34 @@ def set_next_check(row: Stateful, *, at: datetime | None) -> None:
     same = type(row)._default_manager.filter(pk=row.pk, state_version=row.state_version)
     same.update(next_check_at=at)
     row.next_check_at = at
+
+
+def one_by_one(rows: Iterable[T], do: Callable[[T], object]) -> None:
+    """Do it with each row. Raise the first error once all had their turn."""
+    first: Exception | None = None
+    for row in rows:
+        try:
+            do(row)
+        except Exception as error:
+            logger.exception("%s cannot be worked on", getattr(row, "pk", row))
+            first = first or error
+    if first is not None:
+        raise first
+
+
+def in_batches(rows: Sequence[T], do: Callable[[Sequence[T]], object], *, size: int) -> None:
+    """Do it with so many rows at a time, and with each alone where it fails for them together.
+
+    Raise the first error once all had their turn.
+    """
+
+    def together(batch: Sequence[T]) -> None:
+        try:
+            do(batch)
+        except Exception:
+            if len(batch) == 1:
+                raise
+            logger.exception("%d rows together fail: each is tried alone", len(batch))
+            one_by_one(batch, lambda row: do([row]))
+
+    one_by_one([rows[at : at + size] for at in range(0, len(rows), size)], together)

@@ -27,7 +27,7 @@ from apps.backends.base import (
 )
 from apps.core import notifications, sweep
 from apps.core.after_commit import after_commit
-from apps.core.one_by_one import one_by_one
+from apps.core.sweep import one_by_one
 from apps.core.transition import Stale, transition
 from apps.instances import calls, decide, ending, interruptions, services, states
 from apps.instances.boot import failures, machine_spec

@@ -18,7 +18,7 @@ from apps.accounts import queries as accounts
 from apps.chat_templates import queries as chat_templates
 from apps.core import notifications
 from apps.core.after_commit import after_commit
-from apps.core.one_by_one import one_by_one
+from apps.core.sweep import one_by_one
 from apps.gateways.models import Gateway
 from apps.instances import states as instance_states
 from apps.routing import addresses, certificates

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import nh3
+from django.conf import settings
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -60,7 +61,7 @@ def find(name: str) -> Doc | None:
 def _read(name: str) -> Doc:
     folder = data_path("templates", "_templates")
     markdown = MarkdownIt("commonmark").enable("table")
-    text = (folder / "docs" / f"{name}.md").read_text()
+    text = with_own_addresses((folder / "docs" / f"{name}.md").read_text())
     for mark, made in MADE.items():
         text = text.replace(mark, made()) if mark in text else text
     tokens = markdown.parse(text)
@@ -70,6 +71,12 @@ def _read(name: str) -> Doc:
     clean = nh3.clean(html, attributes={**nh3.ALLOWED_ATTRIBUTES, "h2": {"id"}})
     title = tokens[1].content
     return Doc(name, title, mark_safe(clean), parts)
+
+
+def with_own_addresses(text: str) -> str:
+    """Return a page with this server's addresses where it has those of a first start."""
+    own = text.replace("http://127.0.0.1:3000", settings.DSTACK_PUBLIC_URL)
+    return own.replace("localhost:8080", f"localhost:{settings.DSTACK_GATEWAY_PORT}")
 
 
 def _keys() -> str:

@@ -194,7 +194,8 @@ def answer(status: int) -> str:
     form = "var(txn.format,json)"
     if status == BAD_GATEWAY.status:
         form += ",concat(-,txn.closed)"
-    text = f'"%[{form},map_str(pages/{status}.map)]"'
+    # The end of a line, for who reads it in a terminal.
+    text = f'"%[{form},map_str(pages/{status}.map)]\\n"'
     return f"status {status} content-type {INNER_TYPE} lf-string {text}"
 
 

@@ -100,7 +100,7 @@ local function refuse(txn)
   local form = txn:get_var("txn.format") or "json"
   local reply = txn:reply({ status = 502 })
   reply:add_header("content-type", "application/x-gateway-error")
-  reply:set_body(pages:lookup(form .. "-closed"))
+  reply:set_body(pages:lookup(form .. "-closed") .. "\n")
   txn:done(reply)
 end
 

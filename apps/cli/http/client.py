@@ -33,6 +33,10 @@ def address(*segments: str) -> str:
     return "/api/" + "/".join(segments)
 
 
+# A number of the operating system's in front of its words.
+ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+
+
 @dataclass(frozen=True)
 class Client:
     """One server, seen with one token; `project` is the one that commands act on."""
@@ -114,7 +118,7 @@ class Client:
         except UnicodeEncodeError as error:
             raise CliError(f"{clean(error.object)[:60]!r} is not UTF-8 text.") from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            reason = clean(error)[:200] or type(error).__name__
+            reason = ERRNO.sub("", clean(error)[:200]).rstrip(".") or type(error).__name__
             raise Unreachable(
                 f"The connection to {self.url}{self._through} broke: {reason}."
             ) from error
@@ -199,7 +203,7 @@ def _no_connection(url: str, error: httpx.ConnectError, through: str) -> str:
         if isinstance(cause, ssl.SSLError):
             return f"{url} does not speak TLS: use http:// or another port."
         cause = cause.__cause__ or cause.__context__
-    reason = clean(error)[:200]
+    reason = ERRNO.sub("", clean(error)[:200])
     if through:
         return f"No server answers at {url}{through} ({reason}): is the proxy right?"
     return f"No server answers at {url} ({reason}): is it running, and is the URL right?"

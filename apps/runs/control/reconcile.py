@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from apps.core import sweep
-from apps.core.one_by_one import in_batches
+from apps.core.sweep import in_batches
 from apps.core.transition import Change, created, transition, transition_all
 from apps.instances import interruptions
 from apps.instances import services as instances

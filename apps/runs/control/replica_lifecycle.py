@@ -19,7 +19,7 @@ from django.db.models import Q
 from apps.agent import wire
 from apps.core import notifications, sweep
 from apps.core.after_commit import after_commit
-from apps.core.one_by_one import in_batches
+from apps.core.sweep import in_batches
 from apps.core.transition import Change, transition_all
 from apps.instances import services as instances
 from apps.instances import states as instance_states

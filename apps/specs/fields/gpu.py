@@ -120,15 +120,23 @@ def read_gpu(value: Any) -> Any:
 
 def _from_tokens(value: str) -> Gpu:
     meanings: dict[str, object] = {}
+    said: dict[str, str] = {}
     for token in (part.strip() for part in value.split(":")):
         if not token:
             raise Misfit(f"{shown(value)} has an empty part beside a colon: remove the colon")
         kind, meaning = _token(token)
         if kind in meanings:
-            word = kind.removesuffix("_mib")
-            raise Misfit(f"{shown(value)} gives the {word} twice: each part may stand once")
-        meanings[kind] = meaning
+            raise Misfit(_twice(value, kind, said[kind], token))
+        meanings[kind], said[kind] = meaning, token
     return Gpu.of(**meanings)
+
+
+def _twice(value: str, kind: str, first: str, second: str) -> str:
+    word = kind.removesuffix("_mib")
+    both = f"{shown(value)} gives the {word} twice, {shown(first)} and {shown(second)}"
+    if kind == "name":
+        return f"{both}: write names with commas, memory like 80GB and a count like 2"
+    return f"{both}: each part may stand once"
 
 
 def _token(token: str) -> tuple[str, object]:

@@ -30,6 +30,7 @@ USER = DATABASE = "dstack"
 FIRST_DATABASE = "postgres"
 PORT = 5432  # only a part of the socket's name
 STOP_SIGNAL = signal.SIGINT  # PostgreSQL's "fast shutdown": ends sessions, then writes out
+STATUS_LINE = 7  # of postmaster.pid
 UNPRIVILEGED_ID = 65534  # "nobody"
 
 # One machine, few connections: memory before speed, and no process that we do not use.
@@ -88,7 +89,21 @@ class Postgres:
         return f"postgresql://{USER}@/{name}?host={quote(str(self.sockets), safe='/')}"
 
     def is_ready(self) -> bool:
+        # Whoever asks a server that still starts makes it write FATAL into its log.
+        if not self._has_started():
+            return False
         return self._run("pg_isready", "-d", FIRST_DATABASE).returncode == 0
+
+    def _has_started(self) -> bool:
+        """Whether the server notes of itself that it takes connections; true where nobody but it
+        may read that."""
+        try:
+            noted = (self.data / "postmaster.pid").read_text().splitlines()
+        except PermissionError:
+            return True
+        except OSError:
+            return False
+        return len(noted) > STATUS_LINE and noted[STATUS_LINE].strip() == "ready"
 
     def answers(self) -> bool:
         """Return whether the server says anything to a new client."""

@@ -21,6 +21,7 @@ def test_says_that_no_server_answers(cli: Cli) -> None:
 
     assert done.code == 1
     assert done.err.startswith(f"Error: No server answers at {url} (")
+    assert "Errno" not in done.err
 
 
 def test_says_that_a_server_does_not_speak_tls(cli: Cli, api: FakeApi) -> None:

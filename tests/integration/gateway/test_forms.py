@@ -294,4 +294,5 @@ async def test_takes_no_form_for_tgi(gateway: Gateway) -> None:
     answer = await send(gateway, form(("name=model", TGI.encode())))
 
     assert (answer.status, answer.json["error"]["code"]) == (415, "unsupported_media_type")
+    assert answer.body.endswith(b"}\n")
     assert "JSON" in answer.json["error"]["message"]

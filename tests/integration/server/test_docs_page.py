@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -33,3 +34,15 @@ def test_links_lead_to_pages_and_headings_that_are_there(doc: docs.Doc) -> None:
         found = docs.find(name)
         assert found is not None, name
         assert not anchor or anchor in dict(found.parts), (name, anchor)
+
+
+def test_a_page_has_the_addresses_of_its_own_server(settings: Any) -> None:
+    settings.DSTACK_PUBLIC_URL, settings.DSTACK_GATEWAY_PORT = "https://dstack.example.com", 8180
+
+    own = docs.with_own_addresses(
+        "curl http://127.0.0.1:3000/api http://hello.localhost:8080/ http://localhost:8080/v1"
+    )
+
+    assert own == (
+        "curl https://dstack.example.com/api http://hello.localhost:8180/ http://localhost:8180/v1"
+    )

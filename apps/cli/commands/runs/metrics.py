@@ -34,7 +34,10 @@ def metrics(
     project: flags.Project = None,
     as_json: flags.AsJson = False,
 ) -> None:
-    """Show what is asked of a run, what its replicas use, and what scaling did."""
+    """Show what is asked of a run, what its replicas use, and what scaling did.
+
+    Times are UTC.
+    """
     with opened(project) as client:
         path = client.within("runs", run, "metrics")
         found = client.get(path, range=range_)
@@ -72,7 +75,7 @@ def _since_it_was_there(found: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]
 
 
 def _row(points: Sequence[Mapping[str, Any]], step_seconds: int) -> list[str]:
-    begin = datetime.fromisoformat(points[0]["at"]).astimezone()
+    begin = datetime.fromisoformat(points[0]["at"]).astimezone(UTC)
     classes = [sum(p["requests"][name] for p in points) for name in ("2xx", "3xx", "4xx", "5xx")]
     # The newest step is not over yet; a server of an older version has whole ones only.
     spans = [p.get("seconds", step_seconds) for p in points]

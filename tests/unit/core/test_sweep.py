@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from apps.core.one_by_one import in_batches, one_by_one
+from apps.core.sweep import in_batches, one_by_one
 
 BAD = (2, 5)
 
