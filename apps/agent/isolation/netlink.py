@@ -19,7 +19,7 @@ NLA_F_NESTED = 0x8000
 ANSWER_BYTES = 65536
 ANSWER_SECONDS = 5.0
 
-RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_NEWROUTE = 16, 17, 20, 24
+RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE = 16, 17, 20, 21, 24
 IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_FD = 3, 18, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFA_ADDRESS, IFA_LOCAL = 1, 2
@@ -118,18 +118,32 @@ def set_up(route: Netlink, name: str) -> None:
 
 def add_address(route: Netlink, *, name: str, address: str) -> None:
     """Give an interface an address that is alone in its network (/32)."""
+    route.ask(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, _address(name, address))
+
+
+def delete_address(route: Netlink, *, name: str, address: str) -> None:
+    """Take an address from an interface. Raise OSError where it has none such."""
+    route.ask(RTM_DELADDR, 0, _address(name, address))
+
+
+def _address(name: str, address: str) -> bytes:
     packed = socket.inet_aton(address)
     head = struct.pack(
         "=BBBBI", socket.AF_INET, HOST_BITS, 0, RT_SCOPE_UNIVERSE, socket.if_nametoindex(name)
     )
-    attributes = attribute(IFA_LOCAL, packed) + attribute(IFA_ADDRESS, packed)
-    route.ask(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, head + attributes)
+    return head + attribute(IFA_LOCAL, packed) + attribute(IFA_ADDRESS, packed)
 
 
 def add_route(
-    route: Netlink, *, name: str, to: typing.Optional[str], via: typing.Optional[str] = None
+    route: Netlink,
+    *,
+    name: str,
+    to: typing.Optional[str],
+    via: typing.Optional[str] = None,
+    source: typing.Optional[str] = None,
 ) -> None:
-    """Route one address, or everything where `to` is None, to an interface."""
+    """Route one address, or everything where `to` is None, to an interface; `source` is the
+    host's own address for it, where the interface has none."""
     scope = RT_SCOPE_UNIVERSE if via else RT_SCOPE_LINK
     head = struct.pack(
         "=BBBBBBBBI",
@@ -139,6 +153,8 @@ def add_route(
     parts = [attribute(RTA_OIF, struct.pack("=i", socket.if_nametoindex(name)))]
     if to:
         parts.append(attribute(RTA_DST, socket.inet_aton(to)))
+    if source:
+        parts.append(attribute(RTA_PREFSRC, socket.inet_aton(source)))
     if via:
         parts.append(attribute(RTA_GATEWAY, socket.inet_aton(via)))
     route.ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, head + b"".join(parts))

@@ -12,16 +12,20 @@ replica's number) is on the host:
 
 The namespace has no name: it lives as long as the replica or its shim, and its interfaces go with
 it, whoever was killed. What else is changed on the host is the agent's table of packet rules and
-that packets are passed on (`forwarding`) by the interface of the default route; both are put back
-when the agent stops. There is no IPv6 in there but for the loopback's.
+that packets are passed on (`forwarding`) by the interface of the default route, and the host's own
+address for replicas on its loopback; all are put back when the agent stops. No address of the host
+comes or goes with a replica: browsers there would take it for another network and drop what they
+just load (ERR_NETWORK_CHANGED). There is no IPv6 in there but for the loopback's.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import ipaddress
 import os
 import shutil
+import socket
 import subprocess
 import threading
 import typing
@@ -36,6 +40,7 @@ from apps.agent.isolation.network_rules import INSIDE, PREFIX, Rules
 STATE = "network.json"
 # The first that the host does not use already; each has room for all users of replicas.
 RANGES = ("10.213.0.0/16", "10.167.0.0/16", "172.29.0.0/16", "10.91.0.0/16")
+LOOPBACK_INTERFACE = "lo"
 IPTABLES_SECONDS = 5.0
 INSIDE_TABLE = "dstack"
 
@@ -81,6 +86,7 @@ class Network:
             self._range = _free_range()
             try:
                 sandbox.check()
+                self._hold_address()
                 nft.replace_table(self._table, self._rules().host())
                 self._forward(_default_interfaces())
             except OSError as error:
@@ -100,7 +106,26 @@ class Network:
                     Path(path).write_text(before)
             _let_docker_pass(f"{self._interfaces}+", add=False)
             nft.replace_table(self._table, [])
+            self._give_address_back()
             self._state.unlink()
+
+    def _hold_address(self) -> None:
+        """Give the loopback the address by which replicas know the host; it may have it already."""
+        with netlink.Netlink(netlink.NETLINK_ROUTE) as route, contextlib.suppress(FileExistsError):
+            netlink.add_address(route, name=LOOPBACK_INTERFACE, address=self.host_address)
+
+    def _give_address_back(self) -> None:
+        """Unless replicas are left that need it, of this agent or another."""
+        if any(name.startswith(PREFIX) for _, name in socket.if_nameindex()):
+            return
+        with netlink.Netlink(netlink.NETLINK_ROUTE) as route:
+            # Of each range: whoever puts the host back may not be who chose one.
+            for text in RANGES:
+                address = dataclasses.replace(
+                    self._rules(), addresses=ipaddress.IPv4Network(text)
+                ).host_address
+                with contextlib.suppress(OSError):
+                    netlink.delete_address(route, name=LOOPBACK_INTERFACE, address=address)
 
     def make(self, *, uid: int, port: int) -> Inside:
         """Return the network of the replica with this user, which will listen on `port`.
@@ -113,6 +138,7 @@ class Network:
         with self._lock:
             try:
                 self._forward(_default_interfaces())
+                self._hold_address()
                 namespace = _in_new_namespace()
                 try:
                     self._connect(namespace, name=name, address=address)
@@ -133,9 +159,8 @@ class Network:
             _set(f"ipv6/conf/{name}/disable_ipv6", "1")
             _set(f"ipv4/conf/{name}/forwarding", "1")
             _set(f"ipv4/conf/{name}/route_localnet", "1")
-            netlink.add_address(route, name=name, address=self.host_address)
             netlink.set_up(route, name)
-            netlink.add_route(route, name=name, to=address)
+            netlink.add_route(route, name=name, to=address, source=self.host_address)
 
     def _furnish(self, *, address: str, port: int) -> None:
         """In the namespace: addresses, routes and rules."""

@@ -212,6 +212,12 @@ def _submit(
     plan_id = request.POST.get("plan_id") or None
     try:
         asked = read(asked)
+    except AppError as error:
+        # There is no plan beside these problems, and no need to read the text again.
+        preview = Preview(problem=error.message, details=error.details)
+        context = _context(access, project, form, preview, _kept(project, asked, form))
+        return render_page(request, "runs/deploy.html", context, status=error.status)
+    try:
         # A name in the file wins over the plan's: text that changed since is a conflict.
         spec = spec_of(asked)
         kept = kept_values.of(project, spec.name or form["draft"].value() or "")

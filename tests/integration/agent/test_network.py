@@ -17,6 +17,7 @@ import pytest
 
 from apps.agent import wire
 from apps.agent.host import users
+from apps.agent.isolation import netlink
 from tests.fakes.control_plane import ControlPlane
 from tests.integration.agent import outsiders
 from tests.integration.agent.running import RunningAgent, eventually, workload
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.skipif(not users.can_isolate(), reason="needs root, to 
 SERVE = "python3 -m http.server $PORT --bind {bind}"
 ASK = "python3 -c 'import sys,urllib.request as u; print(u.urlopen(sys.argv[1],timeout=3).status)'"
 NOBODY = 65534
+# Groups of rtnetlink.h: who listens hears of addresses that come and go.
+RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x10, 0x100
 
 
 class Page(http.server.BaseHTTPRequestHandler):
@@ -276,3 +279,19 @@ def _home_id(agent: RunningAgent) -> str:
 def _pair(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     return host, int(port)
+
+
+def test_no_address_of_the_host_comes_or_goes_with_a_replica(
+    control: ControlPlane, agent: RunningAgent
+) -> None:
+    """A browser on the host takes that for another network, and drops what it just loads."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.NETLINK_ROUTE) as heard:
+        heard.bind((0, RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR))
+        control.assign(workload(SERVE.format(bind="0.0.0.0")))
+        assert control.wait_for("w1", ready=True).address
+        control.ask_to_stop("w1")
+        control.wait_for("w1", state=wire.EXITED)
+        eventually(lambda: not interfaces(agent))
+
+        with pytest.raises(BlockingIOError):
+            heard.recv(65536, socket.MSG_DONTWAIT)

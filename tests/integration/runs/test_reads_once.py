@@ -83,6 +83,17 @@ def test_reads_the_text_once(
     assert read == [text]
 
 
+@pytest.mark.parametrize("ask", [planned, submitted, previewed, deployed])
+@pytest.mark.parametrize("text", ["a: [", "type: service\nport: 65536\ncommands: [serve]\n"])
+def test_reads_a_text_that_is_wrong_once(
+    people: People, read: list[str], ask: Ask, text: str
+) -> None:
+    answer = ask(people, text)
+
+    assert b"line " in answer.content
+    assert read == [text]
+
+
 @WAYS
 def test_reads_the_next_version_once_too(
     people: People, read: list[str], ask: Ask, status: int
