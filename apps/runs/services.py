@@ -20,7 +20,7 @@ from apps.gateways import queries as gateways
 from apps.gateways.models import Gateway
 from apps.instances import services as instances
 from apps.offers import queries as offers
-from apps.runs import machine_limits, public_urls, queries, scaling, states
+from apps.runs import machine_limits, public_urls, queries, states
 from apps.runs.files import uploads
 from apps.runs.models import Run
 from apps.runs.planning import model_names, names, replicas_limit
@@ -28,8 +28,8 @@ from apps.runs.planning.diff import CREATE, NONE, REPLACE, UPDATE, Difference, n
 from apps.runs.planning.request import PlanRequest, complete, read, spec_of
 from apps.runs.rollout import versions
 from apps.runs.rollout.versions import Content, content_of
-from apps.runs.scale import manual_scale
-from apps.runs.scaling import scale, scale_warnings
+from apps.runs.scale import manual_scale, scaling
+from apps.runs.scale.scaling import scale, scale_warnings
 from apps.specs.sections.service import ServiceSpec
 
 __all__ = [
@@ -97,8 +97,8 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
     waits = bool(found.backends) and "no-capacity" in _retry_events(spec)
     if not found.matches.offers and not waits:
         raise offers.refusal(found)
-    shell = offers.shell(found, spec)
-    remarks = [*offers.remarks(found, spec), *scaling.crowded(found, spec, spec.replicas.max)]
+    shell, remarks = offers.shell(found, spec), offers.remarks(found, spec)
+    remarks += scaling.crowded(found, spec, spec.replicas.max)
     content = _content(project, request, spec)
     remarks += _unmeasured(spec, found.matches.offers)
     action, differences = _action(current, gateway, content, force=request.force)
@@ -109,6 +109,7 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
             surges=request.force or needs_rollout(differences),
             waits=waits,
         )
+    remarks += _unmeasured(spec, found.matches.offers)
     url = public_urls.url_on(
         gateway, name, project.name, host=spec.gateway is not False, https=spec.https
     )
@@ -131,8 +132,12 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
     )
 
 
-def _identity(current: Run | None) -> tuple[str | None, int | None]:
-    return (str(current.pk), current.version) if current else (None, None)
+def _identity(current: Run | None) -> list[str | int | None]:
+    """What must be the same still when a plan is submitted: the run, its version, its scale."""
+    if current is None:
+        return [None, None, None, None]
+    replicas = current.spec["replicas"]
+    return [str(current.pk), current.version, replicas["min"], replicas["max"]]
 
 
 def _action(
@@ -235,7 +240,7 @@ def submit(
 def _update(wanted: Plan, new: Content, *, access: Access, seen: bool) -> Run:
     current = cast(Run, wanted.current)
     run = Run.objects.select_for_update(of=["self"]).get(pk=current.pk)
-    if seen and run.version != current.version:
+    if seen and _identity(run) != _identity(current):
         raise Conflict(f"{run.name} changed since the plan was made: look at it again.")
     return versions.update(run, new, access=access, force=wanted.force)
 

@@ -1,6 +1,42 @@
 // [data-editor]: puts CodeMirror over the text area, which stays what the form sends. What the
 // server finds wrong comes back in data-marks of the plan, and is marked at its line.
+const MOST_BYTES = 2 ** 20;
 const INPUT = new Event("input", { bubbles: true });
+
+// A file that is dropped anywhere on the card is opened; the editor itself would insert its text.
+function takeFiles(card, open) {
+  const holdsFile = (event) => event.dataTransfer?.types.includes("Files");
+  const say = (text) => {
+    const problem = card.querySelector("[data-editor-error]");
+    problem.textContent = text;
+    problem.hidden = !text;
+  };
+
+  card.addEventListener("dragover", (event) => {
+    if (!holdsFile(event)) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+    card.dataset.dropping = "";
+  });
+  card.addEventListener("dragleave", (event) => {
+    if (!card.contains(event.relatedTarget)) delete card.dataset.dropping;
+  });
+  card.addEventListener(
+    "drop",
+    (event) => {
+      delete card.dataset.dropping;
+      if (!holdsFile(event)) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const [file, ...more] = event.dataTransfer.files;
+      if (more.length || !/\.ya?ml$/i.test(file?.name ?? "")) return say("Drop one file that ends with .yml or .yaml here.");
+      if (file.size > MOST_BYTES) return say("This file is larger than 1 MB.");
+      say("");
+      open(file);
+    },
+    { capture: true },
+  );
+}
 
 async function enhance(card) {
   const area = card.querySelector("textarea");
@@ -39,6 +75,7 @@ async function enhance(card) {
     if (file) editor.replace(await file.text());
     chooser.value = "";
   });
+  takeFiles(card, async (file) => editor.replace(await file.text()));
   mark();
   editor.focus();
 }

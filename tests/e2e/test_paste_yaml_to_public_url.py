@@ -184,6 +184,33 @@ def test_says_why_a_service_failed_with_its_last_words(page: Page) -> None:
     expect(page.locator(".last-lines").first).to_contain_text("no such model")
 
 
+def test_a_yaml_that_is_dropped_on_the_editor_opens(page: Page, tmp_path: Path) -> None:
+    file, other = tmp_path / "serve.dstack.yml", tmp_path / "model.bin"
+    file.write_text(SERVE.format(name="dropped"))
+    other.write_bytes(b"no text")
+    page.get_by_role("link", name="Deploy", exact=True).first.click()
+    editor = page.locator(".cm-content")
+    expect(editor).to_be_visible()
+
+    browser.drop(page, editor, other)
+    expect(page.locator("[data-editor-error]")).to_contain_text(".yml or .yaml")
+    browser.drop(page, editor, file)
+
+    expect(page.locator("#plan .plan-name")).to_contain_text("dropped")
+    assert page.locator("textarea[name=configuration]").input_value() == file.read_text()
+    expect(page.locator("[data-editor-error]")).to_be_hidden()
+
+
+def test_a_starting_service_says_what_it_waits_for_and_what_it_writes(page: Page) -> None:
+    slow = "type: service\nname: slow\nport: 8000\ncommands: ['echo part one; exec sleep 600']\n"
+    deploy(page, slow)
+
+    starting = page.locator("#starting")
+    expect(starting).to_contain_text("Replica 0: ")
+    expect(starting.locator(".newest-lines")).to_contain_text("part one")
+    expect(starting).to_contain_text("left")
+
+
 def test_the_list_follows_without_a_reload(page: Page, stack: Stack) -> None:
     expect(page.locator("[data-live=on]")).to_be_visible()
     body = {"configuration": SERVE.format(name="elsewhere")}

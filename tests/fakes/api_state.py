@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from apps.specs import parse
+from apps.specs.errors import SpecError
+
 Json = dict[str, Any]
 TOKEN = "dsk_u_" + "a" * 33
 FINAL = ("stopped", "failed")
@@ -197,3 +200,18 @@ def run_json(name: str, *, state: str, **changes: Any) -> Json:
         "created_at": CREATED,
         **changes,
     }
+
+
+def details(error: SpecError) -> list[Json]:
+    """The problems of a file as the API writes them."""
+    return [
+        {"path": p.path, "line": p.line, "column": p.column, "message": p.message}
+        for p in error.problems
+    ]
+
+
+def replicas_of(seen: Seen) -> Any:
+    try:
+        return parse.parse_replicas(seen.body["replicas"])
+    except SpecError as error:
+        raise ApiError(422, "invalid", str(error), details(error)) from error

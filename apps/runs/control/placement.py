@@ -16,7 +16,7 @@ from typing import Any
 from django.db import transaction
 
 from apps.backends.base import Offer
-from apps.core import sweep
+from apps.core import crypto, sweep
 from apps.core.transition import Stale, transition
 from apps.instances import services as instances
 from apps.instances.costs import in_use
@@ -42,7 +42,16 @@ def place(replica: Replica, *, at: datetime) -> None:
         # Of a version that should run no more: reconciling the run ends it.
         sweep.set_next_check(replica, at=at + RETRY_INTERVAL)
         return
-    found = offers.find(project=run.project, spec=ServiceSpec.from_json(run.spec), at=at)
+    try:
+        _look(replica, at=at)
+    except crypto.InvalidToken:
+        known = placement_attempts.read(replica.tried)
+        _give_up(replica, crypto.NO_KEY_FITS, decide.NO_BACKEND, known, at=at)
+
+
+def _look(replica: Replica, *, at: datetime) -> None:
+    spec = ServiceSpec.from_json(replica.run.spec)
+    found = offers.find(project=replica.run.project, spec=spec, at=at)
     known = placement_attempts.read(replica.tried)
     over: list[str] = []
     if _is_placed(replica, found, found.walk(), known, over, at=at):
@@ -105,14 +114,25 @@ def _fail(
     reason = decide.NO_BACKEND if placement_attempts.is_broken(known) else decide.NO_CAPACITY
     if over:
         reason, why = decide.OVER_LIMIT, f"{over}. {why}" if known else over
+    _give_up(replica, why, reason, known, at=at)
+
+
+def _give_up(
+    replica: Replica,
+    why: str,
+    exit_reason: str,
+    tried: Sequence[placement_attempts.Attempt],
+    *,
+    at: datetime,
+) -> None:
     transition(
         replica,
         states.FAILED,
         at=at,
         reason=why,
-        exit_reason=reason,
+        exit_reason=exit_reason,
         message=why,
-        tried=[each.to_json() for each in known],
+        tried=[each.to_json() for each in tried],
         finished_at=at,
         next_check_at=None,
     )

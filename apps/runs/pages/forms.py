@@ -24,6 +24,8 @@ class DeployForm(PageForm):
     )
     # The name that the plan made up, so that the next plan keeps it; a name in the file wins.
     draft = forms.CharField(required=False, max_length=50, widget=forms.HiddenInput)
+    # The service that the page was opened for: another one is not updated without a word.
+    service = forms.CharField(required=False, max_length=50, widget=forms.HiddenInput)
     upload = forms.RegexField(
         r"\A[0-9a-f]{64}\Z", required=False, widget=forms.HiddenInput, max_length=HASH_LENGTH
     )

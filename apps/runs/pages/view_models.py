@@ -53,6 +53,10 @@ WORDS = {
 }
 
 
+# States of replicas that are ready, or were.
+SERVED = (states.RUNNING, states.UNHEALTHY, states.DRAINING)
+
+
 @dataclass(frozen=True)
 class Happening:
     """One line of "what happened"; `tone` is its colour, "" for what is no more than said."""
@@ -227,6 +231,30 @@ def _phases(marks: Sequence[Mark], *, is_open: bool) -> list[Phase]:
     return phases
 
 
+@dataclass(frozen=True)
+class Starting:
+    """What a service that is not ready waits for, since when, and how long it still may."""
+
+    sentence: str
+    since: datetime | None
+    left: timedelta | None
+
+
+def starting(run: Run, rows: Sequence[ReplicaRow], *, at: datetime) -> Starting | None:
+    """Return how a service starts of which no replica is ready; None where nothing starts."""
+    live = [row for row in rows if not row.replica.is_final]
+    if run.is_final or run.state == states.STOPPING or not live:
+        return None
+    if any(row.replica.state in SERVED for row in live):
+        return None
+    # The one that is the furthest.
+    row = max(live, key=lambda each: (list(PHASES).index(each.replica.state), each.replica.pk))
+    deadline = row.replica.deadline_at
+    left = deadline - at if deadline is not None and deadline > at else None
+    said = row.where.phase or PHASES[row.replica.state][1]
+    return Starting(f"Replica {row.replica.num}: {said}", row.where.since, left)
+
+
 def failure_to_show(run: Run, replicas: Sequence[Replica]) -> Replica | None:
     """Return the replica whose end is why the run does not serve, None where it does, or where a
     person or a schedule wants none."""
@@ -244,4 +272,6 @@ def why(run: Run, replicas: Sequence[Replica]) -> str:
     if run.state == states.FAILED:
         return run.error or "It failed."
     failed = failure_to_show(run, replicas)
-    return f"The last try failed: {failed.message}" if failed and failed.message else ""
+    if failed is None:
+        return ""
+    return f"The last try failed: {failed.message}" if failed.message else "The last try failed."

@@ -1,4 +1,4 @@
-"""The number of replicas that is wanted: by scaling, and by a person beside the file.
+"""The number of replicas that is wanted: by the autoscaler, and by a person's `scale`.
 
 Services, rollouts and the control loop call it.
 """

@@ -19,7 +19,7 @@ from apps.accounts import access as who
 from apps.accounts.models import Project
 from apps.backends import queries as backends
 from apps.core.archive.ignore import FILES, FOLDERS, in_words
-from apps.core.errors import AppError, Detail, Invalid
+from apps.core.errors import AppError, Conflict, Detail, Invalid
 from apps.core.http.htmx import page, redirect, render_page
 from apps.runs import queries, services
 from apps.runs.files import packing, uploads
@@ -127,7 +127,8 @@ def _begun(request: HttpRequest, project: Project) -> tuple[dict[str, str], Plan
         return {"configuration": text}, PlanRequest(configuration=text)
     run = queries.find_run(project, service)
     text, upload = manual_scale.text_of(run), run.upload.hash if run.upload else None
-    initial = {"configuration": text, "draft": run.name, "upload": upload or ""}
+    initial = {"configuration": text, "draft": run.name, "service": run.name}
+    initial["upload"] = upload or ""
     return initial, PlanRequest(configuration=text, upload=upload)
 
 
@@ -222,6 +223,8 @@ def _submit(
         spec = spec_of(asked)
         kept = kept_values.of(project, spec.name or form["draft"].value() or "")
         named = replace(asked, name=spec.name, env=kept_values.filled(spec, asked.env, kept))
+        if plan_id is None:
+            _require_new(project, spec.name, form)
         run = services.submit(access=access, project=project, request=named, plan_id=plan_id)
     except AppError as error:
         return _refused(request, access, project, form, asked, error)
@@ -229,6 +232,13 @@ def _submit(
     said = f"{run.name} is accepted." if first else f"{run.name} is at version {run.version}."
     messages.success(request, said, extra_tags="green")
     return redirect(request, reverse("runs:service", args=[project.name, run.name]))
+
+
+def _require_new(project: Project, name: str | None, form: DeployForm) -> None:
+    """Who has seen no plan did not mean to update a service that happens to have the name."""
+    taken = name and name != form["service"].value() and queries.active_run(project, name)
+    if taken:
+        raise Conflict(f"{name} exists: update it, or choose another name.")
 
 
 def preview_of(
@@ -261,13 +271,16 @@ def _context(
     upload: Upload | None,
 ) -> dict[str, Any]:
     plan = preview.plan
+    exists = plan is not None and plan.current is not None
+    taken = plan.name if plan and exists and plan.name != form["service"].value() else ""
     first = plan.offers[0] if plan and plan.offers else None
     replicas = plan.spec.replicas if plan else None
     price = first.price_usd_per_hour * (replicas.min or 0) if first and replicas else None
     return {
         "project": project,
         "form": form,
-        "service": plan.name if plan and plan.action in (UPDATE, NONE) else "",
+        "service": plan.name if plan and plan.action in (UPDATE, NONE) and not taken else "",
+        "taken": taken,
         "starters": STARTERS,
         "preview": preview,
         "upload": upload,

@@ -140,6 +140,7 @@ def _of_tab(
     return {
         "ended": ended[:SHOWN_ENDED],
         "last_failed": view_models.failure_to_show(run, [row.replica for row in rows]),
+        "starting": view_models.starting(run, rows, at=now),
         "happenings": view_models.happenings(events),
         "starts": view_models.starts(
             events, at=now, machine_of=queries.machines_of(events) if tab == "overview" else {}

@@ -23,6 +23,7 @@ from apps.telemetry.logs import queries
 from apps.telemetry.logs.queries import Filter, Line
 
 SHOWN_LINES = 500
+MOST_NEWEST, LONGEST_NEWEST = 50, 500
 LONGEST_SEARCH = 200
 # Colours and cursor movements of terminals; what they paint is left, they are not.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -48,6 +49,8 @@ def logs(request: HttpRequest, project: str, name: str) -> HttpResponse:
     after = request.GET.get("after")
     if after is not None:
         return _more(request, run, wanted, after)
+    if "newest" in request.GET:
+        return _newest(request, run)
     lines = queries.tail(run=run, replica=wanted.replica, limit=SHOWN_LINES, grep=wanted.grep)
     context = {
         "project": where,
@@ -58,6 +61,17 @@ def logs(request: HttpRequest, project: str, name: str) -> HttpResponse:
         "replicas": _replicas(run),
     }
     return render_page(request, "telemetry/logs.html", context)
+
+
+def _newest(request: HttpRequest, run: Run) -> HttpResponse:
+    """The last lines as plain text, for a page that shows how a service starts."""
+    lines = queries.tail(run=run, replica=None, limit=_count(request.GET["newest"]))
+    text = "\n".join(ESCAPES.sub("", line.text)[:LONGEST_NEWEST] for line in lines)
+    return HttpResponse(escape(text) or "It has written nothing yet.")
+
+
+def _count(text: str) -> int:
+    return min(int(text), MOST_NEWEST) if re.fullmatch("[0-9]{1,3}", text, re.ASCII) else 1
 
 
 def _more(request: HttpRequest, run: Run, wanted: Filter, after: str) -> HttpResponse:

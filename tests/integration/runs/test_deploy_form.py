@@ -157,7 +157,8 @@ def test_never_carries_a_kept_value(people: People, kept: Run, text: str, action
 
 def test_no_page_and_no_answer_carries_a_kept_value(people: People, kept: Run) -> None:
     client, name = signed_in(people.bob), "/projects/main/services/hello/"
-    client.post(DEPLOY, {"configuration": CURIOUS["probe"], "action": "deploy"})
+    sent = {"configuration": CURIOUS["probe"], "action": "deploy", "service": "hello"}
+    client.post(DEPLOY, sent)
     pages = [f"{DEPLOY}?service=hello", "/projects/main/services/", name]
     pages += [f"{name}{tab}/" for tab in ("configuration", "versions", "events", "replicas")]
 
@@ -192,6 +193,7 @@ def test_an_empty_field_keeps_the_value_and_typing_replaces_it(
     text = OPEN + "replicas: 2\n"
     text = text if named else text.replace("name: hello\n", "")
     sent = {"configuration": text, "draft": "hello", "env.HF_TOKEN": "", "action": "deploy"}
+    sent["service"] = "hello"
     if not named:
         sent["plan_id"] = services.plan(
             access=Access(user=people.bob),
@@ -203,7 +205,7 @@ def test_an_empty_field_keeps_the_value_and_typing_replaces_it(
     signed_in(people.bob).post(DEPLOY, sent)
     assert env_now() == {"HF_TOKEN": CANARY, "MODE": "fast"}
 
-    again = {"configuration": OPEN, "env.HF_TOKEN": "new", "action": "deploy"}
+    again = {**sent, "configuration": OPEN, "env.HF_TOKEN": "new", "plan_id": ""}
     signed_in(people.bob).post(DEPLOY, again)
     assert env_now() == {"HF_TOKEN": "new", "MODE": "fast"}
 
@@ -224,7 +226,7 @@ def test_another_name_and_another_project_keep_nothing(people: People, kept: Run
 
 def test_deploys_an_unchanged_service_again_when_asked(people: People, kept: Run) -> None:
     client = signed_in(people.bob)
-    sent = {"configuration": OPEN, "env.HF_TOKEN": ""}
+    sent = {"configuration": OPEN, "env.HF_TOKEN": "", "service": "hello"}
     shown = client.post(DEPLOY, sent | {"action": "preview"}).content.decode()
     new = client.post(DEPLOY, sent | {"configuration": OPEN.replace("hello", "other")})
 

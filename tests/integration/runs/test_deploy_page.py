@@ -300,3 +300,53 @@ def test_refuses_files_above_the_limit(people: People, settings: Any) -> None:
     answer = client.post(f"{DEPLOY}files/", {"archive": zipped(app_py="print(1)")})
 
     assert answer.status_code == 413
+
+
+def posted(people: People, text: str, **more: Any) -> Any:
+    sent = {"configuration": text, "action": "deploy", **more}
+    return signed_in(people.bob).post(DEPLOY, sent)
+
+
+def plan_id(page: str) -> str:
+    found = re.search(r'name="plan_id" value="([^"]+)"', page)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize(("opened_for", "warned"), [("", True), ("other", True), ("hello", False)])
+def test_says_that_a_name_is_taken(people: People, opened_for: str, warned: bool) -> None:
+    posted(people, YAML)
+
+    page = preview(people, YAML + "auth: false\n", service=opened_for)
+
+    assert ("exists: update it, or choose another name." in page) == warned
+    assert "Update hello</button>" in page
+
+
+def test_updates_no_service_that_nobody_saw_in_the_plan(people: People) -> None:
+    posted(people, YAML)
+    changed = YAML + "auth: false\n"
+
+    answer = posted(people, changed)
+
+    page = answer.content.decode()
+    assert answer.status_code == 409
+    assert "hello exists: update it, or choose another name." in page
+    assert Run.objects.get().version == 1
+    # The page says now what would happen, and the same button does it.
+    assert posted(people, changed, plan_id=plan_id(page)).status_code == 302
+    assert Run.objects.get().version == 2
+
+
+def test_a_plan_from_before_it_was_scaled_is_looked_at_again(people: People) -> None:
+    posted(people, YAML)
+    changed = YAML + "auth: false\n"
+    page = preview(people, changed, service="hello")
+    signed_in(people.bob).post("/projects/main/services/hello/scale/", {"replicas": "3"})
+
+    answer = posted(people, changed, service="hello", plan_id=plan_id(page))
+
+    run = Run.objects.get()
+    assert answer.status_code == 409
+    assert "was scaled to 3 replicas" in answer.content.decode()
+    assert (run.version, run.desired_replicas) == (1, 3)

@@ -66,6 +66,7 @@ def previewed(people: People, text: str) -> Any:
 
 def deployed(people: People, text: str) -> Any:
     sent = {"configuration": text, "env.MODE": "fast", "draft": "made-up", "action": "deploy"}
+    sent["service"] = "hello"
     return signed_in(people.bob).post("/projects/main/deploy/", sent)
 
 

@@ -51,6 +51,49 @@ def test_makes_a_key_for_this_service_only(people: People, hello: Run) -> None:
     assert (token.user, token.scope, token.run_names) == (people.bob, "call", ["hello"])
 
 
+def test_says_why_it_failed_once_and_offers_nothing_dead(people: People) -> None:
+    gateway = factories.gateway(people.project)
+    run = factories.run(
+        people.project, name="hello", state="failed", error="exited with code 3", gateway=gateway,
+        finished_at=timezone.now(),
+    )  # fmt: skip
+    factories.replica(
+        run, state="failed", message="exited with code 3", last_lines=["no model"],
+        finished_at=timezone.now(),
+    )  # fmt: skip
+
+    page = text(signed_in(people.bob).get(HELLO))
+
+    assert page.lower().count("exited with code 3") == 1
+    assert page.count("no model") == 1
+    assert "Create a key" not in page
+    assert 'class="snippets"' not in page
+    assert "/projects/main/deploy/?service=hello" in page
+
+
+def test_says_in_one_sentence_what_a_starting_service_waits_for(people: People) -> None:
+    run = factories.run(people.project, name="hello", state="provisioning")
+    deadline = timezone.now() + timedelta(minutes=4, seconds=30)
+    factories.replica(run, num=0, state="pending")
+    factories.replica(
+        run, num=1, state="starting", deadline_at=deadline, phase="waits for port 8000"
+    )
+
+    page = text(signed_in(people.bob).get(HELLO))
+
+    assert "Replica 1: " in page
+    assert "at most 4 m" in page
+    assert "/log-lines/?newest=5" in page
+
+
+@pytest.mark.parametrize("state", ["running", "unhealthy", "draining", "stopped"])
+def test_what_was_ready_is_not_starting(people: People, state: str) -> None:
+    run = factories.run(people.project, name="hello")
+    factories.replica(run, state=state)
+
+    assert 'id="starting"' not in text(signed_in(people.bob).get(HELLO))
+
+
 @pytest.mark.parametrize(
     ("state", "fields", "shown"),
     [

@@ -100,3 +100,27 @@ def test_takes_any_search(people: People, replica: Printer, query: dict[str, str
 @pytest.mark.parametrize("cursor", ["", "x", "1", "-1-0", "9" * 30 + "-0"])
 def test_refuses_a_cursor_that_is_none(people: People, replica: Printer, cursor: str) -> None:
     assert signed_in(people.bob).get(LOGS, {"after": cursor}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("newest", "shown"),
+    [("2", "line 8\nline 9"), ("1", "line 9"), ("x", "line 9"), ("-1", "line 9"), ("", "line 9")],
+)
+def test_gives_the_newest_lines_as_text(
+    people: People, replica: Printer, newest: str, shown: str
+) -> None:
+    replica.send(*(f"line {number}" for number in range(10)))
+
+    assert text(signed_in(people.bob).get(LOGS, {"newest": newest})) == shown
+
+
+def test_the_newest_lines_are_escaped_and_few(people: People, replica: Printer) -> None:
+    client = signed_in(people.bob)
+    assert text(client.get(LOGS, {"newest": "5"})) == "It has written nothing yet."
+
+    replica.send(*["<b>\x1b[31mred\x1b[0m</b>" + "x" * 600] * 60)
+
+    lines = text(client.get(LOGS, {"newest": "999"})).split("\n")
+    assert len(lines) == 50
+    assert lines[0].startswith("&lt;b&gt;red&lt;/b&gt;xxx")
+    assert len(lines[0]) < 550
