@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from apps.specs import parse
 from apps.specs.errors import SpecError, SpecProblem
 from apps.specs.resolve import rules
 from apps.specs.sections.service import ServiceSpec
+from apps.specs.yaml import tree as yaml_tree
 
 T = TypeVar("T")
 MOST_ENV_BYTES = 256 * 1024
@@ -90,6 +91,23 @@ def invalid(problems: Iterable[SpecProblem]) -> Invalid:
     what = f"{first.path}: {first.message}" if first.path else first.message
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     return Invalid(f"{where}{what}{more}", details=details)
+
+
+def placed(details: Sequence[Detail], text: str) -> list[Detail]:
+    """Give problems that were found later than in the text the line of their key, where the text
+    has it."""
+    if all(detail.line is not None for detail in details):
+        return list(details)
+    keys = {path: mark for path, mark in yaml_tree.read(text).keys.items() if path}
+    found = []
+    for detail in details:
+        path = tuple(detail.path.split("."))
+        named = (path[:length] for length in range(len(path), 0, -1))
+        mark = next((keys[part] for part in named if part in keys), None)
+        if detail.line is None and mark is not None:
+            detail = replace(detail, line=mark.line, column=mark.column)
+        found.append(detail)
+    return found
 
 
 def complete(spec: ServiceSpec, env: Mapping[str, str]) -> ServiceSpec:

@@ -27,7 +27,7 @@ from apps.runs.models import Upload
 from apps.runs.pages.forms import DeployForm, passed_env, typed
 from apps.runs.planning import kept_values
 from apps.runs.planning.diff import NONE, UPDATE
-from apps.runs.planning.request import PlanRequest, read, spec_of
+from apps.runs.planning.request import PlanRequest, placed, read, spec_of
 from apps.runs.scale import manual_scale
 from apps.runs.services import Plan
 from apps.runs.starters import EMPTY, STARTERS, find
@@ -259,7 +259,10 @@ def preview_of(
         )
         preview.plan = services.plan(access=access, project=project, request=filled)
     except AppError as error:
-        preview.problem, preview.details = error.message, error.details
+        preview.problem = error.message
+        preview.details = (
+            placed(error.details, asked.configuration) if asked.file else error.details
+        )
     return preview
 
 

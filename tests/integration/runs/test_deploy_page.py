@@ -350,3 +350,18 @@ def test_a_plan_from_before_it_was_scaled_is_looked_at_again(people: People) -> 
     assert answer.status_code == 409
     assert "was scaled to 3 replicas" in answer.content.decode()
     assert (run.version, run.desired_replicas) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ("resources:\n  gpu: H100:8\n", 7),
+        ("resources: {gpu: H100:8}\n", 6),
+        ("max_price: 0.5\nresources:\n  cpu: 2..\n  gpu: H100:8\n", 9),
+    ],
+)
+def test_what_no_machine_has_is_marked_at_its_line(people: People, more: str, line: int) -> None:
+    page = preview(people, YAML + more)
+
+    assert [mark["line"] for mark in marks(page)] == [line]
+    assert f'data-goto-line="{line}"' in page
