@@ -21,9 +21,9 @@ from urllib.parse import parse_qs, urlsplit
 from apps.core.archive import contents
 from apps.specs import parse
 from apps.specs.errors import SpecError
-from tests.fakes import api_instances
+from tests.fakes import api_backends, api_instances, api_verbs
 from tests.fakes.api_log import Log
-from tests.fakes.api_state import CREATED, FINAL, TOKEN, ApiError, FakeApi, Json, Seen
+from tests.fakes.api_state import CREATED, FINAL, TOKEN, ApiError, FakeApi, Json, Seen, details
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def _validate(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
     try:
         spec = parse.parse(seen.body["configuration"]).to_json()
     except SpecError as error:
-        return 200, {"valid": False, "spec": None, "errors": _details(error)}
+        return 200, {"valid": False, "spec": None, "errors": details(error)}
     return 200, {"valid": True, "spec": spec, "errors": []}
 
 
@@ -141,7 +141,7 @@ def _plan(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
         spec = parse.parse(seen.body["configuration"])
         spec = parse.apply_overrides(spec, seen.body["overrides"])
     except SpecError as error:
-        raise ApiError(422, "invalid", str(error.problems[0]), _details(error)) from error
+        raise ApiError(422, "invalid", str(error.problems[0]), details(error)) from error
     name = seen.body["name"] or spec.name or "yellow-cat-1"
     current = fake.runs.get(name)
     return 200, {
@@ -198,39 +198,6 @@ def _delete_run(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
         raise ApiError(409, "conflict", f"Run {name} has not ended: stop it first.")
     del fake.runs[name]
     return 204, None
-
-
-def _stop(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
-    run = fake.run(name)
-    run.data["state"] = "stopping"
-    run.steps = [{"state": "stopping"}, {"state": "stopped", "replicas": []}]
-    return 200, run.data
-
-
-def _scale(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
-    try:
-        replicas = parse.parse_replicas(seen.body["replicas"])
-    except SpecError as error:
-        raise ApiError(422, "invalid", str(error), _details(error)) from error
-    fake.run(name).data["replicas_wanted"] = replicas.min
-    return 200, fake.run(name).data
-
-
-def _scale_plan(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
-    try:
-        most = parse.parse_replicas(seen.body["replicas"]).max
-    except SpecError as error:
-        raise ApiError(422, "invalid", str(error), _details(error)) from error
-    before = fake.run(name).data["replicas_wanted"]
-    said = [f"{most} replicas share 2 CPUs and 24GB"] if (most or 0) > 8 else []
-    return 200, {"before": before, "replicas": seen.body["replicas"], "warnings": said}
-
-
-def _rollback(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
-    run = fake.run(name)
-    now = run.data.get("version", 1)
-    run.data |= {"version": now + 1, "fallback_version": now, "state": "updating"}
-    return 200, run.data
 
 
 def _logs(fake: FakeApi, seen: Seen, name: str) -> Log:
@@ -332,60 +299,12 @@ def _backends(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
     return _page(fake, seen, fake.backends)
 
 
-def _connect_backend(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
-    kind = seen.body["kind"]
-    if kind not in ("local", "aws"):
-        raise ApiError(422, "invalid", f"There is no backend `{kind}`; there is: aws, local.")
-    if kind == "aws" and seen.body.get("check", True):
-        if fake.slow_checks:
-            return 202, _check(fake)
-        if fake.problems:
-            details = [{"path": "", "message": each} for each in fake.problems]
-            raise ApiError(422, "invalid", "It was not connected.", details)
-    made = {"kind": kind, "name": seen.body.get("name", kind), "created_at": CREATED}
-    if kind == "aws":
-        made["check"] = _check(fake)
-    fake.backends.append(made)
-    return 201, made
-
-
-def _check(fake: FakeApi) -> Json:
-    """One more look at the only check that there is."""
-    fake.slow_checks, is_slow = max(fake.slow_checks - 1, 0), fake.slow_checks > 0
-    told = [] if is_slow else [{"message": each, "policy": ""} for each in fake.problems]
-    state = "checking" if is_slow else "problems" if told else "passed"
-    facts = [] if is_slow or told else ["Account 1."]
-    return {"id": "1", "backend": "aws", "state": state, "problems": told, "facts": facts}
-
-
-def _check_backend(fake: FakeApi, seen: Seen, *_: str) -> tuple[int, Any]:
-    return 200, _check(fake)
-
-
-def _change_backend(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
-    return 200, {"name": name}
-
-
-def _close_backend(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
-    if fake.runs:
-        raise ApiError(409, "conflict", f"Services of project main still need {name}.")
-    fake.backends.clear()
-    return 204, None
-
-
 def _page(fake: FakeApi, seen: Seen, items: list[Json]) -> tuple[int, Any]:
     limit = min(int(seen.query.get("limit", ["50"])[0]), fake.page)
     start = int(seen.query.get("cursor", ["0"])[0])
     end = start + limit
     cursor = str(end) if end < len(items) else None
     return 200, {"items": items[start:end], "next_cursor": cursor}
-
-
-def _details(error: SpecError) -> list[Json]:
-    return [
-        {"path": p.path, "line": p.line, "column": p.column, "message": p.message}
-        for p in error.problems
-    ]
 
 
 def _projects(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
@@ -424,20 +343,20 @@ _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", f"{_MAIN}/gateways", _gateways),
     *api_instances.ROUTES,
     ("GET", f"{_MAIN}/backends", _backends),
-    ("POST", f"{_MAIN}/backends", _connect_backend),
-    ("DELETE", f"{_MAIN}/backends/([^/]+)", _close_backend),
-    ("PATCH", f"{_MAIN}/backends/([^/]+)", _change_backend),
-    ("POST", f"{_MAIN}/backends/([^/]+)/check", _check_backend),
-    ("GET", f"{_MAIN}/backend-checks/([^/]+)", _check_backend),
-    ("POST", "/api/backends", _connect_backend),
+    ("POST", f"{_MAIN}/backends", api_backends.connect),
+    ("DELETE", f"{_MAIN}/backends/([^/]+)", api_backends.close),
+    ("PATCH", f"{_MAIN}/backends/([^/]+)", api_backends.change),
+    ("POST", f"{_MAIN}/backends/([^/]+)/check", api_backends.check),
+    ("GET", f"{_MAIN}/backend-checks/([^/]+)", api_backends.check),
+    ("POST", "/api/backends", api_backends.connect),
     ("GET", f"{_MAIN}/runs/([^/]+)/logs", _logs),
     ("GET", f"{_MAIN}/runs/([^/]+)/events", _events),
     ("GET", f"{_MAIN}/runs/([^/]+)/metrics", _metrics),
     ("GET", f"{_MAIN}/runs/([^/]+)/decisions", _decisions),
-    ("POST", f"{_MAIN}/runs/([^/]+)/stop", _stop),
-    ("POST", f"{_MAIN}/runs/([^/]+)/scale", _scale),
-    ("POST", f"{_MAIN}/runs/([^/]+)/scale/plan", _scale_plan),
-    ("POST", f"{_MAIN}/runs/([^/]+)/rollback", _rollback),
+    ("POST", f"{_MAIN}/runs/([^/]+)/stop", api_verbs.stop),
+    ("POST", f"{_MAIN}/runs/([^/]+)/scale", api_verbs.scale),
+    ("POST", f"{_MAIN}/runs/([^/]+)/scale/plan", api_verbs.scale_plan),
+    ("POST", f"{_MAIN}/runs/([^/]+)/rollback", api_verbs.rollback),
     ("GET", f"{_MAIN}/runs/([^/]+)", _run),
     ("DELETE", f"{_MAIN}/runs/([^/]+)", _delete_run),
 ]
