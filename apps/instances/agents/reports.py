@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -21,6 +21,8 @@ from apps.instances.models import Instance, Workload
 
 LAST_LINES = 20
 TEXT = 2000
+# No report is under way for longer: the agent waits 30 s for an answer.
+GOODBYE_SETTLES = timedelta(seconds=30)
 YEARS = range(2000, 2200)
 ORDER = {state: rank for rank, state in enumerate(states.WORKLOAD.states)}
 
@@ -61,7 +63,7 @@ def _heard(instance: Instance, report: wire.Report, *, at: datetime) -> None:
         interruptions.note(instance=instance, ends_at=_time(report.spot_notice), at=at)
     if report.stopping:
         _goodbye(instance, at=at)
-    elif instance.state in (states.CREATING, states.BOOTING, states.LOST):
+    elif instance.state in (states.CREATING, states.BOOTING) or _is_back(instance, at):
         _ready(instance, at=at)
 
 
@@ -74,6 +76,14 @@ def _goodbye(instance: Instance, *, at: datetime) -> None:
             transition(
                 instance, states.LOST, at=at, reason="its agent said goodbye", next_check_at=at
             )
+
+
+def _is_back(instance: Instance, at: datetime) -> bool:
+    """A report that was under way when the agent said goodbye may come after it."""
+    settled = at - instance.state_at >= GOODBYE_SETTLES
+    return instance.state == states.LOST and (
+        settled or backends.is_standing(instance.backend_kind)
+    )
 
 
 def _note(said: wire.Isolation) -> str:

@@ -58,7 +58,7 @@ def walk(spec: ServiceSpec, supply: Supply, *, page: int) -> Iterator[CatalogOff
 
 
 def fitting(spec: ServiceSpec, supply: Supply) -> QuerySet[CatalogOffer]:
-    rows = open_rows.of(supply)
+    rows = open_rows.of(supply, zones_wanted=spec.availability_zones)
     for rule in rules(spec, backend=supply.backend):
         rows = rows.filter(rule.fits)
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 
@@ -17,8 +18,11 @@ from apps.offers.models import BlockedOffer, CatalogOffer
 WIDE = (Scope.FAMILY_REGION, Scope.SPOT_REGION)
 
 
-def of(supply: Supply) -> QuerySet[CatalogOffer]:
-    """Return the rows, each with the memory of all its GPUs as `total`."""
+def of(supply: Supply, *, zones_wanted: Sequence[str] = ()) -> QuerySet[CatalogOffer]:
+    """Return the rows, each with the memory of all its GPUs as `total`.
+
+    Where zones are wanted, one that is blocked in those that it has of them is blocked.
+    """
     rows = CatalogOffer.objects.filter(kind__in=supply.kinds).annotate(
         total=F("gpu_count") * F("gpu_memory_mib")
     )
@@ -31,7 +35,7 @@ def of(supply: Supply) -> QuerySet[CatalogOffer]:
     if Scope.OFFER_REGION in scopes:
         rows = rows.exclude(_same(supply))
     wide = [_wide(subject, supply) for subject in subjects if subject.scope in WIDE]
-    shut = [*wide, *_without_zones(subjects, supply)]
+    shut = [*wide, *_without_zones(subjects, supply, zones_wanted)]
     return rows.exclude(reduce(or_, shut)) if shut else rows
 
 
@@ -59,14 +63,18 @@ def _wide(subject: Subject, supply: Supply) -> Q:
     return of_region & Q(instance_type__regex=which)
 
 
-def _without_zones(subjects: list[Subject], supply: Supply) -> list[Q]:
-    """Offers that are blocked in each of their zones."""
+def _without_zones(subjects: list[Subject], supply: Supply, wanted: Sequence[str]) -> list[Q]:
+    """Offers that are blocked in each of their zones, or of those that are wanted."""
+    kind = supply.kinds[0]
+    places = {zones.split(kind, name.lower()) for name in wanted}
     shut: dict[tuple[str, str, bool | None], list[str]] = defaultdict(list)
     for each in subjects:
-        letter = zones.short(supply.kinds[0], each.region, each.zone) if each.zone else None
+        letter = zones.short(kind, each.region, each.zone) if each.zone else None
         if letter is not None:
             shut[each.region, each.instance_type, each.spot].append(letter)
-    return [
-        Q(region=region, instance_type=name, spot=spot, zones__contained_by=letters) & ~Q(zones=[])
-        for (region, name, spot), letters in shut.items()
-    ]
+    found = []
+    for (region, name, spot), letters in shut.items():
+        left = [letter for at, letter in places if at == region and letter not in letters]
+        open_to = Q(zones__overlap=left) if wanted else ~Q(zones__contained_by=letters)
+        found.append(Q(region=region, instance_type=name, spot=spot) & ~open_to & ~Q(zones=[]))
+    return found

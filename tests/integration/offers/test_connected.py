@@ -39,6 +39,8 @@ WISHES: list[dict[str, Any]] = [
     {"regions": ["eu-west-1"], "max_price": 3},
     {"backends": ["second"], "gpu": "T4"},
     {"backends": ["aws"], "instance_types": ["P5.48xlarge", "m5.large"]},
+    {"availability_zones": ["us-east-1b", "EU-WEST-1C"], "spot_policy": "auto"},
+    {"availability_zones": ["us-east-1", "nowhere", "1"], "spot_policy": "auto"},
     {"disk": "5TB.."},
     {"disk": "..500MB"},
 ]

@@ -81,6 +81,22 @@ def test_nothing_is_placed_on_a_machine_whose_agent_said_goodbye(
     assert world.inspected["i-0"] >= 1
 
 
+@pytest.mark.parametrize(("seconds", "state"), [(0, "lost"), (29, "lost"), (31, "ready")])
+def test_a_report_that_a_goodbye_overtook_brings_no_machine_back(
+    world: World, owner: Access, cloudy: Project, seconds: int, state: str
+) -> None:
+    instance = serving(submit(owner, cloudy)).instance
+    world.ends_nothing = True
+    at = timezone.now()
+    for stopping, later in ((True, 0), (False, seconds)):
+        instance.refresh_from_db()
+        said = wire.Report(boot_id="boot-1", hostname="host", stopping=stopping)
+        reports.take(instance=instance, report=said, at=at + timedelta(seconds=later))
+
+    instance.refresh_from_db()
+    assert instance.state == state
+
+
 CONSOLE = "booting\r\n\x1b[31mcloud-init: no network\x00\n"
 FAILED = base.InstanceStatus(
     base.InstanceState.FAILED, message="the image is broken.", console_tail=CONSOLE
