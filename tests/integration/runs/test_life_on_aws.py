@@ -1,5 +1,7 @@
 """A run's life on AWS, as moto emulates it: full zones and regions, a stop while it boots, a
-machine that dies, one that nobody owns. The agents are hand-written; no invented address is dialled.
+machine that dies, one that nobody owns.
+
+The agents are hand-written; no invented address is dialled.
 """
 
 from __future__ import annotations
