@@ -29,8 +29,9 @@ logger = logging.getLogger(__name__)
 # States that are no machine's: "scaled" (a run's wanted number changed), "updated" (it has another
 # version), "drained" (a replica's last request ended), "moved" (its address is another one), "held"
 # (requests wait for a service without replicas), "changed" (a workload's readiness or address did,
-# or who may call what), "interrupted" (its cloud takes a machine back), "read" (what a model's
-# repository says of chats).
+# or who may call what), "interrupted" (its cloud takes a machine back), "waiting" (a ready replica
+# is not reached by its gateway yet), "reached" (it is), "read" (what a model's repository says of
+# chats).
 REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("run", "submitted"): (runs.reconcile, routing.publish_runs, chat_templates.read),
     # A schedule that switches a service decides whether requests are held for it.
@@ -47,6 +48,8 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("replica", "draining"): (runs.advance, routing.publish_of_replicas),
     ("replica", "drained"): (runs.advance,),
     ("replica", "moved"): (routing.publish_of_replicas,),
+    ("replica", "waiting"): (routing.publish_of_replicas,),
+    ("replica", "reached"): (runs.advance,),
     ("replica", "stopped"): (runs.reconcile_of_replicas, routing.publish_of_replicas),
     ("replica", "failed"): (runs.reconcile_of_replicas, routing.publish_of_replicas),
     ("workload", "pulling"): (runs.advance_of_workloads,),
@@ -65,6 +68,7 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("endpoint", "counted"): (autoscaling.look,),
     ("grants", "changed"): (routing.publish_keys,),
     ("chat_template", "read"): (routing.publish_runs,),
+    ("tunnel", "changed"): (routing.publish_tunnels,),
     ("certificate", "changed"): (routing.publish_certificates,),
 }
 

@@ -29,6 +29,7 @@ from apps.agent.server.backoff import Backoff
 from apps.agent.server.client import Client, Refused, ServerAway
 from apps.agent.server.log_shipping import Shipment
 from apps.agent.server.upload_fetch import Fetching
+from apps.agent.tunnels.keeper import Keeper
 from apps.agent.workloads import output, record
 from apps.agent.workloads.executor import Executor
 from apps.agent.workloads.host import Host
@@ -76,6 +77,7 @@ class Agent:
         self._said = ""
         self._spot = spot_notice.Watch(config.metadata, config.metadata_url)
         self._containers = Containers(home, known=self.workloads, log=say)
+        self._tunnels = Keeper(home.root / "ssh", self._address)
         self._revision = -1
         self._host = Host(
             home=home,
@@ -185,7 +187,12 @@ class Agent:
             for workload in list(self.workloads.values()):
                 if workload.spec.id not in wanted and workload.spec.id not in self._leaving:
                     self._remove(workload)
+        self._tunnels.apply(assignment.tunnels)
         self._changed.set()
+
+    def _address(self, workload_id: str) -> typing.Optional[str]:
+        workload = self.workloads.get(workload_id)
+        return workload.report.address if workload else None
 
     def _remove(self, workload: Workload) -> None:
         self._leaving.add(workload.spec.id)
@@ -225,20 +232,12 @@ class Agent:
                 continue
             backoff.reset()
             self._say("connected")
-            if not self._is_ours(assignment.instance_id):
+            if not self.home.is_for(assignment.instance_id):
+                self.wrong_instance = True
                 return
             if assignment.revision != self._revision:
                 self._revision = assignment.revision
                 self.apply(assignment)
-
-    def _is_ours(self, instance_id: str) -> bool:
-        known = self.home.instance_id
-        if known and instance_id and known != instance_id:
-            self.wrong_instance = True
-            return False
-        if instance_id and not known:
-            self.home.belongs_to(instance_id)
-        return True
 
     def _trouble(self, error: Exception, backoff: Backoff) -> None:
         if isinstance(error, Refused):
@@ -291,6 +290,7 @@ class Agent:
             workloads=reports,
             stopping=stopping,
             isolation=self.isolation,
+            ssh_public_key=self._tunnels.public_key,
             spot_notice=self._spot.ends_at,
         )
 
@@ -374,6 +374,7 @@ class Agent:
         for workload in workloads:
             workload.thread.join(max(0.0, give_up_at - time.monotonic()))
         self._close()
+        self._tunnels.end()
         check.end(self.home)
         if not tell:
             return

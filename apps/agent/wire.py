@@ -119,6 +119,26 @@ class WorkloadSpec:
 
 
 @dataclass(frozen=True)
+class Forward:
+    """`port` of the gateway's loopback leads to a workload of the instance."""
+
+    port: int
+    workload_id: str
+
+
+@dataclass(frozen=True)
+class Tunnels:
+    """What is to be open to one gateway: by OpenSSH at `host`, `port` as `user`, where nothing but
+    `host_key` is believed."""
+
+    host: str
+    port: int
+    user: str
+    host_key: str
+    forwards: list[Forward] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Assignment:
     """`program_sha256` is that of the server's own `GET /api/agent/agent.pyz`, "" where unknown."""
 
@@ -126,6 +146,7 @@ class Assignment:
     instance_id: str
     workloads: list[WorkloadSpec] = field(default_factory=list)
     program_sha256: str = ""
+    tunnels: list[Tunnels] = field(default_factory=list)
     wire: int = WIRE_VERSION
 
 
@@ -188,6 +209,7 @@ class Report:
     workloads: list[WorkloadReport] = field(default_factory=list)
     stopping: bool = False
     isolation: Isolation = field(default_factory=Isolation)
+    ssh_public_key: str = ""
     spot_notice: str = ""
     wire: int = WIRE_VERSION
 

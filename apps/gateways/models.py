@@ -17,7 +17,9 @@ class Gateway(models.Model):
     gateway says is in force; tombstones up to version `pruned` are gone, so that whoever knows an
     older version gets the whole table; `draining` counts the requests on replicas that left it.
     `plain_port` is where it serves without TLS when `scheme` is https; `secured` says of each host
-    how it stands with its certificate (see `CertificateState` of the gateway's schema).
+    how it stands with its certificate (see `CertificateState` of the gateway's schema). Machines
+    open tunnels to it at `address` and `tunnel_port` as `tunnel_user`, and know it by
+    `tunnel_host_key`, once it has said so.
     """
 
     name = models.CharField(max_length=50, unique=True)
@@ -32,6 +34,9 @@ class Gateway(models.Model):
     projects = models.ManyToManyField(Project, related_name="gateways", through="Publication")
     token_hash = models.CharField(max_length=64, unique=True)
     own_hosts = ArrayField(models.CharField(max_length=253), default=list, blank=True)
+    tunnel_port = models.PositiveIntegerField(null=True)
+    tunnel_user = models.CharField(max_length=32, blank=True, default="", db_default="")
+    tunnel_host_key = models.CharField(max_length=100, blank=True, default="", db_default="")
     revision = models.PositiveBigIntegerField(default=0)
     applied = models.PositiveBigIntegerField(default=0)
     pruned = models.PositiveBigIntegerField(default=0, db_default=0)

@@ -172,6 +172,13 @@ class Workload(Stateful):
     def event_scope(self) -> tuple[int | None, UUID | None, str]:
         return None, self.run_id, self.name
 
+    @property
+    def is_unreached(self) -> bool:
+        """Whether it is ready, and its gateway does not reach it by its tunnel yet."""
+        found: Tunnel | None = getattr(self, "tunnel", None)
+        waits = found is not None and found.freed_at is None and found.reached_at is None
+        return bool(self.ready) and waits
+
     def as_json(self) -> dict[str, Any]:
         return {"id": str(self.pk), "name": self.name, "desired": self.desired, **self.spec}
 

@@ -22,10 +22,11 @@ from apps.backends.models import Backend
 from apps.core import crypto, notifications
 from apps.core.after_commit import after_commit
 from apps.core.transition import Change, created, transition, transition_all
-from apps.instances import states, tunnels
+from apps.instances import states
 from apps.instances.boot import credentials, program
 from apps.instances.costs import in_use
 from apps.instances.models import Instance, Workload
+from apps.instances.tunnels import claims as tunnels
 
 
 @dataclass(frozen=True)
@@ -265,5 +266,9 @@ def assignment(*, instance: Instance) -> wire.Assignment:
         for workload in live
     ]
     return wire.Assignment(
-        instance.revision, str(instance.pk), specs, program_sha256=program.program().sha256
+        instance.revision,
+        str(instance.pk),
+        specs,
+        program_sha256=program.program().sha256,
+        tunnels=tunnels.to_open(instance),
     )

@@ -14,7 +14,7 @@ from apps.core.http.long_poll import long_poll, since
 from apps.core.threads import in_thread
 from apps.gateways.access import gateway_of
 from apps.gateways.models import Gateway
-from apps.routing import services
+from apps.routing import services, tunnels
 from gateway import schema
 
 
@@ -39,7 +39,10 @@ def _revision(gateway: Gateway) -> int:
 async def status(request: HttpRequest) -> HttpResponseBase:
     gateway = await in_thread(gateway_of, request)
     said = bodies.validated(request.body, schema.Status.model_validate_json)
-    drained = await in_thread(services.take_status, gateway=gateway, status=said, at=timezone.now())
+    at = timezone.now()
+    drained = await in_thread(services.take_status, gateway=gateway, status=said, at=at)
+    if reached := await in_thread(tunnels.take_reached, gateway=gateway, status=said, at=at):
+        await in_thread(notifications.transitioned, "replica", "reached", reached)
     if drained:
         await in_thread(notifications.transitioned, "replica", "drained", drained)
     if asleep := await in_thread(services.asked_for, gateway=gateway, held=said.held):

@@ -6,12 +6,17 @@ from django.db import models
 
 from apps.gateways.models import Gateway
 
-KINDS = [("endpoint", "Endpoint"), ("key", "Key"), ("cert", "Certificate")]
+KINDS = [
+    ("endpoint", "Endpoint"),
+    ("key", "Key"),
+    ("cert", "Certificate"),
+    ("tunnel", "Tunnels of a machine"),
+]
 
 
 class Entry(models.Model):
-    """One endpoint, key or certificate as the gateway knows it, without private keys; `version` is
-    when it last changed.
+    """One endpoint, key, certificate or machine with tunnels as the gateway knows it, without
+    private keys; `version` is when it last changed.
 
     A `deleted` entry is a tombstone, so that a gateway that was away learns of it.
     """

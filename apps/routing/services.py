@@ -21,7 +21,7 @@ from apps.core.after_commit import after_commit
 from apps.core.sweep import one_by_one
 from apps.gateways.models import Gateway
 from apps.instances import states as instance_states
-from apps.routing import addresses, certificates
+from apps.routing import addresses, certificates, tunnels
 from apps.routing.models import Entry
 from apps.runs import public_urls, states
 from apps.runs.control.replica_lifecycle import drained as note_drained
@@ -60,6 +60,7 @@ def _publish_all(gateway_id: int) -> None:
     _publish(gateway_id, ENDPOINT, lambda: endpoints(ids))
     publish_keys(gateway_ids=[gateway_id])
     publish_certificates(gateway_ids=[gateway_id])
+    publish_tunnels(gateway_ids=[gateway_id])
 
 
 def publish_keys(*, gateway_ids: Iterable[int]) -> None:
@@ -72,12 +73,20 @@ def publish_certificates(*, gateway_ids: Iterable[int]) -> None:
         _publish(pk, certificates.KIND, lambda pk=pk: certificates.wanted(pk))
 
 
+def publish_tunnels(*, gateway_ids: Iterable[int]) -> None:
+    for pk in gateway_ids:
+        _publish(pk, tunnels.KIND, lambda pk=pk: tunnels.wanted(pk))
+
+
 def endpoints(run_ids: Iterable[UUID]) -> dict[str, dict[str, Any]]:
     """Return the endpoints of these runs as the table should have them."""
     active = Run.objects.filter(pk__in=list(run_ids)).exclude(state__in=states.RUN.final)
     # One whose machine is silent may serve all the same: the gateway sees that for itself.
     silent = Q(state=states.UNHEALTHY, instance__state=instance_states.LOST)
-    serving = Replica.objects.filter(Q(state=states.RUNNING) | silent, run__in=active)
+    # One behind a tunnel runs when its gateway reaches it, so the gateway hears of it before.
+    early = Q(state__in=[states.PROVISIONING, states.STARTING], workload__ready=True)
+    early &= Q(workload__tunnel__freed_at=None, workload__tunnel__isnull=False)
+    serving = Replica.objects.filter(Q(state=states.RUNNING) | silent | early, run__in=active)
     serving = serving.select_related("run__gateway", "instance", "workload__tunnel")
     upstreams: dict[UUID, list[dict[str, str]]] = {}
     for replica in serving.order_by("num"):
@@ -253,6 +262,7 @@ def table(*, gateway: Gateway, since: int) -> schema.Table:
             if e.kind == KEY
         ],
         certificates=certificates.entries_of(gateway=gateway, entries=found),
+        tunnels=tunnels.entries_of(found),
     )
 
 
@@ -268,6 +278,7 @@ def take_status(*, gateway: Gateway, status: schema.Status, at: datetime) -> lis
         secured=[each.model_dump() for each in status.certificates],
         reported_at=at,
     )
+    tunnels.note_server(gateway=gateway, server=status.tunnels)
     leaving = Replica.objects.filter(
         run__gateway=gateway, state=states.DRAINING, drained_at__isnull=True
     )

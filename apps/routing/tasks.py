@@ -32,5 +32,10 @@ def publish_certificates(**_: Any) -> None:
 
 
 @shared_task
+def publish_tunnels(**_: Any) -> None:
+    services.publish_tunnels(gateway_ids=list(Gateway.objects.values_list("pk", flat=True)))
+
+
+@shared_task
 def publish_all(**_: Any) -> None:
     services.publish_all(gateway_ids=list(Gateway.objects.values_list("pk", flat=True)))

@@ -67,6 +67,12 @@ class Home:
     def instance_id(self) -> str:
         return str((files.read_json(self.root / "agent.json") or {}).get("instance_id") or "")
 
+    def is_for(self, instance_id: str) -> bool:
+        """Tell whether this is the home of an instance, which the first one takes."""
+        if instance_id and not self.instance_id:
+            self.belongs_to(instance_id)
+        return instance_id in ("", self.instance_id)
+
     def belongs_to(self, instance_id: str) -> None:
         """Note whose workloads lie here."""
         about = files.read_json(self.root / "agent.json") or {}

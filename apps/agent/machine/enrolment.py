@@ -12,14 +12,13 @@ import contextlib
 import hashlib
 import secrets
 import string
-import subprocess
 import threading
 import typing
 from pathlib import Path
 
 from apps.agent import config as configuration
 from apps.agent import wire
-from apps.agent.host import files
+from apps.agent.host import files, ssh_key
 from apps.agent.host.journal import say
 from apps.agent.machine.watchdog import Watchdog
 from apps.agent.server.backoff import Backoff
@@ -28,7 +27,6 @@ from apps.agent.server.client import Client, Refused, ServerAway
 LETTERS = string.ascii_letters + string.digits
 TOKEN_LETTERS = 43
 REFUSED_SECONDS = 15.0
-KEYGEN_SECONDS = 30.0
 # What it says of itself is the server's to answer; the rest goes into the configuration.
 OWN = ("enrolment", "program_sha256")
 
@@ -53,7 +51,7 @@ def enrol(enrolment: Path, config: Path, *, home: Path, stop: threading.Event) -
     asked = wire.Enrolment(
         enrolment=address.token,
         token_sha256=hashlib.sha256(token.encode()).hexdigest(),
-        ssh_public_key=_public_key(home / "ssh"),
+        ssh_public_key=ssh_key.public_key(home / "ssh"),
     )
     answer = _asked(client, asked, watchdog, stop)
     if isinstance(answer, str):
@@ -106,22 +104,6 @@ def _token(home: Path) -> str:
     made = "dsk_a_" + "".join(secrets.choice(LETTERS) for _ in range(TOKEN_LETTERS))
     files.write_json(kept, {"token": made})
     return made
-
-
-def _public_key(folder: Path) -> str:
-    """Return the line of this machine's key, made if need be; "" where it has no `ssh-keygen`."""
-    key = folder / "id_ed25519"
-    public = key.with_suffix(".pub")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if not public.exists():
-        _remove(key)
-        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)]
-        try:
-            subprocess.run(words, check=True, capture_output=True, timeout=KEYGEN_SECONDS)
-        except (OSError, subprocess.SubprocessError) as error:
-            say(f"this machine has no key, so nothing can be tunnelled to it: {error}")
-            return ""
-    return public.read_text().strip()
 
 
 def _remove(path: Path) -> None:

@@ -15,9 +15,12 @@ from apps.agent import wire
 from apps.backends import services as backends
 from apps.core import notifications
 from apps.core.after_commit import after_commit
+from apps.core.errors import Invalid
 from apps.core.transition import Change, Stale, transition, transition_all
-from apps.instances import interruptions, states, tunnels
+from apps.instances import interruptions, states
+from apps.instances.boot import enrolment
 from apps.instances.models import Instance, Workload
+from apps.instances.tunnels import claims as tunnels
 
 LAST_LINES = 20
 TEXT = 2000
@@ -56,6 +59,7 @@ def _heard(instance: Instance, report: wire.Report, *, at: datetime) -> None:
         "isolation_note": _text(_note(report.isolation)),
     }
     Instance.objects.filter(pk=instance.pk).update(**known)
+    _note_key(instance, report.ssh_public_key)
     if instance.running_at is None:
         # Its backend was not asked yet: it runs, since its agent calls.
         Instance.objects.filter(pk=instance.pk, running_at=None).update(running_at=at)
@@ -65,6 +69,14 @@ def _heard(instance: Instance, report: wire.Report, *, at: datetime) -> None:
         _goodbye(instance, at=at)
     elif instance.state in (states.CREATING, states.BOOTING) or _is_back(instance, at):
         _ready(instance, at=at)
+
+
+def _note_key(instance: Instance, said: str) -> None:
+    """An agent that makes itself another key is known by that one from now on."""
+    with contextlib.suppress(Invalid):
+        key = enrolment.checked_key(said)
+        if key and key != instance.public_key:
+            tunnels.note_key(instance, key)
 
 
 def _goodbye(instance: Instance, *, at: datetime) -> None:

@@ -41,7 +41,7 @@ def enrol(*, asked: wire.Enrolment, at: datetime) -> wire.Enrolled:
     """
     if not SHA256.fullmatch(asked.token_sha256):
         raise Invalid("`token_sha256` is not the SHA-256 of a token in 64 lower-case hex digits.")
-    key = _checked_key(asked.ssh_public_key)
+    key = checked_key(asked.ssh_public_key)
     with transaction.atomic():
         instance = _of(asked.enrolment)
         is_let_in = _let_in(instance, asked.token_sha256, key, at=at)
@@ -110,7 +110,7 @@ def _tell(instance: Instance, *, at: datetime) -> None:
     Instance.objects.filter(pk=instance.pk).update(error=TOLD)
 
 
-def _checked_key(text: str) -> str:
+def checked_key(text: str) -> str:
     """Return the key without its comment, "" where the agent could make none. Raise Invalid."""
     if not text:
         return ""

@@ -43,9 +43,8 @@ def _advance(ids: Sequence[UUID], *, at: datetime) -> None:
     # What most replicas need for most steps; the rest is read when one is placed or stopped.
     rows = Replica.objects.select_related("run").defer("last_lines", "unanswered", *LARGE)
     replicas = sweep.claim(rows, ids, at=at)
-    workloads = Workload.objects.defer("spec", "secrets").in_bulk(
-        [replica.workload_id for replica in replicas if replica.workload_id]
-    )
+    known = Workload.objects.select_related("tunnel").defer("spec", "secrets")
+    workloads = known.in_bulk([replica.workload_id for replica in replicas if replica.workload_id])
     machines = _machines(replicas)
     steps = {r.pk: _step(r, _of(r, workloads), machines.get(r.instance_id), at) for r in replicas}
     _write(replicas, workloads, steps, at=at)
@@ -84,6 +83,7 @@ def _step(
             waits=workload.phase == wire.PHASE_ENGINE_AWAY,
             lost=odd is not None and odd.state == instance_states.LOST,
             interrupted=odd is not None and odd.interrupted_at is not None,
+            unreached=workload.is_unreached,
         )
     timing = replica_steps.Timing(
         state_at=replica.state_at,
@@ -118,6 +118,7 @@ def _write(
     Run.objects.filter(pk__in=changed, next_check_at__isnull=False).update(next_check_at=at)
     waiting = [r for r in replicas if steps[r.pk].to is None and not steps[r.pk].place]
     _set_next_checks(waiting, workloads, steps, at=at)
+    _tell_unreached(replicas, workloads)
     _move(waiting, workloads)
 
 
@@ -142,6 +143,14 @@ def _set_next_checks(
         # What ended meanwhile is looked at no more.
         waits = Replica.objects.filter(pk__in=ids, next_check_at__isnull=False)
         waits.update(next_check_at=next_check_at, phase=phase)
+
+
+def _tell_unreached(replicas: Sequence[Replica], workloads: dict[UUID, Workload]) -> None:
+    """Have the gateways of replicas that only they must reach yet hear of them."""
+    early = [r for r in replicas if r.state in (states.PROVISIONING, states.STARTING)]
+    unreached = [r.pk for r in early if (known := _of(r, workloads)) and known.is_unreached]
+    if unreached:
+        after_commit(notifications.transitioned, states.REPLICA.name, "waiting", unreached)
 
 
 def _move(waiting: Sequence[Replica], workloads: dict[UUID, Workload]) -> None:
@@ -222,6 +231,8 @@ def _fields(
 def phase_of(workload: Workload) -> str:
     """What a workload that is not ready does, and what its probe says of that."""
     phase, said = workload.phase, workload.probe_message
+    if workload.is_unreached:
+        return replica_steps.TUNNEL
     if workload.ready is not False or not said or not phase:
         return phase
     told = said if said.startswith(phase) else f"{phase}: {said}"
@@ -233,11 +244,13 @@ def out_of_sync() -> list[UUID]:
     unfinished = Replica.objects.exclude(state__in=states.REPLICA.final)
     early = [states.PROVISIONING, states.STARTING]
     lost = Q(instance__state=instance_states.LOST)
+    unreached = Q(workload__tunnel__freed_at=None, workload__tunnel__reached_at=None)
+    unreached &= Q(workload__tunnel__isnull=False)
     behind = (
         Q(workload__state=instance_states.EXITED)
         | Q(state=states.RUNNING, workload__ready=False)
         | Q(state=states.RUNNING) & lost
-        | Q(state__in=early, workload__ready=True)
+        | Q(state__in=early, workload__ready=True) & ~unreached
         | Q(state=states.UNHEALTHY, workload__ready=True) & ~lost
     )
     return list(unfinished.filter(behind).values_list("pk", flat=True)[: 10 * sweep.BATCH])

@@ -20,7 +20,8 @@ class WorkloadFacts:
     """A replica's workload as its agent last said; `asked_to_stop` is what we want of it.
 
     With `waits` its container engine is away, with `lost` its machine is silent: nothing can be
-    said of it for now. `interrupted`: its cloud takes its spot machine back.
+    said of it for now. `interrupted`: its cloud takes its spot machine back. With
+    `unreached` its gateway does not reach it yet, by the tunnel that it needs.
     """
 
     state: str
@@ -33,6 +34,7 @@ class WorkloadFacts:
     waits: bool = False
     lost: bool = False
     interrupted: bool = False
+    unreached: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ UNHEALTHY_FOR = timedelta(minutes=2)
 # One whose engine is away is waited for, as for a host that is away; then it is replaced.
 ENGINE_GIVEN_UP = timedelta(minutes=10)
 POLL_INTERVAL = timedelta(seconds=5)
+TUNNEL = "waiting for the tunnel"
 MACHINE_LOST = "its machine does not report"
 TAKEN_BACK = "its cloud took its spot machine back"
 # What a process gets to end in before its machine ends.
@@ -131,10 +134,11 @@ def _draining(workload: WorkloadFacts, timing: Timing, at: datetime) -> Step:
 
 
 def _starting(state: str, workload: WorkloadFacts, timing: Timing, at: datetime) -> Step:
-    if workload.ready:
+    if workload.ready and not workload.unreached:
         return Step(states.RUNNING, workload.probe_message, next_check_at=at + RESYNC_INTERVAL)
     if timing.deadline_at is not None and at >= timing.deadline_at:
-        why = f": {workload.probe_message}" if workload.probe_message else ""
+        said = TUNNEL if workload.unreached else workload.probe_message
+        why = f": {said}" if said else ""
         reason = HOST_STOPPED if workload.waits else "error"
         return Step(states.FAILED, f"not ready within its deadline{why}", reason, stop=True)
     soon = min(timing.deadline_at or at + POLL_INTERVAL, at + POLL_INTERVAL)

@@ -12,9 +12,11 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.agent import wire
-from apps.instances import ports, services, states, tunnels
+from apps.instances import services, states
 from apps.instances.agents import reports
 from apps.instances.models import Tunnel, Workload
+from apps.instances.tunnels import claims as tunnels
+from apps.instances.tunnels import ports
 from tests import factories
 
 CROWD = 16

@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 
 from apps.gateways.models import Gateway
-from apps.instances import tunnels
 from apps.instances.models import Tunnel
+from apps.instances.tunnels import claims as tunnels
 from apps.routing import services
 from tests import factories
 

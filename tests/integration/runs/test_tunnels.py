@@ -5,13 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
+from apps.agent import wire
+from apps.core import notifications
 from apps.gateways.models import Gateway
-from apps.instances import ports
-from apps.instances.models import Tunnel
+from apps.instances import services as instances
+from apps.instances.agents import reports
+from apps.instances.models import Instance, Tunnel
+from apps.instances.tunnels import ports
+from apps.routing import services as routing
+from apps.routing import tunnels as routing_tunnels
+from apps.runs.control import replica_lifecycle
+from apps.runs.models import Run
+from gateway import schema
 from tests import factories
+from tests.fakes.agent import FakeAgent
 from tests.integration.runs.clouds import YAML, submit
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager")]
@@ -65,3 +76,149 @@ def test_a_gateway_without_ports_leaves_the_replica_without_a_place(
     assert (replica.state, replica.exit_reason) == ("failed", "no-capacity")
     assert "ports for tunnels of its gateway are taken" in replica.message
     assert not Tunnel.objects.exists()
+
+
+def status_of(far: Gateway, *, pending: dict[str, str] | None = None) -> schema.Status:
+    """The gateway's next report: it has applied its table, but for what is pending."""
+    far.refresh_from_db()
+    return schema.Status(boot_id="g", applied=far.revision, pending=pending or {})
+
+
+def say(far: Gateway, status: schema.Status) -> None:
+    at = timezone.now()
+    routing.take_status(gateway=far, status=status, at=at)
+    if news := routing_tunnels.take_reached(gateway=far, status=status, at=at):
+        notifications.transitioned("replica", "reached", news)
+
+
+def ready(run: Run) -> FakeAgent:
+    agent = FakeAgent(Instance.objects.get(replicas__run=run))
+    agent.sync()
+    agent.serve()
+    return agent
+
+
+def test_a_replica_runs_when_its_gateway_reaches_it(
+    far: Gateway, owner: Access, cloudy: Project
+) -> None:
+    run = submit(owner, cloudy)
+    ready(run)
+
+    replica = run.replicas.get()
+    assert (replica.state, replica.phase) == ("starting", "waiting for the tunnel")
+    table = routing.table(gateway=Gateway.objects.get(pk=far.pk), since=0)
+    (upstream,) = table.endpoints[0].replicas
+    assert upstream.address == f"127.0.0.1:{Tunnel.objects.get().port}"
+
+    say(far, status_of(far, pending={str(replica.pk): "the tunnel is not open yet"}))
+    replica.refresh_from_db()
+    assert replica.state == "starting"
+
+    say(far, schema.Status(boot_id="g", applied=0))
+    replica.refresh_from_db()
+    assert replica.state == "starting"
+
+    say(far, status_of(far))
+    replica.refresh_from_db()
+    assert (replica.state, replica.phase != "waiting for the tunnel") == ("running", True)
+
+    # What it once reached goes on while a tunnel is away for a while.
+    say(far, status_of(far, pending={str(replica.pk): "the tunnel is not open yet"}))
+    replica_lifecycle.advance(ids=[replica.pk], at=timezone.now())
+    replica.refresh_from_db()
+    assert replica.state == "running"
+
+
+def test_another_gateway_reaches_nothing_of_it(
+    far: Gateway, owner: Access, cloudy: Project
+) -> None:
+    run = submit(owner, cloudy)
+    ready(run)
+    other = factories.gateway(factories.project())
+
+    say(other, schema.Status(boot_id="g", applied=10**6))
+
+    assert run.replicas.get().state == "starting"
+
+
+def test_a_tunnel_that_never_opens_ends_at_the_deadline(
+    far: Gateway, owner: Access, cloudy: Project
+) -> None:
+    run = submit(owner, cloudy)
+    ready(run)
+    replica = run.replicas.get()
+
+    assert replica.deadline_at is not None
+    replica_lifecycle.advance(ids=[replica.pk], at=replica.deadline_at)
+
+    replica.refresh_from_db()
+    assert replica.state == "failed"
+    assert replica.message == "not ready within its deadline: waiting for the tunnel"
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
+SERVER = schema.TunnelServer(port=2222, user="dstack-tunnel", host_key=KEY)
+
+
+def test_an_agent_hears_where_to_open_what(far: Gateway, owner: Access, cloudy: Project) -> None:
+    run = submit(owner, cloudy)
+    instance = Instance.objects.get(replicas__run=run)
+    assert instances.assignment(instance=instance).tunnels == []
+    Gateway.objects.update(address="203.0.113.7")
+    before = instance.revision
+
+    for _ in range(2):
+        routing.take_status(
+            gateway=far,
+            status=schema.Status(boot_id="g", applied=0, tunnels=SERVER),
+            at=timezone.now(),
+        )
+
+    said = instances.assignment(instance=instance)
+    forward = wire.Forward(Tunnel.objects.get().port, str(Tunnel.objects.get().workload_id))
+    assert said.tunnels == [
+        wire.Tunnels("203.0.113.7", 2222, "dstack-tunnel", KEY, forwards=[forward])
+    ]
+    assert said.revision == before + 1
+
+
+BAD_KEYS = ["ssh-rsa AAAA", KEY + "\nssh-ed25519 AAAA", 'command="sh" ' + KEY, "x" * 9000, "\x00"]
+
+
+@pytest.mark.parametrize("bad", BAD_KEYS)
+def test_an_agents_key_opens_its_ports(
+    far: Gateway, owner: Access, cloudy: Project, bad: str
+) -> None:
+    run = submit(owner, cloudy)
+    instance = Instance.objects.get(replicas__run=run)
+
+    for said in (KEY, bad):
+        report = wire.Report(boot_id="b", ssh_public_key=said)
+        reports.take(instance=instance, report=report, at=timezone.now())
+
+    (row,) = routing.table(gateway=Gateway.objects.get(pk=far.pk), since=0).tunnels
+    assert (row.public_key, row.ports) == (KEY, [Tunnel.objects.get().port])
+
+
+def test_nobody_comes_in_with_the_key_of_another_machine(
+    far: Gateway, owner: Access, cloudy: Project
+) -> None:
+    first = factories.instance(cloudy, public_key=KEY)
+    run = submit(owner, cloudy)
+    thief = Instance.objects.get(replicas__run=run)
+
+    report = wire.Report(boot_id="b", ssh_public_key=KEY)
+    reports.take(instance=thief, report=report, at=timezone.now())
+
+    thief.refresh_from_db()
+    assert (first.public_key, thief.public_key) == (KEY, "")
+
+
+def test_the_key_of_a_machine_without_replicas_opens_nothing(
+    far: Gateway, owner: Access, cloudy: Project
+) -> None:
+    run = submit(owner, cloudy)
+    agent = ready(run)
+    agent.exit_all(code=0)
+
+    assert routing.table(gateway=Gateway.objects.get(pk=far.pk), since=0).tunnels == []

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from apps.instances import ports
+from apps.instances.tunnels import ports
 
 ALL = set(range(ports.FIRST, ports.LAST + 1))
 PREFERRED = set(range(ports.PREFERRED, ports.LAST + 1))

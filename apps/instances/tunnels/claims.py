@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -10,14 +11,16 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import F, QuerySet
 
+from apps.agent import wire
 from apps.core import notifications
 from apps.core.after_commit import after_commit
-from apps.instances import ports
 from apps.instances.models import Instance, Tunnel, Workload
+from apps.instances.tunnels import ports
+
+logger = logging.getLogger(__name__)
 
 # As long as a connection that lost its right to a port may still hold it, and some more.
 KEPT = timedelta(seconds=60)
-MACHINE = "tunnel"
 
 
 class NoPort(Exception):
@@ -60,6 +63,46 @@ def live(workload_ids: Collection[UUID]) -> QuerySet[Tunnel]:
     return Tunnel.objects.filter(workload_id__in=workload_ids, freed_at=None)
 
 
+def note_key(instance: Instance, key: str) -> None:
+    """Let an instance come in with another key. One that another instance has is not taken: who
+    sends it has not made it."""
+    try:
+        with transaction.atomic():
+            Instance.objects.filter(pk=instance.pk).update(public_key=key)
+    except IntegrityError:
+        logger.warning("%s sends the key of another instance", instance.name)
+        return
+    instance.public_key = key
+    _tell([])
+
+
+def to_open(instance: Instance) -> list[wire.Tunnels]:
+    """Return what an agent has to open, for each gateway that has said where."""
+    rows = instance.tunnels.filter(freed_at=None).select_related("gateway").order_by("port")
+    by_gateway: dict[int, list[Tunnel]] = {}
+    for row in rows.exclude(gateway__tunnel_port=None):
+        by_gateway.setdefault(row.gateway_id, []).append(row)
+    return [
+        wire.Tunnels(
+            host=found[0].gateway.address or found[0].gateway.domain,
+            port=found[0].gateway.tunnel_port or 0,
+            user=found[0].gateway.tunnel_user,
+            host_key=found[0].gateway.tunnel_host_key,
+            forwards=[wire.Forward(row.port, str(row.workload_id)) for row in found],
+        )
+        for found in by_gateway.values()
+    ]
+
+
+def reached(*, gateway_id: int, replica_ids: Collection[str], at: datetime) -> list[UUID]:
+    """Note that a gateway reaches these replicas. Return those for which that is news."""
+    waiting = Tunnel.objects.filter(gateway_id=gateway_id, freed_at=None, reached_at=None)
+    found = waiting.filter(workload__replica__in=list(replica_ids))
+    news = list(found.values_list("workload__replica", flat=True))
+    waiting.filter(workload__replica__in=news).update(reached_at=at)
+    return news
+
+
 def gateway_moved(gateway_id: int) -> None:
     """Tell the agents whose tunnels lead to a gateway that it is found elsewhere."""
     there = Tunnel.objects.filter(gateway_id=gateway_id, freed_at=None)
@@ -70,4 +113,4 @@ def gateway_moved(gateway_id: int) -> None:
 
 
 def _tell(workload_ids: Collection[UUID]) -> None:
-    after_commit(notifications.transitioned, MACHINE, "changed", list(workload_ids))
+    after_commit(notifications.transitioned, "tunnel", "changed", list(workload_ids))
