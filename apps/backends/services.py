@@ -134,12 +134,16 @@ def delete(*, access: Access, backend: Backend, ends_machines: bool = False) -> 
 
 
 def close_emptied() -> None:
-    """Close the backends that were to be deleted and whose last machine is gone."""
+    """Close the backends that were to be deleted and whose last machine is gone.
+
+    A machine that a worker asked for at the same moment is ended too.
+    """
     for backend in Backend.objects.filter(closed_at=None).exclude(ending_at=None):
         with transaction.atomic():
             row = Backend.objects.select_for_update().filter(pk=backend.pk, closed_at=None).first()
-            if row is not None:
-                _close_if_empty(row)
+            if row is not None and not _close_if_empty(row):
+                for hook in _ending_hooks:
+                    hook(row)
 
 
 def _close_if_empty(row: Backend) -> bool:

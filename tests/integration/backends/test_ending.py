@@ -113,6 +113,18 @@ def test_ends_its_machines_first_where_that_is_asked_for(
     assert not queries.backends_of(people.project).filter(pk=cloud.pk).exists()
 
 
+def test_a_machine_that_came_a_moment_too_late_is_ended_too(cloud: Backend, alice: Access) -> None:
+    machine(cloud)
+    services.delete(access=alice, backend=cloud, ends_machines=True)
+    late = machine(cloud, state="requested")
+
+    services.close_emptied()
+
+    late.refresh_from_db()
+    cloud.refresh_from_db()
+    assert (late.state, cloud.closed_at) == ("terminating", None)
+
+
 def test_is_deleted_at_once_where_nothing_lives(
     people: People, cloud: Backend, alice: Access
 ) -> None:
