@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 
-from gateway.schema import Status
+from gateway.schema import Hold, Status
 from tests.fakes.control_plane_gateway import ControlPlane, key, replica, service
 from tests.fakes.target import Target
 from tests.integration.gateway.harness import ALICE, SLOTS, Gateway, Load, free_port, until
@@ -98,6 +98,29 @@ async def test_drains_a_replica_before_it_is_gone(fresh: Fresh) -> None:
     assert draining.draining == {replica(old.address).id: 1}
     assert names == {new.name}
     assert answer.body == b"first\nsecond\n"
+
+
+async def test_a_replica_that_is_taken_back_before_its_successor_is_ready_costs_no_request(
+    fresh: Fresh,
+) -> None:
+    """As where a cloud takes back the machine of the only replica."""
+    gateway, control, (old, new) = fresh
+    await control.applied(await control.put(service("hello", old.address, hold=Hold())))
+    streamed = asyncio.create_task(gateway.call("/wait", token=ALICE))
+    await until(lambda: "/wait" in old.seen)
+    seen = len(control.statuses)
+
+    version = await control.put(service("hello", hold=Hold()))
+    await control.wait_status(lambda s: s.applied >= version, since=seen)
+    held = [asyncio.create_task(gateway.call(token=ALICE)) for _ in range(5)]
+    await control.wait_status(lambda s: s.held.get("e-hello", 0) == 5, since=seen)
+    await control.put(service("hello", new.address, hold=Hold()))
+    answers = await asyncio.gather(*held)
+    old.go_on.set()
+
+    assert [(each.status, each.json["name"]) for each in answers] == [(200, new.name)] * 5
+    assert (await streamed).body == b"first\nsecond\n"
+    await control.wait_status(lambda s: not s.draining, since=seen)
 
 
 async def test_counts_a_websocket_as_in_flight(fresh: Fresh) -> None:

@@ -41,6 +41,22 @@ def test_shows_where_and_how_to_call_it(people: People, hello: Run) -> None:
     assert "$TOKEN" not in page.partition('data-snippet="python"')[2]
 
 
+@pytest.mark.parametrize(
+    ("hours", "state", "said"),
+    [(3, "running", True), (3, "stopped", False), (None, "running", False)],
+)
+def test_says_when_it_stops_by_itself(
+    people: People, hello: Run, hours: int | None, state: str, said: bool
+) -> None:
+    seconds = hours and hours * 3600
+    spec = {**hello.spec, "max_duration_seconds": seconds}
+    Run.objects.filter(pk=hello.pk).update(spec=spec, state=state)
+
+    page = text(signed_in(people.alice).get(HELLO))
+
+    assert ("stops by itself in" in page) is said
+
+
 def test_makes_a_key_for_this_service_only(people: People, hello: Run) -> None:
     page = text(signed_in(people.bob).post(f"{HELLO}key/"))
 
