@@ -99,6 +99,12 @@ class Found:
             if block.subject.scope is Scope.BACKEND and block.is_fault_of_setup
         }
 
+    @property
+    def shut(self) -> dict[str, Block]:
+        """What a person has to mend, were it for spot machines alone, by the backend's name."""
+        every = ((name, block) for name, some in self.blocks.items() for block in some)
+        return {name: block for name, block in every if block.is_fault_of_setup}
+
     def walk(self) -> Iterator[Offer]:
         """Return every offer that fits, cheapest first; the catalog is read as far as it is
         needed."""

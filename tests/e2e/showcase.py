@@ -13,11 +13,12 @@ from datetime import timedelta
 from django.utils import timezone
 
 from apps.accounts.models import Project, User
-from apps.backends.models import Check
+from apps.backends.models import Backend, Check
 from apps.core import crypto
 from apps.core.models import Event
 from apps.gateways.models import Gateway
 from apps.instances.models import Instance, UnknownMachine
+from apps.offers.models import BlockedOffer
 from apps.runs import states
 from apps.runs.models import Replica, Run, RunVersion, Upload
 from apps.specs.parse import parse
@@ -101,11 +102,25 @@ def _clouds(main: Project) -> None:
             **told, backend=backend, name=backend.name, state="problems", problems=problems
         )
     Check.objects.create(**told, pk=CHECK, name=CLOUD, state="problems", problems=problems)
+    _blocked(cloud, shared)
     for state in ("ready", "terminating", "failed"):
         machine = factories.instance(
             main, backend=cloud, backend_kind="aws", region="ap-southeast-1", error=WHY, state=state
         )
         Instance.objects.filter(pk=machine.pk).update(next_check_at=None)
+
+
+def _blocked(cloud: Backend, shared: Backend) -> None:
+    """Offers that one has no room for, and all of another that does not work."""
+    until = timezone.now() + timedelta(hours=1)
+    BlockedOffer.objects.create(
+        backend=shared, scope="backend", kind="credentials", reason=WHY, until=until
+    )
+    for instance, reason in (("t4g.nano", WHY), ("p4de.24xlarge", "none is free"), ("x", WHY)):
+        BlockedOffer.objects.create(
+            backend=cloud, scope="offer+region", region="us-east-1", instance_type=instance,
+            spot=False, kind="capacity", reason=reason, until=until,
+        )  # fmt: skip
 
 
 def _model(main: Project, gateway: Gateway, user: User) -> None:

@@ -87,7 +87,9 @@ WIDTH, HEIGHT = "document.documentElement.scrollWidth", "document.documentElemen
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    running = stacks.new(tmp_path_factory.mktemp("eye"))
+    # Its cloud is to be asked nothing: nobody listens there.
+    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    running = stacks.new(tmp_path_factory.mktemp("eye"), **nowhere)
     showcase.fill(running)
     yield running
     assert running.stop() == 0
