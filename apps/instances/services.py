@@ -1,4 +1,4 @@
-"""The verbs of instances: place a workload, stop it, say what should be on a machine."""
+"""The verbs of instances: place a workload, stop it, end it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from apps.core import crypto, notifications
 from apps.core.after_commit import after_commit
 from apps.core.transition import Change, created, transition, transition_all
 from apps.instances import states
-from apps.instances.boot import credentials, program
+from apps.instances.boot import credentials
 from apps.instances.costs import in_use
 from apps.instances.models import Instance, Workload
 from apps.instances.tunnels import claims as tunnels
@@ -248,27 +248,3 @@ def _lock(instance_ids: Collection[UUID]) -> set[UUID]:
     other way round waited for a report that waited for it. Return those whose agent called."""
     rows = Instance.objects.select_for_update().filter(pk__in=instance_ids).order_by("pk")
     return {pk for pk, heard_at in rows.values_list("pk", "reported_at") if heard_at is not None}
-
-
-def assignment(*, instance: Instance) -> wire.Assignment:
-    """Return all that should be on the machine; the environment in clear."""
-    instance = Instance.objects.get(pk=instance.pk)
-    live = instance.workloads.exclude(state=states.EXITED).order_by("pk")
-    specs = [
-        wire.from_json(
-            wire.WorkloadSpec,
-            {
-                **workload.as_json(),
-                **crypto.decrypt(workload.secrets),
-                "gpu_indices": workload.gpu_indices,
-            },
-        )
-        for workload in live
-    ]
-    return wire.Assignment(
-        instance.revision,
-        str(instance.pk),
-        specs,
-        program_sha256=program.program().sha256,
-        tunnels=tunnels.to_open(instance),
-    )

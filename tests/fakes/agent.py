@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from django.utils import timezone
 
 from apps.agent import wire
-from apps.instances import services
-from apps.instances.agents import reports
+from apps.instances.agents import assignments, reports
 from apps.instances.models import Instance
 
 
@@ -24,7 +23,7 @@ class FakeAgent:
 
     def sync(self) -> None:
         """Fetch the assignment, act on it at once, report."""
-        assigned = {w.id: w for w in services.assignment(instance=self.instance).workloads}
+        assigned = {w.id: w for w in assignments.assignment(instance=self.instance).workloads}
         self.specs = assigned
         self.workloads = {pk: w for pk, w in self.workloads.items() if pk in assigned}
         for pk, spec in assigned.items():

@@ -22,8 +22,8 @@ from apps.core.http.client_address import client_address
 from apps.core.http.internal_routes import internal_route
 from apps.core.http.long_poll import long_poll, since
 from apps.core.threads import in_thread
-from apps.instances import services, states
-from apps.instances.agents import reports, tries
+from apps.instances import states
+from apps.instances.agents import assignments, reports, tries
 from apps.instances.agents.access import instance_of
 from apps.instances.boot import enrolment, program
 from apps.instances.models import Instance
@@ -40,7 +40,7 @@ async def assignment(request: HttpRequest) -> HttpResponseBase:
         request,
         f"instance:{instance.pk}",
         has_news=lambda: _revision(instance) != known,
-        answer=partial(services.assignment, instance=instance),
+        answer=partial(assignments.assignment, instance=instance),
     )
     return JsonResponse(wire.to_json(answer))
 

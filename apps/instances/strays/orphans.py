@@ -7,13 +7,16 @@ id are touched: another server on the same account keeps its own. What no row kn
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial
 
 from apps.backends import services as backends
-from apps.backends.base import Provider, ProviderError
+from apps.backends.base import OwnedInstance, Provider, ProviderError
 from apps.backends.models import Backend
+from apps.core.sweep import one_by_one
 from apps.instances import calls, ending, states
 from apps.instances.models import Instance
 from apps.instances.strays import unknown
@@ -27,40 +30,57 @@ GRACE = timedelta(minutes=2)
 def collect_orphans(*, at: datetime) -> list[Instance]:
     """End every orphan of every backend; returns the rows that had one.
 
-    A backend that does not answer is asked again the next time.
+    A backend that does not answer is asked again the next time. Raise the first error that is none
+    of a backend's, once all had their turn.
     """
     ended: list[Instance] = []
-    for backend in Backend.objects.exclude(config=backends.FORGOTTEN).order_by("pk"):
-        try:
-            found = _collect_orphans_of(backend, at=at)
-            ended += found
-            settled = backend.closed_at is not None and backend.closed_at <= at - GRACE
-            is_empty = settled and not found and not backend.unknown_machines.exists()
-            ending.forget_if_over(backend, is_empty=is_empty, at=at)
-        except ProviderError as error:
-            logger.warning("no list of machines from %s: %s", backend, error)
-            ending.nobody_answers(backend, error, at=at)
-        except calls.Busy:
-            continue
+    open_ = Backend.objects.exclude(config=backends.FORGOTTEN).order_by("pk")
+    one_by_one(open_, lambda backend: ended.extend(_collect(backend, at=at)))
     return ended
 
 
-def _collect_orphans_of(backend: Backend, *, at: datetime) -> list[Instance]:
+def _collect(backend: Backend, *, at: datetime) -> list[Instance]:
     server_id = backends.server_id()
-    listed = calls.ask(backend, lambda provider: provider.list_owned(server_id))
-    unknown.collect(backend, listed, at=at)
-    owned = {pk: each for each in listed if (pk := unknown.instance_id(each.name))}
+    try:
+        listed = calls.ask(backend, lambda provider: provider.list_owned(server_id))
+    except calls.Busy:
+        return []
+    except ProviderError as error:
+        logger.warning("no list of machines from %s: %s", backend, error)
+        ending.nobody_answers(backend, error, at=at)
+        return []
+    found = _orphans(backend, listed, at=at)
+    ended = [instance for instance, ref in found if _end(backend, instance, ref)]
+    with contextlib.suppress(calls.Busy):
+        unknown.collect(backend, listed, at=at)
+    settled = backend.closed_at is not None and backend.closed_at <= at - GRACE
+    is_empty = settled and not found and not backend.unknown_machines.exists()
+    ending.forget_if_over(backend, is_empty=is_empty, at=at)
+    return ended
+
+
+def _orphans(
+    backend: Backend, listed: Iterable[OwnedInstance], *, at: datetime
+) -> list[tuple[Instance, str]]:
+    """Return the rows that are over and have a machine there, with its reference."""
+    owned = {pk: each.ref for each in listed if (pk := unknown.instance_id(each.name))}
     over = Instance.objects.filter(
         pk__in=owned, backend=backend, state__in=states.INSTANCE.final, state_at__lte=at - GRACE
     )
-    ended = []
-    for instance in over:
-        logger.warning("machine %s of %s is an orphan", owned[instance.pk].ref, instance.name)
-        calls.ask(backend, partial(_terminate, ref=owned[instance.pk].ref))
-        said = f"Its machine {owned[instance.pk].ref} was found still there and ended."
-        Instance.objects.filter(pk=instance.pk).update(error=said)
-        ended.append(instance)
-    return ended
+    return [(instance, owned[instance.pk]) for instance in over]
+
+
+def _end(backend: Backend, instance: Instance, ref: str) -> bool:
+    """Tell whether its end was asked for; one that is refused keeps no other."""
+    logger.warning("machine %s of %s is an orphan", ref, instance.name)
+    try:
+        calls.ask(backend, partial(_terminate, ref=ref))
+    except (ProviderError, calls.Busy) as error:
+        logger.warning("orphan %s of %s is not ended yet: %s", ref, backend, error or "busy")
+        return False
+    said = f"Its machine {ref} was found still there and ended."
+    Instance.objects.filter(pk=instance.pk).update(error=said)
+    return True
 
 
 def _terminate(provider: Provider, *, ref: str) -> None:

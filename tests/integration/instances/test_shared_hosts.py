@@ -16,7 +16,7 @@ from apps.backends import services as backends
 from apps.backends.registry import PROVIDERS
 from apps.core.ids import new_id
 from apps.instances import decide, reconcile, services
-from apps.instances.agents import reports
+from apps.instances.agents import assignments, reports
 from apps.instances.models import Instance, Workload
 from tests import factories
 from tests.fakes.cloud import HARDWARE, Cloud, World
@@ -50,7 +50,7 @@ def test_hosts_of_one_name_in_two_projects_are_two(world: World) -> None:
 
     assert mine.instance_id == again.instance_id != theirs.instance_id
     assert theirs.instance.project_id == two.pk
-    sent = wire.to_json(services.assignment(instance=mine.instance))
+    sent = wire.to_json(assignments.assignment(instance=mine.instance))
     assert [workload["env"] for workload in sent["workloads"]] == [{"KEY": "mine"}] * 2
 
 
