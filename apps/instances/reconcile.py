@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from apps.agent import wire
 from apps.backends import services as backends
+from apps.backends import way_home
 from apps.backends.base import (
     Feature,
     InstanceState,
@@ -156,7 +157,7 @@ def _create(instance: Instance, *, at: datetime) -> None:
         transition(instance, states.CREATING, at=at, next_check_at=lease)
     try:
         spec = machine_spec.wanted(instance)
-    except machine_spec.NoWayHome as error:
+    except way_home.NoWayHome as error:
         _fail(instance, NO_BACKEND, str(error), at=timezone.now())
         return
     try:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from apps.backends import services as backends
+from apps.backends import way_home
 from apps.backends.base import ErrorKind, Offer, ProviderError, Scope
 from apps.backends.models import Backend
 from apps.offers import blocks
@@ -54,10 +55,21 @@ def block(
 
 def of(chosen: Collection[Backend], *, at: datetime) -> dict[int, list[blocks.Block]]:
     """Return what is blocked then, by the backend's id."""
-    found: dict[int, list[blocks.Block]] = {backend.pk: [] for backend in chosen}
+    unreachable = _unreachable()
+    found: dict[int, list[blocks.Block]] = {
+        backend.pk: [] if backends.is_standing(backend.kind) else list(unreachable)
+        for backend in chosen
+    }
     for row in BlockedOffer.objects.filter(backend__in=chosen, until__gt=at).order_by("pk"):
         found[row.backend_id].append(_read(row))
     return found
+
+
+def _unreachable() -> list[blocks.Block]:
+    """No machine that could not call this server is worth its price."""
+    why = way_home.why_none()
+    whole = blocks.Subject(Scope.BACKEND)
+    return [blocks.Block(whole, ErrorKind.SETUP, why, None)] if why else []
 
 
 def _read(row: BlockedOffer) -> blocks.Block:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from apps.backends.base import ErrorKind, Offer, ProviderError, Scope
 
@@ -39,10 +39,12 @@ class Subject:
 
 @dataclass(frozen=True)
 class Block:
+    """`until` is None where it lasts until a person has mended the server."""
+
     subject: Subject
     kind: str
     reason: str
-    until: datetime
+    until: datetime | None
 
     @property
     def is_fault_of_setup(self) -> bool:
@@ -92,8 +94,8 @@ def holding(blocks: Iterable[Block], offer: Offer, *, family: str) -> Block | No
     whole = [block for block in about if not block.subject.zone]
     if not whole and offer.zones and not open_zones(about, offer):
         # It is open again as soon as one of them is.
-        return min(about, key=lambda block: block.until)
-    return max(whole, key=lambda block: block.until, default=None)
+        return min(about, key=_over)
+    return max(whole, key=_over, default=None)
 
 
 def open_zones(blocks: Iterable[Block], offer: Offer) -> tuple[str, ...]:
@@ -112,8 +114,12 @@ def _is_about(subject: Subject, offer: Offer, family: str) -> bool:
     )
 
 
+def _over(block: Block) -> datetime:
+    return block.until or datetime.max.replace(tzinfo=UTC)
+
+
 def until(block: Block) -> str:
-    return f"{block.until:%H:%M} UTC"
+    return f" (until {block.until:%H:%M} UTC)" if block.until else ""
 
 
 def sentence(
@@ -125,7 +131,7 @@ def sentence(
     said = [f"No offer is free now: {offers} blocked." if only else f"{offers} blocked for now."]
     about = {offer.backend for offer, _ in shut}
     said += [
-        f"Backend {name} cannot be used: {each.reason.rstrip('.')} (until {until(each)})."
+        f"Backend {name} cannot be used: {each.reason.rstrip('.')}{until(each)}."
         for name, each in broken.items()
         if name in about
     ]
@@ -133,5 +139,5 @@ def sentence(
     for block, offer in list(reversed(first.items()))[:MOST_TOLD]:
         spot = " (spot)" if offer.spot else ""
         where = f"{offer.backend} {offer.region} {offer.instance}{spot}"
-        said.append(f"{where}: {block.reason.rstrip('.')} (until {until(block)}).")
+        said.append(f"{where}: {block.reason.rstrip('.')}{until(block)}.")
     return " ".join(said)

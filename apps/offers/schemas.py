@@ -28,11 +28,12 @@ class OfferOut(Schema):
 
 
 class BlockOut(Schema):
-    """Why an offer is not asked for now: the kind of the refusal, its words, and until when."""
+    """Why an offer is not asked for now: the kind of the refusal, its words, and until when: null
+    where that is not a matter of time."""
 
     kind: str
     reason: str
-    until: datetime
+    until: datetime | None
 
 
 class ListedOffer(OfferOut):

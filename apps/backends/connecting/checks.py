@@ -16,7 +16,7 @@ from django.utils import timezone
 from pydantic import ValidationError
 
 from apps.accounts.models import Project
-from apps.backends import states
+from apps.backends import states, way_home
 from apps.backends.base import Provider, ProviderError
 from apps.backends.connecting import asking, rows
 from apps.backends.models import Backend, Check
@@ -109,7 +109,7 @@ def _asked(check: Check) -> Verdict:
 def _verdict(provider: Provider) -> Verdict:
     found = provider.check()
     problems = [_problem(each.message, each.policy) for each in found[:MOST_SENTENCES]]
-    facts = [] if found else provider.facts()
+    facts = [] if found else [*filter(None, [way_home.why_none()]), *provider.facts()]
     return Verdict(problems, [each[:LONGEST_SENTENCE] for each in facts[:MOST_SENTENCES]])
 
 

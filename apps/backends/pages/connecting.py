@@ -10,7 +10,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from apps.backends import queries
+from apps.backends import queries, way_home
 from apps.backends.connecting import config_form, requests, roles, rows
 from apps.backends.connecting.config_form import Given
 from apps.backends.models import Backend, Check
@@ -131,6 +131,7 @@ def _form_page(
         "name": request.POST.get("name") or request.GET.get("name", "")[:32],
         "projects": request.POST.get("projects", context.get("projects", "")),
         "policy": requests.policy_of(form.kind),
+        "unreachable": way_home.why_none(),
     }
     return render_page(
         request, "backends/connect.html", context, status=422 if form.message else 200

@@ -41,6 +41,8 @@ def _row(number: int, offer: Offer) -> list[str | Cell]:
 
 
 def _remark(offer: Offer) -> str:
+    if offer.blocked_why and not offer.blocked_until:
+        return f"cannot be used: {offer.blocked_why}"
     if offer.blocked_until:
         at = moment(offer.blocked_until)
         until = f"{at.astimezone():%H:%M}" if at else offer.blocked_until

@@ -71,6 +71,4 @@ def _fail(workload: Workload, why: str) -> None:
     logger.error("workload %s of %s: %s", workload.name, workload.instance_id, why)
     at = timezone.now()
     with contextlib.suppress(Stale):  # another call of the agent noted it
-        services.end_workloads(
-            [workload], reason=wire.REASON_PREPARE_FAILED, message=why, at=at
-        )
+        services.end_workloads([workload], reason=wire.REASON_PREPARE_FAILED, message=why, at=at)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 
 from apps.backends import services as backends
+from apps.backends import way_home
 from apps.backends.base import Boot, Gpu, Hardware, InstanceSpec, Offer
 from apps.core import crypto
 from apps.instances.boot import document, program
@@ -18,21 +17,17 @@ from apps.instances.models import Instance
 PROJECT_TAG, RUN_TAG = "dstack-web-project", "dstack-web-run"
 
 
-class NoWayHome(Exception):
-    """The agent of a new machine could not call this server; the text says what to do."""
-
-
 def wanted(instance: Instance) -> InstanceSpec:
     """Return it; asked again for the same instance it is the same, so that it is one machine.
 
-    Only a machine that was there before us is handed a lasting token. Raise NoWayHome.
+    Only a machine that was there before us is handed a lasting token. Raise way_home.NoWayHome.
     """
     offer = offer_of(instance)
     standing = backends.is_standing(instance.backend_kind)
     boot = Boot(
         name=instance.boot_name,
         instance_id=str(instance.pk),
-        url=settings.DSTACK_AGENT_URL if standing else address(),
+        url=settings.DSTACK_AGENT_URL if standing else way_home.address(),
         token=crypto.decrypt(instance.token) if standing else "",
     )
     return InstanceSpec(
@@ -44,27 +39,6 @@ def wanted(instance: Instance) -> InstanceSpec:
         user_data="" if standing else _user_data(instance, offer, url=boot.url),
         server_id=backends.server_id(),
     )
-
-
-def address() -> str:
-    """Return where machines of clouds reach this server. Raise NoWayHome."""
-    for url in (settings.DSTACK_AGENT_URL, settings.DSTACK_PUBLIC_URL):
-        if not is_near(url):
-            return str(url)
-    raise NoWayHome(
-        f"No machine of a cloud can call this server at {settings.DSTACK_PUBLIC_URL}: set "
-        "DSTACK_AGENT_URL to an address that machines reach."
-    )
-
-
-def is_near(url: str) -> bool:
-    """Tell whether an address means nothing elsewhere: of loopback, or a name without a dot, as
-    containers call each other."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return "." not in host or host.endswith(".localhost")
 
 
 def _user_data(instance: Instance, offer: Offer, *, url: str) -> str:

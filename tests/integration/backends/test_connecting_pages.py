@@ -88,6 +88,19 @@ def test_shows_each_problem_with_the_policy_to_paste(people: People, aws: Emulat
     assert not Backend.objects.exists()
 
 
+def test_a_check_that_passes_says_that_no_machine_could_call(
+    people: People, aws: Emulator, settings: Any
+) -> None:
+    settings.DSTACK_AGENT_URL = settings.DSTACK_PUBLIC_URL = "http://127.0.0.1:3000"
+    answer = sent(people, FORM)
+    checks.run(ids=[Check.objects.get().pk])
+
+    shown = signed_in(people.alice).get(answer["Location"]).content.decode()
+
+    assert "prod works, and is connected." in shown
+    assert "<li>No machine of a cloud can call this server at http://127.0.0.1:3000" in shown
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

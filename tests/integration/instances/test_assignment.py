@@ -14,7 +14,7 @@ from apps.instances.models import Instance, Workload
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
-STRANGE = {"secrets": "of another server"}
+STRANGE: dict[str, Any] = {"secrets": "of another server"}
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ from apps.accounts.models import Project
 from apps.agent import wire
 from apps.core import notifications
 from apps.gateways.models import Gateway
-from apps.instances import services as instances
-from apps.instances.agents import reports
+from apps.instances.agents import assignments, reports
 from apps.instances.models import Instance, Tunnel
 from apps.instances.tunnels import ports
 from apps.routing import services as routing
@@ -163,7 +162,7 @@ SERVER = schema.TunnelServer(port=2222, user="dstack-tunnel", host_key=KEY)
 def test_an_agent_hears_where_to_open_what(far: Gateway, owner: Access, cloudy: Project) -> None:
     run = submit(owner, cloudy)
     instance = Instance.objects.get(replicas__run=run)
-    assert instances.assignment(instance=instance).tunnels == []
+    assert assignments.assignment(instance=instance).tunnels == []
     Gateway.objects.update(address="203.0.113.7")
     before = instance.revision
 
@@ -174,7 +173,7 @@ def test_an_agent_hears_where_to_open_what(far: Gateway, owner: Access, cloudy: 
             at=timezone.now(),
         )
 
-    said = instances.assignment(instance=instance)
+    said = assignments.assignment(instance=instance)
     forward = wire.Forward(Tunnel.objects.get().port, str(Tunnel.objects.get().workload_id))
     assert said.tunnels == [
         wire.Tunnels("203.0.113.7", 2222, "dstack-tunnel", KEY, forwards=[forward])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from apps.instances.boot import machine_spec
+from apps.backends import way_home
 
 NEAR = [
     "http://127.0.0.1:3000",
@@ -19,12 +19,12 @@ FAR = ["https://dstack.example", "http://192.0.2.1:3000", "http://[2001:db8::1]:
 
 @pytest.mark.parametrize("url", NEAR)
 def test_an_address_that_means_nothing_elsewhere_is_near(url: str) -> None:
-    assert machine_spec.is_near(url)
+    assert way_home.is_near(url)
 
 
 @pytest.mark.parametrize("url", FAR)
 def test_any_other_address_is_one_for_machines(url: str) -> None:
-    assert not machine_spec.is_near(url)
+    assert not way_home.is_near(url)
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,11 @@ def test_machines_call_the_address_of_agents_first(
 ) -> None:
     settings.DSTACK_AGENT_URL, settings.DSTACK_PUBLIC_URL = agents, people
 
-    assert machine_spec.address() == called
+    assert way_home.address() == called
 
 
 def test_says_what_to_set_where_no_machine_could_call(settings: Any) -> None:
     settings.DSTACK_AGENT_URL, settings.DSTACK_PUBLIC_URL = NEAR[0], NEAR[3]
 
-    with pytest.raises(machine_spec.NoWayHome, match="set DSTACK_AGENT_URL to an address"):
-        machine_spec.address()
+    with pytest.raises(way_home.NoWayHome, match="set DSTACK_AGENT_URL to an address"):
+        way_home.address()
