@@ -1,12 +1,16 @@
 """What every provider keeps to, and the fake cloud too, on which the tests of the server stand.
 
 A new provider has one line in CASES: how to configure it against a fake of its API, and how to
-make that fake answer nothing. One whose offers come from the catalog has one in CATALOG too.
+make that fake answer nothing; a cloud has more faults there. One whose offers come from the catalog
+has a line in CATALOG too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +20,11 @@ import pytest
 from pydantic import Field, ValidationError
 
 from apps.backends import base
+from apps.backends.connecting import asking
+from apps.backends.providers.aws import errors as aws_errors
 from apps.backends.providers.aws.provider import AwsProvider
 from apps.backends.registry import PROVIDERS
+from tests.fakes.aws_cloud import Refusal
 from tests.fakes.cloud import Cloud, World
 
 TOKEN = "dsk_a_what-a-new-machine-calls-home-with"
@@ -29,7 +36,37 @@ CATALOG = {
         "aws", "us-east-1", "m5.large", base.Hardware(2, 8192, 102400), price_usd_per_hour=0.096
     )
 }
+CLOUDS = sorted(k for k, made in KINDS.items() if base.Feature.STANDING not in made.features)
+# The call of AWS by which a method is refused.
+ACTIONS = {
+    "check": "GetCallerIdentity",
+    "offers": "GetProducts",
+    "create": "RunInstances",
+    "inspect": "DescribeInstances",
+    "list_owned": "DescribeInstances",
+    "terminate": "TerminateInstances",
+}
 UNKNOWN = ["i-unknown", "00000000-0000-0000-0000-000000000000", "", "../../etc/passwd", "\0", "é"]
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What a cloud can do: `codes` are its errors with the kind of each, all of its table.
+
+    `refuse` has a method answered with one of them, `heal` ends that; `lose` makes the next machine
+    without an answer, `vanish` ends one without a word, `hang` holds all answers back.
+    """
+
+    codes: Mapping[str, base.ErrorKind]
+    refuse: Callable[[str, str], object]
+    heal: Callable[[], object]
+    lose: Callable[[], object]
+    vanish: Callable[[Any, str], object]
+    hang: Callable[[], object]
+
+    def code(self, kind: base.ErrorKind) -> str:
+        """Return an error of this kind."""
+        return next(code for code, meant in self.codes.items() if meant == kind)
 
 
 @dataclass(frozen=True)
@@ -38,6 +75,7 @@ class Case:
 
     config: dict[str, Any]
     end: Callable[[], object]
+    faults: Faults | None = None
 
 
 def _local(request: pytest.FixtureRequest) -> Case:
@@ -49,7 +87,18 @@ def _local(request: pytest.FixtureRequest) -> Case:
 
 
 def _cloud(_: pytest.FixtureRequest) -> Case:
-    return Case({}, end=lambda: setattr(Cloud.world, "is_away", True))
+    world = Cloud.world
+    faults = Faults(
+        codes={str(kind): kind for kind in base.ErrorKind},
+        refuse=lambda method, code: world.refused.update(
+            {method: base.ProviderError("No.", kind=base.ErrorKind(code))}
+        ),
+        heal=world.refused.clear,
+        lose=lambda: setattr(world, "loses_answers", 1),
+        vanish=lambda provider, ref: world.take_back(ref),
+        hang=lambda: setattr(world, "hangs", threading.Event()),
+    )
+    return Case({}, end=lambda: setattr(world, "is_away", True), faults=faults)
 
 
 def _aws(request: pytest.FixtureRequest) -> Case:
@@ -62,7 +111,22 @@ def _aws(request: pytest.FixtureRequest) -> Case:
         },
         "regions": ["us-east-1", "eu-west-1"],
     }
-    return Case(config, end=lambda: setattr(emulator.faults, "is_away", True))
+    faults = Faults(
+        codes={code: meaning[0] for code, meaning in aws_errors.CODES.items()},
+        refuse=lambda method, code: emulator.faults.refused.update(
+            {ACTIONS[method]: Refusal(code)}
+        ),
+        heal=emulator.faults.refused.clear,
+        lose=lambda: setattr(emulator.faults, "lost", 1),
+        vanish=_end_at_aws,
+        hang=lambda: setattr(emulator.faults, "hold_until", 1000),
+    )
+    return Case(config, end=lambda: setattr(emulator.faults, "is_away", True), faults=faults)
+
+
+def _end_at_aws(provider: Any, ref: str) -> None:
+    known = json.loads(ref)
+    provider._clients.ec2(known["region"]).terminate_instances(InstanceIds=[known["id"]])
 
 
 CASES: dict[str, Callable[[pytest.FixtureRequest], Case]] = {
@@ -223,6 +287,115 @@ def test_shows_no_secret(provider: Any) -> None:
     text = " ".join(f"{one!r} {one}" for one in [*shown, *provider.offers()])
 
     assert [secret for secret in secrets if secret in text] == []
+
+
+@pytest.fixture
+def faults(case: Case) -> Faults:
+    assert case.faults is not None, "a cloud says here what can go wrong with it"
+    return case.faults
+
+
+of_clouds = pytest.mark.parametrize("kind", CLOUDS, indirect=True)
+
+
+@of_clouds
+def test_an_answer_that_was_lost_makes_no_second_machine(provider: Any, faults: Faults) -> None:
+    """As when a worker is killed between the call and the note of it."""
+    faults.lose()
+    with pytest.raises(base.ProviderError) as lost:
+        provider.create(spec(provider))
+    orphans = provider.list_owned(SERVER)
+
+    ref = provider.create(spec(provider))
+
+    assert lost.value.is_passing
+    assert orphans == provider.list_owned(SERVER) == [base.OwnedInstance(ref, boot().name)]
+
+
+@of_clouds
+def test_what_is_full_now_may_be_had_later(provider: Any, faults: Faults) -> None:
+    faults.refuse("create", faults.code(base.ErrorKind.CAPACITY))
+    with pytest.raises(base.ProviderError) as full:
+        provider.create(spec(provider))
+    faults.heal()
+
+    assert full.value.kind == base.ErrorKind.CAPACITY
+    assert provider.list_owned(SERVER) == []
+    assert provider.inspect(provider.create(spec(provider))).state in LIVING
+
+
+@of_clouds
+def test_each_error_of_its_table_is_what_the_table_says(provider: Any, faults: Faults) -> None:
+    """So a quota, wrong credentials or a fault of the set-up are never a want of capacity."""
+    told = {}
+    for code in faults.codes:
+        faults.refuse("create", code)
+        with pytest.raises(base.ProviderError) as refused:
+            provider.create(spec(provider))
+        told[code] = refused.value.kind
+
+    assert told == dict(faults.codes)
+    assert set(told.values()) >= set(base.ErrorKind) - {base.ErrorKind.REFUSED}
+    faults.heal()
+    assert provider.list_owned(SERVER) == []
+
+
+@of_clouds
+@pytest.mark.parametrize("error", [base.ErrorKind.THROTTLED, base.ErrorKind.CREDENTIALS])
+@pytest.mark.parametrize("method", ["offers", "inspect", "list_owned", "terminate"])
+def test_who_is_not_answered_is_not_told_that_there_is_nothing(
+    provider: Any, faults: Faults, method: str, error: base.ErrorKind
+) -> None:
+    """No offers, a machine that is gone, none that is ours: each would be acted on."""
+    ref = provider.create(spec(provider))
+    faults.refuse(method, faults.code(error))
+    ask: dict[str, Callable[[], object]] = {
+        "offers": lambda: list(provider.offers() or provider.catalog("us-east-1", spot=False)),
+        "inspect": lambda: provider.inspect(ref),
+        "list_owned": lambda: provider.list_owned(SERVER),
+        "terminate": lambda: provider.terminate(ref),
+    }
+
+    with pytest.raises(base.ProviderError) as refused:
+        ask[method]()
+
+    assert refused.value.kind == error
+
+
+@of_clouds
+def test_wrong_credentials_are_told_by_a_check(provider: Any, faults: Faults) -> None:
+    faults.refuse("check", faults.code(base.ErrorKind.CREDENTIALS))
+
+    try:
+        said = [problem.message for problem in provider.check()]
+    except base.ProviderError as error:
+        assert error.kind == base.ErrorKind.CREDENTIALS
+        said = [str(error)]
+
+    assert all(said) and len(said) > 0
+
+
+@of_clouds
+def test_a_machine_that_somebody_else_ended_is_gone(provider: Any, faults: Faults) -> None:
+    ref = provider.create(spec(provider))
+    faults.vanish(provider, ref)
+
+    assert provider.inspect(ref).state == base.InstanceState.GONE
+    assert provider.list_owned(SERVER) == []
+    provider.terminate(ref)
+
+
+@of_clouds
+def test_one_that_hangs_holds_nobody_up(provider: Any, faults: Faults) -> None:
+    ref = provider.create(spec(provider))
+    faults.hang()
+    began = time.monotonic()
+
+    with pytest.raises(base.ProviderError) as refused:
+        asking.ask(provider, lambda asked: asked.inspect(ref), seconds=0.2)
+
+    assert refused.value.kind == base.ErrorKind.UNREACHABLE
+    assert time.monotonic() - began < 3
 
 
 class Secretive(base.Config):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,10 +22,11 @@ class World:
 
     `on_create` may raise instead of making a machine; `loses_answers` makes the machine and says
     that it did not answer; `ends_nothing` says that a machine is ended which is not; `is_away`
-    answers nothing at all; `states` are of machines that do not run, `ends_slowly` how often one is
-    still there after its end was asked for. Regions in `spot` have spot machines too, at two fifths
-    of the price; `zones` are theirs. `specs` are the machines that were asked for. `take_back` ends
-    one without a word, `announce` says before that it will.
+    answers nothing at all, `hangs` holds each answer back until it is set, `refused` are errors by
+    method; `states` are of machines that do not run, `ends_slowly` how often one is still there
+    after its end was asked for. Regions in `spot` have spot machines too, at two fifths of the
+    price; `zones` are theirs. `specs` are the machines that were asked for. `take_back` ends one
+    without a word, `announce` says before that it will.
     """
 
     machines: dict[str, str] = field(default_factory=dict)
@@ -35,6 +37,8 @@ class World:
     loses_answers: int = 0
     ends_nothing: bool = False
     is_away: bool = False
+    hangs: threading.Event | None = None
+    refused: dict[str, base.ProviderError] = field(default_factory=dict)
     states: dict[str, base.InstanceStatus] = field(default_factory=dict)
     ends_slowly: int = 0
     inspected: Counter[str] = field(default_factory=Counter)
@@ -44,9 +48,13 @@ class World:
     zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     specs: list[base.InstanceSpec] = field(default_factory=list)
 
-    def answer(self) -> None:
+    def answer(self, asked: str = "") -> None:
+        if self.hangs is not None:
+            self.hangs.wait(timeout=30)
         if self.is_away:
             raise AWAY
+        if asked in self.refused:
+            raise self.refused[asked]
 
     def announce(self, ref: str) -> None:
         self.states[ref] = base.InstanceStatus(base.InstanceState.RUNNING, spot_notice=True)
@@ -66,11 +74,11 @@ class Cloud(base.Provider):
     world: ClassVar[World] = World()
 
     def check(self) -> list[base.Problem]:
-        self.world.answer()
+        self.world.answer("check")
         return []
 
     def offers(self) -> list[base.Offer]:
-        self.world.answer()
+        self.world.answer("offers")
         zones = self.world.zones
         return [
             base.Offer("cloud", region, "big", HARDWARE, price, spot, zones=zones.get(region, ()))
@@ -81,7 +89,7 @@ class Cloud(base.Provider):
 
     def create(self, spec: base.InstanceSpec) -> str:
         boot = spec.boot
-        self.world.answer()
+        self.world.answer("create")
         known = {name: ref for ref, name in self.world.machines.items()}
         if boot.name in known:
             return known[boot.name]
@@ -97,7 +105,7 @@ class Cloud(base.Provider):
         return ref
 
     def inspect(self, ref: str) -> base.InstanceStatus:
-        self.world.answer()
+        self.world.answer("inspect")
         self.world.inspected[ref] += 1
         if ref not in self.world.machines:
             return base.InstanceStatus(base.InstanceState.GONE)
@@ -105,7 +113,7 @@ class Cloud(base.Provider):
         return self.world.states.get(ref, running)
 
     def list_owned(self, server_id: str) -> list[base.OwnedInstance]:
-        self.world.answer()
+        self.world.answer("list_owned")
         return [
             base.OwnedInstance(ref, name, self.world.tags[ref])
             for ref, name in self.world.machines.items()
@@ -113,7 +121,7 @@ class Cloud(base.Provider):
         ]
 
     def terminate(self, ref: str) -> None:
-        self.world.answer()
+        self.world.answer("terminate")
         if self.world.ends_slowly:
             self.world.ends_slowly -= 1
         elif not self.world.ends_nothing:
