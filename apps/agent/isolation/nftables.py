@@ -18,13 +18,13 @@ SUBSYSTEM = 10
 BATCH_BEGIN, BATCH_END = 0x10, 0x11
 NEWTABLE, DELTABLE, NEWCHAIN, NEWRULE = 0, 2, 3, 6
 NLM_F_APPEND = 0x800
-FAMILY = 2  # NFPROTO_IPV4
+IPV4, IPV6 = 2, 10  # NFPROTO_*
 
 PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = range(5)
 FILTER_PRIORITY, DNAT_PRIORITY, SNAT_PRIORITY = 0, -100, 100
 META_IIFNAME, META_OIFNAME, META_SKUID, META_L4PROTO = 6, 7, 10, 16
 NETWORK_HEADER, TRANSPORT_HEADER = 1, 2
-SOURCE_OFFSET, DESTINATION_OFFSET = 12, 16
+SOURCE_OFFSET, DESTINATION_OFFSET, DESTINATION_OFFSET_V6 = 12, 16, 24
 EQUAL, NOT_EQUAL, AT_LEAST = 0, 1, 5
 TO_NETWORK_ORDER = 1
 ESTABLISHED_OR_RELATED = 0b110
@@ -45,17 +45,18 @@ class Chain(typing.NamedTuple):
     rules: typing.Sequence[Rule]
 
 
-def replace_table(name: str, chains: typing.Sequence[Chain]) -> None:
+def replace_table(name: str, chains: typing.Sequence[Chain], *, family: int = IPV4) -> None:
     """Write a table whole, in one step, in place of what it held. Raise OSError.
 
     Without chains the table is removed.
     """
-    messages = [_message(NEWTABLE, text(1, name)), _message(DELTABLE, text(1, name))]
+    parts = [(NEWTABLE, text(1, name)), (DELTABLE, text(1, name))]
     if chains:
-        messages.append(_message(NEWTABLE, text(1, name)))
+        parts.append((NEWTABLE, text(1, name)))
     for chain in chains:
-        messages.append(_message(NEWCHAIN, _chain(name, chain)))
-        messages += [_message(NEWRULE, _rule(name, chain.name, rule)) for rule in chain.rules]
+        parts.append((NEWCHAIN, _chain(name, chain)))
+        parts += [(NEWRULE, _rule(name, chain.name, rule)) for rule in chain.rules]
+    messages = [_message(kind, payload, family) for kind, payload in parts]
     with netlink.Netlink(netlink.NETLINK_NETFILTER) as socket_:
         socket_.send([_batch(BATCH_BEGIN), *messages, _batch(BATCH_END)], answers=len(messages))
 
@@ -64,13 +65,13 @@ def _batch(kind: int) -> bytes:
     return netlink.message(kind, 0, struct.pack(">BBH", 0, 0, SUBSYSTEM))
 
 
-def _message(kind: int, payload: bytes) -> bytes:
+def _message(kind: int, payload: bytes, family: int) -> bytes:
     flags = netlink.NLM_F_ACK
     if kind != DELTABLE:
         flags |= netlink.NLM_F_CREATE
     if kind == NEWRULE:
         flags |= NLM_F_APPEND
-    head = struct.pack(">BBH", FAMILY, 0, 0)
+    head = struct.pack(">BBH", family, 0, 0)
     return netlink.message(SUBSYSTEM << 8 | kind, flags, head + payload)
 
 
@@ -157,6 +158,15 @@ def goes_to(network: str, bits: int = 32) -> Rule:
     return _address(DESTINATION_OFFSET, network, bits)
 
 
+def goes_to_v6(address: str) -> Rule:
+    load = _expression(
+        "payload",
+        *(_number(1, REGISTER), _number(2, NETWORK_HEADER)),
+        *(_number(3, DESTINATION_OFFSET_V6), _number(4, 16)),
+    )
+    return (load, _compare(socket.inet_pton(socket.AF_INET6, address)))
+
+
 def comes_from(network: str, bits: int = 32) -> Rule:
     return _address(SOURCE_OFFSET, network, bits)
 
@@ -209,7 +219,7 @@ def reset() -> Rule:
 def send_to(address: str) -> Rule:
     """Change the destination, not the port."""
     load = _expression("immediate", _number(1, REGISTER), _value(2, socket.inet_aton(address)))
-    return (load, _expression("nat", _number(1, 1), _number(2, FAMILY), _number(3, REGISTER)))
+    return (load, _expression("nat", _number(1, 1), _number(2, IPV4), _number(3, REGISTER)))
 
 
 def masquerade() -> Rule:
