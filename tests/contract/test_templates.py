@@ -49,6 +49,12 @@ def test_what_loads_itself_names_its_place(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=named)
+def test_no_request_ends_another(path: Path) -> None:
+    """htmx writes each that was ended into the browser's console, as an error."""
+    assert not re.search(r"hx-sync=\"[^\"]*\b(replace|abort)\b", path.read_text())
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=named)
 def test_trusts_no_text(path: Path) -> None:
     assert not re.search(r"\|safe\b|autoescape off", path.read_text())
 
