@@ -20,6 +20,7 @@ LOCAL = "local"
 # The states of a machine that is gone: instances are a later stage.
 OVER = ("terminated", "failed")
 MOST_ERRORS = 5
+MOST_REFS = 20
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,12 @@ def live_instances(backend: Backend, project: Project | None = None) -> QuerySet
     rows: Any = backend
     live: QuerySet[Any] = rows.instances.exclude(state__in=OVER)
     return live if project is None else live.filter(project=project)
+
+
+def living_refs(backend: Backend) -> list[str]:
+    """Return what its provider calls some of its machines that are not over."""
+    made = live_instances(backend).exclude(ref="").order_by("-pk")
+    return list(made.values_list("ref", flat=True)[:MOST_REFS])
 
 
 @dataclass(frozen=True)

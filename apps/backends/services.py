@@ -17,7 +17,7 @@ from django.utils import timezone
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends import queries
-from apps.backends.base import Feature, Provider
+from apps.backends.base import ErrorKind, Feature, Provider, ProviderError, Scope
 from apps.backends.connecting import configs, roles, rows
 from apps.backends.models import Backend, ServerIdentity
 from apps.backends.registry import PROVIDERS
@@ -180,9 +180,20 @@ def forget(backend: Backend) -> None:
 
 
 def provider_of(backend: Backend) -> Provider:
-    """Return the provider, ready to be called. It makes no call itself."""
-    provider = PROVIDERS[backend.kind]
-    return provider(provider.Config.model_validate(crypto.decrypt(backend.config)))
+    """Return the provider, ready to be called. It makes no call itself.
+
+    Raise ProviderError where its configuration was emptied, or is another server's or version's.
+    """
+    try:
+        provider = PROVIDERS[backend.kind]
+        return provider(provider.Config.model_validate(crypto.decrypt(backend.config)))
+    except (KeyError, ValueError, crypto.InvalidToken) as error:
+        logger.warning("%s cannot be used: %s", backend, type(error).__name__)
+        raise ProviderError(
+            f"{backend} cannot be used as it is configured: connect it again.",
+            kind=ErrorKind.SETUP,
+            scope=Scope.BACKEND,
+        ) from None
 
 
 def is_standing(kind: str) -> bool:

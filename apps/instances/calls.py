@@ -6,7 +6,6 @@ at most `AT_ONCE` workers; what waits for its backend stays due, and the sweep c
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,11 +14,9 @@ from typing import TypeVar
 from uuid import UUID
 
 from apps.backends import services as backends
-from apps.backends.base import ErrorKind, Provider, ProviderError, Scope
+from apps.backends.base import Provider
 from apps.backends.connecting import asking
 from apps.backends.models import Backend
-
-logger = logging.getLogger(__name__)
 
 CALL_SECONDS = 60.0
 AT_ONCE = 2
@@ -41,21 +38,9 @@ def ask(
 
     Raise Busy where it is not asked now, ProviderError where that failed, and nothing else.
     """
-    provider = _provider_of(backend)
+    provider = backends.provider_of(backend)
     with _turn(backend.pk, about):
         return asking.ask(provider, question, seconds=CALL_SECONDS)
-
-
-def _provider_of(backend: Backend) -> Provider:
-    try:
-        return backends.provider_of(backend)
-    except Exception as error:  # its settings were emptied, or are another server's
-        logger.warning("%s cannot be used: %s", backend, type(error).__name__)
-        raise ProviderError(
-            f"{backend} cannot be used as it is configured: connect it again.",
-            kind=ErrorKind.SETUP,
-            scope=Scope.BACKEND,
-        ) from None
 
 
 @contextmanager

@@ -144,6 +144,7 @@ def _request(
     project: Project, backend: Backend, offer: Offer, new: NewWorkload, at: datetime
 ) -> Instance:
     in_use.require(project, offer)
+    _require_open(backend)
     instance = Instance(
         project=project,
         backend=backend,
@@ -171,6 +172,16 @@ def _request(
         return there
     created(instance, at=at)
     return instance
+
+
+def _require_open(backend: Backend) -> None:
+    """Raise NoRoom where the backend was disabled or deleted since its offers were read.
+
+    Who deletes it meanwhile waits for this transaction, and then finds the machine.
+    """
+    row = Backend.objects.select_for_update(no_key=True).filter(pk=backend.pk)
+    if not row.filter(closed_at=None, ending_at=None, disabled_at=None).exists():
+        raise NoRoom("its backend was disabled or deleted meanwhile")
 
 
 def _free_gpus(instance: Instance, offer: Offer, wanted: int) -> list[int]:

@@ -6,9 +6,11 @@ check has passed, and a worker that was killed is followed by another one.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
@@ -16,8 +18,8 @@ from django.utils import timezone
 from pydantic import ValidationError
 
 from apps.accounts.models import Project
-from apps.backends import states, way_home
-from apps.backends.base import Provider, ProviderError
+from apps.backends import queries, states, way_home
+from apps.backends.base import InstanceState, Problem, Provider, ProviderError
 from apps.backends.connecting import asking, rows
 from apps.backends.models import Backend, Check
 from apps.backends.registry import PROVIDERS
@@ -29,6 +31,11 @@ from apps.core.transition import Stale, created, transition
 # Many regions are asked, eight at once, with three attempts each.
 CALL_SECONDS = 120.0
 LEASE = timedelta(seconds=CALL_SECONDS + 60)
+# Whoever asks another account for a machine hears that it is gone, and would never end it.
+ELSEWHERE = (
+    "The account of these credentials has none of the machines of this backend that live: "
+    "terminate them first, or connect this account as a backend of its own."
+)
 MOST_SENTENCES, LONGEST_SENTENCE = 50, 4000
 
 
@@ -79,12 +86,12 @@ def begin(wanted: Wanted, *, asked_by: str) -> Check:
 def run(*, ids: Sequence[UUID]) -> None:
     """Ask about each of these that nobody is asking about now. Calls the outside."""
     waiting = Check.objects.select_related("project", "backend__project")
-    for check in sweep.claim(waiting, ids, at=timezone.now(), lease=LEASE):
-        verdict = _asked(check)
-        try:
-            _end(check, verdict, at=timezone.now())
-        except Stale:
-            continue
+    sweep.one_by_one(sweep.claim(waiting, ids, at=timezone.now(), lease=LEASE), _run)
+
+
+def _run(check: Check) -> None:
+    with contextlib.suppress(Stale):
+        _end(check, _asked(check), at=timezone.now())
 
 
 def channel(check_id: UUID) -> str:
@@ -96,21 +103,32 @@ def _asked(check: Check) -> Verdict:
     config = check.config or (check.backend.config if check.backend else "")
     if not config:
         return Verdict([_problem("The backend was deleted before it was checked.")])
-    model = PROVIDERS[check.kind]
+    changes = check.backend is not None and check.config
+    refs = queries.living_refs(check.backend) if check.backend and changes else []
     try:
+        model = PROVIDERS[check.kind]
         provider = model(model.Config.model_validate(crypto.decrypt(config)))
-        return asking.ask(provider, _verdict, seconds=CALL_SECONDS)
-    except ValidationError:
+        return asking.ask(provider, partial(_verdict, refs=refs), seconds=CALL_SECONDS)
+    except crypto.InvalidToken:
+        return Verdict([_problem(f"As it is configured, {crypto.NO_KEY_FITS}: set it anew.")])
+    except (KeyError, ValidationError):
         return Verdict([_problem("This version does not know its configuration: set it anew.")])
     except ProviderError as error:
         return Verdict([_problem(f"{_sentence(str(error))} Nothing else could be asked.")])
 
 
-def _verdict(provider: Provider) -> Verdict:
+def _verdict(provider: Provider, *, refs: Sequence[str]) -> Verdict:
+    """Return what is wrong; `refs` are machines that live and have to be there."""
     found = provider.check()
+    if not found and refs and all(_is_gone(provider, ref) for ref in refs):
+        found = [Problem(ELSEWHERE)]
     problems = [_problem(each.message, each.policy) for each in found[:MOST_SENTENCES]]
     facts = [] if found else [*filter(None, [way_home.why_none()]), *provider.facts()]
     return Verdict(problems, [each[:LONGEST_SENTENCE] for each in facts[:MOST_SENTENCES]])
+
+
+def _is_gone(provider: Provider, ref: str) -> bool:
+    return provider.inspect(ref).state is InstanceState.GONE
 
 
 def _end(check: Check, verdict: Verdict, *, at: datetime) -> None:

@@ -26,6 +26,7 @@ WORDS = {
     "model_attributes_type": "must have keys and values",
     "string_too_short": "is too short",
     "string_too_long": "is too long",
+    "too_long": "has too many entries",
 }
 
 

@@ -71,10 +71,11 @@ def reconnect(
     roles.require_manager(access, backend)
     _require_cloud(backend)
     kept = rows.stored(backend)
-    before = configs.checked(backend.kind, kept)
     after = configs.checked(backend.kind, {**kept, **config})
+    before = configs.checked(backend.kind, kept) if kept else after
     roles.require_own_credentials(access, before, after)
     if not check:
+        _require_machines_known(backend, before, after)
         rows.reconnect(backend, config=rows.encrypted(after))
         return backend
     return _begun(access, _of(backend, after))
@@ -127,6 +128,18 @@ def _begun(access: Access, wanted: checks.Wanted) -> Check:
     if under_way >= MOST_CHECKS_AT_ONCE:
         raise Conflict(f"{under_way} checks are under way already: wait for one of them.")
     return checks.begin(wanted, asked_by=access.actor)
+
+
+def _require_machines_known(backend: Backend, before: Config, after: Config) -> None:
+    """Raise Conflict where nobody would ask whether the account of other credentials is the one
+    whose machines live: those of another one would be taken for gone, and never ended."""
+    changed = any(getattr(before, name) != getattr(after, name) for name in after.secret_fields())
+    if changed and (machines := queries.living_refs(backend)):
+        raise Conflict(
+            f"{len(machines)} of the machines of {backend.name} live: with other credentials it is "
+            "connected only after a check, which looks for them. Ask for the check, or terminate "
+            "the machines first."
+        )
 
 
 def _of(backend: Backend, config: Config | None = None) -> checks.Wanted:

@@ -88,8 +88,11 @@ def share(backend: Backend, *, for_all: bool, shares: Sequence[int]) -> None:
 
 
 def stored(backend: Backend) -> dict[str, Any]:
-    """Return how a backend is connected, with its secrets."""
-    found: dict[str, Any] = crypto.decrypt(backend.config)
+    """Return how a backend is connected, with its secrets; nothing where no key fits."""
+    try:
+        found: dict[str, Any] = crypto.decrypt(backend.config)
+    except crypto.InvalidToken:
+        return {}
     return found
 
 

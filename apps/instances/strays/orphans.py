@@ -64,8 +64,12 @@ def _orphans(
 ) -> list[tuple[Instance, str]]:
     """Return the rows that are over and have a machine there, with its reference."""
     owned = {pk: each.ref for each in listed if (pk := unknown.instance_id(each.name))}
+    # Also where it was made by a backend that was deleted, and whose account this one is.
     over = Instance.objects.filter(
-        pk__in=owned, backend=backend, state__in=states.INSTANCE.final, state_at__lte=at - GRACE
+        pk__in=owned,
+        backend__project=backend.project,
+        state__in=states.INSTANCE.final,
+        state_at__lte=at - GRACE,
     )
     return [(instance, owned[instance.pk]) for instance in over]
 

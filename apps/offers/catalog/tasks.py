@@ -48,7 +48,10 @@ def refresh_oldest(*, at: datetime) -> tuple[str, str, bool] | None:
 
 def _regions_of(backend: Backend, *, at: datetime) -> list[str]:
     """Return the regions of a backend that is in the catalog; none where it cannot be asked."""
-    provider = backends.provider_of(backend)
+    try:
+        provider = backends.provider_of(backend)
+    except ProviderError:
+        return []
     configured = provider.in_catalog()
     if configured is None or configured:
         return list(configured or ())

@@ -240,6 +240,8 @@ def test_refuses_the_name_of_another_kind_and_one_that_is_taken(people: People) 
         ),
         ({**CONFIG, "vpc_id": "vpc-1", "regions": []}, "name exactly one in regions"),
         ({**CONFIG, "endpoint_url": "http://169.254.169.254"}, "endpoint_url there is no such key"),
+        ({**CONFIG, "regions": ["us-east-1"] * 101}, "regions has too many entries"),
+        ({"creds": {**KEYS, "secret_key": SECRET * 100}}, "is too long"),
         ({**CONFIG, "public_ips": SECRET}, "public_ips must be true or false"),
         ({**CONFIG, "x\n\x1b[31m" + "y" * 500: 1}, "there is no such key"),
     ],
@@ -262,6 +264,13 @@ def test_takes_a_list_as_text_with_commas(people: People, text: str) -> None:
     backend = connected(people, config={**CONFIG, "regions": text})
 
     assert rows.stored(backend)["regions"] == ["us-east-1", "eu-west-1"]
+
+
+def test_takes_each_region_once(people: People) -> None:
+    """Each one costs a check some calls."""
+    backend = connected(people, config={**CONFIG, "regions": ["us-east-1"] * 50})
+
+    assert rows.stored(backend)["regions"] == ["us-east-1"]
 
 
 def test_refuses_more_checks_at_once_than_a_project_may_have(people: People) -> None:

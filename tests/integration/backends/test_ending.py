@@ -18,6 +18,7 @@ from apps.backends.models import Backend
 from apps.backends.registry import PROVIDERS
 from apps.core.errors import Conflict, Invalid
 from apps.instances import ending
+from apps.instances import services as instances
 from apps.instances.models import Instance
 from apps.instances.states import INSTANCE
 from apps.instances.strays import orphans
@@ -188,6 +189,59 @@ def test_a_project_is_deleted_with_its_backends(
     orphans.collect_orphans(at=timezone.now() + LATER)
     cloud.refresh_from_db()
     assert cloud.config == services.FORGOTTEN
+
+
+def test_a_machine_left_behind_is_ended_once_its_account_is_connected_again(
+    people: People, world: World, cloud: Backend, alice: Access
+) -> None:
+    """Its key was taken away, so the first backend was forgotten before anybody could look."""
+    lost = machine(cloud, state="failed")
+    Instance.objects.filter(pk=lost.pk).update(state_at=timezone.now() - LATER)
+    world.machines["i-1"] = lost.boot_name
+    world.owners["i-1"], world.tags["i-1"] = services.server_id(), {}
+    services.delete(access=alice, backend=cloud)
+    services.forget(cloud)
+    services.connect(project=people.project, kind="cloud", config={})
+
+    orphans.collect_orphans(at=timezone.now())
+
+    assert world.machines == {}
+
+
+def test_the_cloud_of_one_project_says_nothing_of_the_machines_of_another(
+    world: World, people: People, cloud: Backend
+) -> None:
+    """Whoever may tag there can name one as another project's."""
+    other = factories.project("other")
+    theirs = factories.instance(other, backend_kind="cloud", state="failed")
+    Instance.objects.filter(pk=theirs.pk).update(state_at=timezone.now() - LATER)
+    world.machines["i-1"] = theirs.boot_name
+    world.owners["i-1"], world.tags["i-1"] = services.server_id(), {}
+
+    orphans.collect_orphans(at=timezone.now())
+
+    theirs.refresh_from_db()
+    assert (theirs.error, list(world.machines)) == ("", ["i-1"])
+
+
+@pytest.mark.parametrize("shut", ["closed_at", "ending_at", "disabled_at"])
+def test_nothing_is_asked_of_what_was_shut_since_its_offers_were_read(
+    people: People, cloud: Backend, shut: str
+) -> None:
+    found = offers.find(project=people.project, spec=asked_for())
+    new = instances.NewWorkload(factories.run(people.project).pk, "chat-0", {}, {})
+    Backend.objects.filter(pk=cloud.pk).update(**{shut: timezone.now()})
+
+    with pytest.raises(instances.NoRoom, match="disabled or deleted"):
+        instances.place(
+            project=people.project,
+            backend=found.backends["cloud"],
+            offer=found.matches.offers[0],
+            new=new,
+            at=timezone.now(),
+        )
+
+    assert not Instance.objects.exists()
 
 
 def test_this_machine_is_not_ended(people: People, agent_folder: object) -> None:

@@ -9,6 +9,9 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from apps.backends import base
 
+# AWS has 40 regions or so; a subnet is of one zone.
+MOST_REGIONS, MOST_SUBNETS = 100, 100
+
 
 def _like(pattern: str, otherwise: str) -> AfterValidator:
     """A text of this form; what is said of another one shows how it looks, and not itself."""
@@ -38,7 +41,13 @@ class AccessKey(base.Config, title="An access key"):
         Field(title="Access key ID"),
     ]
     secret_key: Annotated[
-        str, Field(min_length=16, title="Secret access key", json_schema_extra={"secret": True})
+        str,
+        Field(
+            min_length=16,
+            max_length=256,
+            title="Secret access key",
+            json_schema_extra={"secret": True},
+        ),
     ]
 
 
@@ -80,7 +89,9 @@ class AwsConfig(base.Config):
         default=DefaultCreds(), title="Credentials", json_schema_extra={"secret": True}
     )
     regions: tuple[Region, ...] = Field(
-        default=(), description="Such as us-east-1, eu-west-1. Empty: all that the account has on."
+        default=(),
+        max_length=MOST_REGIONS,
+        description="Such as us-east-1, eu-west-1. Empty: all that the account has on.",
     )
     vpc_id: Vpc | None = Field(
         default=None,
@@ -88,7 +99,10 @@ class AwsConfig(base.Config):
         description="Empty: the default one, or one that is made where a region has none.",
     )
     subnet_ids: tuple[Subnet, ...] = Field(
-        default=(), title="Subnets", description="Empty: those from which a machine gets out."
+        default=(),
+        max_length=MOST_SUBNETS,
+        title="Subnets",
+        description="Empty: those from which a machine gets out.",
     )
     public_ips: bool = Field(
         default=True,
@@ -105,6 +119,12 @@ class AwsConfig(base.Config):
     @classmethod
     def _separated_by_commas(cls, value: Any) -> Any:
         return re.split(r"[\s,]+", value.strip(" ,")) if isinstance(value, str) and value else value
+
+    @field_validator("regions", "subnet_ids")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Every one costs a check some calls."""
+        return tuple(dict.fromkeys(value))
 
     @model_validator(mode="after")
     def _network_is_of_one_region(self) -> AwsConfig:
