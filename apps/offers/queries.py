@@ -83,7 +83,12 @@ def why_none(found: Found) -> str:
         return connected.why_none_usable(found.project)
     if shut := kept_away(found):
         return shut
-    return reasons.sentence(found.matches.refused, found.unavailable, found.why_not)
+    return reasons.sentence(
+        found.matches.refused,
+        found.unavailable,
+        found.why_not,
+        is_without_cloud=all(kind == connected.LOCAL for kind in found.kinds),
+    )
 
 
 def kept_away(found: Found) -> str:

@@ -23,6 +23,7 @@ STRANGE = (
     "backends: is not isolated: a process there reaches the server and other services, so only "
     "admins of this server may deploy it, see /docs/isolation/"
 )
+CLOUDS = "or connect a cloud; `dstack offer --all` lists what clouds have"
 OTHERWISE = "Ask for something else"
 
 
@@ -51,11 +52,14 @@ def sentence(
     refused: Mapping[str, Sequence[str]],
     unavailable: Mapping[str, str],
     counted: Mapping[str, int] = MappingProxyType({}),
+    *,
+    is_without_cloud: bool = False,
 ) -> str:
     """Return what keeps machines from fitting, most first, and a way out.
 
     `refused` are machines by reason, `unavailable` reasons by backend that does not answer,
-    `counted` how many offers of clouds each reason keeps away.
+    `counted` how many offers of clouds each reason keeps away. A project that `is_without_cloud`
+    is told that one may have it.
     """
     counts = [(len(refused[reason]), reason, told(reason, refused[reason])) for reason in refused]
     counts += [(count, why, f"{count:,} × {why}") for why, count in counted.items()]
@@ -66,8 +70,11 @@ def sentence(
     said = "No offer fits"
     if reasons:
         said += ". " + "; ".join(reason.rstrip(".") for reason in reasons[:SHOWN_REASONS])
-    way = _way_out(common[0]) if common else ""
-    return f"{said}. {way}; `dstack offer` lists what there is." if way else f"{said}."
+    if not common:
+        return f"{said}."
+    if is_without_cloud and common[0].partition(":")[0] in WAYS_OUT:
+        return f"{said}. {_way_out(common[0])}, {CLOUDS}."
+    return f"{said}. {_way_out(common[0])}; `dstack offer` lists what there is."
 
 
 def _way_out(reason: str) -> str:

@@ -56,6 +56,27 @@ def test_names_the_machine_and_a_way_out(more: str, said: str) -> None:
     assert sentence(more, HOST) == f"No offer fits. {said}{WAY}"
 
 
+@pytest.mark.parametrize(
+    ("more", "way"),
+    [
+        ("resources: {gpu: 1}", "Leave `gpu` out to run without one, or add a machine that has it"),
+        ("resources: {cpu: 64}", "Ask for less, or add a larger machine"),
+    ],
+)
+def test_a_project_without_a_cloud_is_told_that_one_may_have_it(more: str, way: str) -> None:
+    refused = match([HOST], parse(BASE + more)).refused
+
+    said = reasons.sentence(refused, {}, is_without_cloud=True)
+
+    assert said.endswith(f"{way}, or connect a cloud; `dstack offer --all` lists what clouds have.")
+
+
+def test_a_cloud_is_no_way_out_of_a_place_that_there_is_not() -> None:
+    refused = match([HOST], parse(BASE + "regions: [mars]")).refused
+
+    assert "cloud" not in reasons.sentence(refused, {}, is_without_cloud=True)
+
+
 def test_names_some_of_many_machines() -> None:
     offers = [replace(HOST, instance=f"box-{n}") for n in range(5)]
 
