@@ -27,6 +27,12 @@ EXPOSE 3000
 CMD ["python", "-m", "dstack_web.front"]
 
 FROM installed AS gateway
+# For tunnels; the sshd of the package never runs by itself, and its host keys are not used.
+USER root
+RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        openssh-client openssh-server \
+    && rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_*
+USER dstack
 ENV DSTACK_GATEWAY_HOME=/data DSTACK_GATEWAY_BIND=0.0.0.0
 EXPOSE 8080
 CMD ["python", "-m", "gateway"]

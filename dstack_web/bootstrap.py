@@ -14,6 +14,7 @@ from django.db import transaction
 
 from apps.accounts.models import Member, Project, Role, Token, User
 from apps.backends import services as backends
+from apps.backends import way_home
 from apps.backends.queries import keeps_an_agent
 from apps.core import ids
 from apps.core.errors import Invalid
@@ -79,6 +80,13 @@ def _preset() -> gateways.Preset:
         scheme=scheme,
         port=settings.DSTACK_GATEWAY_TLS_PORT if secure else settings.DSTACK_GATEWAY_PORT,
         plain_port=settings.DSTACK_GATEWAY_PORT,
-        address="127.0.0.1",
+        address=_address(),
+        takes_tunnels=bool(settings.DSTACK_GATEWAY_SSH_PORT),
         own_hosts=("127.0.0.1", "localhost", "::1", settings.DSTACK_GATEWAY_DOMAIN),
     )
+
+
+def _address() -> str:
+    """Where machines come to this server they come to its gateway, too."""
+    url = way_home.for_machines(settings.DSTACK_AGENT_URL, settings.DSTACK_PUBLIC_URL)
+    return way_home.host_of(url) or "127.0.0.1"

@@ -46,6 +46,7 @@ def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
 def has_an_address_for_machines(settings: Any) -> None:
     """No machine of a cloud is made by a server on loopback, which it could not call."""
     settings.DSTACK_AGENT_URL = "https://dstack.example"
+    settings.DSTACK_GATEWAY_SSH_PORT = 2222
 
 
 @pytest.fixture(autouse=True)

@@ -93,11 +93,16 @@ def token(
     return IssuedToken(row, text)
 
 
+# Where machines open tunnels, as a gateway says it with its first report.
+TUNNELS = {"address": "gateway.example", "tunnel_port": 2222}
+
+
 def gateway(*publishing: Project, name: str = "", **fields: Any) -> Gateway:
     """A gateway on which the projects publish by default."""
     number = next(_numbers)
     text = new_token("g")
-    values = {"domain": "localhost", "port": 8080, "token_hash": token_hash(text), **fields}
+    values = {"domain": "localhost", "port": 8080, "token_hash": token_hash(text), **TUNNELS}
+    values |= fields
     made = Gateway.objects.create(name=name or f"gateway-{number}", **values)
     for each in publishing:
         Publication.objects.create(project=each, gateway=made, is_default=True)

@@ -60,6 +60,11 @@ class Gateway(models.Model):
             return f"{self.scheme}://{host}{port_suffix(self.scheme, self.port)}"
         return f"http://{host}{port_suffix('http', self.plain_port)}"
 
+    @property
+    def tunnel_host(self) -> str:
+        """Where machines open tunnels to it."""
+        return self.address or self.domain
+
     def is_on_host_of(self, backend_kind: str) -> bool:
         """Tell whether it stands on the very machine of a backend, and so may dial what that one's
         agent says: the server's own machine, and the gateway that the server starts there."""

@@ -9,11 +9,13 @@ from django.db import transaction
 from apps.accounts.models import Project
 from apps.core import ids
 from apps.gateways.models import Gateway, Publication
+from apps.instances.tunnels import claims as tunnels
 
 
 @dataclass(frozen=True)
 class Preset:
-    """The gateway that every project of this server may use."""
+    """The gateway that every project of this server may use. Where it takes tunnels, it says
+    itself where; that it takes none is known before."""
 
     name: str
     domain: str
@@ -22,10 +24,12 @@ class Preset:
     plain_port: int
     address: str
     own_hosts: tuple[str, ...]
+    takes_tunnels: bool = False
 
 
 def ensure_preset(*, preset: Preset, token: str) -> Gateway:
     """Make the server's own gateway, or bring it up to date at a restart."""
+    before = Gateway.objects.filter(name=preset.name).values_list("address", flat=True).first()
     gateway, _ = Gateway.objects.update_or_create(
         name=preset.name,
         defaults={
@@ -37,8 +41,11 @@ def ensure_preset(*, preset: Preset, token: str) -> Gateway:
             "own_hosts": list(preset.own_hosts),
             "preset": True,
             "token_hash": ids.token_hash(token),
+            **({} if preset.takes_tunnels else {"tunnel_port": None}),
         },
     )
+    if before not in (None, preset.address):
+        tunnels.gateway_moved(gateway.pk)
     for project in Project.objects.filter(deleted_at=None):
         publish_preset(project=project)
     return gateway

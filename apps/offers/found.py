@@ -36,7 +36,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Found:
-    """`backends` are by name; `unavailable` are those that could not be asked, with the reason.
+    """`backends` are by name; `unavailable` are those that were not asked, with the reason.
 
     `matches` are the cheapest that fit, of what stands there already (`standing`) and of the
     `supplies` of the catalog; `total` counts them all. `blocks` are those of each backend,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -26,11 +26,17 @@ __all__ = ["Found", "find", "offer_json", "refusal", "remarks", "shell", "why_no
 
 
 def find(
-    *, project: Project, spec: ServiceSpec, trusted: bool = True, at: datetime | None = None
+    *,
+    project: Project,
+    spec: ServiceSpec,
+    trusted: bool = True,
+    why_unreached: Callable[[str], str] = lambda kind: "",
+    at: datetime | None = None,
 ) -> Found:
     """Match what the project's backends have for who is `trusted` by the server.
 
-    A backend that does not answer is named and left out.
+    A backend that does not answer is named and left out, and so is one of whose kind
+    `why_unreached` says why its machines would be of no use.
     """
     at = at or timezone.now()
     by_name = {backend.name: backend for backend in connected.usable_by(project)}
@@ -39,6 +45,9 @@ def find(
     supplies: list[Supply] = []
     unavailable: dict[str, str] = {}
     for name, backend in by_name.items():
+        if why := why_unreached(backend.kind):
+            unavailable[name] = why
+            continue
         try:
             supplies += _supply(backend, shut[backend.pk], at)
             standing += _offers_of(backend)

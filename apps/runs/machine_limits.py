@@ -14,6 +14,7 @@ from uuid import UUID
 from apps.accounts.models import Project
 from apps.backends.base import Offer
 from apps.core.errors import Detail, Invalid
+from apps.gateways import reach
 from apps.instances.costs import in_use, limits
 from apps.instances.costs.limits import Limits, Use
 from apps.offers import queries as offers
@@ -83,7 +84,8 @@ def bound_of(run_id: UUID) -> Bound | None:
     bound = in_use.limits_of(run.project)
     if bound is None:
         return None
-    found = offers.find(project=run.project, spec=ServiceSpec.from_json(run.spec))
+    spec = ServiceSpec.from_json(run.spec)
+    found = offers.find(project=run.project, spec=spec, why_unreached=reach.of(run.gateway))
     fitting = found.matches.offers
     if not fitting or not in_use.makes_a_machine(fitting[0]):
         return None

@@ -17,6 +17,7 @@ from apps.core import crypto
 from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.transition import created, transition
 from apps.gateways import queries as gateways
+from apps.gateways import reach
 from apps.gateways.models import Gateway
 from apps.instances import services as instances
 from apps.offers import queries as offers
@@ -92,7 +93,8 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
     _check_names(project, gateway, spec, name)
     current = queries.active_run(project, name)
     replicas_limit.require(project, spec.replicas.max, current=current)
-    found = offers.find(project=project, spec=spec, trusted=access.user.is_superuser)
+    trusted, why_unreached = access.user.is_superuser, reach.of(gateway)
+    found = offers.find(project=project, spec=spec, trusted=trusted, why_unreached=why_unreached)
     # Waiting for capacity is of no use where nothing is connected that could ever have some.
     waits = bool(found.backends) and "no-capacity" in _retry_events(spec)
     if not found.matches.offers and not waits:
@@ -109,7 +111,6 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
             surges=request.force or needs_rollout(differences),
             waits=waits,
         )
-    remarks += _unmeasured(spec, found.matches.offers)
     url = public_urls.url_on(
         gateway, name, project.name, host=spec.gateway is not False, https=spec.https
     )
@@ -125,7 +126,7 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
         url=url,
         model_url=public_urls.openai_url(gateway) if spec.model and gateway else None,
         shell=shell,
-        warnings=[*_warnings(gateway), *_undone(current, spec), *remarks],
+        warnings=[*_warnings(gateway, found.matches.offers), *_undone(current, spec), *remarks],
         gateway=gateway,
         differences=differences,
         force=request.force,
@@ -185,10 +186,10 @@ def _check_names(project: Project, gateway: Gateway | None, spec: ServiceSpec, n
     model_names.require_free(gateway, model, project=project, name=name)
 
 
-def _warnings(gateway: Gateway | None) -> list[str]:
+def _warnings(gateway: Gateway | None, fitting: Sequence[Offer]) -> list[str]:
     if gateway is None:
         return ["This project has no gateway: the service will run but have no public address."]
-    return []
+    return reach.doubts(gateway, [offer.kind for offer in fitting])
 
 
 def _unmeasured(spec: ServiceSpec, fitting: Sequence[Offer]) -> list[str]:

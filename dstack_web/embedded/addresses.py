@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+import shutil
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
+from apps.backends import way_home
 from dstack_web.processes import StartFailed
 from dstack_web.variables.values import Values
 from dstack_web.variables.variable import BadVariable
 
 HOST_NAME = re.compile(r"(?=.{1,253}$)\w[\w-]{0,62}(\.\w[\w-]{0,62})*", re.ASCII)
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what to call where all addresses listen
+TUNNEL_PORT = 2222
+# Where sshd lies is on the path of few users; the gateway looks there, too.
+SSH_SERVER_PATH = f"{os.defpath}:/usr/sbin:/usr/local/sbin:/sbin"
 
 
 @dataclass(frozen=True)
@@ -60,15 +66,34 @@ def from_environment(environ: Mapping[str, str]) -> Addresses:
     tls_port = port_number(environ, "DSTACK_GATEWAY_TLS_PORT")
     if tls_port in (port, gateway_port):
         raise StartFailed(f"DSTACK_GATEWAY_TLS_PORT is {tls_port} like another port; change one")
-    ssh_port = port_number(environ, "DSTACK_GATEWAY_SSH_PORT")
-    if ssh_port and ssh_port in (port, gateway_port, tls_port):
-        raise StartFailed(f"DSTACK_GATEWAY_SSH_PORT is {ssh_port} like another port; change one")
     for host in environ.get("DSTACK_GATEWAY_HOSTS", "").replace(",", " ").split():
         require_host(host)
     public_url = environ.get("DSTACK_PUBLIC_URL") or f"http://127.0.0.1:{port}"
     domain = Values(environ).text("DSTACK_GATEWAY_DOMAIN")
     url = public_url.rstrip("/")
-    return Addresses(bind, port, gateway_port, url, domain, tls_port, ssh_port)
+    listen = Addresses(bind, port, gateway_port, url, domain, tls_port)
+    return replace(listen, gateway_ssh_port=tunnel_port(environ, listen))
+
+
+def tunnel_port(environ: Mapping[str, str], listen: Addresses) -> int:
+    """Return the port for tunnels, 0 for none. It opens by itself where machines can come in."""
+    port = port_number(environ, "DSTACK_GATEWAY_SSH_PORT")
+    if not environ.get("DSTACK_GATEWAY_SSH_PORT"):
+        port = TUNNEL_PORT if may_take_tunnels(environ, listen) else 0
+    if port and port in (listen.port, *listen.public_ports):
+        raise StartFailed(f"DSTACK_GATEWAY_SSH_PORT is {port} like another port; change one")
+    return port
+
+
+def may_take_tunnels(environ: Mapping[str, str], listen: Addresses) -> bool:
+    """Tell whether there is an address for machines, who listens there, and an sshd."""
+    agents = environ.get("DSTACK_AGENT_URL") or listen.local_url
+    url = way_home.for_machines(agents, listen.public_url)
+    return bool(url) and not way_home.is_loopback(listen.bind) and has_ssh_server()
+
+
+def has_ssh_server() -> bool:
+    return shutil.which("sshd", path=SSH_SERVER_PATH) is not None
 
 
 def require_host(text: str) -> None:

@@ -12,7 +12,7 @@ ADDRESSES = (
     Variable(
         name="DSTACK_BIND",
         default="127.0.0.1",
-        parts=(START, COMPOSE),
+        parts=(START, SERVER, COMPOSE),
         says="Address on which the dashboard and the gateway listen.",
     ),
     Variable(
@@ -109,9 +109,9 @@ GATEWAY_ROWS = (
         name="DSTACK_GATEWAY_SSH_PORT",
         kind=Kind.WHOLE,
         default="0",
-        default_is="off",
+        default_is="2222 where machines can come in, else off",
         most=LAST_PORT,
-        parts=(START, GATEWAY),
+        parts=(START, SERVER, GATEWAY, COMPOSE),
         says="Machines that the gateway cannot dial open tunnels to it on this port, see "
         "[Tunnels](/docs/tunnels/); 0 is off.",
     ),

@@ -80,6 +80,30 @@ def services() -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("extra", "variable"),
+    [
+        ("compose.tls.yaml", "DSTACK_GATEWAY_TLS_PORT"),
+        ("compose.tunnels.yaml", "DSTACK_GATEWAY_SSH_PORT"),
+    ],
+)
+def test_a_second_file_opens_a_port_that_gateway_and_server_know(extra: str, variable: str) -> None:
+    (port,) = yaml.safe_load((ROOT / extra).read_text())["services"]["gateway"]["ports"]
+
+    # Whoever is told the port comes from outside: it is one number on both sides.
+    assert port.startswith("${DSTACK_BIND:-127.0.0.1}:${" + variable + ":?")
+    assert port.endswith("}:${" + variable + "}")
+    assert all(variable in services()[name]["environment"] for name in ("gateway", "bootstrap"))
+
+
+def test_the_gateways_image_can_take_tunnels() -> None:
+    stage = re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.M)
+    (gateway,) = [each for each in stage if each.startswith("installed AS gateway")]
+
+    assert "openssh-server" in gateway
+    assert re.findall(r"^USER (\w+)$", gateway, re.M)[-1] == "dstack"
+
+
 def networks(name: str) -> set[str]:
     """The networks of a service, also of one that shares those of another."""
     service = services()[name]

@@ -153,6 +153,7 @@ def test_compose_has_the_defaults_of_the_list() -> None:
     # They are off, or made of others, where none is set.
     assert differ == {
         "DSTACK_GATEWAY_TLS_PORT": "",
+        "DSTACK_GATEWAY_SSH_PORT": "",
         "DSTACK_PUBLIC_URL": "http://127.0.0.1:3000",
     }
 

@@ -123,7 +123,7 @@ def _verdict(provider: Provider, *, refs: Sequence[str]) -> Verdict:
     if not found and refs and all(_is_gone(provider, ref) for ref in refs):
         found = [Problem(ELSEWHERE)]
     problems = [_problem(each.message, each.policy) for each in found[:MOST_SENTENCES]]
-    facts = [] if found else [*filter(None, [way_home.why_none()]), *provider.facts()]
+    facts = [] if found else [*filter(None, [way_home.missing()]), *provider.facts()]
     return Verdict(problems, [each[:LONGEST_SENTENCE] for each in facts[:MOST_SENTENCES]])
 
 

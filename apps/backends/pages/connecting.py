@@ -131,7 +131,7 @@ def _form_page(
         "name": request.POST.get("name") or request.GET.get("name", "")[:32],
         "projects": request.POST.get("projects", context.get("projects", "")),
         "policy": requests.policy_of(form.kind),
-        "unreachable": way_home.why_none(),
+        "unreachable": way_home.missing(),
     }
     return render_page(
         request, "backends/connect.html", context, status=422 if form.message else 200

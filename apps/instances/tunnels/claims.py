@@ -84,7 +84,7 @@ def to_open(instance: Instance) -> list[wire.Tunnels]:
         by_gateway.setdefault(row.gateway_id, []).append(row)
     return [
         wire.Tunnels(
-            host=found[0].gateway.address or found[0].gateway.domain,
+            host=found[0].gateway.tunnel_host,
             port=found[0].gateway.tunnel_port or 0,
             user=found[0].gateway.tunnel_user,
             host_key=found[0].gateway.tunnel_host_key,

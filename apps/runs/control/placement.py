@@ -18,6 +18,7 @@ from django.db import transaction
 from apps.backends.base import Offer
 from apps.core import crypto, sweep
 from apps.core.transition import Stale, transition
+from apps.gateways import reach
 from apps.instances import services as instances
 from apps.instances.costs import in_use
 from apps.instances.models import Workload
@@ -50,8 +51,9 @@ def place(replica: Replica, *, at: datetime) -> None:
 
 
 def _look(replica: Replica, *, at: datetime) -> None:
-    spec = ServiceSpec.from_json(replica.run.spec)
-    found = offers.find(project=replica.run.project, spec=spec, at=at)
+    run = replica.run
+    spec = ServiceSpec.from_json(run.spec)
+    found = offers.find(project=run.project, spec=spec, why_unreached=reach.of(run.gateway), at=at)
     known = placement_attempts.read(replica.tried)
     over: list[str] = []
     if _is_placed(replica, found, found.walk(), known, over, at=at):

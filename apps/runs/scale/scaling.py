@@ -9,6 +9,7 @@ from apps.accounts.access import Access
 from apps.core import notifications
 from apps.core.after_commit import after_commit
 from apps.core.errors import Conflict, Invalid
+from apps.gateways import reach
 from apps.offers import queries as offers
 from apps.runs import machine_limits, queries, states
 from apps.runs.models import Run
@@ -59,7 +60,12 @@ def scale_warnings(*, access: Access, run: Run, replicas: str) -> list[str]:
     if (wanted.max or 0) <= run.desired_replicas:
         return []
     spec = ServiceSpec.from_json(run.spec)
-    found = offers.find(project=run.project, spec=spec, trusted=access.user.is_superuser)
+    found = offers.find(
+        project=run.project,
+        spec=spec,
+        trusted=access.user.is_superuser,
+        why_unreached=reach.of(run.gateway),
+    )
     return crowded(found, spec, wanted.max)
 
 

@@ -85,3 +85,14 @@ def test_this_machine_needs_none(client: Client, cloudy: Project, tmp_path: Any)
 
     listed = client.get("/api/projects/cloudy/offers").json()["items"]
     assert listed and all(offer["blocked"] is None for offer in listed)
+
+
+def test_the_form_that_connects_a_cloud_says_that_there_are_no_tunnels(
+    client: Client, cloudy: Project, settings: Any
+) -> None:
+    settings.DSTACK_AGENT_URL, settings.DSTACK_GATEWAY_SSH_PORT = "https://dstack.example", 0
+
+    shown = text(client, "/projects/cloudy/backends/connect/")
+
+    said = "gateway takes no tunnels from machines: give its host openssh-server and set"
+    assert said in shown and "DSTACK_GATEWAY_SSH_PORT, to 2222 for example. Until then" in shown

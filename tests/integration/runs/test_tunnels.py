@@ -11,6 +11,7 @@ from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.agent import wire
 from apps.core import notifications
+from apps.core.errors import Invalid
 from apps.gateways.models import Gateway
 from apps.instances.agents import assignments, reports
 from apps.instances.models import Instance, Tunnel
@@ -19,6 +20,7 @@ from apps.routing import services as routing
 from apps.routing import tunnels as routing_tunnels
 from apps.runs.control import replica_lifecycle
 from apps.runs.models import Run
+from apps.runs.scale import scaling
 from gateway import schema
 from tests import factories
 from tests.fakes.agent import FakeAgent
@@ -75,6 +77,39 @@ def test_a_gateway_without_ports_leaves_the_replica_without_a_place(
     assert (replica.state, replica.exit_reason) == ("failed", "no-capacity")
     assert "ports for tunnels of its gateway are taken" in replica.message
     assert not Tunnel.objects.exists()
+
+
+UNREACHED = [
+    ({"tunnel_port": None, "reported_at": timezone.now()}, "set DSTACK_GATEWAY_SSH_PORT"),
+    ({"tunnel_port": None}, "has not reported yet"),
+    ({"address": "127.0.0.1"}, "set DSTACK_AGENT_URL"),
+]
+
+
+@pytest.mark.parametrize(("fields", "words"), UNREACHED)
+def test_no_machine_is_planned_that_the_gateway_would_not_reach(
+    owner: Access, cloudy: Project, fields: dict[str, Any], words: str
+) -> None:
+    factories.gateway(cloudy, name="far", **fields)
+
+    with pytest.raises(Invalid, match=f"No offer fits. cloud: .*{words}"):
+        submit(owner, cloudy)
+
+    assert not Instance.objects.exists()
+
+
+@pytest.mark.parametrize(("fields", "words"), UNREACHED)
+def test_no_machine_is_made_that_the_gateway_would_not_reach(
+    far: Gateway, owner: Access, cloudy: Project, fields: dict[str, Any], words: str
+) -> None:
+    run = submit(owner, cloudy)
+    agent = ready(run)
+    Gateway.objects.filter(pk=far.pk).update(**fields)
+    scaling.scale(access=owner, run=run, replicas="2")
+
+    second = run.replicas.get(state="failed")
+    assert words in second.message
+    assert Instance.objects.get() == agent.instance
 
 
 def status_of(far: Gateway, *, pending: dict[str, str] | None = None) -> schema.Status:
@@ -162,6 +197,7 @@ SERVER = schema.TunnelServer(port=2222, user="dstack-tunnel", host_key=KEY)
 def test_an_agent_hears_where_to_open_what(far: Gateway, owner: Access, cloudy: Project) -> None:
     run = submit(owner, cloudy)
     instance = Instance.objects.get(replicas__run=run)
+    Gateway.objects.update(tunnel_port=None)
     assert assignments.assignment(instance=instance).tunnels == []
     Gateway.objects.update(address="203.0.113.7")
     before = instance.revision

@@ -13,6 +13,9 @@ NEAR = [
     "http://localhost:3000",
     "http://dstack.localhost",
     "http://web:3000",
+    "http://0.0.0.0:3000",
+    "http://[::]:3000",
+    "",
 ]
 FAR = ["https://dstack.example", "http://192.0.2.1:3000", "http://[2001:db8::1]:3000"]
 

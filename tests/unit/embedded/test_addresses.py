@@ -5,7 +5,9 @@ import socket
 import pytest
 
 from dstack_web.embedded import addresses
+from dstack_web.embedded.addresses import Addresses
 from dstack_web.processes import StartFailed
+from tests.programs import require_program
 
 
 def test_listens_on_loopback_by_default() -> None:
@@ -88,3 +90,52 @@ def test_takes_the_gateways_own_names(text: str) -> None:
 def test_refuses_own_names_that_are_none(word: str) -> None:
     with pytest.raises(StartFailed, match=r"DSTACK_GATEWAY_HOSTS: .* is no host name or address"):
         addresses.from_environment({"DSTACK_GATEWAY_HOSTS": f"good {word}"})
+
+
+SERVED = {"DSTACK_BIND": "0.0.0.0", "DSTACK_PUBLIC_URL": "https://dstack.example"}
+HOME_ALONE = {"DSTACK_BIND": "0.0.0.0"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "port"),
+    [
+        ({}, 0),
+        (HOME_ALONE, 0),
+        (SERVED, 2222),
+        ({"DSTACK_BIND": "10.1.2.3"}, 2222),
+        (HOME_ALONE | {"DSTACK_AGENT_URL": "http://10.1.2.3:3000"}, 2222),
+        (HOME_ALONE | {"DSTACK_AGENT_URL": "http://web:3000"}, 0),
+        (SERVED | {"DSTACK_BIND": "127.0.0.1"}, 0),
+        (SERVED | {"DSTACK_BIND": "::1"}, 0),
+        (SERVED | {"DSTACK_GATEWAY_SSH_PORT": "0"}, 0),
+        (SERVED | {"DSTACK_GATEWAY_SSH_PORT": ""}, 2222),
+        (SERVED | {"DSTACK_GATEWAY_SSH_PORT": "2200"}, 2200),
+        ({"DSTACK_GATEWAY_SSH_PORT": "2200"}, 2200),
+    ],
+)
+def test_takes_tunnels_by_itself_where_machines_can_come_in(
+    environ: dict[str, str], port: int
+) -> None:
+    require_program("sshd", package="openssh-server")
+
+    assert addresses.from_environment(environ).gateway_ssh_port == port
+
+
+def test_takes_no_tunnels_by_itself_without_an_sshd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "SSH_SERVER_PATH", "/nonexistent")
+
+    assert addresses.from_environment(SERVED).gateway_ssh_port == 0
+
+
+def test_refuses_the_port_of_another_for_tunnels() -> None:
+    with pytest.raises(StartFailed, match="DSTACK_GATEWAY_SSH_PORT is 8080 like another port"):
+        addresses.from_environment({"DSTACK_GATEWAY_SSH_PORT": "8080"})
+
+
+def test_says_that_the_port_for_tunnels_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        listen = Addresses("127.0.0.1", 0, 0, "", "", gateway_ssh_port=port)
+
+        with pytest.raises(StartFailed, match=f"Port {port} is already in use; .*GATEWAY_SSH_PORT"):
+            addresses.require_free(listen)
