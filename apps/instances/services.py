@@ -35,7 +35,8 @@ class NewWorkload:
     in `secrets`: {"env": {...}, "registry_password": ...}. A machine of its own is kept
     `idle_seconds` after it, for ever where that is None. `owner_id` is the replica's.
     Only a machine in one of `zones` is taken again, where any are given; a new one gets `tags`.
-    `tunnel_to` is the gateway that cannot dial it, None where that is on the same host."""
+    Without `may_create` none is made. `tunnel_to` is the gateway that cannot dial it, None where
+    that is on the same host."""
 
     run_id: UUID
     name: str
@@ -48,6 +49,7 @@ class NewWorkload:
     tunnel_to: int | None = None
     zones: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
+    may_create: bool = True
 
 
 NEVER_STARTED = "stopped before it started"
@@ -143,6 +145,8 @@ def _hosts(backend: Backend, offer: Offer) -> QuerySet[Instance]:
 def _request(
     project: Project, backend: Backend, offer: Offer, new: NewWorkload, at: datetime
 ) -> Instance:
+    if not new.may_create and in_use.makes_a_machine(offer):
+        raise NoRoom("no machine of it is idle")
     in_use.require(project, offer)
     _require_open(backend)
     instance = Instance(

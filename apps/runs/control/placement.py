@@ -31,6 +31,7 @@ from apps.specs.sections.service import ServiceSpec
 RETRY_INTERVAL = timedelta(seconds=5)
 # What a refusal keeps away is looked through no further: one offer of a cloud is enough to say so.
 MOST_SEEN = 50
+NONE_IDLE = "No machine that fits is idle, and `creation_policy: reuse` has none made."
 
 
 def place(replica: Replica, *, at: datetime) -> None:
@@ -56,9 +57,14 @@ def _look(replica: Replica, *, at: datetime) -> None:
     found = offers.find(project=run.project, spec=spec, why_unreached=reach.of(run.gateway), at=at)
     known = placement_attempts.read(replica.tried)
     over: list[str] = []
-    if _is_placed(replica, found, found.walk(), known, over, at=at):
+    may_create = spec.creation_policy == "reuse-or-create"
+    if may_create and _is_placed(replica, found, found.walk(), known, over, at=at):
         return
-    if not _is_placed(replica, found, _idle(found), known, over, at=at):
+    if _is_placed(replica, found, _idle(found), known, over, at=at):
+        return
+    if not may_create and found.total:
+        _give_up(replica, NONE_IDLE, decide.NO_CAPACITY, known, at=at)
+    else:
         _fail(replica, found, known, over[-1] if over else "", at=at)
 
 

@@ -72,6 +72,7 @@ def new_workload(*, run: Run, replica: Replica, offer: Offer) -> NewWorkload:
         owner_id=replica.pk,
         zones=tuple(offer.zones) if spec.availability_zones else (),
         tags=spec.tags,
+        may_create=spec.creation_policy == "reuse-or-create",
     )
 
 

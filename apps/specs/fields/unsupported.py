@@ -1,9 +1,7 @@
 """Keys that are read but do not act yet. Each is refused by name; the table shrinks as they come.
 
-Kept out of the table, though they change nothing on this machine: `creation_policy` and
-`idle_duration` (the host exists and is never destroyed, so both already hold), `spot_policy`,
-`max_price`, `backends`, `regions`, `instance_types` (they choose among offers), `tags` (kept and
-shown).
+Kept out of the table, though they change nothing where only this machine is connected:
+`creation_policy` and `idle_duration`, which are about machines that a cloud makes.
 """
 
 from __future__ import annotations

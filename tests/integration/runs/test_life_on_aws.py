@@ -50,9 +50,14 @@ def north_and_west(aws: Emulator, settings: Any, monkeypatch: pytest.MonkeyPatch
     CatalogOffer.objects.bulk_create(
         CatalogOffer(
             kind="aws", region=region, zones=["a", "b"], instance_type=TYPE, cpus=2,
-            memory_mib=8192, arch="x86", usd_per_hour=price, source=source,
+            memory_mib=8192, arch="x86", usd_per_hour=price, spot=spot, source=source,
         )
-        for region, price in ((NORTH, "0.096"), (WEST, "0.112"))
+        for region, price, spot in (
+            (NORTH, "0.096", False),
+            (WEST, "0.112", False),
+            (NORTH, "0.036", True),
+            (WEST, "0.041", True),
+        )
     )  # fmt: skip
     found = factories.project("cloudy", admin=factories.user("alice"))
     config = {"creds": CREDS, "regions": [NORTH, WEST]}
@@ -141,6 +146,36 @@ def test_a_machine_that_dies_is_replaced(
     assert first.state == "terminated"
     assert (new["state"], new["phase"]) == ("provisioning", "booting")
     assert living(north_and_west) == [machine()["id"]]
+
+
+def test_a_spot_machine_that_is_taken_back_is_replaced_before_it_ends(
+    aws: Emulator, alice: Access, north_and_west: Project
+) -> None:
+    run = submit(alice, north_and_west, YAML + "spot_policy: auto\n")
+    agent = FakeAgent(Instance.objects.get())
+    agent.sync()
+    agent.serve()
+    agent.spot_notice = f"{timezone.now() + timedelta(seconds=120):%Y-%m-%dT%H:%M:%SZ}"
+    agent.report()
+
+    old, new = run.replicas.order_by("id")
+    markets = [each["InstanceMarketOptions.MarketType"] for each in aws.faults.made]
+    assert (old.state, old.region, new.region) == ("running", NORTH, WEST)
+    assert markets == ["spot", "spot"]
+    assert len(living(north_and_west)) == 2
+
+    second = FakeAgent(Instance.objects.get(replicas=new))
+    second.sync()
+    second.serve()
+    old.refresh_from_db()
+    run.replicas.filter(pk=old.pk).update(drained_at=timezone.now())
+    pass_time(20)
+    agent.sync()
+    pass_time(40)
+
+    left = run.replicas.get(pk=old.pk)
+    assert (old.state, left.state, left.exit_reason) == ("draining", "stopped", "interrupted")
+    assert living(north_and_west) == [json.loads(second.instance.ref)["id"]]
 
 
 def test_a_machine_that_nobody_owns_is_ended(
