@@ -13,6 +13,9 @@ from apps.instances import states
 SILENT = timedelta(seconds=60)
 # A machine that is away this long is given up, and what ran on it is replaced.
 GIVEN_UP = timedelta(minutes=10)
+# Where all of several machines went silent, it is rather this server that none of them reaches:
+# they serve on meanwhile, and what would take their place could not call either.
+GIVEN_UP_TOGETHER = timedelta(hours=1)
 # How often a backend is asked of a machine that does not speak for itself.
 INSPECTED = timedelta(seconds=30)
 # A cloud may not know at once what it has just been asked to make.
@@ -36,7 +39,8 @@ class Facts:
     those of them that should run. `seen` is what the backend says now, None where it was not asked
     or did not answer; `running_at` is when it first said that the machine runs.
 
-    A standing machine was there before us: it comes back, however long it is away. `notice`: the
+    A standing machine was there before us: it comes back, however long it is away. `all_silent`:
+    there are several that we made, and none of them is heard. `notice`: the
     backend wants a spot machine back; `interrupted`: that is known already.
     """
 
@@ -49,6 +53,7 @@ class Facts:
     live: int
     wanted: int
     standing: bool = False
+    all_silent: bool = False
     seen: InstanceState | None = None
     running_at: datetime | None = None
     boot_within: timedelta = timedelta(minutes=10)
@@ -141,7 +146,7 @@ def _lost(facts: Facts, at: datetime) -> Step:
         return Step(BEGIN_END, UNWANTED)
     if facts.seen == InstanceState.FAILED and not facts.standing:
         return Step(BEGIN_END, "its machine failed")
-    if at - facts.state_at > GIVEN_UP:
+    if at - facts.state_at > (GIVEN_UP_TOGETHER if facts.all_silent else GIVEN_UP):
         if not facts.standing:
             return Step(BEGIN_END, "its agent has been silent for too long")
         if facts.live > facts.wanted:

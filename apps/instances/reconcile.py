@@ -26,6 +26,7 @@ from apps.backends.base import (
     Provider,
     ProviderError,
 )
+from apps.backends.registry import PROVIDERS
 from apps.core import notifications, sweep
 from apps.core.after_commit import after_commit
 from apps.core.sweep import one_by_one
@@ -110,6 +111,7 @@ def _facts(instance: Instance, status: InstanceStatus | None, *, at: datetime) -
         shared=instance.shared,
         standing=backends.is_standing(instance.backend_kind),
         state_at=instance.state_at,
+        all_silent=instance.state == states.LOST and _all_silent(at=at),
         heard_at=heard,
         idle_since=instance.idle_since,
         idle_after=timedelta(seconds=kept) if kept is not None else None,
@@ -121,6 +123,14 @@ def _facts(instance: Instance, status: InstanceStatus | None, *, at: datetime) -
         boot_within=timedelta(seconds=settings.DSTACK_BOOT_DEADLINE_SECONDS),
         **live.aggregate(live=Count("pk"), wanted=Count("pk", filter=Q(desired="run"))),
     )
+
+
+def _all_silent(*, at: datetime) -> bool:
+    """Tell whether there are several machines that we made and none of them is heard."""
+    called = Instance.objects.filter(state__in=(states.READY, states.IDLE, states.LOST))
+    standing = [kind for kind in PROVIDERS if backends.is_standing(kind)]
+    ours = called.exclude(backend_kind__in=standing).filter(reported_at__isnull=False)
+    return ours.count() > 1 and not ours.filter(reported_at__gte=at - decide.SILENT).exists()
 
 
 def _do(

@@ -322,3 +322,26 @@ def test_machines_of_two_backends_are_advanced_apart(cloudy: Project, world: Wor
     groups = instances.by_backend([each.pk for each in made])
 
     assert sorted(map(len, groups)) == [1, 2]
+
+
+def test_no_machine_is_ended_since_none_of_them_reaches_this_server(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    """They serve on meanwhile. Once one of them calls, the other one is what is broken."""
+    submit(owner, cloudy, YAML + "replicas: 2\n")
+    first, second = Instance.objects.order_by("pk")
+    for machine in (first, second):
+        agent = FakeAgent(machine)
+        agent.sync()
+        agent.serve()
+    there = dict(world.machines)
+    at = pass_time(1000)
+    assert set(Instance.objects.values_list("state", flat=True)) == {"lost"}
+    assert world.machines == there
+
+    Instance.objects.filter(pk=first.pk).update(reported_at=at, state="ready")
+    Instance.objects.update(next_check_at=at)
+    instances.advance(ids=[second.pk], at=at)
+
+    second.refresh_from_db()
+    assert second.state in ("terminating", "terminated")
