@@ -22,9 +22,6 @@ from tests import programs
 from tests.integration.agent.engine_hosts import within
 from tests.integration.agent.engines import OwnEngine, await_answer
 
-NETWORK, WIRE = "dstack-cloud", "dst-cloud"
-# Of this machine and of the other end, for documentation alone (RFC 5737).
-HERE, THERE = "192.0.2.213", "192.0.2.214"
 IMAGE = "test/machine:1"
 PACKAGES = (
     "systemd-sysv,dbus,udev,cloud-init,python3,python3-cffi-backend,iproute2,ca-certificates,"
@@ -41,12 +38,40 @@ INIT = (
 )
 
 
+@dataclass(frozen=True)
+class Wire:
+    """A network and the wire to it; each module of tests that runs beside another has a number."""
+
+    number: int = 0
+
+    @property
+    def network(self) -> str:
+        return f"dstack-cloud{self.number}"
+
+    @property
+    def device(self) -> str:
+        return f"dst-cloud{self.number}"
+
+    # Addresses for documentation alone (RFC 5737), of this machine and of the other end.
+    @property
+    def here(self) -> str:
+        return f"192.0.2.{213 + 4 * self.number}"
+
+    @property
+    def there(self) -> str:
+        return f"192.0.2.{214 + 4 * self.number}"
+
+
+HERE = Wire().here
+
+
 @dataclass
 class Cloud:
     """Where machines run; `folder` has their seeds."""
 
     engine: OwnEngine
     folder: Path
+    wire: Wire = Wire()
 
     def docker(self, *words: str, check: bool = True) -> str:
         argv = ["docker", "-H", self.engine.address, *words]
@@ -59,12 +84,15 @@ class Cloud:
         seed = Path(tempfile.mkdtemp(dir=self.folder))
         (seed / "user-data").write_text(user_data)
         (seed / "meta-data").write_text(f"instance-id: {name}\nlocal-hostname: {name}\n")
+        # Nobody answers for names, at once: what a machine would install is not there either.
+        (seed / "resolv.conf").write_text("nameserver 127.0.0.1\n")
         rights = [word for right in RIGHTS for word in ("--cap-add", right)]
         self.docker(
             *("run", "-d", "-t", "--name", name, "--network", "host", *rights),
             *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
             *("--tmpfs", "/run", "--tmpfs", "/run/lock", "-e", "container=docker"),
             *("-v", "/sys/fs/cgroup:/sys/fs/cgroup:ro"),
+            *("-v", f"{seed}/resolv.conf:/etc/resolv.conf:ro"),
             *("-v", f"{seed}:/var/lib/cloud/seed/nocloud:ro", IMAGE, "sh", "-c", INIT),
         )
         return Machine(self, name)
@@ -93,9 +121,12 @@ class Machine:
         self.cloud.docker("rm", "-f", "-v", self.name)
 
 
+@dataclass
 class EngineOfACloud(OwnEngine):
+    network: str = ""
+
     def start(self) -> None:
-        argv = [*within(NETWORK), "dockerd", "--data-root", f"{self.folder}/data"]
+        argv = [*within(self.network), "dockerd", "--data-root", f"{self.folder}/data"]
         argv += ["--exec-root", f"{self.folder}/exec", "-p", f"{self.folder}/pid"]
         argv += ["-H", self.address, "--bridge=none", "--iptables=false", "--ip6tables=false"]
         with (self.folder / "log").open("ab") as log:
@@ -104,18 +135,19 @@ class EngineOfACloud(OwnEngine):
 
 
 @contextlib.contextmanager
-def cloud() -> Iterator[Cloud]:
+def cloud(number: int = 0) -> Iterator[Cloud]:
     """Yield an empty one; skip where none can be."""
     missing = [name for name in NEEDED if not shutil.which(name)]
     if missing or not users.can_isolate():
         pytest.skip(f"needs root and {missing or 'namespaces'}")
     archive = _root_archive()
     folder = Path(tempfile.mkdtemp(prefix="dstv", dir="/tmp"))
-    engine = EngineOfACloud(folder, "none")
+    wire = Wire(number)
+    engine = EngineOfACloud(folder, "none", network=wire.network)
     try:
-        _wire()
+        _lay(wire)
         engine.start()
-        made = Cloud(engine, folder)
+        made = Cloud(engine, folder, wire)
         made.docker("import", str(archive), IMAGE)
         yield made
         for name in made.docker("ps", "-aq").split():
@@ -124,21 +156,21 @@ def cloud() -> Iterator[Cloud]:
         if engine.is_running:
             engine.stop()
         subprocess.run(["umount", f"{folder}/exec/netns/default"], capture_output=True)
-        subprocess.run(["ip", "netns", "del", NETWORK], capture_output=True)
+        subprocess.run(["ip", "netns", "del", wire.network], capture_output=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wire() -> None:
-    subprocess.run(["ip", "netns", "del", NETWORK], capture_output=True)
+def _lay(wire: Wire) -> None:
+    subprocess.run(["ip", "netns", "del", wire.network], capture_output=True)
     for command in (
-        f"ip netns add {NETWORK}",
-        f"ip link add {WIRE} type veth peer name eth0 netns {NETWORK}",
-        f"ip addr add {HERE}/30 dev {WIRE}",
-        f"ip link set {WIRE} up",
-        f"ip -n {NETWORK} addr add {THERE}/30 dev eth0",
-        f"ip -n {NETWORK} link set eth0 up",
-        f"ip -n {NETWORK} link set lo up",
-        f"ip -n {NETWORK} route add default via {HERE}",
+        f"ip netns add {wire.network}",
+        f"ip link add {wire.device} type veth peer name eth0 netns {wire.network}",
+        f"ip addr add {wire.here}/30 dev {wire.device}",
+        f"ip link set {wire.device} up",
+        f"ip -n {wire.network} addr add {wire.there}/30 dev eth0",
+        f"ip -n {wire.network} link set eth0 up",
+        f"ip -n {wire.network} link set lo up",
+        f"ip -n {wire.network} route add default via {wire.here}",
     ):
         subprocess.run(command.split(), check=True)
 
