@@ -1,4 +1,4 @@
-"""The machines behind the emulator of AWS: each one that it made boots for real what it was given."""
+"""The machines behind the emulator of AWS: each one boots for real what it was given."""
 
 from __future__ import annotations
 

@@ -91,10 +91,10 @@ def price(value: Decimal | float | None) -> str:
 
 @register.filter
 def money(value: Decimal | float | None) -> str:
-    """Write an amount: `$41.20`, `$1,164`, `<$0.01`."""
+    """Write an amount: `$41.20`, `$1,164`, `$0.0034`, `<$0.0001`."""
     amount = float(value or 0)
     if 0 < amount < 0.01:
-        return "<$0.01"
+        return f"${amount:.4f}" if amount >= 0.0001 else "<$0.0001"
     return f"${amount:,.2f}" if amount < 1000 else f"${amount:,.0f}"
 
 

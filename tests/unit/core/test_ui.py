@@ -18,7 +18,14 @@ def test_writes_a_price(value: Decimal | float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0, "$0.00"), (0.001, "<$0.01"), (41.2, "$41.20"), (1164.35, "$1,164")]
+    ("value", "text"),
+    [
+        (0, "$0.00"),
+        (0.00001, "<$0.0001"),
+        (0.0034, "$0.0034"),
+        (41.2, "$41.20"),
+        (1164.35, "$1,164"),
+    ],
 )
 def test_writes_an_amount(value: float, text: str) -> None:
     assert ui.money(value) == text
