@@ -172,7 +172,10 @@ def _first(rows: Iterable[dict[str, Any]]) -> str | None:
 
 
 def _no_room(spec: InstanceSpec, full: dict[str, ClientError]) -> ProviderError:
-    why = "; ".join(f"{zone}: {code_of(error)}" for zone, error in sorted(full.items()))
+    zones: dict[str, list[str]] = {}
+    for zone, error in sorted(full.items()):
+        zones.setdefault(code_of(error), []).append(zone)
+    why = "; ".join(f"{code} in {', '.join(those)}" for code, those in zones.items())
     what = f"{spec.offer.instance}{' (spot)' if spec.offer.spot else ''}"
     return ProviderError(
         f"AWS has no free {what} in {spec.offer.region} now ({why}).",

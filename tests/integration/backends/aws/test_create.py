@@ -180,7 +180,7 @@ def test_says_once_that_no_zone_has_room(aws: Emulator) -> None:
     error = refused.value
     assert (error.kind, error.scope) == (ErrorKind.CAPACITY, Scope.OFFER_REGION)
     assert error.lifetime
-    assert f"{A}: InsufficientInstanceCapacity; {B}: InsufficientInstanceCapacity" in str(error)
+    assert f"(InsufficientInstanceCapacity in {A}, {B}" in str(error)
     assert aws.faults.made == []
 
 
