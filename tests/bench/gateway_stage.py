@@ -7,7 +7,7 @@ import os
 import signal
 import statistics
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -153,12 +153,17 @@ def medians(rounds: list[Figures]) -> Figures:
 
 @contextlib.asynccontextmanager
 async def gateway(
-    folder: Path, *, endpoints: list[Endpoint], keys: list[Key], slots: int = 5000
+    folder: Path,
+    *,
+    endpoints: list[Endpoint],
+    keys: list[Key],
+    slots: int = 5000,
+    more: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Gateway]:
     """A gateway on the measured core whose table is applied."""
     control = ControlPlane(token="dsk_g_gateway")
     await control.start()
-    environ = {"DSTACK_GATEWAY_THREADS": "1", "DSTACK_GATEWAY_SLOTS": str(slots)}
+    environ = {"DSTACK_GATEWAY_THREADS": "1", "DSTACK_GATEWAY_SLOTS": str(slots), **(more or {})}
     running = Gateway(folder, control, port=free_port(), environ=environ)
     try:
         await running.start()
