@@ -60,20 +60,24 @@ def new_workload(*, run: Run, replica: Replica, offer: Offer) -> NewWorkload:
         stop_seconds=float(unending(spec.stop_duration_seconds)),
         probes=probes(spec),
     )
-    stored = dataclasses.asdict(workload)
-    for name in ("id", "name", "desired", "env", "registry_password", "gpu_indices"):
-        del stored[name]
     secrets: dict[str, Any] = crypto.decrypt(run.secrets)
     secrets["env"] |= environment(run, replica, gpus, executor)
     blob = run.upload.blob if run.upload else ""
     return NewWorkload(
-        *(run.pk, workload.name, stored, secrets, gpus, blob),
+        *(run.pk, workload.name, _stored(workload), secrets, gpus, blob),
         idle_seconds=spec.idle_duration_seconds,
         owner_id=replica.pk,
         zones=tuple(offer.zones) if spec.availability_zones else (),
         tags=spec.tags,
         may_create=spec.creation_policy == "reuse-or-create",
     )
+
+
+def _stored(workload: wire.WorkloadSpec) -> dict[str, Any]:
+    stored = dataclasses.asdict(workload)
+    for name in ("id", "name", "desired", "env", "registry_password", "gpu_indices"):
+        del stored[name]
+    return stored
 
 
 def _limit(wish: Range, offer: Offer, *, has: int) -> int | None:

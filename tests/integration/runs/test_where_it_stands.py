@@ -86,9 +86,11 @@ def test_tells_when_capacity_is_looked_for_again(
 
     assert waiting.not_before is not None
     clock = f"{waiting.not_before:%H:%M:%S} UTC"
-    assert replica["phase"] == f"waiting for capacity, next try at {clock}"
+    next_try, _, gives_up = replica["phase"].rpartition(", gives up at ")
+    assert next_try == f"waiting for capacity, next try at {clock}"
+    assert gives_up.endswith(" UTC")
     assert [each["reason"] for each in replica["tried"]] == ["no <big> is free"]
-    assert f"next try at {clock} (" in page_of(run)
+    assert f"next try at {clock}" in page_of(run)
 
 
 def test_tells_of_a_cloud_that_is_asked_again(world: World, owner: Access, cloudy: Project) -> None:
@@ -165,7 +167,7 @@ def test_many_replicas_are_told_of_with_few_queries(
     run.replicas.filter(num__gte=4).update(state="pending", not_before=later)
     replicas = list(queries.replicas_of(run))
 
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         found = looking.look(replicas)
 
     assert {each.phase.split(",")[0] for each in found.values()} == {
