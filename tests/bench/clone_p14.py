@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.e2e import stack as stacks
 from tests.e2e.stack import Stack
+from tests.free_ports import free_port
 
 MOST_SECONDS = 120.0
 GIVE_UP_SECONDS = 900.0
@@ -28,7 +29,7 @@ def main() -> None:
         clone = Path(name) / "clone"
         began = time.monotonic()
         clone_into(clone)
-        stack = Stack(Path(name) / "home", stacks.free_port(), stacks.free_port())
+        stack = Stack(Path(name) / "home", free_port(), free_port())
         fresh = time.monotonic() - began + timed_make(clone, stack)
         again = timed_make(clone, stack)
     print(f"P14  clone to serving             {fresh:6.1f} s    (at most {MOST_SECONDS:g})")

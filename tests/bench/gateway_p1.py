@@ -20,7 +20,8 @@ from gateway.schema import RateLimit
 from tests.bench import gateway_stage as stage
 from tests.bench import wrk
 from tests.bench.gateway_stage import Asked
-from tests.integration.gateway.harness import ALICE, free_port
+from tests.free_ports import free_port
+from tests.integration.gateway.harness import ALICE
 
 SERVICES, KEYS = 4_990, 20_000
 HEADERS = {"Host": "hello.localhost", "Authorization": f"Bearer {ALICE}"}

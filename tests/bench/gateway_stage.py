@@ -15,7 +15,8 @@ from gateway.haproxy import binary
 from gateway.schema import Endpoint, Key
 from tests.bench import wrk
 from tests.fakes.control_plane_gateway import ControlPlane, key, service
-from tests.integration.gateway.harness import ALICE, Gateway, free_port
+from tests.free_ports import free_port
+from tests.integration.gateway.harness import ALICE, Gateway
 
 # The caller and the upstream share a core, what is measured has the other one to itself.
 LOAD_CORE, MEASURED_CORE = 0, 1

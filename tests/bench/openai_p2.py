@@ -32,7 +32,8 @@ from tests.bench import wrk
 from tests.bench.gateway_stage import Asked
 from tests.e2e.model.tools import cache_folder
 from tests.fakes.control_plane_gateway import service
-from tests.integration.gateway.harness import ALICE, free_port
+from tests.free_ports import free_port
+from tests.integration.gateway.harness import ALICE
 
 LITELLM = "litellm[proxy]==1.106.2"
 INSTALL_SECONDS, START_SECONDS = 400, 90

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tests.e2e import stack as stacks
 from tests.e2e.stack import Stack
+from tests.free_ports import free_port
 
 MOST_SECONDS = 2.0
 ASK_SECONDS = 0.01
@@ -45,7 +46,7 @@ def main() -> None:
 
 
 def by_hand() -> float:
-    port = stacks.free_port()
+    port = free_port()
     environ = {"PORT": str(port), "DSTACK_REPLICA_NUM": "0", "DSTACK_RUN_NAME": "by-hand"}
     began = time.monotonic()
     with running(["python3", "who.py"], {"PATH": os.defpath, **environ}):

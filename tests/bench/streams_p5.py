@@ -33,7 +33,8 @@ from gateway.schema import Model
 from tests.bench import gateway_stage as stage
 from tests.bench.streams_app import EVENTS, PACE_MS
 from tests.fakes.control_plane_gateway import service
-from tests.integration.gateway.harness import ALICE, free_port
+from tests.free_ports import free_port
+from tests.integration.gateway.harness import ALICE
 
 STALL_MS = 200
 # Streams of a round, and the pause before the next one begins.

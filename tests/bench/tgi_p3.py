@@ -24,7 +24,8 @@ from gateway.schema import Model
 from tests.bench import gateway_stage as stage
 from tests.bench import openai_p2, wrk
 from tests.fakes.control_plane_gateway import service
-from tests.integration.gateway.harness import ALICE, Gateway, free_port
+from tests.free_ports import free_port
+from tests.integration.gateway.harness import ALICE, Gateway
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"

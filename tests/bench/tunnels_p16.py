@@ -22,7 +22,8 @@ from tests.bench import gateway_stage as stage
 from tests.bench import wrk
 from tests.bench.gateway_p8 import pss_mib
 from tests.fakes.control_plane_gateway import key, service
-from tests.integration.gateway.harness import ALICE, Gateway, free_port
+from tests.free_ports import free_port
+from tests.integration.gateway.harness import ALICE, Gateway
 from tests.integration.gateway.ssh_clients import Machine
 
 CONNECTIONS = 32

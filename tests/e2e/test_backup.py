@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.stack import PASSWORD, ROOT, Stack, eventually, free_port, new
+from tests.e2e.stack import PASSWORD, ROOT, Stack, eventually, new
+from tests.free_ports import free_port
 
 SERVICE = """
 type: service

@@ -18,9 +18,10 @@ import pytest
 from tests.e2e import machine_room, prepared
 from tests.e2e.machine_room import Room
 from tests.e2e.services import WHO
-from tests.e2e.stack import Stack, eventually, free_port
+from tests.e2e.stack import Stack, eventually
 from tests.fakes import aws_cloud
 from tests.fakes.aws_cloud import Emulator
+from tests.free_ports import free_port
 from tests.integration.instances import virtual_machines
 from tests.integration.instances.virtual_machines import Wire
 

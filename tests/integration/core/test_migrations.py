@@ -26,6 +26,8 @@ BEFORE_THE_FIRST_RELEASE = {
     ("runs", "0002_chat_templates"),
     ("telemetry", "0002_keep_lines_as_text"),
 }
+# Alter a column so that it may be empty, which rows that the code before writes never are.
+ONLY_LOOSEN = {("backends", "0006_server_wide_and_checks")}
 # What the code before still reads or writes goes in a migration of the release after.
 TAKES_AWAY = (
     migrations.RemoveField,
@@ -55,7 +57,7 @@ def all_migrations() -> dict[tuple[str, str], migrations.Migration]:
 def test_the_code_before_a_migration_can_go_on_serving() -> None:
     breaking = {key for key, each in all_migrations().items() if any(map(breaks, each.operations))}
 
-    assert breaking == BEFORE_THE_FIRST_RELEASE
+    assert breaking == BEFORE_THE_FIRST_RELEASE | ONLY_LOOSEN
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from dstack_web.front import config
 from dstack_web.front.config import Front
 from dstack_web.front.room import Room
 from dstack_web.processes import kill_session
+from tests.free_ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 READY_SECONDS = 30.0
@@ -102,11 +103,6 @@ class Stage:
         return socket.create_connection(
             ("127.0.0.1", self.port), timeout=10, source_address=(source, 0)
         )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def is_closed(connection: socket.socket, *, seconds: float = 0.0) -> bool:

@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import NameOID
 
-from tests.integration.gateway.harness import free_port, until
+from tests.free_ports import free_port
+from tests.integration.gateway.harness import until
 
 Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 

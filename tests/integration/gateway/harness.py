@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import aiohttp
 from gateway.haproxy import binary, process
 from tests.fakes.control_plane_gateway import ControlPlane, key, service
 from tests.fakes.target import Target
+from tests.free_ports import free_port
 
 ROOT = Path(__file__).parents[3]
 ALICE, BOB = "dsk_u_alice", "dsk_u_bob"
@@ -185,12 +185,6 @@ def haproxy_program() -> Path:
     """Return the HAProxy that tests start themselves, the same as their gateways'."""
     named = PROGRAM.get("DSTACK_HAPROXY")
     return binary.find(setting=Path(named) if named else None)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @dataclass

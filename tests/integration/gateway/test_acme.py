@@ -14,8 +14,9 @@ from cryptography import x509
 
 from tests.fakes.control_plane_gateway import ControlPlane, service
 from tests.fakes.target import Target
+from tests.free_ports import free_port
 from tests.integration.gateway.authorities import Pebble, pebble
-from tests.integration.gateway.harness import Gateway, free_port
+from tests.integration.gateway.harness import Gateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

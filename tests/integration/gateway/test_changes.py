@@ -11,7 +11,8 @@ import pytest_asyncio
 from gateway.schema import Hold, Status
 from tests.fakes.control_plane_gateway import ControlPlane, key, replica, service
 from tests.fakes.target import Target
-from tests.integration.gateway.harness import ALICE, SLOTS, Gateway, Load, free_port, until
+from tests.free_ports import free_port
+from tests.integration.gateway.harness import ALICE, SLOTS, Gateway, Load, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

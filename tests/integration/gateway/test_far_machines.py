@@ -18,7 +18,8 @@ import pytest_asyncio
 from apps.agent import wire
 from gateway.schema import TunnelKey, TunnelServer
 from tests.fakes.control_plane_gateway import ControlPlane, key, service
-from tests.integration.gateway.harness import ALICE, ROOT, Gateway, free_port, until
+from tests.free_ports import free_port
+from tests.integration.gateway.harness import ALICE, ROOT, Gateway, until
 from tests.integration.gateway.namespaces import Host, host
 from tests.integration.gateway.ssh_clients import is_open, tunnel_port
 from tests.programs import require_program

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from gateway.haproxy import config
-from tests.integration.gateway.harness import free_port, haproxy_program
+from tests.free_ports import free_port
+from tests.integration.gateway.harness import haproxy_program
 
 CONFIG = """\
 global

@@ -15,7 +15,8 @@ import pytest
 from gateway.haproxy import config, template
 from gateway.state.limits import pace
 from tests.e2e.stack import eventually
-from tests.integration.gateway.harness import free_port, haproxy_program
+from tests.free_ports import free_port
+from tests.integration.gateway.harness import haproxy_program
 
 ROUND_US = 2**40
 SECOND_US = 1_000_000

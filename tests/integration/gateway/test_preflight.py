@@ -12,7 +12,8 @@ import pytest_asyncio
 from gateway.schema import Model, RateLimit
 from tests.fakes.control_plane_gateway import service
 from tests.fakes.target import Target
-from tests.integration.gateway.harness import ALICE, BOB, Answer, Gateway, free_port, hello, until
+from tests.free_ports import free_port
+from tests.integration.gateway.harness import ALICE, BOB, Answer, Gateway, hello, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

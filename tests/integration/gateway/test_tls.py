@@ -15,8 +15,9 @@ import pytest_asyncio
 from gateway.schema import Certificate, Endpoint, Status
 from tests.fakes.control_plane_gateway import ControlPlane, service
 from tests.fakes.target import Target
+from tests.free_ports import free_port
 from tests.integration.gateway.authorities import Ca, Made
-from tests.integration.gateway.harness import Gateway, free_port, until
+from tests.integration.gateway.harness import Gateway, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -18,7 +18,8 @@ import pytest_asyncio
 from gateway.schema import TunnelServer
 from tests.fakes.control_plane_gateway import ControlPlane, key, service
 from tests.fakes.target import Target
-from tests.integration.gateway.harness import ALICE, Gateway, free_port, until
+from tests.free_ports import free_port
+from tests.integration.gateway.harness import ALICE, Gateway, until
 from tests.integration.gateway.ssh_clients import Machine, is_open, tunnel_port
 
 

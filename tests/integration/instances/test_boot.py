@@ -31,8 +31,9 @@ from apps.instances import reconcile, services
 from apps.instances.boot import enrolment
 from apps.instances.models import Instance, Workload
 from tests import factories
-from tests.e2e.stack import answers, free_port
+from tests.e2e.stack import answers
 from tests.fakes import aws_cloud
+from tests.free_ports import free_port
 from tests.integration.agent.running import eventually
 from tests.integration.instances import virtual_machines
 from tests.integration.instances.virtual_machines import HERE, Cloud, Machine

@@ -20,7 +20,8 @@ from gateway.state.desired_state import DesiredStateBuilder
 from gateway.state.slots import Layout, assign
 from tests.e2e.stack import eventually
 from tests.fakes.control_plane_gateway import key, service
-from tests.integration.gateway.harness import ALICE, BOB, free_port, haproxy_program
+from tests.free_ports import free_port
+from tests.integration.gateway.harness import ALICE, BOB, haproxy_program
 
 # Carol may call one service only; the hurried one may call twice at once.
 CAROL, HURRIED = "dsk_u_carol", "dsk_u_hurried"
