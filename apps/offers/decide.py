@@ -119,7 +119,8 @@ def _hardware(offer: Offer, spec: ServiceSpec) -> str | None:
             continue
         if not _holds(wanted, amount, shared=offer.shared):
             return f"resources.{key}: has {words}"
-    if wish.cpu.arch and wish.cpu.arch != has.arch:
+    arch = wish.cpu.arch if offer.shared else wish.machine_arch
+    if arch and arch != has.arch:
         return f"resources.cpu: is {has.arch}"
     refused = _gpu(wish.gpu, has.gpu, shared=offer.shared)
     return " - ".join([refused, *has.gpu_problems]) if refused else None

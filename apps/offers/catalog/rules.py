@@ -86,8 +86,8 @@ def _hardware(spec: ServiceSpec) -> Iterator[Rule]:
     wish = spec.resources
     cpus = _within("cpus", wish.cpu.count)
     yield Rule("resources.cpu", cpus, f"does not have {_counted(wish.cpu.count)} CPUs")
-    if wish.cpu.arch:
-        yield Rule("resources.cpu", Q(arch=wish.cpu.arch), f"is not {wish.cpu.arch}")
+    if arch := wish.machine_arch:
+        yield Rule("resources.cpu", Q(arch=arch), f"is not {arch}")
     memory = _within("memory_mib", wish.memory_mib)
     yield Rule("resources.memory", memory, f"does not have {_sizes(wish.memory_mib)} of memory")
     kinds = [kind for kind, cloud in KINDS.items() if _overlaps(wish.disk_mib, cloud.disk_mib)]

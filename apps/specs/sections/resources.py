@@ -24,6 +24,8 @@ from apps.specs.fields.scalars import choice, found, shown
 
 Arch = Literal["x86", "arm"]
 _arch = choice("x86", "arm")
+# Sold with CPUs of ARM: NVIDIA's Grace superchips, and the T4G of AWS's g5g.
+GPUS_ON_ARM = ("gh200", "gb200", "gb300", "t4g")
 
 
 def _cpu_count(value: Any) -> Range:
@@ -38,7 +40,7 @@ def _cpu_arch(value: Any) -> str:
 
 
 class Cpu(Section):
-    """The CPUs of a replica; without `arch` any architecture will do."""
+    """The CPUs of a replica. Without `arch`, see `Resources.machine_arch`."""
 
     arch: Annotated[Arch | None, Form(_cpu_arch, {"type": "string"})] = None
     count: Annotated[Range, Form(_cpu_count, COUNT_RANGE)] = Range(min=2)
@@ -119,3 +121,15 @@ class Resources(Section):
     disk_mib: Annotated[Range, Form(_disk, _DISK)] = Field(
         default=Range(min=102400), alias="disk", description="Disk: 200GB, 100GB..."
     )
+
+    @property
+    def machine_arch(self) -> Arch | None:
+        """The architecture that a cloud's machine must have, None for any.
+
+        Where nobody wrote one it is x86, since most images are built for that alone, unless a GPU
+        is asked for that comes with ARM.
+        """
+        if self.cpu.arch is not None:
+            return self.cpu.arch
+        names = self.gpu.name if self.gpu is not None else ()
+        return None if any(name.lower().startswith(GPUS_ON_ARM) for name in names) else "x86"

@@ -34,6 +34,7 @@ WISHES: list[dict[str, object]] = [
     {"gpu": {"compute_capability": 8.9}},
     {"gpu": {"compute_capability": "9.0", "count": "0.."}},
     {"gpu": "RTX5090"},
+    {"gpu": "T4G"},
     {"cpu": "arm:4..8", "memory": "16GB..32GB"},
     {"cpu": "64..", "memory": "..256GB"},
     {"disk": "5TB.."},

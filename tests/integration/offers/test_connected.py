@@ -35,6 +35,7 @@ WISHES: list[dict[str, Any]] = [
     {"gpu": "80GB"},
     {"gpu": "H100:8", "spot_policy": "auto"},
     {"gpu": "24GB..48GB:1..", "spot_policy": "spot"},
+    {"gpu": "T4G"},
     {"cpu": "arm:4..8", "memory": "16GB..32GB", "spot_policy": "auto"},
     {"regions": ["eu-west-1"], "max_price": 3},
     {"backends": ["second"], "gpu": "T4"},

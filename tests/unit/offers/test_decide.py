@@ -55,6 +55,36 @@ def test_says_why_a_host_does_not_fit(more: str, reason: str) -> None:
     assert refused(HOST, more) == reason
 
 
+@pytest.mark.parametrize(
+    ("resources", "on_arm", "on_x86"),
+    [
+        ("{}", "resources.cpu: is arm", None),
+        ("{cpu: 4..}", "resources.cpu: is arm", None),
+        ("{cpu: 'arm:4..'}", None, "resources.cpu: is x86"),
+        ("{cpu: 'x86:4..'}", "resources.cpu: is arm", None),
+        ("{gpu: '16GB..:1..'}", "resources.cpu: is arm", None),
+        ("{gpu: GH200}", None, "resources.gpu: is A100"),
+        ("{gpu: 'nvidia:gh200:96GB:1..8'}", None, "resources.gpu: is A100"),
+        ("{gpu: 'A100,GH200:1..'}", None, None),
+        ("{cpu: 'x86:4..', gpu: GH200}", "resources.cpu: is arm", "resources.gpu: is A100"),
+    ],
+)
+def test_a_machine_of_ones_own_is_x86_but_where_arm_is_asked_for(
+    resources: str, on_arm: str | None, on_x86: str | None
+) -> None:
+    grace = replace(CLOUD.hardware, arch="arm", gpu=Gpu("GH200", 98304, 1))
+
+    assert refused(replace(CLOUD, hardware=grace), f"resources: {resources}") == on_arm
+    assert refused(CLOUD, f"resources: {resources}") == on_x86
+
+
+def test_a_shared_host_of_arm_takes_what_names_no_architecture() -> None:
+    arm = replace(HOST, hardware=replace(HOST.hardware, arch="arm"))
+
+    assert refused(arm) is None
+    assert refused(arm, "resources: {cpu: 'x86:1'}") == "resources.cpu: is arm"
+
+
 @pytest.mark.parametrize("more", ["resources: {cpu: 1}", "resources: {memory: 2GB..3GB}"])
 def test_a_replica_takes_a_part_of_a_shared_host(more: str) -> None:
     assert refused(HOST, more) is None
