@@ -166,11 +166,13 @@ def _alive(facts: Facts, at: datetime) -> Step:
         return Step(MARK_IDLE, "nothing left to run")
     if facts.state == states.IDLE and not idle:
         return Step(MARK_READY, "has work")
+    # A whole SILENT after this look would be up to two after the last report.
+    silent_at = facts.heard_at + SILENT + timedelta(seconds=1)
     if facts.state == states.IDLE and facts.idle_after is not None and facts.idle_since:
         if at - facts.idle_since >= facts.idle_after:
             return Step(BEGIN_END, f"idle for {facts.idle_after}")
-        return Step(WAIT, next_check_at=min(facts.idle_since + facts.idle_after, at + SILENT))
-    return Step(WAIT, next_check_at=at + SILENT)
+        return Step(WAIT, next_check_at=min(facts.idle_since + facts.idle_after, silent_at))
+    return Step(WAIT, next_check_at=silent_at)
 
 
 def in_words(span: timedelta) -> str:

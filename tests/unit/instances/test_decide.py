@@ -150,8 +150,23 @@ def test_keeps_an_idle_machine_for_ever_where_that_is_asked_for() -> None:
     idle = replace(READY, state=states.IDLE, live=0, idle_after=None, idle_since=AT - 9 * SECOND)
 
     assert next_step(replace(idle, heard_at=AT + 10**7 * SECOND), at=AT + 10**7 * SECOND) == Step(
-        decide.WAIT, next_check_at=AT + 10**7 * SECOND + decide.SILENT
+        decide.WAIT, next_check_at=AT + 10**7 * SECOND + decide.SILENT + SECOND
     )
+
+
+@pytest.mark.parametrize("state", [states.READY, states.IDLE])
+@pytest.mark.parametrize("heard_seconds_ago", [0, 9, 59, 60])
+def test_notices_silence_a_second_after_it_counts(state: str, heard_seconds_ago: int) -> None:
+    """A machine that dies right after a report, or long after one, is lost as soon as it can be."""
+    work = 0 if state == states.IDLE else 1
+    heard = AT - heard_seconds_ago * SECOND
+    facts = replace(READY, state=state, live=work, wanted=work, heard_at=heard, idle_since=AT)
+
+    looked = next_step(facts, at=AT)
+
+    assert looked == Step(decide.WAIT, next_check_at=heard + decide.SILENT + SECOND)
+    assert looked.next_check_at is not None
+    assert next_step(facts, at=looked.next_check_at).do == decide.MARK_LOST
 
 
 @pytest.mark.parametrize("state", sorted(states.INSTANCE.final))
