@@ -12,6 +12,7 @@ from apps.core.backoff import Backoff
 from apps.instances import decide as instance_rules
 from apps.instances import reconcile
 from apps.instances.strays import orphans
+from apps.offers import blocks
 from apps.runs.control import decide, placement, replica_steps
 from apps.runs.control import reconcile as runs
 from tests.fakes.shared_cloud import SharedCloud
@@ -28,6 +29,8 @@ def hurry() -> None:
     assert claim.__kwdefaults__ == {"lease": sweep.LEASE}
     claim.__kwdefaults__["lease"] = reconcile.CALL_LEASE = LEASE
     orphans.GRACE = instance_rules.UNKNOWN_YET = timedelta(seconds=1)
+    # A cloud of three offers that refuses some would be blocked as a whole.
+    blocks.LASTS.update(dict.fromkeys(blocks.LASTS, timedelta(seconds=1)))
     instance_rules.INSPECTED = timedelta(seconds=0.5)
     instance_rules.BACKOFF, instance_rules.SILENT = (
         Backoff(timedelta(seconds=0.2), timedelta(seconds=6)),

@@ -201,7 +201,8 @@ async def test_a_port_that_is_another_machines_now_leads_to_no_machine_of_before
     version = await stage.control.put(*rows, hello, key(ALICE, projects=["p1"]))
     call = asyncio.create_task(stage.gateway.call("/private", token=ALICE))
 
-    await until(lambda: child.poll() is not None, seconds=4)
+    # The busier the machine, the less often the kernel is asked who listens.
+    await until(lambda: child.poll() is not None, seconds=15)
     await heir.opens(stage.server, stage.port, near.address)
     await stage.control.applied(version)
     assert (await call).status in (200, 401, 404)
