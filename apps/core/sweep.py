@@ -73,7 +73,7 @@ def one_by_one(rows: Iterable[T], do: Callable[[T], object]) -> None:
     for row in rows:
         try:
             do(row)
-        except Exception as error:
+        except Exception as error:  # the outermost loop of a task, which raises it in the end
             logger.exception("%s cannot be worked on", getattr(row, "pk", row))
             first = first or error
     if first is not None:
@@ -89,7 +89,7 @@ def in_batches(rows: Sequence[T], do: Callable[[Sequence[T]], object], *, size: 
     def together(batch: Sequence[T]) -> None:
         try:
             do(batch)
-        except Exception:
+        except Exception:  # the same: whichever row it is of, it is raised in the end
             if len(batch) == 1:
                 raise
             logger.exception("%d rows together fail: each is tried alone", len(batch))
