@@ -68,7 +68,9 @@ class Process:
             users.give(made, uid)
             made.chmod(0o700)
         self._note(
-            uid=uid, isolated=self._isolated(uid, remarks), **bounds.make(self.spec, remarks)
+            uid=uid,
+            isolated=self._isolated(uid, remarks),
+            **bounds.make(self.spec, self.folder, remarks),
         )
         self._launch_file(uid, interpreter)
         return remarks
@@ -326,7 +328,7 @@ class Process:
             procs.signal_all([state["shim_pid"]], 9)
             self._kill_left(state)
         cgroups.remove([Path(path) for path in self.facts.get("cgroups", [])])
-        cgroups.remove_all_of(self.spec.id)
+        cgroups.remove_all_of(bounds.group_name(self.folder))
         for name in ("work", "venv", sandbox.TMP, sandbox.VAR_TMP):
             trees.remove(self.folder / name)
         if "port" in self.facts:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import typing
+from pathlib import Path
 
 from apps.agent import wire
 from apps.agent.isolation import cgroups
 
 
-def make(spec: wire.WorkloadSpec, remarks: list[str]) -> dict[str, typing.Any]:
+def group_name(folder: Path) -> str:
+    """Return the name of a workload's control groups on this host.
+
+    Two agents of one host may know workloads of one id, such as those of a server and of its copy:
+    neither may end what the other runs.
+    """
+    return f"{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+
+
+def make(spec: wire.WorkloadSpec, folder: Path, remarks: list[str]) -> dict[str, typing.Any]:
     """Make the workload's control groups and return what is to be noted of them.
 
     Where the host has none, that is a remark for whoever asked for a bound.
@@ -20,7 +31,7 @@ def make(spec: wire.WorkloadSpec, remarks: list[str]) -> dict[str, typing.Any]:
         cpus=spec.cpu_limit,
     )
     try:
-        made = cgroups.create(name=spec.id, bounds=bounds)
+        made = cgroups.create(name=group_name(folder), bounds=bounds)
     except cgroups.Unavailable as error:
         if spec.memory_limit_mib is not None or spec.cpu_limit is not None:
             remarks.append(f"memory and CPU are not limited on this host: {error}")
