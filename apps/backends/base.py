@@ -190,7 +190,8 @@ class InstanceSpec:
     """A machine that is wanted: one with the same `boot.name` is the same machine.
 
     `zones` are tried in order, where the provider has any; `tags` are put on the machine, and
-    `server_id` too, by which `list_owned` finds what this server made.
+    `server_id` too, by which `list_owned` finds what this server made. Whoever is outside may open
+    connections to its `inbound_ports` (TCP), and to no other; most machines have none.
     """
 
     offer: Offer
@@ -200,6 +201,17 @@ class InstanceSpec:
     tags: Mapping[str, str] = field(default_factory=dict)
     user_data: str = field(default="", repr=False)
     server_id: str = ""
+    inbound_ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address that stays the same whichever machine has it; `ref` is what the provider calls
+    it, `name` what we do."""
+
+    ref: str
+    ip: str
+    name: str
 
 
 class InstanceState(StrEnum):
@@ -353,3 +365,27 @@ class Provider(ABC):
     @abstractmethod
     def list_owned(self, server_id: str) -> list[OwnedInstance]:
         """Return all machines there that the server of this id made."""
+
+    def reserve_address(self, region: str, name: str, *, server_id: str) -> Address:
+        """Return the address of this name in the region, made where there is none yet; that costs
+        money until `release_address`. Only with `STATIC_ADDRESS`, as all that follows."""
+        raise self._no_addresses()
+
+    def attach_address(self, ref: str, address: Address) -> None:
+        """Give the address to a machine, whichever had it before; again is fine."""
+        raise self._no_addresses()
+
+    def release_address(self, address: Address) -> None:
+        """Take the address from its machine and give it back; one that is gone already is fine."""
+        raise self._no_addresses()
+
+    def list_addresses(self, server_id: str) -> list[Address]:
+        """Return all addresses there that the server of this id reserved."""
+        return []
+
+    def _no_addresses(self) -> ProviderError:
+        return ProviderError(
+            f"Backends of the kind {self.kind} have no static addresses.",
+            kind=ErrorKind.REFUSED,
+            scope=Scope.BACKEND,
+        )

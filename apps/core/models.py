@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import ClassVar
+from uuid import UUID
 
 from django.db import models
 from django.utils import timezone
@@ -29,6 +30,11 @@ class Stateful(models.Model):
 
     class Meta:
         abstract = True
+
+    @property
+    def event_object(self) -> UUID:
+        """Return what events of the row call it."""
+        return self.id
 
     @property
     def is_final(self) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from django.db import models, transaction
 from django.db.models import F
@@ -85,7 +84,7 @@ def _write(
     return [change.row for change in current]
 
 
-def _lock(model: type[Stateful], ids: list[UUID]) -> dict[UUID, int]:
+def _lock(model: type[Stateful], ids: list[Any]) -> dict[Any, int]:
     # Ordered, so that two workers that change the same rows cannot deadlock.
     rows = model._default_manager.select_for_update().filter(pk__in=ids).order_by("pk")
     return dict(rows.values_list("pk", "state_version"))
@@ -99,7 +98,7 @@ def _apply(change: Change, *, at: datetime, actor: str) -> Event:
     project_id, run_id, label = getattr(row, "event_scope", (None, None, ""))
     return Event(
         state_machine=row.state_machine.name,
-        object_id=row.pk,
+        object_id=row.event_object,
         version=row.state_version,
         old=old,
         new=change.to,
@@ -135,7 +134,7 @@ def created(row: Stateful, *, at: datetime, reason: str = "", actor: str = "") -
     project_id, run_id, label = getattr(row, "event_scope", (None, None, ""))
     Event.objects.create(
         state_machine=row.state_machine.name,
-        object_id=row.pk,
+        object_id=row.event_object,
         version=row.state_version,
         old="",
         new=row.state,

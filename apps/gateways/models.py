@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import RandomUUID
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.accounts.models import Project
+from apps.backends.models import Backend
+from apps.core import ids
+from apps.core.models import Stateful
 from apps.gateways import states
+from apps.instances.models import Instance
 
 
-class Gateway(models.Model):
-    """A data plane. `projects` may publish there; `preset` ones serve each new project too.
+class Gateway(Stateful):
+    """A data plane, here or on a machine of its own (`instance`, which may be another tomorrow).
+
+    `connection` is the backend that has that machine, None for gateways that stand on none, whose
+    state is "running" for good; `uid` is what events, charges and workloads call it. `reserved` is
+    its static address as its provider knows it (see `backends.base.Address`); `made_for` is the
+    project whose money it costs; `tried` are the offers that could not be had since it last had a
+    machine, `failure` why there is none; `token` is encrypted; `version` is that of the wheel that
+    runs there. `dns_answer` is what a resolver said of a name below its domain at `dns_asked_at`.
+    `projects` may publish there; `preset` ones serve each new project too.
 
     `revision` is the version of the newest entry of its table, `applied` the version that the
     gateway says is in force; tombstones up to version `pruned` are gone, so that whoever knows an
@@ -22,6 +38,35 @@ class Gateway(models.Model):
     `tunnel_host_key`, once it has said so.
     """
 
+    state_machine = states.GATEWAY
+
+    id = models.BigAutoField(primary_key=True)  # type: ignore[assignment]
+    uid = models.UUIDField(default=ids.new_id, db_default=RandomUUID(), unique=True, editable=False)
+    state = models.CharField(max_length=16, default=states.RUNNING, db_default=states.RUNNING)
+    state_version = models.PositiveIntegerField(default=0, db_default=0)
+    state_at = models.DateTimeField(default=timezone.now, db_default=Now())
+    next_check_at = models.DateTimeField(null=True)
+    connection = models.ForeignKey(
+        Backend, models.PROTECT, null=True, blank=True, related_name="gateways"
+    )
+    instance = models.ForeignKey(
+        Instance, models.SET_NULL, null=True, blank=True, related_name="gateways"
+    )
+    made_for = models.ForeignKey(
+        Project, models.PROTECT, null=True, blank=True, related_name="own_gateways"
+    )
+    reserved = models.JSONField(
+        default=dict, blank=True, db_default=models.Value({}, models.JSONField())
+    )
+    tried = models.JSONField(
+        default=list, blank=True, db_default=models.Value([], models.JSONField())
+    )
+    attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
+    failure = models.TextField(blank=True, default="", db_default="")
+    token = models.TextField(blank=True, default="", db_default="")
+    version = models.CharField(max_length=64, blank=True, default="", db_default="")
+    dns_answer = models.CharField(max_length=300, blank=True, default="", db_default="")
+    dns_asked_at = models.DateTimeField(null=True)
     name = models.CharField(max_length=50, unique=True)
     domain = models.CharField(max_length=253)
     scheme = models.CharField(max_length=5, default="http")
@@ -48,6 +93,16 @@ class Gateway(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def event_object(self) -> UUID:
+        return self.uid
+
+    @property
+    def event_scope(self) -> tuple[int | None, UUID | None, str]:
+        """Its project is the one that it was made for: others may publish on it, and see no more
+        of it than that."""
+        return self.made_for_id, None, self.name
 
     @property
     def origin_suffix(self) -> str:

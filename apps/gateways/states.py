@@ -1,11 +1,37 @@
-"""How it stands with the certificate of a host; a gateway says which (`CertificateState` of its
-schema), so that there is no table of edges."""
+"""The machine of gateways; and how it stands with the certificate of a host, which a gateway says
+(`CertificateState` of its schema), so that there is no table of edges for that."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from apps.core.state_machine import Look
+from apps.core.state_machine import Look, Machine
+
+CREATING, PROVISIONING, RUNNING = "creating", "provisioning", "running"
+DELETING, DELETED, GAVE_UP = "deleting", "deleted", "failed"
+
+# creating: wanted, its address is asked for and its machine chosen. provisioning: it has a machine,
+# which does not serve yet, or not any more. running: it serves, as the server's own does from the
+# start. failed: there is no machine for it, until somebody deletes it or has it tried again.
+GATEWAY = Machine(
+    "gateway",
+    {
+        CREATING: frozenset({PROVISIONING, GAVE_UP, DELETING}),
+        PROVISIONING: frozenset({RUNNING, CREATING, GAVE_UP, DELETING}),
+        RUNNING: frozenset({CREATING, PROVISIONING, DELETING}),
+        GAVE_UP: frozenset({CREATING, DELETING}),
+        DELETING: frozenset({DELETED}),
+        DELETED: frozenset(),
+    },
+    {
+        CREATING: Look("blue", "its address and its machine are asked for"),
+        PROVISIONING: Look("blue", "its machine does not serve yet"),
+        RUNNING: Look("green", "serves", "circle-check-filled"),
+        GAVE_UP: Look("red", "there is no machine for it", "alert-circle-filled"),
+        DELETING: Look("blue", "its machine and its address are given back"),
+        DELETED: Look("grey", "gone", "player-stop-filled"),
+    },
+)
 
 PENDING, VALID, FAILED = "pending", "valid", "failed"
 

@@ -129,8 +129,12 @@ class Instance(Stateful):
         return self.project_id, None, self.name
 
 
+REPLICA, GATEWAY = "replica", "gateway"
+
+
 class Workload(Stateful):
-    """One replica's process or container on one instance; `owner_id` is the replica's.
+    """One replica's process or container on one instance, or a gateway. `owner_kind` says which;
+    `owner_id` is the owner's, and `run_id` that of the replica's run or, again, of the gateway.
 
     `spec` is what the agent must run but for its secrets (encrypted: {"env": {...},
     "registry_password": ...}). `desired` is "run" or "stop". `ready` is None before the first probe
@@ -142,6 +146,7 @@ class Workload(Stateful):
     instance = models.ForeignKey(Instance, models.CASCADE, related_name="workloads")
     run_id = models.UUIDField()
     owner_id = models.UUIDField(null=True)
+    owner_kind = models.CharField(max_length=16, default=REPLICA, db_default=REPLICA)
     name = models.CharField(max_length=100)
     spec = models.JSONField()
     secrets = models.TextField()

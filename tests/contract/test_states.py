@@ -35,6 +35,7 @@ def test_each_machine_lies_in_the_app_of_its_rows() -> None:
         "replica",
         "instance",
         "workload",
+        "gateway",
     }
 
 
