@@ -13,6 +13,7 @@ import pytest
 from apps.agent import wire
 from apps.agent.host import files, users
 from apps.agent.isolation import cgroups
+from apps.agent.workloads import bounds
 from tests.fakes.control_plane import ControlPlane
 from tests.integration.agent import running
 from tests.integration.agent.running import SERVE, RunningAgent, eventually
@@ -23,7 +24,7 @@ BOMB = "python3 -c 'import os\nwhile True:\n try: os.fork()\n except OSError: pa
 EATER = "python3 -c 'b = [bytearray(1 << 20) for _ in range(4096)]'"
 
 
-# Groups are named by their workload, and tests of other files beside this one have a `w1`.
+# Groups are looked for by it, and tests of other files beside this one have a `w1`.
 OWN = "bounded"
 
 
@@ -38,8 +39,13 @@ def groups(agent: RunningAgent, workload_id: str = OWN) -> list[Path]:
 
 def left_of(workload_id: str) -> list[Path]:
     # Unlike `glob`, it goes on where a group ends while it looks.
-    name = f"{cgroups.PREFIX}{workload_id}"
-    return [Path(at, name) for at, inside, _ in os.walk(cgroups.ROOT) if name in inside]
+    start = f"{cgroups.PREFIX}{workload_id}-"
+    return [
+        Path(at, name)
+        for at, inside, _ in os.walk(cgroups.ROOT)
+        for name in inside
+        if name.startswith(start)
+    ]
 
 
 def neighbour(control: ControlPlane) -> wire.WorkloadSpec:
@@ -115,7 +121,8 @@ def test_frees_groups_that_nobody_noted(control: ControlPlane, stopped_agent: Ru
     """An agent that is killed between making a group and noting it."""
     folder = stopped_agent.folder(OWN)
     folder.mkdir(parents=True)
-    cgroups.create(name=OWN, bounds=cgroups.Bounds(64, 64))
+    cgroups.create(name=bounds.group_name(folder), bounds=cgroups.Bounds(64, 64))
+    assert left_of(OWN)
     files.write_json(folder / "record.json", {"spec": wire.to_json(workload("sleep 60"))})
 
     stopped_agent.start()
