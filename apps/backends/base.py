@@ -383,6 +383,10 @@ class Provider(ABC):
         """Return all addresses there that the server of this id reserved."""
         return []
 
+    def tidy(self, region: str) -> None:
+        """Give back what only machines with inbound ports needed there, if none is left."""
+        del region  # most leave nothing behind
+
     def _no_addresses(self) -> ProviderError:
         return ProviderError(
             f"Backends of the kind {self.kind} have no static addresses.",

@@ -26,7 +26,8 @@ class World:
     method; `states` are of machines that do not run, `ends_slowly` how often one is still there
     after its end was asked for. Regions in `spot` have spot machines too, at two fifths of the
     price; `zones` are theirs. `specs` are the machines that were asked for. `take_back` ends one
-    without a word, `announce` says before that it will.
+    without a word, `announce` says before that it will. `addresses` are reserved, by reference;
+    `attached` says which machine has one. Regions in `tidied` were told to give back the rest.
     """
 
     machines: dict[str, str] = field(default_factory=dict)
@@ -47,6 +48,10 @@ class World:
     spot: tuple[str, ...] = ()
     zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     specs: list[base.InstanceSpec] = field(default_factory=list)
+    addresses: dict[str, base.Address] = field(default_factory=dict)
+    address_owners: dict[str, str] = field(default_factory=dict)
+    attached: dict[str, str] = field(default_factory=dict)
+    tidied: list[str] = field(default_factory=list)
 
     def answer(self, asked: str = "") -> None:
         if self.hangs is not None:
@@ -70,6 +75,7 @@ class CloudConfig(base.Config):
 
 class Cloud(base.Provider):
     kind = "cloud"
+    features = frozenset({base.Feature.STATIC_ADDRESS})
     Config = CloudConfig
     world: ClassVar[World] = World()
 
@@ -126,3 +132,29 @@ class Cloud(base.Provider):
             self.world.ends_slowly -= 1
         elif not self.world.ends_nothing:
             self.world.machines.pop(ref, None)
+
+    def reserve_address(self, region: str, name: str, *, server_id: str) -> base.Address:
+        self.world.answer("reserve_address")
+        ref = f"{region}/{server_id}/{name}"
+        number = len(self.world.address_owners) + 1
+        made = base.Address(ref=ref, ip=f"203.0.113.{number}", name=name)
+        self.world.address_owners[ref] = server_id
+        return self.world.addresses.setdefault(ref, made)
+
+    def attach_address(self, ref: str, address: base.Address) -> None:
+        self.world.answer("attach_address")
+        self.world.attached[address.ref] = ref
+
+    def release_address(self, address: base.Address) -> None:
+        self.world.answer("release_address")
+        self.world.addresses.pop(address.ref, None)
+        self.world.attached.pop(address.ref, None)
+
+    def list_addresses(self, server_id: str) -> list[base.Address]:
+        self.world.answer("list_addresses")
+        owners = self.world.address_owners
+        return [each for ref, each in self.world.addresses.items() if owners[ref] == server_id]
+
+    def tidy(self, region: str) -> None:
+        self.world.answer("tidy")
+        self.world.tidied.append(region)

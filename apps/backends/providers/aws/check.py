@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from apps.backends.base import Problem, ProviderError
-from apps.backends.providers.aws import network, permissions
+from apps.backends.providers.aws import groups, network, permissions
 from apps.backends.providers.aws.clients import Clients
 from apps.backends.providers.aws.config import AwsConfig
 from apps.backends.providers.aws.errors import code_of, told
@@ -115,10 +115,10 @@ def _of_network(config: AwsConfig, region: str, ec2: Any) -> Iterator[Problem]:
     if vpc_id is None:
         return
     network.usable(ec2, config, vpc_id, ())
-    group = network.group_of(ec2, vpc_id)
+    group = groups.found(ec2, vpc_id)
     if group and group["IpPermissions"]:
         yield Problem(
-            f"The security group {network.GROUP} ({group['GroupId']}) in {region} has inbound "
+            f"The security group {groups.CLOSED.name} ({group['GroupId']}) in {region} has inbound "
             "rules: remove them, since machines are never called from outside."
         )
 

@@ -39,6 +39,7 @@ REFUSED = Meaning(ErrorKind.REFUSED, Scope.OFFER_REGION)
 UNREACHABLE = Meaning(ErrorKind.UNREACHABLE, Scope.OFFER_REGION)
 
 # `Unsupported` is what a zone says that does not have the type, or has none of it just now.
+# `IncorrectInstanceState` is said of a machine that has not begun to run.
 # `IdempotentParameterMismatch` says that the machine was made a moment ago: asked again, its tags
 # are found.
 SUBNET_IS_FULL = "InsufficientFreeAddressesInSubnet"
@@ -56,6 +57,7 @@ CODES: dict[str, Meaning] = {
     "InstanceLimitExceeded": NO_FAMILY_QUOTA,
     "VolumeLimitExceeded": BACKEND_QUOTA,
     "MaxIOPSLimitExceeded": BACKEND_QUOTA,
+    "AddressLimitExceeded": BACKEND_QUOTA,
     "VpcLimitExceeded": SETUP,
     "SubnetLimitExceeded": SETUP,
     "InternetGatewayLimitExceeded": SETUP,
@@ -91,6 +93,7 @@ CODES: dict[str, Meaning] = {
     "Unavailable": UNREACHABLE,
     "RequestTimeout": UNREACHABLE,
     "IdempotentParameterMismatch": UNREACHABLE,
+    "IncorrectInstanceState": UNREACHABLE,
 }
 NO_SUCH_CREDENTIALS = (
     exceptions.NoCredentialsError,

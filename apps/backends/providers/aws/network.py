@@ -1,4 +1,4 @@
-"""Where a machine is put: subnets by zone, and a security group that lets nobody in."""
+"""Where a machine is put: subnets by zone, and a security group."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from apps.backends.base import ErrorKind, ProviderError, Scope
-from apps.backends.providers.aws import vpc
+from apps.backends.providers.aws import groups, vpc
 from apps.backends.providers.aws.config import AwsConfig
-from apps.backends.providers.aws.errors import code_of
-
-GROUP = "dstack-web"
 
 
 @dataclass(frozen=True)
@@ -30,13 +25,17 @@ class Network:
     places: tuple[Place, ...]
 
 
-def found_or_made(ec2: Any, config: AwsConfig, zones: Sequence[str]) -> Network:
+def found_or_made(
+    ec2: Any, config: AwsConfig, zones: Sequence[str], inbound_ports: Sequence[int] = ()
+) -> Network:
     """Return the network of a region; `zones` narrow it down and give the order, if there are any.
 
     Raise ProviderError where no subnet will do.
     """
     vpc_id = _vpc(ec2, config) or vpc.found_or_made(ec2)
-    return Network(_group(ec2, vpc_id), usable(ec2, config, vpc_id, zones))
+    return Network(
+        groups.found_or_made(ec2, vpc_id, inbound_ports), usable(ec2, config, vpc_id, zones)
+    )
 
 
 def usable(ec2: Any, config: AwsConfig, vpc_id: str, zones: Sequence[str]) -> tuple[Place, ...]:
@@ -47,17 +46,6 @@ def usable(ec2: Any, config: AwsConfig, vpc_id: str, zones: Sequence[str]) -> tu
     if not wanted:
         raise _no_subnet(vpc_id, config, zones)
     return tuple(sorted(wanted, key=_order(zones)))
-
-
-def group_of(ec2: Any, vpc_id: str) -> dict[str, Any] | None:
-    """Return our security group in a VPC."""
-    groups = ec2.describe_security_groups(
-        Filters=[
-            {"Name": "group-name", "Values": [GROUP]},
-            {"Name": "vpc-id", "Values": [vpc_id]},
-        ]
-    )["SecurityGroups"]
-    return groups[0] if groups else None
 
 
 def existing_vpc(ec2: Any, config: AwsConfig) -> str | None:
@@ -117,23 +105,3 @@ def _order(zones: Sequence[str]) -> Callable[[Place], tuple[int, str, str]]:
     """
     rank = {zone: number for number, zone in enumerate(zones)}
     return lambda place: (rank.get(place.zone, len(rank)), place.zone, place.subnet_id)
-
-
-def _group(ec2: Any, vpc_id: str) -> str:
-    """Return our security group: all may go out, nobody comes in. The agent calls the server."""
-    known = group_of(ec2, vpc_id)
-    if known:
-        return str(known["GroupId"])
-    try:
-        made = ec2.create_security_group(
-            GroupName=GROUP,
-            Description="Machines of dstack-web: no inbound port",
-            VpcId=vpc_id,
-            TagSpecifications=vpc.tags("security-group"),
-        )
-    except ClientError as error:
-        known = group_of(ec2, vpc_id)  # Another worker was quicker.
-        if code_of(error) != "InvalidGroup.Duplicate" or not known:
-            raise
-        return str(known["GroupId"])
-    return str(made["GroupId"])

@@ -60,6 +60,17 @@ FOR_A_VPC = (
     "ec2:CreateRoute",
     "ec2:CreateSubnet",
 )
+# Those of gateways on machines.
+FOR_GATEWAYS = (
+    "ec2:AllocateAddress",
+    "ec2:AssociateAddress",
+    "ec2:AuthorizeSecurityGroupIngress",
+    "ec2:DeleteSecurityGroup",
+    "ec2:DescribeAddresses",
+    "ec2:DisassociateAddress",
+    "ec2:ReleaseAddress",
+)
+EVERY = (*PROBES, PARAMETER, *FOR_THE_CHECK, *FOR_PRICES, *FOR_A_VPC, *FOR_GATEWAYS)
 
 
 def policy(actions: Iterator[str] | tuple[str, ...] | list[str]) -> str:
@@ -68,7 +79,7 @@ def policy(actions: Iterator[str] | tuple[str, ...] | list[str]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-MINIMAL_POLICY = policy([*PROBES, PARAMETER, *FOR_THE_CHECK, *FOR_PRICES, *FOR_A_VPC])
+MINIMAL_POLICY = policy(EVERY)
 
 
 def missing(clients: Clients, region: str) -> list[str]:

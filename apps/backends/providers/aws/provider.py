@@ -13,9 +13,11 @@ from botocore.exceptions import ClientError
 from apps.backends import base
 from apps.backends.base import ErrorKind, InstanceSpec, InstanceState, ProviderError, Scope
 from apps.backends.providers.aws import (
+    addresses,
     catalog,
     check,
     families,
+    groups,
     images,
     instances,
     network,
@@ -56,7 +58,14 @@ class Ref(NamedTuple):
 class AwsProvider(base.Provider):
     kind = "aws"
     Config = AwsConfig
-    features = frozenset({base.Feature.SPOT, base.Feature.CONSOLE, base.Feature.SHUTS_DOWN_ITSELF})
+    features = frozenset(
+        {
+            base.Feature.SPOT,
+            base.Feature.CONSOLE,
+            base.Feature.SHUTS_DOWN_ITSELF,
+            base.Feature.STATIC_ADDRESS,
+        }
+    )
     families = families.FAMILIES
     minimal_policy = permissions.MINIMAL_POLICY
     config: AwsConfig
@@ -112,7 +121,7 @@ class AwsProvider(base.Provider):
         source = images.source_of(spec.offer.hardware)
         ec2 = self._clients.ec2(region)
         image = images.newest(ec2, self._clients.of("ssm", region), source)
-        net = network.found_or_made(ec2, self.config, spec.zones)
+        net = network.found_or_made(ec2, self.config, spec.zones, spec.inbound_ports)
         # No second attempt of boto3's own: it takes a zone that is full for a fault of AWS.
         once = self._clients.ec2(region, attempts=1)
         full: dict[str, ClientError] = {}
@@ -149,6 +158,38 @@ class AwsProvider(base.Provider):
         with ThreadPoolExecutor(REGIONS_AT_ONCE) as pool:
             found = pool.map(lambda region: _owned(region, clients[region], server_id), clients)
             return [owned for of_region in found for owned in of_region]
+
+    def reserve_address(self, region: str, name: str, *, server_id: str) -> base.Address:
+        with told(region):
+            return addresses.reserve(self._clients.ec2(region), region, name, server_id)
+
+    def attach_address(self, ref: str, address: base.Address) -> None:
+        known = Ref.read(ref)
+        if known is not None:
+            with told(known.region):
+                ec2 = self._clients.ec2(known.region)
+                addresses.attach(ec2, known.instance_id, address)
+
+    def release_address(self, address: base.Address) -> None:
+        if region := addresses.region_of(address):
+            with told(region):
+                addresses.release(self._clients.ec2(region), address)
+
+    def list_addresses(self, server_id: str) -> list[base.Address]:
+        clients = {region: self._clients.ec2(region) for region in self._clients.regions()}
+
+        def of_region(region: str) -> list[base.Address]:
+            with told(region):
+                return addresses.owned(clients[region], region, server_id)
+
+        with ThreadPoolExecutor(REGIONS_AT_ONCE) as pool:
+            return [each for found in pool.map(of_region, clients) for each in found]
+
+    def tidy(self, region: str) -> None:
+        with told(region):
+            ec2 = self._clients.ec2(region)
+            if vpc_id := network.existing_vpc(ec2, self.config):
+                groups.remove_open(ec2, vpc_id)
 
 
 def _owned(region: str, ec2: Any, server_id: str) -> list[base.OwnedInstance]:
