@@ -31,6 +31,8 @@ VARIABLES = {
     "acme_url": "DSTACK_GATEWAY_ACME_URL",
     "acme_email": "DSTACK_GATEWAY_ACME_EMAIL",
     "acme_ca": "DSTACK_GATEWAY_ACME_CA",
+    "dns_hook": "DSTACK_GATEWAY_DNS_HOOK",
+    "dns_seconds": "DSTACK_GATEWAY_DNS_SECONDS",
     "slots": "DSTACK_GATEWAY_SLOTS",
     "threads": "DSTACK_GATEWAY_THREADS",
     "haproxy": "DSTACK_HAPROXY",
@@ -47,13 +49,22 @@ def as_address(text: str) -> str:
     return str(ip_address(text))
 
 
+def as_program(path: Path) -> Path:
+    found = path.absolute()
+    if not os.access(found, os.X_OK) or found.is_dir():
+        raise ValueError(f"{path} is no program that can be run")
+    return found
+
+
 class Config(BaseModel):
     """What a gateway must know to start; `threads` 0 means one per core, four at most.
 
     `hosts` are more names and addresses of the gateway itself. `tls_port` 0 means no TLS,
     `ssh_port` 0 no tunnels.
     `acme_url` is the directory of an ACME server, whose terms are agreed to by setting it;
-    `acme_ca` is what to trust where that server is a private one.
+    `acme_ca` is what to trust where that server is a private one. `dns_hook` is a program that
+    writes records of the DNS, which are seen everywhere after `dns_seconds`; with it one wildcard
+    certificate is ordered for all services.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +80,8 @@ class Config(BaseModel):
     acme_url: HttpUrl | None = None
     acme_email: str = Field("", max_length=254)
     acme_ca: Annotated[Path, AfterValidator(Path.absolute)] | None = None
+    dns_hook: Annotated[Path, AfterValidator(as_program)] | None = None
+    dns_seconds: float = Field(60.0, ge=0, le=3600)
     slots: int = Field(5000, ge=1, le=50_000)
     threads: int = Field(0, ge=0, le=64)
     haproxy: Path | None = None

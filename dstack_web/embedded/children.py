@@ -54,6 +54,8 @@ FOR_THE_GATEWAY = (
     "DSTACK_GATEWAY_ACME_URL",
     "DSTACK_GATEWAY_ACME_EMAIL",
     "DSTACK_GATEWAY_ACME_CA",
+    "DSTACK_GATEWAY_DNS_HOOK",
+    "DSTACK_GATEWAY_DNS_SECONDS",
 )
 # What the libraries of clouds read, and the one child that calls them.
 FOR_CLOUDS = ("AWS_",)

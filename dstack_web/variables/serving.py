@@ -135,6 +135,21 @@ GATEWAY_ROWS = (
         says="File with the authority to trust where the ACME server is a private one.",
     ),
     Variable(
+        name="DSTACK_GATEWAY_DNS_HOOK",
+        kind=Kind.PATH,
+        default_is="off",
+        parts=(GATEWAY, COMPOSE),
+        says="Program that writes records of the DNS, for one wildcard certificate of all "
+        "services, see [TLS](/docs/tls/).",
+    ),
+    Variable(
+        name="DSTACK_GATEWAY_DNS_SECONDS",
+        kind=Kind.WHOLE,
+        default="60",
+        parts=(GATEWAY, COMPOSE),
+        says="How long a record that the program wrote takes until it is seen everywhere.",
+    ),
+    Variable(
         name="DSTACK_GATEWAY_SLOTS",
         kind=Kind.WHOLE,
         default="5000",

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import josepy
 import requests
-from acme import challenges, client, crypto_util, errors, messages
+from acme import client, crypto_util, errors, messages
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from josepy.jwk import JWKRSA
 
 from gateway import atomic_write
 from gateway.errors import OrderFailed
-from gateway.tls import pem
+from gateway.tls import challenges, pem
+from gateway.tls.challenges import Solver
 
 USER_AGENT = "dstack-web-gateway"
 ANSWER_SECONDS = 30
@@ -25,8 +25,6 @@ MOST_NONCE_TRIES = 4
 KEY_FILE = "account.key"
 # It logs each message, signed ones too.
 logging.getLogger("acme").setLevel(logging.WARNING)
-
-Present = Callable[[str, str], None]
 
 
 class Authority:
@@ -40,13 +38,10 @@ class Authority:
         # Orders run at once, and the first of them make the account.
         self._signing_in = threading.Lock()
 
-    def order(self, host: str, *, present: Present) -> str:
-        """Return a chain and its key for a host. Raise OrderFailed.
-
-        `present` is called with a token and its answer before the server is told to look.
-        """
+    def order(self, host: str, *, solver: Solver) -> str:
+        """Return a chain and its key for a host or a wildcard. Raise OrderFailed."""
         try:
-            return self._order(host, present)
+            return self._order(host, solver)
         except errors.ValidationError as error:
             raise OrderFailed(said_of(error)) from None
         except errors.TimeoutError:
@@ -58,7 +53,7 @@ class Authority:
         except (errors.Error, josepy.errors.Error, OSError, KeyError, ValueError) as error:
             raise OrderFailed(f"the ACME server gave no certificate: {short(error)}") from None
 
-    def _order(self, host: str, present: Present) -> str:
+    def _order(self, host: str, solver: Solver) -> str:
         with self._signing_in:
             account_key = self._account_key()
         # Handed on to `requests`, which also takes the path of a file.
@@ -72,10 +67,7 @@ class Authority:
         for authorization in order.authorizations:
             if authorization.body.status == messages.STATUS_VALID:
                 continue
-            challenge = http_challenge(authorization)
-            response, answer = challenge.response_and_validation(account_key)
-            present(challenge.chall.encode("token"), answer)
-            server.answer_challenge(challenge, response)
+            server.answer_challenge(*challenges.answer(authorization, account_key, solver))
         return f"{server.poll_and_finalize(order).fullchain_pem}\n{key}"
 
     def _sign_in(self, server: client.ClientV2) -> None:
@@ -113,13 +105,6 @@ class Network(client.ClientNetwork):
                 if error.code != "badNonce":
                     raise
         return super().post(*args, **kwargs)
-
-
-def http_challenge(authorization: messages.AuthorizationResource) -> messages.ChallengeBody:
-    for each in authorization.body.challenges:
-        if isinstance(each.chall, challenges.HTTP01):
-            return each
-    raise OrderFailed("the ACME server offers no HTTP-01 challenge for this name")
 
 
 def said_of(error: errors.ValidationError) -> str:

@@ -30,6 +30,15 @@ def may_be_ordered(host: str) -> bool:
     return len(host) <= 253 and all(len(each) <= 63 for each in labels) and not is_ip(host)
 
 
+def to_order(hosts: Iterable[str], *, domain: str, wildcards: bool) -> list[str]:
+    """List the names of certificates to order for hosts: with `wildcards` one is for all services
+    below the domain, also those that are to come."""
+    pattern = f"*.{domain}"
+    may_be_wild = wildcards and may_be_ordered(domain)
+    named = {pattern if may_be_wild and covers(pattern, host) else host for host in hosts}
+    return sorted(each for each in named if each == pattern or may_be_ordered(each))
+
+
 def is_ip(host: str) -> bool:
     try:
         ip_address(host)

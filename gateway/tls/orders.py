@@ -11,22 +11,22 @@ import contextlib
 import json
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from gateway import atomic_write
-from gateway.errors import BadCertificate, GatewayError, OrderFailed
+from gateway.errors import BadCertificate, GatewayError
 from gateway.haproxy.config import CHALLENGES, map_file
 from gateway.haproxy.runtime import Command, Runtime, line
 from gateway.schema import CertificateState
 from gateway.tls import pem, schedule
 from gateway.tls.authority import Authority
+from gateway.tls.challenges import Http, Solver
+from gateway.tls.threads import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,6 @@ CHECKPOINT = "orders.json"
 MOST_AT_ONCE = 2
 # At least one look in this time, should a clock jump.
 LONGEST_REST_SECONDS = 300.0
-
-T = TypeVar("T")
 
 
 class Failure(BaseModel):
@@ -59,7 +57,8 @@ class Issued:
 
 
 class Orders:
-    """`on_change` is called when a certificate came or an order failed."""
+    """`on_change` is called when a certificate came or an order failed. `dns` makes what answers
+    for wildcards, which HTTP cannot; None where nothing can."""
 
     def __init__(
         self,
@@ -67,10 +66,12 @@ class Orders:
         home: Path,
         authority: Authority,
         runtime: Runtime,
+        dns: Callable[[], Solver] | None = None,
         on_change: Callable[[], None],
     ) -> None:
         self._folder = home / FOLDER
         self._authority = authority
+        self.dns = dns
         self._runtime = runtime
         self.on_change = on_change
         self._hosts: list[str] = []
@@ -181,25 +182,31 @@ class Orders:
         self.on_change()
 
     async def _ask(self, host: str) -> str:
-        loop = asyncio.get_running_loop()
-        tokens: list[str] = []
+        solver = self.dns() if self.dns and host.startswith("*.") else self._http()
 
-        def present(token: str, answer: str) -> None:
-            tokens.append(token)
-            asyncio.run_coroutine_threadsafe(self._present(token, answer), loop).result(10)
+        def order() -> str:
+            try:
+                return self._authority.order(host, solver=solver)
+            finally:
+                with contextlib.suppress(GatewayError, OSError):
+                    solver.clean_up()
 
-        try:
-            text = await in_thread(lambda: self._authority.order(host, present=present))
-        finally:
-            for token in tokens:
-                with contextlib.suppress(GatewayError):
-                    await self._runtime.ask(line("del map {} {}", map_file(CHALLENGES), token))
+        text = await in_thread(order)
         pem.check(pem.payload(text))
         return text
 
-    async def _present(self, token: str, answer: str) -> None:
-        words = (map_file(CHALLENGES), token, answer)
-        await self._runtime.do(Command(line("add map {} {} {}", *words)))
+    def _http(self) -> Http:
+        loop = asyncio.get_running_loop()
+
+        def wait_for(command: str) -> None:
+            done = self._runtime.do(Command(command))
+            asyncio.run_coroutine_threadsafe(done, loop).result(10)
+
+        answers = map_file(CHALLENGES)
+        return Http(
+            put=lambda token, answer: wait_for(line("add map {} {} {}", answers, token, answer)),
+            take=lambda token: wait_for(line("del map {} {}", answers, token)),
+        )
 
     def _note_failure(self, host: str, error: str) -> None:
         before = self._checkpoint.failures.get(host)
@@ -222,28 +229,3 @@ class Orders:
             atomic_write.write_text(
                 self._folder / CHECKPOINT, json.dumps(self._checkpoint.model_dump())
             )
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """Run blocking work in a thread that does not keep the process alive."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def tell(call: Callable[[Any], None], value: Any) -> None:
-        # The one who asked may be gone, and the loop with it.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(lambda: None if done.done() else call(value))
-
-    def run() -> None:
-        try:
-            result = work()
-        except (GatewayError, OSError) as error:
-            tell(done.set_exception, error)
-        except BaseException as error:
-            tell(done.set_exception, OrderFailed(f"the order broke: {error!r}"[:300]))
-            raise
-        else:
-            tell(done.set_result, result)
-
-    threading.Thread(target=run, name="acme", daemon=True).start()
-    return await done

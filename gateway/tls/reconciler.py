@@ -184,9 +184,16 @@ class CertificateReconciler:
         return bundles
 
     def _ordered(self, orders: Orders, hosts: list[str]) -> dict[str, Bundle]:
-        orders.want([host for host in hosts if names.may_be_ordered(host)])
-        self._built += orders.states()
-        found = [Bundle((host,), text) for host in hosts if (text := orders.text(host))]
+        domain = self._table().domain
+        named = names.to_order(hosts, domain=domain, wildcards=orders.dns is not None)
+        orders.want(named)
+        self._built += [
+            state.model_copy(update={"host": host})
+            for state in orders.states()
+            for host in hosts
+            if names.covers(state.host, host)
+        ]
+        found = [Bundle((name,), text) for name in named if (text := orders.text(name))]
         return {each.file: each for each in found if self._is_usable(each)}
 
     def _forget(self, bundles: dict[str, Bundle]) -> None:

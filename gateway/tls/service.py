@@ -11,6 +11,7 @@ from gateway.haproxy.reconciler import Reconciler
 from gateway.haproxy.runtime import Runtime
 from gateway.schema import Status
 from gateway.tls.authority import Authority
+from gateway.tls.challenges import DnsHook, Solver
 from gateway.tls.orders import FOLDER, Orders
 from gateway.tls.reconciler import CertificateReconciler
 
@@ -38,7 +39,11 @@ class Tls:
                 folder=home / FOLDER,
             )
             self._orders = Orders(
-                home=home, authority=authority, runtime=runtime, on_change=self._on_order
+                home=home,
+                authority=authority,
+                runtime=runtime,
+                dns=dns_solvers(settings),
+                on_change=self._on_order,
             )
             self._orders.prepare()
         self._certificates = CertificateReconciler(
@@ -68,3 +73,11 @@ class Tls:
 
     def _on_order(self) -> None:
         self._certificates.notify()
+
+
+def dns_solvers(settings: Config) -> Callable[[], Solver] | None:
+    """Return what makes an answerer for each order by DNS, None where the settings name none."""
+    program, seconds = settings.dns_hook, settings.dns_seconds
+    if program is None:
+        return None
+    return lambda: DnsHook(program, seconds=seconds)

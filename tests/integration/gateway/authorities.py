@@ -92,11 +92,13 @@ def general_name(host: str) -> x509.GeneralName:
 
 @dataclass
 class Pebble:
-    """`url` is its directory; `ca_file` is what to trust to speak to it."""
+    """`url` is its directory; `ca_file` is what to trust to speak to it. Records of the DNS that it
+    asks are set at `dns_url`."""
 
     url: str
     ca_file: Path
     log: Path
+    dns_url: str
 
 
 @contextlib.asynccontextmanager
@@ -138,7 +140,9 @@ async def pebble(folder: Path, *, http_port: int) -> AsyncIterator[Pebble]:
         ]
     try:
         await until(lambda: listens(port))
-        yield Pebble(f"https://127.0.0.1:{port}/dir", folder / "ca.pem", log)
+        yield Pebble(
+            f"https://127.0.0.1:{port}/dir", folder / "ca.pem", log, f"http://127.0.0.1:{tools}"
+        )
     finally:
         for child in children:
             child.terminate()

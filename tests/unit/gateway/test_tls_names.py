@@ -57,3 +57,26 @@ def test_a_service_without_https_wants_no_certificate() -> None:
     safe = Endpoint(id="s", version=1, hosts=["s.example.org"])
     table = Table(version=1, whole=True, gateway="g", domain="example.org", endpoints=[plain, safe])
     assert names.wanted(table) == ["gateway.example.org", "s.example.org"]
+
+
+@pytest.mark.parametrize(
+    ("domain", "wildcards", "ordered"),
+    [
+        ("example.org", True, ["*.example.org", "a.b.example.org", "else.example.com"]),
+        ("example.org", False, ["a.b.example.org", "a.example.org", "else.example.com"]),
+        # No authority gives a wildcard for what only one network knows, nor for a suffix.
+        ("internal", True, ["a.b.example.org", "a.example.org", "else.example.com"]),
+        ("", True, ["a.b.example.org", "a.example.org", "else.example.com"]),
+    ],
+)
+def test_one_wildcard_is_for_all_below_the_domain(
+    domain: str, wildcards: bool, ordered: list[str]
+) -> None:
+    hosts = [
+        "a.example.org",
+        "my_app.example.org",
+        "a.b.example.org",
+        "else.example.com",
+        "x.local",
+    ]
+    assert names.to_order(hosts, domain=domain, wildcards=wildcards) == ordered
