@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from apps.telemetry.alerts import views as alerts_views
 from apps.telemetry.logs import views
 from apps.telemetry.metrics import views as metrics_views
 
@@ -15,6 +16,7 @@ urlpatterns = [
     path(f"{SERVICE}log-lines/", views.logs, name="logs"),
     path(f"{SERVICE}charts/", metrics_views.metrics, name="metrics"),
     path(f"{SERVICE}chart-data/", metrics_views.metrics_data, name="metrics_data"),
+    path(f"{SERVICE}alerts/", alerts_views.alerts, name="alerts"),
     path(f"{SERVICE}figures/", metrics_views.figures, name="figures"),
     path("projects/<str:project>/figures/", metrics_views.list_figures, name="list_figures"),
     path(

@@ -200,11 +200,19 @@ def _figures(rows: Sequence[Traffic], begin: datetime, at: datetime) -> Figures:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the calls of the last minutes ended; shares of all of them in percent."""
+    """How the calls of the last minutes ended: `refused` with 4xx, `errors` with 5xx."""
 
     calls: int = 0
-    refused_percent: float = 0.0
-    errors_percent: float = 0.0
+    refused: int = 0
+    errors: int = 0
+
+    @property
+    def refused_percent(self) -> float:
+        return self.refused / self.calls * 100 if self.calls else 0.0
+
+    @property
+    def errors_percent(self) -> float:
+        return self.errors / self.calls * 100 if self.calls else 0.0
 
     @property
     def is_bad(self) -> bool:
@@ -223,10 +231,7 @@ def outcomes(*, run_ids: Iterable[UUID], at: datetime) -> dict[UUID, Outcome]:
 
 def _outcome(rows: Sequence[Traffic]) -> Outcome:
     by_class = summed(*(row.by_class for row in rows)) or [0] * len(CLASSES)
-    calls = sum(by_class[1:])
-    if not calls:
-        return Outcome()
-    return Outcome(calls, by_class[-2] / calls * 100, by_class[-1] / calls * 100)
+    return Outcome(sum(by_class[1:]), refused=by_class[-2], errors=by_class[-1])
 
 
 def as_numbers(found: Mapping[str, Any]) -> Series:

@@ -25,6 +25,7 @@ PROJECT_PAGES = [
     ("telemetry:logs", ["hello"]),
     ("telemetry:metrics", ["hello"]),
     ("telemetry:metrics_data", ["hello"]),
+    ("telemetry:alerts", ["hello"]),
     ("telemetry:figures", ["hello"]),
     ("telemetry:list_figures", []),
     ("telemetry:model_figures", []),

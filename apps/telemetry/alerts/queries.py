@@ -1,0 +1,45 @@
+"""What the rules of alerts look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from apps.runs import states
+from apps.runs.models import Run
+from apps.runs.public_urls import has_host
+from apps.telemetry.alerts.decide import Alert, Facts, alerts
+from apps.telemetry.metrics.series import OUTCOME_MINUTES, outcomes
+from apps.telemetry.models import Traffic
+
+
+def of_run(run: Run, *, at: datetime) -> list[Alert]:
+    """Return what to look at of a run, nothing of one that is over."""
+    return [] if run.is_final else alerts(facts(run, at=at))
+
+
+def facts(run: Run, *, at: datetime) -> Facts:
+    outcome = outcomes(run_ids=[run.pk], at=at)[run.pk]
+    live = list(run.replicas.exclude(state__in=states.REPLICA.final).order_by("num"))
+    since = at - timedelta(minutes=OUTCOME_MINUTES)
+    held = Traffic.objects.filter(run_id=run.pk, at__gte=since, at__lte=at)
+    return Facts(
+        minutes=OUTCOME_MINUTES,
+        calls=outcome.calls,
+        refused=outcome.refused,
+        errors=outcome.errors,
+        held_most=max(held.values_list("held_max", flat=True), default=0),
+        ready=sum(each.state == states.RUNNING for each in live),
+        most_replicas=run.spec["replicas"]["max"] if run.spec.get("scaling") else None,
+        has_model=bool(run.spec.get("model")),
+        unhealthy=[(each.num, each.message) for each in live if each.state == states.UNHEALTHY],
+        certificate=_certificate(run),
+    )
+
+
+def _certificate(run: Run) -> Mapping[str, str] | None:
+    gateway = run.gateway
+    if gateway is None or not has_host(run) or run.spec.get("https", True) is False:
+        return None
+    host = f"{run.name}.{gateway.domain}"
+    return next((each for each in gateway.secured if each["host"] == host), None)
