@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 # (requests wait for a service without replicas), "changed" (a workload's readiness or address did,
 # or who may call what), "interrupted" (its cloud takes a machine back), "waiting" (a ready replica
 # is not reached by its gateway yet), "reached" (it is), "read" (what a model's repository says of
-# chats).
+# chats), "usable" (a backend was connected, changed or enabled).
 REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("run", "submitted"): (runs.reconcile, routing.publish_runs, chat_templates.read),
     # A schedule that switches a service decides whether requests are held for it.
@@ -55,15 +55,22 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("workload", "pulling"): (runs.advance_of_workloads,),
     ("workload", "running"): (runs.advance_of_workloads,),
     ("workload", "changed"): (runs.advance_of_workloads,),
-    ("workload", "exited"): (runs.advance_of_workloads, instances.advance_of_workloads),
+    ("workload", "exited"): (
+        runs.advance_of_workloads,
+        instances.advance_of_workloads,
+        runs.look_for_places_after_workloads,
+    ),
     ("check", "checking"): (backends.check,),
     ("instance", "requested"): (instances.advance,),
     ("instance", "terminating"): (instances.advance,),
-    ("instance", "terminated"): (instances.close_emptied,),
-    ("instance", "failed"): (instances.close_emptied,),
+    ("instance", "terminated"): (instances.close_emptied, runs.look_for_places_after_instances),
+    ("instance", "failed"): (instances.close_emptied, runs.look_for_places_after_instances),
+    ("instance", "idle"): (runs.look_for_places_after_instances,),
     ("instance", "lost"): (runs.advance_on_instances, instances.advance),
     ("instance", "interrupted"): (runs.reconcile_on_instances, instances.advance),
     ("instance", "ready"): (runs.advance_on_instances,),
+    ("backend", "usable"): (runs.look_for_places,),
+    ("limits", "changed"): (runs.look_for_places,),
     ("endpoint", "held"): (autoscaling.wake,),
     ("endpoint", "counted"): (autoscaling.look,),
     ("grants", "changed"): (routing.publish_keys,),

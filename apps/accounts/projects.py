@@ -17,6 +17,8 @@ from django.db import transaction
 from apps.accounts.access import Access
 from apps.accounts.models import Member, Project, Token
 from apps.accounts.services import grants_changed
+from apps.core import notifications
+from apps.core.after_commit import after_commit
 from apps.core.errors import Detail, Invalid, NotFound
 
 logger = logging.getLogger(__name__)
@@ -78,6 +80,7 @@ def set_machine_limits(
         raise Invalid(f"max_usd_per_hour {problem}.", details=details)
     project.max_instances, project.max_usd_per_hour = max_instances, max_usd_per_hour
     project.save(update_fields=["max_instances", "max_usd_per_hour"])
+    after_commit(notifications.transitioned, "limits", "changed", [])
     return project
 
 

@@ -91,6 +91,7 @@ def open_local(*, access: Access, project: Project) -> Backend:
     backend = connect_local(project=project)
     backend.closed_at = None
     backend.save(update_fields=["closed_at"])
+    rows.tell_usable()
     return backend
 
 
@@ -104,6 +105,8 @@ def set_disabled(*, access: Access, backend: Backend, disabled: bool) -> None:
         raise Conflict(f"Backend {backend.name} is being deleted.")
     backend.disabled_at = (backend.disabled_at or timezone.now()) if disabled else None
     backend.save(update_fields=["disabled_at"])
+    if not disabled:
+        rows.tell_usable()
     logger.info(
         "backend %s was %s by %s", backend, "disabled" if disabled else "enabled", access.actor
     )

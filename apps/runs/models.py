@@ -250,6 +250,11 @@ class Replica(Stateful):
         ]
         indexes = [
             models.Index(fields=["next_check_at"], name="replica_due"),
+            models.Index(
+                fields=["not_before"],
+                condition=models.Q(state="pending", not_before__isnull=False),
+                name="replica_waits_for_a_place",
+            ),
             models.Index(fields=["run", "-id"]),
         ]
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from celery import shared_task
 from django.utils import timezone
 
-from apps.runs.control import replica_lifecycle
+from apps.runs.control import replica_lifecycle, waiting
 from apps.runs.control.reconcile import reconcile as reconcile_runs
 from apps.runs.files import stored
 from apps.runs.models import Replica
@@ -47,6 +48,28 @@ def advance_on_instances(*, ids: list[str], **_: Any) -> None:
     replica_lifecycle.advance(
         ids=replica_lifecycle.replicas_on_instances(UUID(pk) for pk in ids), at=timezone.now()
     )
+
+
+@shared_task
+def look_for_places(*, ids: list[str], **_: Any) -> None:
+    """Somewhere there may be a place for what waits for one."""
+    _look_again(None)
+
+
+@shared_task
+def look_for_places_after_instances(*, ids: list[str], **_: Any) -> None:
+    _look_again(waiting.projects_of_instances(UUID(pk) for pk in ids))
+
+
+@shared_task
+def look_for_places_after_workloads(*, ids: list[str], **_: Any) -> None:
+    if waiting.are_on_shared_hosts(UUID(pk) for pk in ids):
+        _look_again(None)
+
+
+def _look_again(project_ids: Iterable[int] | None) -> None:
+    at = timezone.now()
+    replica_lifecycle.advance(ids=waiting.look_again(project_ids=project_ids, at=at), at=at)
 
 
 @shared_task

@@ -14,7 +14,8 @@ from apps.backends.base import Config
 from apps.backends.connecting import configs
 from apps.backends.models import Backend
 from apps.backends.registry import PROVIDERS
-from apps.core import crypto
+from apps.core import crypto, notifications
+from apps.core.after_commit import after_commit
 from apps.core.errors import Conflict, Detail, Invalid, NotFound
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
@@ -59,6 +60,7 @@ def write(*, project: Project | None, kind: str, name: str, config: Config) -> B
     backend, _ = Backend.objects.update_or_create(
         project=project, kind=kind, name=name, **known, defaults={"config": encrypted(config)}
     )
+    tell_usable()
     return backend
 
 
@@ -70,6 +72,7 @@ def create(*, project: Project | None, kind: str, name: str, config: str) -> Bac
             row.save(force_insert=True)
     except IntegrityError as error:
         raise Conflict(f"The name {name} was taken meanwhile: choose another one.") from error
+    tell_usable()
     return row
 
 
@@ -78,6 +81,12 @@ def reconnect(backend: Backend, *, config: str) -> None:
     if not Backend.objects.filter(pk=backend.pk, closed_at=None).update(config=config):
         raise NotFound(f"Backend {backend.name} was deleted meanwhile.")
     backend.config = config
+    tell_usable()
+
+
+def tell_usable() -> None:
+    """Have services that wait for a machine look for one again: there may be a backend now."""
+    after_commit(notifications.transitioned, "backend", "usable", [])
 
 
 def share(backend: Backend, *, for_all: bool, shares: Sequence[int]) -> None:
@@ -85,6 +94,7 @@ def share(backend: Backend, *, for_all: bool, shares: Sequence[int]) -> None:
     backend.for_all = for_all
     backend.save(update_fields=["for_all"])
     backend.shared_with.set(Project.objects.filter(pk__in=shares, deleted_at=None))
+    tell_usable()
 
 
 def stored(backend: Backend) -> dict[str, Any]:
