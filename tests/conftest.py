@@ -14,7 +14,7 @@ from django.test import Client
 
 from apps.core.stores.valkey import pause
 from tests import documented, programs
-from tests.fakes import aws_cloud
+from tests.fakes import aws_cloud, gcp_cloud
 from tests.servers import servers
 
 
@@ -130,3 +130,19 @@ def aws(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
     aws_server.clear()
     return aws_server
+
+
+@pytest.fixture(scope="session")
+def gcp_server() -> Iterator[gcp_cloud.World]:
+    """This test process's emulator of Google Cloud."""
+    with gcp_cloud.serving() as world:
+        yield world
+
+
+@pytest.fixture
+def gcp(gcp_server: gcp_cloud.World, monkeypatch: pytest.MonkeyPatch) -> gcp_cloud.World:
+    """An empty project at the only address that Google's clients may ask."""
+    monkeypatch.setenv("DSTACK_GCP_ENDPOINT", gcp_server.url)
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    gcp_server.clear()
+    return gcp_server

@@ -227,7 +227,8 @@ class InstanceState(StrEnum):
 class InstanceStatus:
     """What the backend says of a machine, its address and the end of its console where known.
 
-    `spot_notice`: it wants the machine back. `zone` is where the machine is.
+    `spot_notice`: it wants the machine back. `zone` is where the machine is. `error` is why there
+    is none, where `create` answered before that was known.
     """
 
     state: InstanceState
@@ -236,6 +237,7 @@ class InstanceStatus:
     console_tail: str = ""
     spot_notice: bool = False
     zone: str = ""
+    error: ProviderError | None = None
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from apps.backends.base import Provider
 from apps.backends.providers.aws.provider import AwsProvider
+from apps.backends.providers.gcp.provider import GcpProvider
 from apps.backends.providers.local.provider import LocalProvider
 
 PROVIDERS: dict[str, type[Provider]] = {
     AwsProvider.kind: AwsProvider,
+    GcpProvider.kind: GcpProvider,
     LocalProvider.kind: LocalProvider,
 }

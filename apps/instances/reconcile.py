@@ -115,7 +115,7 @@ def _facts(instance: Instance, status: InstanceStatus | None, *, at: datetime) -
         heard_at=heard,
         idle_since=instance.idle_since,
         idle_after=timedelta(seconds=kept) if kept is not None else None,
-        seen=status.state if status else None,
+        seen=_seen(status),
         spot=instance.is_spot,
         notice=status.spot_notice if status else False,
         interrupted=instance.interrupted_at is not None,
@@ -123,6 +123,13 @@ def _facts(instance: Instance, status: InstanceStatus | None, *, at: datetime) -
         boot_within=timedelta(seconds=settings.DSTACK_BOOT_DEADLINE_SECONDS),
         **live.aggregate(live=Count("pk"), wanted=Count("pk", filter=Q(desired="run"))),
     )
+
+
+def _seen(status: InstanceStatus | None) -> InstanceState | None:
+    """One whose making failed is known to have, and needs no time in which it may yet appear."""
+    if status is None or status.error is None:
+        return status.state if status else None
+    return InstanceState.FAILED
 
 
 def _all_silent(*, at: datetime) -> bool:
@@ -190,10 +197,13 @@ def _not_made(instance: Instance, error: ProviderError, *, at: datetime) -> None
         _fail(instance, NO_BACKEND if error.is_of_backend else NO_CAPACITY, str(error), at=at)
 
 
-def _block(instance: Instance, error: ProviderError | None, *, reason: str, at: datetime) -> None:
+def _block(
+    instance: Instance, error: ProviderError | None, *, reason: str, zone: str = "", at: datetime
+) -> None:
     """Before its replica looks for another place: so that nobody asks for the same again."""
     offer = machine_spec.offer_of(instance)
-    blocked.block(backend=instance.backend, offer=offer, error=error, reason=reason, at=at)
+    backend = instance.backend
+    blocked.block(backend=backend, offer=offer, error=error, reason=reason, zone=zone, at=at)
 
 
 def _end_if_over(instance: Instance, ref: str) -> None:
@@ -251,7 +261,8 @@ def _fail_boot(
         console=status.console_tail if status else "",
     )
     fields: dict[str, Any] = {"boot_error": said, "error": said, "attempts": 0, "next_check_at": at}
-    _block(instance, None, reason=said, at=at)
+    error = status.error if status else None
+    _block(instance, error, reason=said, zone=status.zone if status and error else "", at=at)
     with transaction.atomic():
         transition(instance, states.TERMINATING, at=at, reason=said, **fields)
         _end_workloads(instance.workloads.all(), NOT_BOOTED, said, at=at)

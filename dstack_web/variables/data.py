@@ -139,6 +139,12 @@ LIMITS = (
         says="Time for the agent of a new machine to call; then the next offer is tried.",
     ),
     Variable(
+        name="DSTACK_GCP_ENDPOINT",
+        kind=Kind.URL,
+        parts=(SERVER,),
+        says="Where an emulator of Google Cloud is: every call goes there and none to Google.",
+    ),
+    Variable(
         name="DSTACK_MACHINE_SILENCE",
         kind=Kind.DURATION,
         default="12h",

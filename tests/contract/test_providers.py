@@ -23,9 +23,11 @@ from apps.backends import base
 from apps.backends.connecting import asking
 from apps.backends.providers.aws import errors as aws_errors
 from apps.backends.providers.aws.provider import AwsProvider
+from apps.backends.providers.gcp import errors as gcp_errors
 from apps.backends.registry import PROVIDERS
 from tests.fakes.aws_cloud import Refusal
 from tests.fakes.cloud import Cloud, World
+from tests.fakes.gcp_keys import CONFIG as GCP_CONFIG
 
 TOKEN = "dsk_a_what-a-new-machine-calls-home-with"
 SERVER = "6fd1c8ee-8c5c-4c7d-9c0a-0c4d2c7f7a11"
@@ -34,10 +36,25 @@ KINDS: dict[str, Any] = {**PROVIDERS, Cloud.kind: Cloud, AwsProvider.kind: AwsPr
 CATALOG = {
     "aws": base.Offer(
         "aws", "us-east-1", "m5.large", base.Hardware(2, 8192, 102400), price_usd_per_hour=0.096
-    )
+    ),
+    "gcp": base.Offer(
+        "gcp",
+        "us-central1",
+        "e2-standard-2",
+        base.Hardware(2, 8192, 102400),
+        price_usd_per_hour=0.067,
+    ),
 }
 CLOUDS = sorted(k for k, made in KINDS.items() if base.Feature.STANDING not in made.features)
-# The call of AWS by which a method is refused.
+# The call by which a method is refused: of AWS, and of Google.
+GCP_METHODS = {
+    "check": "cloudresourcemanager.projects.testIamPermissions",
+    "offers": "cloudbilling.services.skus.list",
+    "create": "compute.instances.insert",
+    "inspect": "compute.instances.get",
+    "list_owned": "compute.instances.aggregatedList",
+    "terminate": "compute.instances.delete",
+}
 ACTIONS = {
     "check": "GetCallerIdentity",
     "offers": "GetProducts",
@@ -124,6 +141,19 @@ def _aws(request: pytest.FixtureRequest) -> Case:
     return Case(config, end=lambda: setattr(emulator.faults, "is_away", True), faults=faults)
 
 
+def _gcp(request: pytest.FixtureRequest) -> Case:
+    world = request.getfixturevalue("gcp")
+    faults = Faults(
+        codes={code: meaning.kind for code, meaning in gcp_errors.CODES.items()},
+        refuse=lambda method, code: world.faults.refused.update({GCP_METHODS[method]: code}),
+        heal=world.faults.refused.clear,
+        lose=lambda: setattr(world.faults, "lost", 1),
+        vanish=lambda provider, ref: world.vanish(json.loads(ref)["name"]),
+        hang=lambda: setattr(world.faults, "hangs", threading.Event()),
+    )
+    return Case(GCP_CONFIG, end=lambda: setattr(world.faults, "is_away", True), faults=faults)
+
+
 def _end_at_aws(provider: Any, ref: str) -> None:
     known = json.loads(ref)
     provider._clients.ec2(known["region"]).terminate_instances(InstanceIds=[known["id"]])
@@ -133,6 +163,7 @@ CASES: dict[str, Callable[[pytest.FixtureRequest], Case]] = {
     "local": _local,
     "cloud": _cloud,
     "aws": _aws,
+    "gcp": _gcp,
 }
 
 

@@ -1,0 +1,171 @@
+"""What an error of Google Cloud means: one table from its code to kind, scope and lifetime.
+
+Codes of operations are in capitals, reasons of refused calls are not; those of the gate before all
+of Google's APIs are in capitals too. The scopes are those of SkyPilot, which places machines there;
+a lifetime of none is "until a person has changed something", or "ask again".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from apps.backends.base import ErrorKind, ProviderError, Scope
+from apps.backends.providers.gcp import library
+
+CAPACITY_LASTS = timedelta(minutes=3)
+QUOTA_LASTS = timedelta(hours=1)
+LONGEST_MESSAGE = 300
+
+
+class Meaning(NamedTuple):
+    kind: ErrorKind
+    scope: Scope
+    lifetime: timedelta | None = None
+
+
+NO_CAPACITY = Meaning(ErrorKind.CAPACITY, Scope.OFFER_ZONE, CAPACITY_LASTS)
+NO_FAMILY_QUOTA = Meaning(ErrorKind.QUOTA, Scope.FAMILY_REGION, QUOTA_LASTS)
+NO_SPOT_QUOTA = Meaning(ErrorKind.QUOTA, Scope.SPOT_REGION, QUOTA_LASTS)
+BACKEND_QUOTA = Meaning(ErrorKind.QUOTA, Scope.BACKEND, QUOTA_LASTS)
+SETUP = Meaning(ErrorKind.SETUP, Scope.BACKEND)
+CREDENTIALS = Meaning(ErrorKind.CREDENTIALS, Scope.BACKEND)
+THROTTLED = Meaning(ErrorKind.THROTTLED, Scope.OFFER_REGION)
+REFUSED = Meaning(ErrorKind.REFUSED, Scope.OFFER_REGION)
+UNREACHABLE = Meaning(ErrorKind.UNREACHABLE, Scope.OFFER_REGION)
+
+# RESOURCE_NOT_FOUND is what a zone says that lacks the type, UNSUPPORTED_OPERATION what comes of a
+# spot machine that is taken back while it is made.
+OF_OPERATIONS: dict[str, Meaning] = {
+    "ZONE_RESOURCE_POOL_EXHAUSTED": NO_CAPACITY,
+    "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": NO_CAPACITY,
+    "RESOURCE_NOT_READY": NO_CAPACITY,
+    "RESOURCE_OPERATION_RATE_EXCEEDED": NO_CAPACITY,
+    "RESOURCE_NOT_FOUND": NO_CAPACITY,
+    "UNSUPPORTED_OPERATION": NO_CAPACITY,
+    "QUOTA_EXCEEDED": NO_FAMILY_QUOTA,
+    "SUBNET_NOT_FOUND_FOR_VPC": SETUP,
+    "VPC_NOT_FOUND": SETUP,
+    "IAM_PERMISSION_DENIED": SETUP,
+    "PERMISSIONS_ERROR": SETUP,
+    "CONDITION_NOT_MET": SETUP,
+    "RATE_LIMIT_EXCEEDED": THROTTLED,
+    "INTERNAL_ERROR": UNREACHABLE,
+}
+OF_CALLS: dict[str, Meaning] = {
+    "insufficientCapacity": NO_CAPACITY,
+    "stockout": NO_CAPACITY,
+    "quotaExceeded": NO_FAMILY_QUOTA,
+    "limitExceeded": BACKEND_QUOTA,
+    "SERVICE_DISABLED": SETUP,
+    "accessNotConfigured": SETUP,
+    "BILLING_DISABLED": SETUP,
+    "billingNotEnabled": SETUP,
+    "CONSUMER_INVALID": SETUP,
+    "CONSUMER_SUSPENDED": SETUP,
+    "USER_PROJECT_DENIED": SETUP,
+    "forbidden": SETUP,
+    "conditionNotMet": SETUP,
+    "authError": CREDENTIALS,
+    "ACCESS_TOKEN_EXPIRED": CREDENTIALS,
+    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": CREDENTIALS,
+    "ACCOUNT_STATE_INVALID": CREDENTIALS,
+    "CREDENTIALS_MISSING": CREDENTIALS,
+    "rateLimitExceeded": THROTTLED,
+    "userRateLimitExceeded": THROTTLED,
+    "backendError": UNREACHABLE,
+    "internalError": UNREACHABLE,
+}
+CODES = {**OF_OPERATIONS, **OF_CALLS}
+OF_STATUS = {401: CREDENTIALS, 403: SETUP, 429: THROTTLED}
+EXISTS = ("alreadyExists", "RESOURCE_ALREADY_EXISTS")
+
+
+class Fault(NamedTuple):
+    """What went wrong with a machine: by a refused call, or by an operation that failed."""
+
+    code: str
+    message: str
+    meaning: Meaning
+    zones_available: tuple[str, ...] = ()
+
+    def told(self, where: str) -> ProviderError:
+        said = _short(self.message)
+        text = f"Google Cloud in {where} said {self.code or 'nothing'}: {said}"
+        kind, scope, lifetime = self.meaning
+        return ProviderError(text, kind=kind, scope=scope, lifetime=lifetime)
+
+
+def of_call(error: Any) -> Fault:
+    """Read a call that was refused: the reason that is known, else its status decides."""
+    reasons = [str(error.reason or "")]
+    reasons += [str(each.get("reason") or "") for each in error.errors if isinstance(each, dict)]
+    named = [reason for reason in reasons if reason]
+    code = next((reason for reason in named if reason in CODES), "".join(named[:1]))
+    status = int(error.code or 0)
+    otherwise = OF_STATUS.get(status, UNREACHABLE if status >= 500 else REFUSED)
+    message = re.sub(r"^[A-Z]+ https?://\S+: ", "", str(error.message))
+    return Fault(code or str(status), message, _meaning(code, message, otherwise))
+
+
+def of_operation(operation: Any) -> Fault | None:
+    """Return the first error of an operation, None where it has none."""
+    for each in operation.error.errors:
+        infos = [dict(detail.error_info.metadatas) for detail in each.error_details]
+        zones = ",".join(info.get("zonesAvailable", "") for info in infos)
+        quotas = " ".join(detail.quota_info.metric_name for detail in each.error_details)
+        message = str(each.message or operation.http_error_message)
+        return Fault(
+            str(each.code),
+            message,
+            _meaning(str(each.code), f"{message} {quotas}", REFUSED),
+            tuple(zone.strip() for zone in zones.split(",") if zone.strip()),
+        )
+    return None
+
+
+def _meaning(code: str, message: str, otherwise: Meaning) -> Meaning:
+    """A quota that all regions share or that spot machines have for themselves is told by name."""
+    known = CODES.get(code, otherwise)
+    if known is NO_FAMILY_QUOTA and "CPUS_ALL_REGIONS" in message:
+        return BACKEND_QUOTA
+    if known is NO_FAMILY_QUOTA and "PREEMPTIBLE" in message:
+        return NO_SPOT_QUOTA
+    return known
+
+
+def translated(error: Exception, where: str) -> ProviderError:
+    """Return the error as one of ours, with a sentence that says where and what."""
+    if isinstance(error, library.exceptions().GoogleAPICallError):
+        return of_call(error).told(where)
+    refused = library.auth_exceptions()
+    if isinstance(error, refused.TransportError):
+        return _of(UNREACHABLE, f"Google Cloud gave {where} no token: {type(error).__name__}")
+    if isinstance(error, refused.GoogleAuthError):
+        said = _short(str(error.args[0]) if error.args else type(error).__name__)
+        return _of(CREDENTIALS, f"There are no working credentials of Google Cloud: {said}")
+    return _of(UNREACHABLE, f"Google Cloud in {where} did not answer: {type(error).__name__}")
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:LONGEST_MESSAGE]
+
+
+def _of(meaning: Meaning, message: str) -> ProviderError:
+    return ProviderError(message, kind=meaning.kind, scope=meaning.scope, lifetime=meaning.lifetime)
+
+
+@contextmanager
+def told(where: str) -> Iterator[None]:
+    """Turn every error of Google's libraries into one of ours. Nothing of their own goes on in its
+    cause: a traceback that is logged would show what was sent.
+    """
+    try:
+        yield
+    except ProviderError:
+        raise
+    except library.errors() as error:
+        raise translated(error, where) from None
