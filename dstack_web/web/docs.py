@@ -27,6 +27,7 @@ NAMES = (
     "api",
     "tokens",
     "aws",
+    "gcp",
     "costs",
     "tls",
     "tunnels",
