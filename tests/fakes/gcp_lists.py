@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tests.fakes import gcp_addresses as addresses
 from tests.fakes import gcp_machines as machines
 from tests.fakes.gcp_machines import Asked, Refused, begin, not_found
 from tests.fakes.gcp_world import FAMILIES, PROJECT, TYPES, ZONES, World
@@ -168,6 +169,12 @@ ANSWERS: dict[str, Callable[[World, Asked], Any]] = {
     "compute.instances.delete": machines.delete_instance,
     "compute.instances.getSerialPortOutput": machines.console,
     "compute.instances.aggregatedList": instances,
+    "compute.instances.addAccessConfig": addresses.add_config,
+    "compute.instances.deleteAccessConfig": addresses.delete_config,
+    "compute.addresses.get": addresses.get,
+    "compute.addresses.insert": addresses.insert,
+    "compute.addresses.delete": addresses.delete,
+    "compute.addresses.aggregatedList": addresses.every,
     "compute.zoneOperations.get": operation,
     "compute.zoneOperations.list": zone_operations,
     "compute.regionOperations.get": operation,

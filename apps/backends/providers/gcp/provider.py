@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from apps.backends import base
 from apps.backends.base import ErrorKind, InstanceSpec, InstanceState, ProviderError, Scope
 from apps.backends.providers.gcp import (
+    addresses,
     check,
     families,
     images,
@@ -35,7 +36,7 @@ NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 class GcpProvider(base.Provider):
     kind = "gcp"
     Config = GcpConfig
-    features = frozenset({base.Feature.SPOT, base.Feature.CONSOLE})
+    features = frozenset({base.Feature.SPOT, base.Feature.CONSOLE, base.Feature.STATIC_ADDRESS})
     families = families.FAMILIES
     minimal_policy = permissions.MINIMAL_ROLE
     config: GcpConfig
@@ -131,6 +132,26 @@ class GcpProvider(base.Provider):
             base.OwnedInstance(str(Ref(zone, row.name)), str(row.name), labels.read(row.labels))
             for zone, row in rows
         ]
+
+    def reserve_address(self, region: str, name: str, *, server_id: str) -> base.Address:
+        with told(region):
+            return addresses.reserve(self._clients, region, name, server_id)
+
+    def attach_address(self, ref: str, address: base.Address) -> None:
+        known = Ref.read(ref)
+        if known is None:
+            raise ProviderError("There is no such machine.", kind=ErrorKind.REFUSED)
+        with told(known.zone):
+            addresses.attach(self._clients, known, address)
+
+    def release_address(self, address: base.Address) -> None:
+        if region := addresses.region_of(address):
+            with told(region):
+                addresses.release(self._clients, address)
+
+    def list_addresses(self, server_id: str) -> list[base.Address]:
+        with told("the project"):
+            return addresses.owned(self._clients, server_id)
 
 
 def _comes_later(free: tuple[str, ...], zone: str) -> bool:
