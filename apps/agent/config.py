@@ -1,9 +1,9 @@
 """Where the agent learns which server it belongs to: a file that may come, change and go, or flags.
 
-The file is JSON: `{"url": ..., "token": ..., "instance_id": ...}`, with `"metadata": "aws"` on a
-machine of AWS, whose metadata say when it is taken back (`metadata_url` is where, if not at the
-usual address), and `"machine": {...}` on one that was made for its agent. The token is never an
-argument, because arguments are shown to every user of the host.
+The file is JSON: `{"url": ..., "token": ..., "instance_id": ...}`, with `"metadata": "aws"` (or
+"gcp") on a machine whose cloud's metadata say when it is taken back (`metadata_url` is where, if
+not at the usual address), and `"machine": {...}` on one that was made for its agent. The token is
+never an argument, because arguments are shown to every user of the host.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""AWS's instance metadata (IMDSv2) on loopback: what a machine there learns of its own end."""
+"""Metadata of AWS (IMDSv2) and of Google Cloud on loopback: what a machine learns of its end."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
 NOTICE_PATH = "/latest/meta-data/spot/instance-action"
+PREEMPTED_PATH = "/computeMetadata/v1/instance/preempted"
 
 
 class Imds:
     """`notice` is the answer of spot/instance-action, None for 404. `tokens` are valid; who comes
-    without one is answered 401, as where IMDSv1 is off. `broken` answers every call with 500."""
+    without one is answered 401, as where IMDSv1 is off. `preempted` is Google's answer, to who
+    names its flavor. `broken` answers every call with 500."""
 
     def __init__(self) -> None:
         self.notice: str | None = None
+        self.preempted = "FALSE"
         self.tokens: set[str] = set()
         self.calls: list[str] = []
         self.broken = False
@@ -58,6 +61,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.imds.calls.append(f"GET {self.path}")
         if self.imds.broken:
             self._answer(500, "")
+        elif self.path == PREEMPTED_PATH:
+            is_google = self.headers.get("Metadata-Flavor") == "Google"
+            self._answer(200 if is_google else 403, self.imds.preempted if is_google else "")
         elif self.headers.get("X-aws-ec2-metadata-token") not in self.imds.tokens:
             self._answer(401, "")
         elif self.path == NOTICE_PATH and self.imds.notice is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_looks_until_there_is_a_notice_and_tells_once(imds: Imds) -> None:
     assert (told, waited) == ([AT], [5.0, 5.0])
 
 
-@pytest.mark.parametrize("cloud", ["", "gcp", "AWS", "local"])
+@pytest.mark.parametrize("cloud", ["", "azure", "AWS", "GCP", "local"])
 def test_a_machine_of_no_cloud_that_we_know_is_not_asked(imds: Imds, cloud: str) -> None:
     imds.take_back(AT)
     watch = spot_notice.Watch(cloud, imds.url)
@@ -87,3 +88,44 @@ def test_ends_with_the_agent(imds: Imds) -> None:
     watch.watch(tell=lambda: pytest.fail("told"), is_over=lambda seconds: True)
 
     assert watch.ends_at == ""
+
+
+def test_google_says_that_a_machine_ends_and_when_is_half_a_minute_later(imds: Imds) -> None:
+    asked = spot_notice.Gcp(imds.url)
+    before = asked.ends_at()
+    imds.preempted = "TRUE"
+    now = datetime.now(UTC)
+
+    ends_at = datetime.fromisoformat(str(asked.ends_at()))
+
+    assert before == ""
+    assert 24 <= (ends_at - now).total_seconds() <= 30
+
+
+@pytest.mark.parametrize("said", ["", "<html>", "true", "1"])
+def test_what_google_does_not_say_is_no_notice(imds: Imds, said: str) -> None:
+    imds.preempted = said
+
+    assert spot_notice.Gcp(imds.url).ends_at() is None
+
+
+def test_google_is_asked_every_second(imds: Imds) -> None:
+    watch, told, waited = spot_notice.Watch("gcp", imds.url), [], []
+
+    def is_over(seconds: float) -> bool:
+        waited.append(seconds)
+        imds.preempted = "TRUE"
+        return False
+
+    watch.watch(tell=lambda: told.append(watch.ends_at), is_over=is_over)
+
+    assert len(told) == 1 and told[0].endswith("Z")
+    assert waited == [1.0]
+
+
+def test_metadata_of_google_that_do_not_answer_say_nothing(imds: Imds) -> None:
+    imds.broken = True
+    broken = spot_notice.Gcp(imds.url).ends_at()
+    imds.stop()
+
+    assert (broken, spot_notice.Gcp(imds.url).ends_at()) == (None, None)
