@@ -19,7 +19,8 @@ from apps.autoscaling.api import router as autoscaling
 from apps.backends.api.project import router as backends
 from apps.backends.api.server import router as server_backends
 from apps.core.errors import AppError
-from apps.gateways.api import router as gateways
+from apps.gateways.api import router as certificates
+from apps.gateways.machines.api import router as gateways
 from apps.instances.costs.api import router as costs
 from apps.instances.listing.api import router as instances
 from apps.offers.api import router as offers
@@ -101,3 +102,4 @@ api.add_router("", telemetry, tags=["runs"])
 api.add_router("", metrics, tags=["runs"])
 api.add_router("", autoscaling, tags=["runs"])
 api.add_router("", gateways, tags=["gateways"])
+api.add_router("", certificates, tags=["gateways"])

@@ -26,6 +26,7 @@ class DstackWebConfig(AppConfig):
         import_module("apps.accounts.projects").on_project_deleted(project_deleted)
         import_module("apps.backends.services").on_closing(backend_closing)
         import_module("apps.backends.services").on_ending(backend_ending)
+        import_module("apps.gateways.machines.verbs").on_deleting(gateway_deleting)
         import_module("apps.accounts.tokens").on_naming_runs(runs_named)
 
 
@@ -40,15 +41,22 @@ def project_created(project: object) -> None:
 
 def project_deleted(project: object) -> None:
     import_module("apps.runs.planning.backend_in_use").end_project(project)
+    import_module("apps.gateways.machines.closing").project_deleted(project)
     import_module("apps.gateways.services").unpublish(project=project)
     import_module("apps.backends.services").close_all(project=project)
 
 
+def gateway_deleting(gateway: object) -> None:
+    import_module("apps.runs.unpublishing").unpublish(gateway)
+
+
 def backend_closing(backend: object) -> None:
+    import_module("apps.gateways.machines.closing").refuse_while_used(backend)
     import_module("apps.runs.planning.backend_in_use").refuse_while_used(backend)
 
 
 def backend_ending(backend: object) -> None:
+    import_module("apps.gateways.machines.closing").delete_all(backend)
     import_module("apps.instances.ending").end_all(backend)
 
 

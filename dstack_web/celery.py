@@ -22,4 +22,4 @@ app.conf.worker_consumer = "dstack_web.worker.worker_pulse:BeatingConsumer"
 app.steps["consumer"].add("dstack_web.worker.worker_pulse:WorkerPulse")
 app.autodiscover_tasks()
 # A room of an app is no app of its own.
-app.autodiscover_tasks(["apps.offers.catalog"])
+app.autodiscover_tasks(["apps.offers.catalog", "apps.gateways.machines"])

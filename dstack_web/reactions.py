@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from celery import Task
 from kombu.exceptions import OperationalError
 
+from apps.accounts.models import Project
 from apps.autoscaling import tasks as autoscaling
 from apps.backends import tasks as backends
 from apps.chat_templates import tasks as chat_templates
 from apps.core import notifications
 from apps.core.stores.valkey import pause
+from apps.gateways.machines import tasks as gateways
 from apps.instances import tasks as instances
 from apps.instances.models import Instance, Workload
 from apps.routing import tasks as routing
@@ -54,23 +57,35 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("replica", "failed"): (runs.reconcile_of_replicas, routing.publish_of_replicas),
     ("workload", "pulling"): (runs.advance_of_workloads,),
     ("workload", "running"): (runs.advance_of_workloads,),
-    ("workload", "changed"): (runs.advance_of_workloads,),
+    ("workload", "changed"): (runs.advance_of_workloads, gateways.advance_of_workloads),
     ("workload", "exited"): (
         runs.advance_of_workloads,
         instances.advance_of_workloads,
         runs.look_for_places_after_workloads,
+        gateways.advance_of_workloads,
     ),
     ("check", "checking"): (backends.check,),
     ("instance", "requested"): (instances.advance,),
-    ("instance", "terminating"): (instances.advance,),
-    ("instance", "terminated"): (instances.close_emptied, runs.look_for_places_after_instances),
-    ("instance", "failed"): (instances.close_emptied, runs.look_for_places_after_instances),
+    ("instance", "terminating"): (instances.advance, gateways.advance_on_instances),
+    ("instance", "terminated"): (
+        instances.close_emptied,
+        runs.look_for_places_after_instances,
+        gateways.advance_on_instances,
+    ),
+    ("instance", "failed"): (
+        instances.close_emptied,
+        runs.look_for_places_after_instances,
+        gateways.advance_on_instances,
+    ),
     ("instance", "idle"): (runs.look_for_places_after_instances,),
     ("instance", "lost"): (runs.advance_on_instances, instances.advance),
     ("instance", "interrupted"): (runs.reconcile_on_instances, instances.advance),
-    ("instance", "ready"): (runs.advance_on_instances,),
+    ("instance", "ready"): (runs.advance_on_instances, gateways.advance_on_instances),
     ("backend", "usable"): (runs.look_for_places,),
     ("limits", "changed"): (runs.look_for_places,),
+    ("gateway", "creating"): (gateways.advance,),
+    ("gateway", "provisioning"): (gateways.advance,),
+    ("gateway", "deleting"): (gateways.advance,),
     ("endpoint", "held"): (autoscaling.wake,),
     ("endpoint", "counted"): (autoscaling.look,),
     ("grants", "changed"): (routing.publish_keys,),
@@ -84,7 +99,10 @@ def react(machine: str, state: str, ids: Sequence[UUID]) -> None:
     """Wake whoever the change concerns, and the pages that show it."""
     for task in REACTIONS.get((machine, state), ()):
         send(task, ids)
-    _tell_pages(machine, ids)
+    if machine == "gateway":
+        _tell_projects_of(ids)
+    else:
+        _tell_pages(machine, ids)
 
 
 def send(task: Task, ids: Sequence[UUID] = ()) -> None:
@@ -96,6 +114,12 @@ def send(task: Task, ids: Sequence[UUID] = ()) -> None:
     except (OperationalError, OSError) as error:
         pause.begin()
         logger.warning("not woken: %s: %s", task.name, error)
+
+
+def _tell_projects_of(gateway_ids: Sequence[Any]) -> None:
+    projects = Project.objects.filter(gateways__in=gateway_ids)
+    for pk in projects.values_list("pk", flat=True).distinct():
+        notifications.publish(f"project:{pk}")
 
 
 def _tell_pages(machine: str, ids: Sequence[UUID]) -> None:

@@ -49,6 +49,9 @@ DSTACK_GATEWAY_DOMAIN = env.text("DSTACK_GATEWAY_DOMAIN")
 DSTACK_GATEWAY_TLS_PORT = env.whole("DSTACK_GATEWAY_TLS_PORT")
 DSTACK_GATEWAY_SSH_PORT = env.whole("DSTACK_GATEWAY_SSH_PORT")
 DSTACK_GATEWAY_SCHEME = env.text("DSTACK_GATEWAY_SCHEME")
+DSTACK_GATEWAY_ACME_URL = env.url("DSTACK_GATEWAY_ACME_URL")
+DSTACK_GATEWAY_ACME_EMAIL = env.text("DSTACK_GATEWAY_ACME_EMAIL")
+DSTACK_GATEWAY_ACME_CA = env.text("DSTACK_GATEWAY_ACME_CA")
 DSTACK_METRICS_TOKEN = env.text("DSTACK_METRICS_TOKEN")
 DSTACK_HUB_URL = env.url("DSTACK_HUB_URL")
 DSTACK_BASE_IMAGE = env.text("DSTACK_BASE_IMAGE")
@@ -250,6 +253,7 @@ CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_ROUTES = {
     "apps.backends.tasks.*": {"queue": "outside"},
     "apps.instances.tasks.*": {"queue": "outside"},
+    "apps.gateways.machines.tasks.*": {"queue": "outside"},
     "apps.chat_templates.tasks.*": {"queue": "outside"},
     "apps.offers.catalog.tasks.*": {"queue": "outside"},
     # It deletes files.

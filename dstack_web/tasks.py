@@ -17,6 +17,8 @@ from apps.chat_templates import retention as chat_templates
 from apps.core import sweep
 from apps.core.models import Stateful
 from apps.core.sweep import one_by_one
+from apps.gateways.machines import tasks as gateways
+from apps.gateways.models import Gateway
 from apps.instances import retention as instance_retention
 from apps.instances import tasks as instances
 from apps.instances.models import Instance
@@ -32,6 +34,7 @@ SWEPT: tuple[tuple[type[Stateful], Task], ...] = (
     (Replica, runs.advance),
     (Instance, instances.advance),
     (Check, backends.check),
+    (Gateway, gateways.advance),
 )
 
 

@@ -1,5 +1,5 @@
 """`python -m apps.agent` and `agent.pyz`: the agent, or with `shim FOLDER [NAMESPACE]` one
-replica's shim."""
+replica's shim, with `gateway CURRENT` what keeps a gateway running."""
 
 import sys
 
@@ -9,6 +9,12 @@ if sys.argv[1:2] == ["shim"]:
 
     def run() -> None:
         sys.exit(shim(sys.argv[2], *map(int, sys.argv[3:4])))
+
+elif sys.argv[1:2] == ["gateway"]:
+    from apps.agent.gateways.keeper import main as keeper
+
+    def run() -> None:
+        sys.exit(keeper(sys.argv[2]))
 
 else:
     from apps.agent.main import main

@@ -19,6 +19,7 @@ from pathlib import Path
 from apps.agent import wire
 from apps.agent.config import Config
 from apps.agent.docker.shared import TIDY_SECONDS, Containers
+from apps.agent.gateways.executor import GatewayProcess
 from apps.agent.host import files, interpreters, ports, pulse, spot_notice, trees, usage
 from apps.agent.host.home import Home
 from apps.agent.host.journal import say
@@ -93,8 +94,7 @@ class Agent:
         self.load()
         loops = (self._poll, self._report, self._ship, self._listen, self._look_around)
         for loop in (*loops, self._measure, self._watch_spot):
-            name = loop.__name__
-            threading.Thread(target=self._keep, args=(loop,), name=name, daemon=True).start()
+            threading.Thread(target=self._keep, args=(loop,), daemon=True).start()
 
     def _open_network(self) -> None:
         network, self.isolation = check.begin(self.home, self._network, log=say)
@@ -161,6 +161,8 @@ class Agent:
         self._shipments[workload.spec.id] = Shipment(workload.spec.id, workload.folder)
 
     def _executor(self, spec: wire.WorkloadSpec, folder: Path) -> Executor:
+        if spec.kind == wire.KIND_GATEWAY:
+            return GatewayProcess(spec=spec, folder=folder, host=self._host, client=self.client)
         if spec.executor != "docker":
             return Process(spec=spec, folder=folder, host=self._host)
         return self._containers.executor(
@@ -240,12 +242,10 @@ class Agent:
                 self.apply(assignment)
 
     def _trouble(self, error: Exception, backoff: Backoff) -> None:
-        if isinstance(error, Refused):
-            self._say(f"{error}; everything keeps running, trying again")
-            self._pause(REFUSED_SECONDS)
-        else:
-            self._say(f"the server is away ({error}); everything keeps running, trying again")
-            self._pause(backoff.next())
+        is_refused = isinstance(error, Refused)
+        said = str(error) if is_refused else f"the server is away ({error})"
+        self._say(f"{said}; everything keeps running, trying again")
+        self._pause(REFUSED_SECONDS if is_refused else backoff.next())
 
     def _pause(self, seconds: float) -> None:
         with self._again:

@@ -12,6 +12,7 @@ Four calls, all JSON over HTTP with `Authorization: Bearer dsk_a_...` (one token
 - `POST /api/agent/usage` UsageBatch -> {}: what workloads use of the host, every 10 seconds.
 
 Besides: `GET /api/agent/blobs/HASH` -> the uploaded archive (tar.gz) of one of its workloads, and
+`GET /api/agent/gateway.whl` -> the server's gateway, for an instance that has one to run; and
 without a token `GET /api/agent/agent.pyz` -> the agent as the server has it, and
 `POST /api/agent/enrol` Enrolment -> Enrolled: the agent of a new machine makes its token itself.
 The same again gets the same answer; 401 is for good.
@@ -27,6 +28,8 @@ import typing
 from dataclasses import dataclass, field
 
 WIRE_VERSION = 1
+
+KIND_GATEWAY = "gateway"
 
 # States of a workload as the agent reports them.
 ASSIGNED = "assigned"  # known, nothing done yet
@@ -81,7 +84,8 @@ class WorkloadSpec:
     only the instance knows (PORT, PATH, HOME, LANG). `commands` run one after the other in one
     `shell`, each only if the one before succeeded; with `prefers_bash` in bash where there is one
     (an older agent does not know it and takes `shell`). `image_pin` is the image that the run's
-    first replica got for `image` (see WorkloadReport).
+    first replica got for `image` (see WorkloadReport). A gateway (`kind`) is run from the server's
+    wheel of this SHA-256, and an older agent finds nothing in it that it could run.
     """
 
     id: str
@@ -90,6 +94,8 @@ class WorkloadSpec:
     run_name: str = ""
     project: str = ""
     desired: str = "run"
+    kind: str = "replica"
+    wheel_sha256: str = ""
     executor: str = "process"  # or "docker"
     image: typing.Optional[str] = None
     image_pin: typing.Optional[str] = None

@@ -84,6 +84,12 @@ def live_instances(backend: Backend, project: Project | None = None) -> QuerySet
     return live if project is None else live.filter(project=project)
 
 
+def has_gateways(backend: Backend) -> bool:
+    """Tell whether a gateway has its address or its machine there; gateways are a later stage."""
+    rows: Any = backend
+    return bool(rows.gateways.exists())
+
+
 def living_refs(backend: Backend) -> list[str]:
     """Return what its provider calls some of its machines that are not over."""
     made = live_instances(backend).exclude(ref="").order_by("-pk")

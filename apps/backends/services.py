@@ -150,7 +150,7 @@ def close_emptied() -> None:
 
 
 def _close_if_empty(row: Backend) -> bool:
-    if queries.live_instances(row).exists():
+    if queries.live_instances(row).exists() or queries.has_gateways(row):
         return False
     _close(row)
     return True

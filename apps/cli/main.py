@@ -41,7 +41,7 @@ COMMANDS = {
     "offer": "List offers without running anything.",
     "backend": "Connect, check, list and delete backends: where services run.",
     "instance": "List and terminate instances: the machines that services run on.",
-    "gateway": "List gateways.",
+    "gateway": "Create, list, change and delete gateways: where services are published.",
     "upload": "List and delete uploaded folders.",
     "token": "Create, list and revoke tokens.",
     "project": "Add, list and choose saved projects; bound their machines.",

@@ -14,7 +14,6 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
-from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -32,14 +31,14 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-def due(rows: QuerySet[Row], *, at: datetime, limit: int = 10 * BATCH) -> list[UUID]:
+def due(rows: QuerySet[Row], *, at: datetime, limit: int = 10 * BATCH) -> list[Any]:
     """Return the ids of rows that are due, longest waiting first."""
     waiting = rows.filter(next_check_at__lte=at).order_by("next_check_at")
     return list(waiting.values_list("pk", flat=True)[:limit])
 
 
 def claim(
-    rows: QuerySet[Row], ids: Sequence[UUID], *, at: datetime, lease: timedelta = LEASE
+    rows: QuerySet[Row], ids: Sequence[Any], *, at: datetime, lease: timedelta = LEASE
 ) -> list[Row]:
     """Lease the named unfinished rows that nobody else is claiming now.
 

@@ -1,5 +1,4 @@
-"""Gateways of a project and their certificates: the server's own gateway is made at its first
-start."""
+"""Certificates of a project's gateways."""
 
 from __future__ import annotations
 
@@ -12,26 +11,9 @@ from ninja import Router, Schema, Status
 
 from apps.accounts import access as accounts
 from apps.gateways import certificates, queries, seen
-from apps.gateways.models import Certificate, Gateway, Publication
+from apps.gateways.models import Certificate, Gateway
 
 router = Router()
-
-
-class GatewayOut(Schema):
-    name: str
-    backend: str
-    region: str
-    address: str
-    domain: str
-    default: bool
-    error: str | None
-    reported_at: datetime | None
-    created_at: datetime
-
-
-class GatewayList(Schema):
-    items: list[GatewayOut]
-    next_cursor: str | None
 
 
 class HostOut(Schema):
@@ -68,13 +50,6 @@ class NewCertificate(Schema):
 
     chain: str
     key: str
-
-
-@router.get("/projects/{project}/gateways", response=GatewayList)
-def gateways(request: HttpRequest, project: str) -> dict[str, Any]:
-    access = accounts.of(request)
-    found = queries.gateways_of(access.project(project))
-    return {"items": [_json(access, publication) for publication in found], "next_cursor": None}
 
 
 CERTIFICATES = "/projects/{project}/gateways/{gateway}/certificates"
@@ -143,18 +118,3 @@ def hosts_json(found: seen.Seen) -> list[dict[str, Any]]:
         }
         for each in found.hosts
     ]
-
-
-def _json(access: accounts.Access, publication: Publication) -> dict[str, Any]:
-    gateway = publication.gateway
-    return {
-        "name": gateway.name,
-        "backend": gateway.backend,
-        "region": gateway.region,
-        "address": gateway.address,
-        "domain": gateway.domain,
-        "default": publication.is_default,
-        "error": seen.of(access, publication.project, gateway).error or None,
-        "reported_at": gateway.reported_at,
-        "created_at": gateway.created_at,
-    }

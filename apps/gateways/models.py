@@ -123,7 +123,7 @@ class Gateway(Stateful):
     def is_on_host_of(self, backend_kind: str) -> bool:
         """Tell whether it stands on the very machine of a backend, and so may dial what that one's
         agent says: the server's own machine, and the gateway that the server starts there."""
-        return self.backend == backend_kind == "local"
+        return self.connection_id is None and self.backend == backend_kind == "local"
 
     def is_secured(self, host: str) -> bool:
         """Tell whether the gateway has a good certificate for a host."""

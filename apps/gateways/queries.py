@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.core.errors import Forbidden, Invalid, NotFound
+from apps.gateways import states
 from apps.gateways.models import Certificate, Gateway, Publication
 
 
@@ -20,7 +21,7 @@ def gateway_for(project: Project, *, name: str | None = None) -> Gateway | None:
 
     Raise Invalid when the project has no gateway of that name.
     """
-    published = gateways_of(project)
+    published = gateways_of(project).exclude(gateway__state=states.DELETING)
     if name is None:
         first = published.first()
         return first.gateway if first else None

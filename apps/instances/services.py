@@ -25,7 +25,7 @@ from apps.core.transition import Change, created, transition, transition_all
 from apps.instances import states
 from apps.instances.boot import credentials
 from apps.instances.costs import in_use
-from apps.instances.models import Instance, Workload
+from apps.instances.models import GATEWAY, REPLICA, Instance, Workload
 from apps.instances.tunnels import claims as tunnels
 
 
@@ -35,7 +35,8 @@ class NewWorkload:
     in `secrets`: {"env": {...}, "registry_password": ...}. A machine of its own is kept
     `idle_seconds` after it, for ever where that is None. `owner_id` is the replica's.
     Only a machine in one of `zones` is taken again, where any are given; a new one gets `tags`.
-    Without `may_create` none is made. `tunnel_to` is the gateway that cannot dial it, None where
+    Without `may_create` none is made. A gateway (`owner_kind`) has a new machine to itself.
+    `tunnel_to` is the gateway that cannot dial it, None where
     that is on the same host."""
 
     run_id: UUID
@@ -46,6 +47,7 @@ class NewWorkload:
     upload_blob: str = ""
     idle_seconds: int | None = None
     owner_id: UUID | None = None
+    owner_kind: str = REPLICA
     tunnel_to: int | None = None
     zones: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -69,9 +71,9 @@ def place(
     OverLimit where the project may not have one more made.
     """
     with transaction.atomic():
-        instance = _reusable(project, backend, offer, new.zones) or _request(
-            project, backend, offer, new, at
-        )
+        is_alone = new.owner_kind == GATEWAY
+        known = None if is_alone else _reusable(project, backend, offer, new.zones)
+        instance = known or _request(project, backend, offer, new, at)
         instance = Instance.objects.select_for_update().get(pk=instance.pk)
         if instance.state == states.IDLE:
             # At once, so that nobody else takes it for idle, or ends it.
@@ -81,6 +83,7 @@ def place(
             instance=instance,
             run_id=new.run_id,
             owner_id=new.owner_id,
+            owner_kind=new.owner_kind,
             name=new.name,
             state=states.WORKLOAD.initial,
             state_at=at,
@@ -256,6 +259,15 @@ def end_workloads(
 def release(*, instance_ids: Collection[UUID]) -> None:
     """Keep these machines no longer than they have work: what they were made for was stopped."""
     Instance.objects.filter(pk__in=instance_ids, shared=False).update(idle_seconds=0)
+
+
+def update_spec(*, workload: Workload, **changed: Any) -> None:
+    """Tell its agent that these parts of what it runs are others now."""
+    with transaction.atomic():
+        _lock({workload.instance_id})
+        live = Workload.objects.filter(pk=workload.pk).exclude(state=states.EXITED)
+        if live.update(spec={**workload.spec, **changed}):
+            _changed(workload.instance)
 
 
 def _lock(instance_ids: Collection[UUID]) -> set[UUID]:

@@ -118,20 +118,20 @@ GATEWAY_ROWS = (
     Variable(
         name="DSTACK_GATEWAY_ACME_URL",
         kind=Kind.URL,
-        default_is="off",
-        parts=(GATEWAY, COMPOSE),
+        default_is="off; Let's Encrypt for gateways on machines",
+        parts=(GATEWAY, COMPOSE, SERVER),
         says="Directory of the ACME server that gives certificates; to set it is to agree to "
         "its terms.",
     ),
     Variable(
         name="DSTACK_GATEWAY_ACME_EMAIL",
-        parts=(GATEWAY, COMPOSE),
+        parts=(GATEWAY, COMPOSE, SERVER),
         says="Whom the ACME server may write to.",
     ),
     Variable(
         name="DSTACK_GATEWAY_ACME_CA",
         kind=Kind.PATH,
-        parts=(GATEWAY, COMPOSE),
+        parts=(GATEWAY, COMPOSE, SERVER),
         says="File with the authority to trust where the ACME server is a private one.",
     ),
     Variable(

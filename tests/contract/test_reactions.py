@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from apps.backends.states import CHECK
+from apps.gateways.states import GATEWAY
 from apps.instances.states import INSTANCE, WORKLOAD
 from apps.runs.states import REPLICA, RUN
 from dstack_web.reactions import REACTIONS
 
 ROOT = Path(__file__).parents[2]
-MACHINES = {machine.name: machine for machine in (CHECK, RUN, REPLICA, INSTANCE, WORKLOAD)}
+ALL = (CHECK, RUN, REPLICA, INSTANCE, WORKLOAD, GATEWAY)
+MACHINES = {machine.name: machine for machine in ALL}
 
 
 # What is told of a row though its state is the same -> where it is said.

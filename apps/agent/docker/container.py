@@ -192,6 +192,9 @@ class Docker:
             self._address = self._published()
         return Place(address=self._address)
 
+    def renew(self, spec: wire.WorkloadSpec) -> None:
+        """There is nothing that could change while it runs."""
+
     def image_pin(self) -> str:
         return str(self.facts.get("image_pin") or "")
 

@@ -191,6 +191,9 @@ class Process:
     def adopt(self) -> None:
         """There is nothing to take up: the shim works by itself."""
 
+    def renew(self, spec: wire.WorkloadSpec) -> None:
+        """There is nothing that could change while it runs."""
+
     def _state(self) -> typing.Optional[dict[str, typing.Any]]:
         return files.read_json(self.folder / shim.STATE)
 

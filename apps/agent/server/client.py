@@ -88,7 +88,14 @@ class Client:
 
     def program(self, *, sha256: str, target: Path) -> None:
         """Download the server's agent and compare its SHA-256; it overwrites `target`."""
-        if self._download("/api/agent/agent.pyz", target, lambda: None) != sha256:
+        self._announced("/api/agent/agent.pyz", sha256, target)
+
+    def gateway_wheel(self, *, sha256: str, target: Path) -> None:
+        """Download the server's gateway and compare its SHA-256; it overwrites `target`."""
+        self._announced("/api/agent/gateway.whl", sha256, target)
+
+    def _announced(self, path: str, sha256: str, target: Path) -> None:
+        if self._download(path, target, lambda: None) != sha256:
             raise ServerAway("it is not the one that was announced")
 
     def _download(self, path: str, target: Path, check: typing.Callable[[], None]) -> str:

@@ -96,6 +96,10 @@ class Executor(typing.Protocol):
 
     def sight(self) -> Sighting: ...
 
+    def renew(self, spec: wire.WorkloadSpec) -> None:
+        """Take over what a changed spec says of one that runs; most can change nothing then."""
+        ...
+
     def place(self) -> Place: ...
 
     def image_pin(self) -> str:

@@ -89,6 +89,8 @@ class Workload:
         )
         if spec.desired == "stop":
             self.stop(reason=wire.REASON_STOPPED, seconds=spec.stop_seconds)
+        else:
+            self.executor.renew(spec)
 
     def _complete(self, spec: wire.WorkloadSpec) -> None:
         self.spec = record.whole_again(self.spec, spec, self.missing)
@@ -143,7 +145,6 @@ class Workload:
         if not self.executor.sight().started_at and not self._prepared():
             return
         self.executor.adopt()
-        self._change(image_pin=self.executor.image_pin())
         with self._lock:
             self._running = True
             if self.record.get("stop_reason") == wire.REASON_HOST_STOPPED:
@@ -196,6 +197,7 @@ class Workload:
                 return
             self._change(
                 state=wire.RUNNING,
+                image_pin=self.executor.image_pin(),
                 pid=sighting.pid,
                 started_at=_written(sighting.started_at),
             )

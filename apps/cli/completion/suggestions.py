@@ -1,4 +1,4 @@
-"""Names that a shell completes: of runs, saved projects, backends and instances.
+"""Names that a shell completes: of runs, saved projects, backends, instances and gateways.
 
 A key was pressed and somebody waits: what does not answer at once or cannot be asked says nothing.
 """
@@ -43,6 +43,7 @@ def _named(kind: str) -> Complete:
 
 
 runs, backends, instances = _named("runs"), _named("backends"), _named("instances")
+gateways = _named("gateways")
 
 
 def _fitting(names: Iterator[str | None], incomplete: str) -> list[str]:

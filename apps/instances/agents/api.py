@@ -26,7 +26,8 @@ from apps.instances import states
 from apps.instances.agents import assignments, reports, tries
 from apps.instances.agents.access import instance_of
 from apps.instances.boot import enrolment, program
-from apps.instances.models import Instance
+from apps.instances.boot.gateway_wheel import wheel as gateway_wheel_of_server
+from apps.instances.models import GATEWAY, Instance
 
 CHUNK_BYTES = 256 * 1024
 ENROLMENT_BYTES = 4096
@@ -82,7 +83,25 @@ def _enrolled(asked: wire.Enrolment, address: str) -> wire.Enrolled:
 @internal_route("GET")
 async def agent_program(request: HttpRequest) -> HttpResponseBase:
     """The agent itself, for a machine that boots: nothing in it is secret."""
-    found = await in_thread(program.program)
+    return _file(request, await in_thread(program.program), "application/zip")
+
+
+@internal_route("GET")
+async def gateway_wheel(request: HttpRequest) -> HttpResponseBase:
+    """The gateway of this very server, for an instance that has one to run."""
+    instance = await in_thread(instance_of, request)
+    if not await in_thread(_runs_a_gateway, instance):
+        raise NotFound("No workload of this instance is a gateway.")
+    return _file(request, await in_thread(gateway_wheel_of_server), "application/zip")
+
+
+def _runs_a_gateway(instance: Instance) -> bool:
+    unfinished = instance.workloads.exclude(state=states.EXITED)
+    return unfinished.filter(owner_kind=GATEWAY).exists()
+
+
+def _file(request: HttpRequest, found: program.Program, content_type: str) -> HttpResponse:
+    """Answer with a file whose version is its SHA-256, or say that it is known."""
     etag = f'"{found.sha256}"'
     known = [
         each.strip().removeprefix("W/")
@@ -92,7 +111,7 @@ async def agent_program(request: HttpRequest) -> HttpResponseBase:
     answer = HttpResponse(
         b"" if is_known else found.content,
         status=304 if is_known else 200,
-        content_type="application/zip",
+        content_type=content_type,
     )
     answer["ETag"], answer["Cache-Control"] = etag, "no-cache"
     return answer

@@ -9,5 +9,6 @@ urlpatterns = [
     path("report", api.report),
     path("enrol", api.enrol),
     path("agent.pyz", api.agent_program),
+    path("gateway.whl", api.gateway_wheel),
     re_path(r"^blobs/(?P<digest>[0-9a-f]{64})$", api.blob),
 ]

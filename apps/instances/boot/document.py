@@ -36,6 +36,7 @@ class Boot:
     silent_seconds: int
     needs_docker: bool = False
     needs_nvidia: bool = False
+    needs_gateway: bool = False
 
 
 def document(boot: Boot) -> str:
@@ -77,6 +78,7 @@ def _enrolment(boot: Boot) -> str:
 
 def _unit(boot: Boot) -> str:
     needs = [("docker", boot.needs_docker), ("nvidia", boot.needs_nvidia)]
+    needs += [("gateway", boot.needs_gateway)]
     words = " ".join(word for word, is_needed in needs if is_needed)
     return _text(UNIT).replace(" @NEEDS@", f" {words}" if words else "")
 

@@ -12,8 +12,10 @@ from apps.backends import way_home
 from apps.backends.base import Boot, Gpu, Hardware, InstanceSpec, Offer
 from apps.core import crypto
 from apps.instances.boot import document, program
-from apps.instances.models import Instance
+from apps.instances.models import GATEWAY, Instance
 
+# Where a gateway on a machine serves, and where machines open tunnels to it.
+HTTP, HTTPS, TUNNELS = GATEWAY_PORTS = (80, 443, 2222)
 PROJECT_TAG, RUN_TAG = "dstack-web-project", "dstack-web-run"
 
 
@@ -38,11 +40,17 @@ def wanted(instance: Instance) -> InstanceSpec:
         tags=_tags(instance),
         user_data="" if standing else _user_data(instance, offer, url=boot.url),
         server_id=backends.server_id(),
+        inbound_ports=GATEWAY_PORTS if _has_gateway(instance) else (),
     )
+
+
+def _has_gateway(instance: Instance) -> bool:
+    return instance.workloads.filter(owner_kind=GATEWAY).exists()
 
 
 def _user_data(instance: Instance, offer: Offer, *, url: str) -> str:
     gpu = offer.hardware.gpu
+    is_gateway = _has_gateway(instance)
     has_nvidia = gpu is not None and gpu.count > 0 and gpu.vendor == "nvidia"
     return document.document(
         document.Boot(
@@ -51,8 +59,9 @@ def _user_data(instance: Instance, offer: Offer, *, url: str) -> str:
             program_sha256=program.program().sha256,
             cloud=instance.backend_kind,
             silent_seconds=settings.DSTACK_MACHINE_SILENCE_SECONDS,
-            needs_docker="docker" in offer.executors,
+            needs_docker="docker" in offer.executors and not is_gateway,
             needs_nvidia=has_nvidia,
+            needs_gateway=is_gateway,
         )
     )
 

@@ -144,6 +144,14 @@ CASES = {
     "GET /api/projects/{project}/uploads": members(),
     "DELETE /api/projects/{project}/uploads/{digest}": members(204),
     "GET /api/projects/{project}/gateways": members(),
+    "POST /api/projects/{project}/gateways": admins(
+        422, domain="example.com", backend="nowhere", region="north"
+    ),
+    "GET /api/projects/{project}/gateways/{gateway}": members(),
+    "PATCH /api/projects/{project}/gateways/{gateway}": admins(default=True),
+    # It stands on no machine.
+    "DELETE /api/projects/{project}/gateways/{gateway}": admins(409),
+    "POST /api/projects/{project}/gateways/{gateway}/retry": admins(409),
     "GET /api/projects/{project}/gateways/{gateway}/certificates": members(),
     # Refused as no certificate, but only to those who may bring one.
     "POST /api/projects/{project}/gateways/{gateway}/certificates": admins(
@@ -263,8 +271,8 @@ def test_answers_everybody_where_nothing_is_secret(route: str) -> None:
     assert Client().get(route.partition(" ")[2]).status_code == 200
 
 
-AGENTS = ["GET /api/agent/assignment", "POST /api/agent/report", "POST /api/agent/logs"]
-AGENTS += ["POST /api/agent/usage"]
+AGENTS = ["GET /api/agent/assignment", "GET /api/agent/gateway.whl"]
+AGENTS += [f"POST /api/agent/{word}" for word in ("report", "logs", "usage")]
 GATEWAYS = ["GET /api/gateway/table", "POST /api/gateway/status"]
 
 

@@ -46,6 +46,9 @@ class FakeExecutor:
     def sight(self) -> Sighting:
         return self.seen
 
+    def renew(self, spec: wire.WorkloadSpec) -> None:
+        self.calls.append("renew")
+
     def usage(self, table: procs.Table) -> Used | None:
         return None
 

@@ -9,10 +9,11 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from apps.backends.base import Problem, ProviderError
-from apps.backends.providers.aws import groups, network, permissions
+from apps.backends.providers.aws import network, permissions
 from apps.backends.providers.aws.clients import Clients
 from apps.backends.providers.aws.config import AwsConfig
 from apps.backends.providers.aws.errors import code_of, told
+from apps.backends.providers.aws.nets import groups
 
 SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 # vCPUs of on-demand machines that may run at once, by quota code.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.backends.base import ErrorKind, ProviderError, Scope
-from apps.backends.providers.aws import groups, vpc
 from apps.backends.providers.aws.config import AwsConfig
+from apps.backends.providers.aws.nets import groups, vpc
 
 
 @dataclass(frozen=True)

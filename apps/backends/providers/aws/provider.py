@@ -13,11 +13,9 @@ from botocore.exceptions import ClientError
 from apps.backends import base
 from apps.backends.base import ErrorKind, InstanceSpec, InstanceState, ProviderError, Scope
 from apps.backends.providers.aws import (
-    addresses,
     catalog,
     check,
     families,
-    groups,
     images,
     instances,
     network,
@@ -32,6 +30,7 @@ from apps.backends.providers.aws.errors import (
     meaning_of,
     told,
 )
+from apps.backends.providers.aws.nets import addresses, groups
 
 LONGEST_USER_DATA = 16 * 1024
 REGIONS_AT_ONCE = 16

@@ -2,32 +2,82 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from apps.cli import flags
+from apps.cli.completion import suggestions
+from apps.cli.errors import CliError, Refused
+from apps.cli.http.client import Client
 from apps.cli.http.session import opened, print_json
-from apps.cli.render.console import say
+from apps.cli.render.console import ask, clean, say
 from apps.cli.render.table import Cell, table
-from apps.cli.render.words import age
+from apps.cli.render.words import age, price
 
 app = typer.Typer(
-    help="List gateways.", rich_markup_mode=None, add_completion=False, no_args_is_help=True
+    help="Create, list, change and delete gateways: where services are published.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
 )
 
 COLUMNS = ("BACKEND", "REGION", "NAME", "ADDRESS", "DOMAIN", "DEFAULT")
+MORE = ("STATUS", "MACHINE", "PRICE", "DNS", "CREATED", "ERROR")
+COLOURS = {"running": "green", "failed": "red", "deleting": "dim"}
+PAUSE_SECONDS = 1.0
+NAME = typer.Argument(help="The name of the gateway.", autocompletion=suggestions.gateways)
+Name = Annotated[str, NAME]
+MakeDefault = Annotated[
+    bool, typer.Option("--default", help="Services that name no gateway are published there.")
+]
 
 
-@app.callback()
-def gateway() -> None:
-    """List gateways."""
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    domain: Annotated[
+        str, typer.Option("--domain", help="Services are names below it, such as example.com.")
+    ]
+    backend: Annotated[
+        str, typer.Option("--backend", autocompletion=suggestions.backends, help="Whose machine.")
+    ] = ""
+    region: Annotated[str, typer.Option("--region", help="Where the machine is.")] = ""
+    host: Annotated[str, typer.Option("--host", help="A host of yours, instead of both.")] = ""
+    name: Annotated[str, typer.Option("--name", help="Of its place where left out.")] = ""
+    default: MakeDefault = False
+    detach: Annotated[bool, typer.Option("-d", "--detach", help="Do not wait for it.")] = False
+    project: flags.Project = None
+
+    def body(self) -> dict[str, Any]:
+        names = ("domain", "backend", "region", "host", "name", "default")
+        return {name: getattr(self, name) for name in names}
+
+
+@app.command()
+@flags.takes(Options)
+def create(options: Options) -> None:
+    """Create a gateway on a machine of a cloud, and wait until it serves."""
+    with opened(options.project) as client:
+        made = client.post(client.within("gateways"), options.body())
+        name = str(made["name"])
+        if options.detach:
+            say(f"Gateway {clean(name)} is being created.")
+            return
+        made = _followed(client, name, made)
+    say()
+    say(table(COLUMNS, [_row(made)]))
+    _tell_record(made)
 
 
 @app.command("list")
 def list_gateways(
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Ages and errors too.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="States, machines and errors too.")
+    ] = False,
     as_json: flags.AsJson = False,
     project: flags.Project = None,
 ) -> None:
@@ -38,10 +88,142 @@ def list_gateways(
         print_json(found)
         return
     now = datetime.now(UTC)
-    rows: list[list[str | Cell]] = []
-    for one in found:
-        texts = [str(one.get(key) or "") for key in ("backend", "region", "name", "address")]
-        default = Cell("✓" if one.get("default") else "", "green")
-        more = [age(one.get("created_at"), now=now), one.get("error") or ""] if verbose else []
-        rows.append([*texts, str(one.get("domain") or ""), default, *more])
-    say(table((*COLUMNS, "CREATED", "ERROR") if verbose else COLUMNS, rows))
+    rows = [[*_row(one), *(_more(one, now) if verbose else [])] for one in found]
+    say(table((*COLUMNS, *MORE) if verbose else COLUMNS, rows))
+
+
+@app.command()
+def update(
+    name: Name,
+    domain: Annotated[str | None, typer.Option("--domain", help="Another domain.")] = None,
+    default: MakeDefault = False,
+    project: flags.Project = None,
+) -> None:
+    """Give a gateway another domain, or make it the default; it goes on meanwhile."""
+    changed: dict[str, Any] = {"domain": domain, "default": True if default else None}
+    body = {key: value for key, value in changed.items() if value is not None}
+    if not body:
+        raise CliError("Say what to change: --domain or --default.")
+    with opened(project) as client:
+        made = client.send("PATCH", client.within("gateways", name), json=body)
+    say(table(COLUMNS, [_row(made)]))
+    if domain is not None:
+        _tell_record(made)
+
+
+@app.command()
+def delete(
+    name: Name,
+    yes: flags.Yes = False,
+    detach: Annotated[bool, typer.Option("-d", "--detach", help="Do not wait.")] = False,
+    project: flags.Project = None,
+) -> None:
+    """Delete a gateway, its machine and its address."""
+    with opened(project) as client:
+        path = client.within("gateways", name)
+        found = client.get(path)
+        if not yes and not ask(f"Delete gateway {clean(name)}?{_unpublishes(found)}"):
+            raise CliError(f"Gateway {clean(name)} was not deleted.")
+        client.delete(path)
+        if detach:
+            say(f"Gateway {clean(name)} is being deleted.")
+            return
+        _wait_for_end(client, path, name)
+    say(f"Gateway {clean(name)} is deleted: its machine and its address are given back.")
+
+
+@app.command()
+def retry(name: Name, project: flags.Project = None) -> None:
+    """Try again to make a gateway for which no machine could be had."""
+    with opened(project) as client:
+        made = client.post(client.within("gateways", name, "retry"), {})
+        made = _followed(client, name, made)
+    say(table(COLUMNS, [_row(made)]))
+    _tell_record(made)
+
+
+def _followed(client: Client, name: str, made: dict[str, Any]) -> dict[str, Any]:
+    """Say what happens until it serves. Raise CliError where it will not."""
+    said = ""
+    try:
+        while made["state"] != "running":
+            if made["state"] in ("failed", "deleting"):
+                raise CliError(
+                    f"Gateway {clean(name)} is {made['state']}: {clean(made.get('error') or '')}",
+                    notes=[f"Try again with: dstack gateway retry {clean(name)}"],
+                )
+            if (now := _stage(made)) != said:
+                say(f"{clean(name)}: {now}")
+                said = now
+            time.sleep(PAUSE_SECONDS)
+            made = client.get(client.within("gateways", name))
+    except KeyboardInterrupt:
+        say(f"Gateway {clean(name)} is made on: see `dstack gateway list -v`.")
+        raise
+    say(f"{clean(name)}: running")
+    return made
+
+
+def _stage(made: dict[str, Any]) -> str:
+    trouble = f" ({clean(made['error'])})" if made.get("error") else ""
+    if not made.get("machine"):
+        return f"{made['state']}{trouble}"
+    state = made.get("machine_state")
+    word = {"ready": "installing the gateway"}.get(str(state), f"machine {state}")
+    return f"{word}{trouble}"
+
+
+def _wait_for_end(client: Client, path: str, name: str) -> None:
+    said = ""
+    while True:
+        try:
+            found = client.get(path)
+        except Refused as refusal:
+            if refusal.status == 404:
+                return
+            raise
+        now = f"machine {found['machine_state']}" if found.get("machine") else "giving back"
+        if now != said:
+            say(f"{clean(name)}: {now}")
+            said = now
+        time.sleep(PAUSE_SECONDS)
+
+
+def _unpublishes(found: dict[str, Any]) -> str:
+    runs: Sequence[str] = found.get("runs") or []
+    if not runs:
+        return ""
+    return clean(f" These services lose their public address: {', '.join(runs)}.")
+
+
+def _row(one: dict[str, Any]) -> list[str | Cell]:
+    texts = [str(one.get(key) or "") for key in ("backend", "region", "name", "address")]
+    default = Cell("✓" if one.get("default") else "", "green")
+    return [*texts, str(one.get("domain") or ""), default]
+
+
+def _more(one: dict[str, Any], now: datetime) -> list[str | Cell]:
+    state = str(one.get("state") or "")
+    dns = one.get("dns") or {}
+    return [
+        Cell(state, COLOURS.get(state, "yellow")),
+        str(one.get("machine") or "-"),
+        price(one.get("price_usd_per_hour")),
+        Cell("right", "green") if dns.get("is_right") else str(dns.get("answer") or "-"),
+        age(one.get("created_at"), now=now),
+        str(one.get("error") or ""),
+    ]
+
+
+def _tell_record(one: dict[str, Any]) -> None:
+    dns = one.get("dns")
+    if not dns:
+        return
+    say()
+    say("Add this DNS record, so that callers find your services:")
+    say()
+    say(f"  {clean(dns['name'])} {clean(dns['type'])} {clean(dns['value'])}")
+    if dns.get("answer"):
+        right = " (right)" if dns.get("is_right") else ""
+        say()
+        say(f"DNS says now of {clean(dns['asked'])}: {clean(dns['answer'])}{right}")

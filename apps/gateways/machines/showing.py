@@ -1,0 +1,115 @@
+"""What is shown of a gateway: the same for the API, the command line and pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from apps.accounts.access import Access
+from apps.core.models import Event
+from apps.gateways import queries, seen, states
+from apps.gateways.machines import dns
+from apps.gateways.models import Gateway, Publication
+from apps.instances.models import Instance
+
+MOST_RUNS = 50
+SHOWN_EVENTS = 50
+
+
+@dataclass(frozen=True)
+class Record:
+    """The DNS record to make, and what a resolver said of a name below it."""
+
+    name: str
+    address: str
+    answer: str
+    asked_name: str
+    asked_at: datetime | None
+    is_right: bool
+
+    @property
+    def text(self) -> str:
+        return f"{self.name} A {self.address}"
+
+
+def record_of(gateway: Gateway) -> Record | None:
+    """Return the record of a gateway on a machine, None where no address is known."""
+    if gateway.connection_id is None or not gateway.address:
+        return None
+    return Record(
+        name=f"*.{gateway.domain}",
+        address=gateway.address,
+        answer=gateway.dns_answer,
+        asked_name=dns.asked_name(gateway),
+        asked_at=gateway.dns_asked_at,
+        is_right=dns.is_right(gateway),
+    )
+
+
+def runs_on(publication: Publication) -> list[str]:
+    """Return the project's services there, by name."""
+    runs = publication.gateway.runs.filter(project=publication.project)
+    live = runs.filter(stop_requested_at=None, finished_at=None).order_by("name")
+    return list(live.values_list("name", flat=True)[:MOST_RUNS])
+
+
+def events_of(gateway: Gateway) -> list[Event]:
+    """Return what happened to a gateway, newest first."""
+    found = Event.objects.filter(state_machine=states.GATEWAY.name, object_id=gateway.uid)
+    return list(found.order_by("-version")[:SHOWN_EVENTS])
+
+
+def machine_of(access: Access, publication: Publication) -> Instance | None:
+    """Return its machine, for those who see the machines of the project that it was made for."""
+    gateway = publication.gateway
+    is_theirs = gateway.made_for_id == publication.project_id or access.is_global_admin
+    return gateway.instance if is_theirs else None
+
+
+def error_of(access: Access, publication: Publication) -> str:
+    """Return what is wrong with it, as far as those of the project see it."""
+    gateway = publication.gateway
+    is_theirs = gateway.made_for_id in (None, publication.project_id) or access.is_global_admin
+    made = gateway.failure if is_theirs else ""
+    return made or seen.of(access, publication.project, gateway).error
+
+
+def gateway_json(access: Access, publication: Publication) -> dict[str, Any]:
+    gateway, machine = publication.gateway, machine_of(access, publication)
+    record = record_of(gateway)
+    return {
+        "name": gateway.name,
+        "state": gateway.state,
+        "state_since": gateway.state_at,
+        "backend": gateway.backend,
+        "region": gateway.region,
+        "address": gateway.address,
+        "domain": gateway.domain,
+        "default": publication.is_default,
+        "error": error_of(access, publication) or None,
+        "machine": machine.name if machine else None,
+        "machine_state": machine.state if machine else None,
+        "price_usd_per_hour": float(machine.price_usd_per_hour) if machine else None,
+        "version": gateway.version or None,
+        "dns": record
+        and {
+            "name": record.name,
+            "type": "A",
+            "value": record.address,
+            "asked": record.asked_name,
+            "answer": record.answer or None,
+            "asked_at": record.asked_at,
+            "is_right": record.is_right,
+        },
+        "runs": runs_on(publication),
+        "reported_at": gateway.reported_at,
+        "created_at": gateway.created_at,
+    }
+
+
+def publication_of(access: Access, project: str, name: str) -> Publication:
+    """Return a gateway as a project uses it. Raise NotFound."""
+    where = access.project(project)
+    gateway = queries.named(where, name)
+    return queries.gateways_of(where).select_related("project").get(gateway=gateway)

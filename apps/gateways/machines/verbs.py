@@ -1,0 +1,189 @@
+"""The verbs of gateways on machines: create one, change it, delete it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+
+from apps.accounts.access import Access
+from apps.accounts.models import Project
+from apps.core import ids, notifications
+from apps.core.after_commit import after_commit
+from apps.core.errors import Conflict, Detail, Invalid
+from apps.core.transition import created, transition
+from apps.gateways import queries, states
+from apps.gateways.machines import names, offers
+from apps.gateways.models import Gateway, Publication
+from apps.instances.boot.machine_spec import HTTP, HTTPS
+from apps.instances.costs import in_use
+
+Hook = Callable[[Gateway], None]
+_deleting_hooks: list[Hook] = []
+OWN_HOSTS = "A gateway on a host of yours is not made by this version: give backend and region."
+
+
+def on_deleting(hook: Hook) -> None:
+    """Call `hook(gateway)` in the transaction in which one begins to be deleted.
+
+    The composition root subscribes the later stages, which know what is published there.
+    """
+    if hook not in _deleting_hooks:
+        _deleting_hooks.append(hook)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """As a person asks for it; without a name it gets that of its place."""
+
+    domain: str
+    backend: str
+    region: str
+    name: str = ""
+    default: bool = False
+    host: str = ""
+
+
+def create(*, access: Access, project: Project, wanted: Wanted, at: datetime) -> Gateway:
+    """Ask for a gateway on a machine of a cloud; making it takes minutes, elsewhere.
+
+    Raise Forbidden, Invalid and Conflict.
+    """
+    access.require_admin(project)
+    if wanted.host:
+        raise Invalid(OWN_HOSTS, details=[Detail("host", "is not possible yet")])
+    domain = names.checked_domain(wanted.domain)
+    name = names.checked_name(wanted.name) if wanted.name else _fresh_name(wanted)
+    choice = offers.cheapest(project=project, backend=wanted.backend, region=wanted.region, at=at)
+    _require_money(project, choice)
+    gateway = Gateway(
+        name=name,
+        domain=domain,
+        scheme="https",
+        port=HTTPS,
+        plain_port=HTTP,
+        backend=choice.backend.name,
+        region=wanted.region,
+        connection=choice.backend,
+        made_for=project,
+        state=states.GATEWAY.initial,
+        state_at=at,
+        next_check_at=at,
+        # Nobody has it: each machine is given one of its own.
+        token_hash=ids.token_hash(ids.new_token("g")),
+    )
+    with transaction.atomic():
+        try:
+            with transaction.atomic():
+                gateway.save()
+        except IntegrityError:
+            raise Conflict(f"There is a gateway {name} already: choose another name.") from None
+        is_first = not Publication.objects.filter(project=project, is_default=True).exists()
+        publication = Publication.objects.create(project=project, gateway=gateway)
+        created(gateway, at=at, actor=access.actor)
+        if wanted.default or is_first:
+            make_default(publication)
+    return gateway
+
+
+def update(
+    *, access: Access, publication: Publication, domain: str | None, default: bool | None
+) -> None:
+    """Change a gateway where it stands. Raise Forbidden, Invalid and Conflict."""
+    project, gateway = publication.project, publication.gateway
+    if domain is not None:
+        queries.require_manage(access, project, gateway)
+        _move(gateway, names.checked_domain(domain))
+    if default is False and publication.is_default:
+        raise Invalid(
+            "A project has one default gateway: make another one the default instead.",
+            details=[Detail("default", "cannot be taken away")],
+        )
+    if default:
+        access.require_admin(project)
+        make_default(publication)
+
+
+def _move(gateway: Gateway, domain: str) -> None:
+    """Give it another domain. Its table is told whole with each answer, and certificates follow."""
+    require_on_machine(gateway, "its domain is a setting of the server (DSTACK_GATEWAY_DOMAIN)")
+    with transaction.atomic():
+        row = Gateway.objects.select_for_update().get(pk=gateway.pk)
+        if row.domain == domain:
+            return
+        row.domain, row.dns_answer, row.dns_asked_at = domain, "", None
+        row.revision += 1
+        row.save(update_fields=["domain", "dns_answer", "dns_asked_at", "revision"])
+        after_commit(notifications.publish, f"gateway:{gateway.pk}")
+    gateway.domain = domain
+
+
+def make_default(publication: Publication) -> None:
+    """Have a project publish there where a service names no gateway."""
+    with transaction.atomic():
+        Project.objects.select_for_update().get(pk=publication.project_id)
+        mine = Publication.objects.filter(project=publication.project_id)
+        mine.exclude(pk=publication.pk).update(is_default=False)
+        mine.filter(pk=publication.pk).update(is_default=True)
+    publication.is_default = True
+
+
+def delete(*, access: Access, publication: Publication, at: datetime) -> Gateway:
+    """Begin to delete a gateway: what is published there is not any more, and its machine and its
+    address are given back. One that is being deleted is no error. Raise Forbidden and Conflict."""
+    project, gateway = publication.project, publication.gateway
+    queries.require_manage(access, project, gateway)
+    require_on_machine(gateway, "it is this server's own, and stays")
+    begin_delete(gateway, actor=access.actor, at=at)
+    return gateway
+
+
+def begin_delete(gateway: Gateway, *, actor: str, reason: str = "", at: datetime) -> None:
+    if gateway.state == states.DELETING:
+        return
+    projects = list(gateway.projects.all())
+    with transaction.atomic():
+        fields = {"attempts": 0, "failure": "", "next_check_at": at}
+        transition(gateway, states.DELETING, at=at, actor=actor, reason=reason, **fields)
+        Publication.objects.filter(gateway=gateway).update(is_default=False)
+        for hook in _deleting_hooks:
+            hook(gateway)
+        for project in projects:
+            _next_default(project)
+
+
+def retry(*, access: Access, publication: Publication, at: datetime) -> Gateway:
+    """Try again to make a gateway that was given up. Raise Forbidden and Conflict."""
+    gateway = publication.gateway
+    queries.require_manage(access, publication.project, gateway)
+    if gateway.state != states.GAVE_UP:
+        raise Conflict(f"Gateway {gateway.name} is {gateway.state}: there is nothing to try again.")
+    transition(gateway, states.CREATING, at=at, actor=access.actor, attempts=0, next_check_at=at)
+    return gateway
+
+
+def require_on_machine(gateway: Gateway, why: str) -> None:
+    if gateway.connection_id is None:
+        raise Conflict(f"Gateway {gateway.name} cannot be changed so: {why}.")
+
+
+def _next_default(project: Project) -> None:
+    left = Publication.objects.filter(project=project).exclude(gateway__state=states.DELETING)
+    if not left.filter(is_default=True).exists() and (first := left.order_by("pk").first()):
+        make_default(first)
+
+
+def _fresh_name(wanted: Wanted) -> str:
+    taken = set(Gateway.objects.values_list("name", flat=True))
+    return names.fresh(wanted.backend, wanted.region, taken)
+
+
+def _require_money(project: Project, choice: offers.Choice) -> None:
+    """Say at once what the machine would be refused for. Raise Conflict."""
+    try:
+        with transaction.atomic():
+            in_use.require(project, choice.offer)
+    except in_use.OverLimit as error:
+        raise Conflict(f"The gateway's machine would be too much: {error}.") from None
