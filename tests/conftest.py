@@ -14,7 +14,7 @@ from django.test import Client
 
 from apps.core.stores.valkey import pause
 from tests import documented, programs
-from tests.fakes import aws_cloud, gcp_cloud
+from tests.fakes import aws_cloud, gcp_cloud, tensordock_api
 from tests.servers import servers
 
 
@@ -146,3 +146,11 @@ def gcp(gcp_server: gcp_cloud.World, monkeypatch: pytest.MonkeyPatch) -> gcp_clo
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
     gcp_server.clear()
     return gcp_server
+
+
+@pytest.fixture
+def tensordock(monkeypatch: pytest.MonkeyPatch) -> Iterator[tensordock_api.Api]:
+    """An empty account of TensorDock at the only address that its provider may ask."""
+    with tensordock_api.serving() as api:
+        monkeypatch.setenv("DSTACK_TENSORDOCK_ENDPOINT", api.url)
+        yield api

@@ -304,6 +304,9 @@ class Provider(ABC):
     # What to allow at the cloud, to be pasted there; empty where it knows no such thing.
     minimal_policy: ClassVar[str] = ""
 
+    # What to know before one connects it, a sentence or two; empty for most.
+    remark: ClassVar[str] = ""
+
     def __init__(self, config: Any) -> None:
         self.config = config
 

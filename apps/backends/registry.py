@@ -6,9 +6,11 @@ from apps.backends.base import Provider
 from apps.backends.providers.aws.provider import AwsProvider
 from apps.backends.providers.gcp.provider import GcpProvider
 from apps.backends.providers.local.provider import LocalProvider
+from apps.backends.providers.tensordock.provider import TensorDockProvider
 
 PROVIDERS: dict[str, type[Provider]] = {
     AwsProvider.kind: AwsProvider,
     GcpProvider.kind: GcpProvider,
     LocalProvider.kind: LocalProvider,
+    TensorDockProvider.kind: TensorDockProvider,
 }

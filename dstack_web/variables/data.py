@@ -145,6 +145,12 @@ LIMITS = (
         says="Where an emulator of Google Cloud is: every call goes there and none to Google.",
     ),
     Variable(
+        name="DSTACK_TENSORDOCK_ENDPOINT",
+        kind=Kind.URL,
+        parts=(SERVER,),
+        says="Where an emulator of TensorDock is: every call goes there and none to TensorDock.",
+    ),
+    Variable(
         name="DSTACK_MACHINE_SILENCE",
         kind=Kind.DURATION,
         default="12h",

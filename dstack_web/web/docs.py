@@ -28,6 +28,7 @@ NAMES = (
     "tokens",
     "aws",
     "gcp",
+    "tensordock",
     "costs",
     "tls",
     "tunnels",

@@ -11,6 +11,7 @@ import pytest
 from apps.backends import base
 from apps.backends.connecting import asking
 from tests.contract.test_providers import (
+    CATALOG,
     CLOUDS,
     LIVING,
     SERVER,
@@ -87,7 +88,9 @@ def test_who_is_not_answered_is_not_told_that_there_is_nothing(
     ref = provider.create(spec(provider))
     faults.refuse(method, faults.code(error))
     ask: dict[str, Callable[[], object]] = {
-        "offers": lambda: list(provider.offers() or provider.catalog("us-east-1", spot=False)),
+        "offers": lambda: list(
+            provider.offers() or provider.catalog(CATALOG[provider.kind].region, spot=False)
+        ),
         "inspect": lambda: provider.inspect(ref),
         "list_owned": lambda: provider.list_owned(SERVER),
         "terminate": lambda: provider.terminate(ref),

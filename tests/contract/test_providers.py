@@ -22,7 +22,9 @@ from apps.backends import base
 from apps.backends.providers.aws import errors as aws_errors
 from apps.backends.providers.aws.provider import AwsProvider
 from apps.backends.providers.gcp import errors as gcp_errors
+from apps.backends.providers.tensordock import errors as tensordock_errors
 from apps.backends.registry import PROVIDERS
+from tests.fakes import tensordock_api
 from tests.fakes.aws_cloud import Refusal
 from tests.fakes.cloud import Cloud, World
 from tests.fakes.gcp_keys import CONFIG as GCP_CONFIG
@@ -41,6 +43,13 @@ CATALOG = {
         "e2-standard-2",
         base.Hardware(2, 8192, 102400),
         price_usd_per_hour=0.067,
+    ),
+    "tensordock": base.Offer(
+        "tensordock",
+        "unitedkingdom",
+        "a100-pcie-80gb-1x-10cpu-80gb",
+        base.Hardware(10, 81920, 102400, base.Gpu("A100", 81920, 1)),
+        price_usd_per_hour=1.595,
     ),
 }
 CLOUDS = sorted(k for k, made in KINDS.items() if base.Feature.STANDING not in made.features)
@@ -157,11 +166,45 @@ def _end_at_aws(provider: Any, ref: str) -> None:
     provider._clients.ec2(known["region"]).terminate_instances(InstanceIds=[known["id"]])
 
 
+TENSORDOCK_CALLS = {
+    "check": "GET instances",
+    "offers": "GET locations",
+    "create": "POST instances",
+    "inspect": "GET instances",
+    "list_owned": "GET instances",
+    "terminate": "DELETE instances",
+}
+
+
+def _tensordock(request: pytest.FixtureRequest) -> Case:
+    """Each row of its table by itself: a status without a word, words under a status of no row."""
+    api: tensordock_api.Api = request.getfixturevalue("tensordock")
+
+    def refuse(method: str, code: str) -> None:
+        said = ({"error": "No"}, int(code)) if code.isdecimal() else ({"error": code.title()}, 400)
+        api.account.refused[TENSORDOCK_CALLS[method]] = (said[1], said[0])
+
+    faults = Faults(
+        codes={
+            **{str(code): meant.kind for code, meant in tensordock_errors.STATUSES.items()},
+            **{words: meant.kind for words, meant in tensordock_errors.WORDS.items()},
+        },
+        refuse=refuse,
+        heal=api.account.refused.clear,
+        lose=lambda: vars(api.account).update(lost=1, dead_after=1),
+        vanish=lambda provider, ref: api.account.instances.pop(ref),
+        hang=lambda: setattr(api.account, "hold", threading.Event()),
+    )
+    creds = {"type": "api_key", "api_key": tensordock_api.KEY}
+    return Case({"creds": creds}, end=lambda: setattr(api.account, "is_away", True), faults=faults)
+
+
 CASES: dict[str, Callable[[pytest.FixtureRequest], Case]] = {
     "local": _local,
     "cloud": _cloud,
     "aws": _aws,
     "gcp": _gcp,
+    "tensordock": _tensordock,
 }
 
 

@@ -72,7 +72,7 @@ def draw(model: type[Config], given: Given, *, may_keep: bool = False) -> list[I
     required = schema.get("required", ())
     return [
         _choice(schema, name, found, given, may_keep=may_keep)
-        if "discriminator" in found
+        if "discriminator" in found or "$ref" in found
         else _input(name, name, found, given, is_required=name in required)
         for name, found in schema["properties"].items()
     ]
@@ -115,15 +115,17 @@ def _choice(
     schema: Mapping[str, Any], name: str, found: Mapping[str, Any], given: Given, *, may_keep: bool
 ) -> Choice:
     kept = [Option(KEEP, "Keep those that it has", "", (), is_chosen=True)] if may_keep else []
-    tags = found["discriminator"]["mapping"]
+    tags = _tags(schema, found)
     first = KEEP if may_keep else next(iter(tags))
     chosen = given.values.get(f"{name}.type", first)
     options = []
     for tag, ref in tags.items():
         model = schema["$defs"][ref.rpartition("/")[2]]
         required = model.get("required", ())
+        # Of one type alone pydantic says nothing: the path goes on without it.
+        at = f"{name}.{tag}" if "discriminator" in found else name
         inputs = [
-            _input(f"{name}.{tag}.{key}", key, each, given, is_required=key in required)
+            _input(f"{at}.{key}", key, each, given, is_required=key in required)
             for key, each in model["properties"].items()
             if key != "type"
         ]
@@ -131,6 +133,14 @@ def _choice(
         options.append(Option(tag, label, hint, inputs, chosen == tag))
     label = found.get("title", _label(name))
     return Choice(name, label, [*kept, *options], given.problems.get(name, ""))
+
+
+def _tags(schema: Mapping[str, Any], found: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return where each type of credentials is described, by its name; there may be one alone."""
+    if "discriminator" in found:
+        return dict(found["discriminator"]["mapping"])
+    model = schema["$defs"][found["$ref"].rpartition("/")[2]]
+    return {model["properties"]["type"]["const"]: found["$ref"]}
 
 
 def _input(

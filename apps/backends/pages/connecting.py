@@ -21,7 +21,7 @@ from apps.core.http.htmx import page, render_page
 from apps.specs import plain
 from apps.specs.errors import SpecError
 
-LABELS = {"aws": "AWS", "azure": "Azure", "gcp": "Google Cloud"}
+LABELS = {"aws": "AWS", "azure": "Azure", "gcp": "Google Cloud", "tensordock": "TensorDock"}
 MOST_BYTES = 2**20
 ALL = "all"
 
@@ -131,6 +131,7 @@ def _form_page(
         "name": request.POST.get("name") or request.GET.get("name", "")[:32],
         "projects": request.POST.get("projects", context.get("projects", "")),
         "policy": requests.policy_of(form.kind),
+        "remark": PROVIDERS[form.kind].remark,
         "unreachable": way_home.missing(),
     }
     return render_page(

@@ -20,11 +20,13 @@ class CloudKind:
         return self.disk_gib[0] * GIB, self.disk_gib[1] * GIB
 
 
-# Sizes of root disks: EBS gp3, Azure's OS disks, GCP's balanced persistent disks.
+# Sizes of root disks: EBS gp3, Azure's OS disks, GCP's balanced persistent disks;
+# TensorDock documents the least alone.
 KINDS: Mapping[str, CloudKind] = {
     "aws": CloudKind("AWS", (1, 16_384)),
     "azure": CloudKind("Azure", (30, 4_095)),
     "gcp": CloudKind("GCP", (10, 65_536)),
+    "tensordock": CloudKind("TensorDock", (100, 2_000)),
 }
 
 

@@ -41,7 +41,7 @@ COLUMNS = ("NAME", "KIND", "STATE", "CHECK", "INSTANCES", "PRICE", "CONNECTED")
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="aws, gcp, or local: this server.")]
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="aws, gcp, tensordock, or local.")]
     name: Annotated[
         str | None, typer.Option("--name", help="What to call it; its kind where left out.")
     ] = None
