@@ -6,6 +6,8 @@ from django.db.models import QuerySet
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
+from apps.backends import queries as backends
+from apps.backends import services as kinds
 from apps.core.errors import Forbidden, Invalid, NotFound
 from apps.gateways import states
 from apps.gateways.models import Certificate, Gateway, Publication
@@ -31,6 +33,16 @@ def gateway_for(project: Project, *, name: str | None = None) -> Gateway | None:
             return publication.gateway
     names = ", ".join(publication.gateway.name for publication in published) or "none"
     raise Invalid(f"gateway: project {project.name} has no gateway {name!r} (it has {names}).")
+
+
+def how_to_have_one(project: Project) -> str:
+    """Say what to run where a project has no gateway."""
+    clouds = (each.name for each in backends.usable_by(project) if not kinds.is_standing(each.kind))
+    cloud = next(clouds, "aws")
+    return (
+        "This project has no gateway: the service will run but have no public address. Create one "
+        f"with: dstack gateway create --domain example.com --backend {cloud} --region REGION"
+    )
 
 
 def named(project: Project, name: str) -> Gateway:

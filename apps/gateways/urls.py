@@ -5,14 +5,20 @@ from __future__ import annotations
 from django.urls import path
 
 from apps.gateways import views
+from apps.gateways.machines import views as machines
 
 app_name = "gateways"
 
 ALL = "projects/<str:project>/gateways/"
-ONE = ALL + "<str:name>/certificates/"
+ONE = ALL + "<str:name>/"
+CERTIFICATES = ONE + "certificates/"
 
 urlpatterns = [
-    path(ALL, views.gateway_list, name="list"),
-    path(ONE, views.certificate_list, name="certificates"),
-    path(ONE + "<int:pk>/remove", views.certificate_remove, name="certificate_remove"),
+    path(ALL, machines.gateway_list, name="list"),
+    path(ONE, machines.gateway_page, name="gateway"),
+    path(ONE + "change", machines.change, name="change"),
+    path(ONE + "delete", machines.delete, name="delete"),
+    path(ONE + "retry", machines.retry, name="retry"),
+    path(CERTIFICATES, views.certificate_list, name="certificates"),
+    path(CERTIFICATES + "<int:pk>/remove", views.certificate_remove, name="certificate_remove"),
 ]

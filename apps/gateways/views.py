@@ -1,4 +1,4 @@
-"""Gateways of a project, and the certificates of each."""
+"""Certificates of a project's gateways."""
 
 from __future__ import annotations
 
@@ -16,16 +16,6 @@ from apps.core.http.htmx import page, render_page
 from apps.gateways import certificates, queries, seen, states
 from apps.gateways.forms import CertificateForm
 from apps.gateways.models import Gateway
-
-
-@page("GET")
-def gateway_list(request: HttpRequest, project: str) -> HttpResponse:
-    access = who.of(request)
-    where = access.project(project)
-    found = queries.gateways_of(where)
-    publications = [(each, seen.of(access, where, each.gateway)) for each in found]
-    context = {"project": where, "publications": publications}
-    return render_page(request, "gateways/list.html", context)
 
 
 @page("GET", "POST")

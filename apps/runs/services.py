@@ -126,7 +126,11 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
         url=url,
         model_url=public_urls.openai_url(gateway) if spec.model and gateway else None,
         shell=shell,
-        warnings=[*_warnings(gateway, found.matches.offers), *_undone(current, spec), *remarks],
+        warnings=[
+            *_warnings(project, gateway, found.matches.offers),
+            *_undone(current, spec),
+            *remarks,
+        ],
         gateway=gateway,
         differences=differences,
         force=request.force,
@@ -186,9 +190,9 @@ def _check_names(project: Project, gateway: Gateway | None, spec: ServiceSpec, n
     model_names.require_free(gateway, model, project=project, name=name)
 
 
-def _warnings(gateway: Gateway | None, fitting: Sequence[Offer]) -> list[str]:
+def _warnings(project: Project, gateway: Gateway | None, fitting: Sequence[Offer]) -> list[str]:
     if gateway is None:
-        return ["This project has no gateway: the service will run but have no public address."]
+        return [gateways.how_to_have_one(project)]
     return reach.doubts(gateway, [offer.kind for offer in fitting])
 
 

@@ -30,6 +30,7 @@ NAMES = (
     "gcp",
     "tensordock",
     "costs",
+    "gateways",
     "tls",
     "tunnels",
     "running",

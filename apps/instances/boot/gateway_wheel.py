@@ -47,14 +47,20 @@ def _package() -> dict[str, bytes]:
     }
 
 
-def _about() -> bytes:
-    """Write what pip installs beside it: what the server itself says that its gateway needs."""
-    lines = ["Metadata-Version: 2.1", "Name: dstack-web-gateway", "Version: 1"]
-    for needed in metadata.requires(SERVER) or ():
-        wanted, _, marker = (part.strip() for part in needed.partition(";"))
+def requirements() -> list[str]:
+    """Return what pip installs beside it: what the server itself says that its gateway needs."""
+    needed = []
+    for each in metadata.requires(SERVER) or ():
+        wanted, _, marker = (part.strip() for part in each.partition(";"))
         is_base = not marker and wanted.startswith(BASE)
         if is_base or marker.replace('"', "'") == f"extra == '{PACKAGE}'":
-            lines.append(f"Requires-Dist: {wanted}")
+            needed.append(wanted)
+    return needed
+
+
+def _about() -> bytes:
+    lines = ["Metadata-Version: 2.1", "Name: dstack-web-gateway", "Version: 1"]
+    lines += [f"Requires-Dist: {wanted}" for wanted in requirements()]
     return ("\n".join([*lines, "Requires-Python: >=3.11"]) + "\n").encode()
 
 

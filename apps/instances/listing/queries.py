@@ -23,7 +23,7 @@ from apps.core.models import Event
 from apps.instances import states
 from apps.instances.boot import machine_spec
 from apps.instances.costs import queries as costs
-from apps.instances.models import Instance, UnknownMachine, Workload
+from apps.instances.models import GATEWAY, Instance, UnknownMachine, Workload
 from apps.instances.strays import unknown
 
 SHOWN_EVENTS = 100
@@ -31,11 +31,12 @@ SHOWN_EVENTS = 100
 
 @dataclass(frozen=True)
 class Running:
-    """A replica of the project on a machine."""
+    """A replica of the project on a machine, or a gateway of that name."""
 
     run: str
     replica: int | None
     state: str
+    gateway: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,15 +107,19 @@ def _running(
     live = Workload.objects.filter(instance__in=instances).exclude(state=states.EXITED)
     mine: dict[UUID, list[Running]] = defaultdict(list)
     others: dict[UUID, int] = defaultdict(int)
-    fields = ("instance_id", "name", "state", "spec__project", "spec__run_name")
-    for pk, name, state, owner, run in live.order_by("name").values_list(*fields):
+    fields = ("instance_id", "name", "state", "spec__project", "spec__run_name", "owner_kind")
+    for pk, name, state, owner, run, kind in live.order_by("name").values_list(*fields):
         if owner == project.name:
-            number = name.rpartition("-")[2]
-            replica = int(number) if number.isascii() and number.isdecimal() else None
-            mine[pk].append(Running(run or name, replica, state))
+            mine[pk].append(_running_one(name, state, run, is_gateway=kind == GATEWAY))
         else:
             others[pk] += 1
     return mine, others
+
+
+def _running_one(name: str, state: str, run: str | None, *, is_gateway: bool) -> Running:
+    number = name.rpartition("-")[2]
+    is_numbered = not is_gateway and number.isascii() and number.isdecimal()
+    return Running(run or name, int(number) if is_numbered else None, state, name * is_gateway)
 
 
 def events_of(instance: Instance) -> QuerySet[Event]:

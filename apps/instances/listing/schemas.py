@@ -11,6 +11,7 @@ class RunningOut(Schema):
     run: str
     replica: int | None
     state: str
+    gateway: str = ""
 
 
 class InstanceOut(Schema):

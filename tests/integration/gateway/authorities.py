@@ -102,20 +102,22 @@ class Pebble:
 
 
 @contextlib.asynccontextmanager
-async def pebble(folder: Path, *, http_port: int) -> AsyncIterator[Pebble]:
-    """An ACME server that looks for each name at 127.0.0.1, on `http_port`."""
+async def pebble(
+    folder: Path, *, http_port: int, host: str = "127.0.0.1", names_at: str = "127.0.0.1"
+) -> AsyncIterator[Pebble]:
+    """An ACME server at `host` that looks for each name at `names_at`, on `http_port`."""
     programs = [shutil.which(name) for name in ("pebble", "pebble-challtestsrv")]
     if None in programs:
         assert not os.environ.get("CI"), "pebble is not installed"
         pytest.skip("pebble is not installed")
     folder.mkdir()
     ca = Ca("Pebble's own")
-    own = ca.sign("127.0.0.1")
+    own = ca.sign(host)
     for name, text in (("ca.pem", ca.text), ("own.pem", own.chain), ("own.key", own.key)):
         (folder / name).write_text(text)
     port, manager, dns, tools = (free_port() for _ in range(4))
     settings = {
-        "listenAddress": f"127.0.0.1:{port}",
+        "listenAddress": f"{host}:{port}",
         "managementListenAddress": f"127.0.0.1:{manager}",
         "certificate": str(folder / "own.pem"),
         "privateKey": str(folder / "own.key"),
@@ -126,7 +128,7 @@ async def pebble(folder: Path, *, http_port: int) -> AsyncIterator[Pebble]:
         "domainBlocklist": ["blocked-domain.example"],
     }
     (folder / "pebble.json").write_text(json.dumps({"pebble": settings}))
-    names = [str(programs[1]), "-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""]
+    names = [str(programs[1]), "-defaultIPv4", names_at, "-defaultIPv6", ""]
     names += ["-dns01", f"127.0.0.1:{dns}", "-management", f"127.0.0.1:{tools}"]
     names += ["-http01", "", "-https01", "", "-tlsalpn01", ""]
     server = [str(programs[0]), "-config", str(folder / "pebble.json")]
@@ -139,9 +141,9 @@ async def pebble(folder: Path, *, http_port: int) -> AsyncIterator[Pebble]:
             for argv in (names, server)
         ]
     try:
-        await until(lambda: listens(port))
+        await until(lambda: listens(port, host))
         yield Pebble(
-            f"https://127.0.0.1:{port}/dir", folder / "ca.pem", log, f"http://127.0.0.1:{tools}"
+            f"https://{host}:{port}/dir", folder / "ca.pem", log, f"http://127.0.0.1:{tools}"
         )
     finally:
         for child in children:
@@ -149,7 +151,7 @@ async def pebble(folder: Path, *, http_port: int) -> AsyncIterator[Pebble]:
             await asyncio.to_thread(child.wait, 10)
 
 
-def listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
         return True
     return False

@@ -65,6 +65,15 @@ class Wire:
 HERE = Wire().here
 
 
+@dataclass(frozen=True)
+class Image:
+    """What machines start from; `mounts` are files of this machine that each of them reads."""
+
+    suite: str = SUITE
+    packages: str = PACKAGES
+    mounts: tuple[str, ...] = ()
+
+
 @dataclass
 class Cloud:
     """Where machines run; `folder` has their seeds."""
@@ -72,6 +81,7 @@ class Cloud:
     engine: OwnEngine
     folder: Path
     wire: Wire = Wire()
+    image: Image = Image()
 
     def docker(self, *words: str, check: bool = True) -> str:
         argv = ["docker", "-H", self.engine.address, *words]
@@ -93,6 +103,7 @@ class Cloud:
             *("--tmpfs", "/run", "--tmpfs", "/run/lock", "-e", "container=docker"),
             *("-v", "/sys/fs/cgroup:/sys/fs/cgroup:ro"),
             *("-v", f"{seed}/resolv.conf:/etc/resolv.conf:ro"),
+            *(word for mount in self.image.mounts for word in ("-v", mount)),
             *("-v", f"{seed}:/var/lib/cloud/seed/nocloud:ro", IMAGE, "sh", "-c", INIT),
         )
         return Machine(self, name)
@@ -135,19 +146,19 @@ class EngineOfACloud(OwnEngine):
 
 
 @contextlib.contextmanager
-def cloud(number: int = 0) -> Iterator[Cloud]:
+def cloud(number: int = 0, image: Image = Image()) -> Iterator[Cloud]:
     """Yield an empty one; skip where none can be."""
     missing = [name for name in NEEDED if not shutil.which(name)]
     if missing or not users.can_isolate():
         pytest.skip(f"needs root and {missing or 'namespaces'}")
-    archive = _root_archive()
+    archive = _root_archive(image)
     folder = Path(tempfile.mkdtemp(prefix="dstv", dir="/tmp"))
     wire = Wire(number)
     engine = EngineOfACloud(folder, "none", network=wire.network)
     try:
         _lay(wire)
         engine.start()
-        made = Cloud(engine, folder, wire)
+        made = Cloud(engine, folder, wire, image)
         made.docker("import", str(archive), IMAGE)
         yield made
         for name in made.docker("ps", "-aq").split():
@@ -175,16 +186,17 @@ def _lay(wire: Wire) -> None:
         subprocess.run(command.split(), check=True)
 
 
-def _root_archive() -> Path:
+def _root_archive(image: Image) -> Path:
     """Return the files of such a machine: made once, kept outside the checkout."""
     program = programs.require_program("mmdebstrap", package="mmdebstrap")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dstack-web-tests"
     cache.mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(f"{SUITE} {PACKAGES}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"{image.suite} {image.packages}".encode()).hexdigest()[:12]
     archive = cache / f"machine-{key}.tar"
     if not archive.exists():
         fresh = cache / f"machine-{key}-{os.getpid()}.tar"
-        argv = [program, "--quiet", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(fresh)]
+        argv = [program, "--quiet", "--variant=minbase", f"--include={image.packages}"]
+        argv += [image.suite, str(fresh)]
         subprocess.run(argv, check=True, capture_output=True, timeout=BUILD_SECONDS)
         fresh.replace(archive)
     return archive

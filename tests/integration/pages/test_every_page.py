@@ -33,6 +33,7 @@ PROJECT_PAGES = [
     ("backends:list", []),
     ("backends:detail", ["prod"]),
     ("gateways:list", []),
+    ("gateways:gateway", ["edge"]),
     ("gateways:certificates", ["edge"]),
     ("instances:list", []),
     ("costs:spend", []),
@@ -57,11 +58,14 @@ ACTIONS = [
     ("backends:backend_delete", ["local"]),
     ("instances:terminate", ["machine"]),
     ("gateways:certificate_remove", ["edge", 1]),
+    ("gateways:change", ["edge"]),
+    ("gateways:delete", ["edge"]),
+    ("gateways:retry", ["edge"]),
     ("accounts:member_remove", ["bob"]),
 ]
 # These take a POST too.
 FORMS = {"runs:deploy", "accounts:tokens", "accounts:members", "accounts:project_settings"}
-FORMS |= {"gateways:certificates"}
+FORMS |= {"gateways:certificates", "gateways:list"}
 
 
 def address(name: str, words: list[object], project: str = "main") -> str:

@@ -1,0 +1,49 @@
+"""Machines on which gateways start: Debian 13 with what the boot would install, and, since nothing
+there reaches the world, what pip would fetch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from apps.instances.boot import gateway_wheel
+from tests.integration.instances import virtual_machines
+from tests.integration.instances.virtual_machines import Image
+
+SUITE, PYTHON = "trixie", "3.13"
+FETCH_SECONDS = 280
+PLATFORMS = ("manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_28_x86_64")
+PIP = "[global]\nno-index = true\nfind-links = /opt/wheels\n"
+AT = "/opt/wheels"
+
+
+def image() -> Image:
+    wheels, settings = _wheels()
+    return Image(
+        suite=SUITE,
+        packages=f"{virtual_machines.PACKAGES},openssh-server,haproxy,python3-venv",
+        mounts=(f"{wheels}:{AT}:ro", f"{settings}:/etc/pip.conf:ro"),
+    )
+
+
+def _wheels() -> tuple[Path, Path]:
+    """Return a folder of what the gateway's wheel needs, fetched once, and pip's settings."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dstack-web-tests"
+    needed = gateway_wheel.requirements()
+    key = hashlib.sha256(f"{PYTHON} {sorted(needed)}".encode()).hexdigest()[:12]
+    folder = cache / f"gateway-wheels-{key}"
+    settings = cache / "pip.conf"
+    cache.mkdir(parents=True, exist_ok=True)
+    settings.write_text(PIP)
+    if not folder.exists():
+        fresh = cache / f"gateway-wheels-{key}-{os.getpid()}"
+        argv = [sys.executable, "-m", "pip", "download", "-q", "--dest", str(fresh)]
+        argv += ["--only-binary=:all:", "--python-version", PYTHON, "--implementation", "cp"]
+        argv += [word for name in ("cp313", "abi3", "none") for word in ("--abi", name)]
+        argv += [word for name in PLATFORMS for word in ("--platform", name)]
+        subprocess.run([*argv, *needed], check=True, timeout=FETCH_SECONDS)
+        fresh.replace(folder)
+    return folder, settings
