@@ -73,8 +73,10 @@ class Connection:
 
 def start(sshd: Sshd, peer: socket.socket) -> Connection:
     """Serve somebody who connected. Raise OSError."""
+    # Whole paths: from OpenSSH 9.8 on sshd goes on as another program, in another folder.
+    config, logs = Path(FOLDER, CONFIG).absolute(), Path(LOGS).absolute()
     child = subprocess.Popen(
-        ["/bin/sh", "-c", NAMED, sshd.binary, f"{FOLDER}/{CONFIG}", LOGS],
+        ["/bin/sh", "-c", NAMED, sshd.binary, str(config), str(logs)],
         stdin=peer.fileno(),
         stdout=peer.fileno(),
         stderr=subprocess.DEVNULL,

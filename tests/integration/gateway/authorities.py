@@ -28,6 +28,19 @@ from tests.integration.gateway.harness import until
 Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
+CA_USAGE = x509.KeyUsage(
+    digital_signature=True,
+    key_cert_sign=True,
+    crl_sign=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 @dataclass
 class Made:
     chain: str
@@ -78,6 +91,13 @@ class Ca:
             .not_valid_after(now + timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         )
+        # What Python 3.13 wants of all, where it is asked for nothing else.
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
+        subject = x509.SubjectKeyIdentifier.from_public_key(key)
+        builder = builder.add_extension(subject, critical=False)
+        if is_ca:
+            builder = builder.add_extension(CA_USAGE, critical=True)
         if hosts:
             names = [general_name(host) for host in hosts]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
