@@ -34,6 +34,8 @@ OwnHost = Annotated[str, Field(pattern=r"^[a-z0-9._:-]+$", max_length=253)]
 PublicKey = Annotated[str, Field(pattern=r"^(ssh-ed25519 [A-Za-z0-9+/]{68})?$")]
 # Ports of the gateway's loopback that lead through tunnels.
 FIRST_TUNNEL_PORT, LAST_TUNNEL_PORT = 20000, 31999
+# Port of the gateway's loopback that leads to a server which nobody can call: the server opens it.
+RELAY_PORT = 19999
 PathRoute = Annotated[str, Field(pattern=r"^/services/[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")]
 
 
@@ -161,7 +163,8 @@ class Certificate(Message):
 
 class TunnelKey(Message):
     """A machine that the gateway cannot dial. Whoever has the private part of `public_key` may have
-    `ports` of the gateway's loopback forwarded, and nothing else; nobody while it is empty."""
+    `ports` of the gateway's loopback forwarded and, if it `calls_server`, connect to RELAY_PORT
+    there; nothing else, and nobody while it is empty."""
 
     id: Id
     version: int
@@ -170,6 +173,7 @@ class TunnelKey(Message):
     ports: list[Annotated[int, Field(ge=FIRST_TUNNEL_PORT, le=LAST_TUNNEL_PORT)]] = Field(
         default_factory=list
     )
+    calls_server: bool = False
 
 
 class TunnelServer(Message):

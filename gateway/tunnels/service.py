@@ -54,6 +54,7 @@ class Tunnels:
         self._error = "" if port else f"{OFF}: it has no port for them (DSTACK_GATEWAY_SSH_PORT)"
         self._keys: list[TunnelKey] | None = None
         self._owners: dict[int, str] = {}
+        self._welcome: set[str] = set()
         self._connections: dict[int, Connection] = {}
         self._watches: set[asyncio.Task[None]] = set()
         self._notified = asyncio.Event()
@@ -155,7 +156,7 @@ class Tunnels:
             while not ended.done() and not connection.key and time.monotonic() < until:
                 await asyncio.wait((ended,), timeout=LOOK_SECONDS)
                 connection.look()
-            if connection.key not in self._owners.values():
+            if connection.key not in self._welcome:
                 connection.end()
             await ended
         finally:
@@ -185,6 +186,11 @@ class Tunnels:
         if keys is self._keys or self._sshd is None:
             return
         self._owners = self._ports()
+        self._welcome = {
+            authorized_keys.fingerprint(key.public_key)
+            for key in keys
+            if authorized_keys.may_come_in(key)
+        }
         self._sshd.write_keys(authorized_keys.text(keys))
         self._keys = keys
 
@@ -199,7 +205,7 @@ class Tunnels:
     def _must_leave(self, connection: Connection) -> bool:
         if connection.writes_too_much:
             return True
-        if connection.key and connection.key not in self._owners.values():
+        if connection.key and connection.key not in self._welcome:
             return True
         held = [port for port, key in self._holders.items() if key == connection.key]
         return any(self._is_overdue(port, connection) for port in held)

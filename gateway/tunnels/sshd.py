@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gateway import atomic_write
 from gateway.errors import TunnelsUnavailable
+from gateway.schema import RELAY_PORT
 
 FOLDER = "tunnels"
 CONFIG, HOST_KEY, KEYS = "sshd_config", "host_key", "authorized_keys"
@@ -35,7 +36,8 @@ PermitRootLogin no
 UsePAM no
 PubkeyAcceptedAlgorithms ssh-ed25519
 Ciphers aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com
-AllowTcpForwarding remote
+AllowTcpForwarding yes
+PermitOpen 127.0.0.1:{RELAY_PORT}
 GatewayPorts no
 AllowStreamLocalForwarding no
 AllowAgentForwarding no

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from gateway.schema import TunnelServer
+from gateway.schema import RELAY_PORT, TunnelServer
 from tests.fakes.control_plane_gateway import ControlPlane, key, service
 from tests.fakes.target import Target
 from tests.free_ports import free_port
@@ -142,6 +142,107 @@ async def test_a_local_forward_opens_no_connection(stage: Stage, tmp_path: Path)
 
     await until(lambda: "administratively prohibited" in said.read_text())
     assert stage.target.seen == []
+
+
+@dataclass
+class Caller:
+    """A machine that may call the server through its gateway, and has no replica there yet."""
+
+    stage: Stage
+    machine: Machine
+    server: Target
+
+    async def calls(self, to: str, *, after: Machine | None = None) -> bytes:
+        """Ask through a local forward; return what came back."""
+        near = free_port()
+        who = after or self.machine
+        forward = ["-N", "-L", f"127.0.0.1:{near}:{to}"]
+        who.children.append(
+            subprocess.Popen([who.ssh, *who.options(self.stage.server), *forward, "127.0.0.1"])
+        )
+        await until(lambda: is_open(near))
+        reader, writer = await asyncio.open_connection("127.0.0.1", near)
+        writer.write(b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        try:
+            return await asyncio.wait_for(reader.read(), 15)
+        except ConnectionResetError:
+            return b""
+        finally:
+            writer.close()
+
+
+@pytest_asyncio.fixture
+async def caller(stage: Stage, tmp_path: Path) -> AsyncIterator[Caller]:
+    """Its server stands where a server that nobody can call is found: one test at a time has it."""
+    machine, server = Machine(tmp_path, name="caller"), Target(name="server", port=RELAY_PORT)
+    row = machine.row().model_copy(update={"calls_server": True})
+    version = await stage.control.put(stage.machine.row(stage.port), row)
+    await stage.control.applied(version)
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            await server.start()
+            break
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.2)
+    try:
+        yield Caller(stage, machine, server)
+    finally:
+        machine.stop()
+        await server.stop()
+
+
+async def test_a_machine_calls_the_server_through_its_gateway_and_nothing_else(
+    caller: Caller,
+) -> None:
+    assert b" 200 " in await caller.calls(f"127.0.0.1:{RELAY_PORT}")
+    assert caller.server.seen == ["/hello"]
+
+    for elsewhere in (caller.stage.target.address, "127.0.0.1:22", f"[::1]:{RELAY_PORT}"):
+        assert await caller.calls(elsewhere) == b""
+    assert caller.stage.target.seen == []
+
+
+async def test_one_without_that_right_does_not_reach_the_server(caller: Caller) -> None:
+    far = caller.stage.machine
+
+    assert await caller.calls(f"127.0.0.1:{RELAY_PORT}", after=far) == b""
+
+    assert caller.server.seen == []
+
+
+CALLERS_FORBIDDEN = [
+    ["-N", "-R", "127.0.0.1:OTHER:127.0.0.1:9"],
+    ["-N", "-R", "127.0.0.1:1:127.0.0.1:9"],
+    ["-N", "-R", f"127.0.0.1:{RELAY_PORT}:127.0.0.1:9"],
+    ["-N", "-R", "127.0.0.1:0:127.0.0.1:9"],
+    ["-N", "-R", "0.0.0.0:OTHER:127.0.0.1:9"],
+    ["-W", "127.0.0.1:1"],
+    ["-W", "127.0.0.1:TARGET"],
+]
+
+
+@pytest.mark.parametrize("asked", CALLERS_FORBIDDEN, ids=" ".join)
+async def test_who_may_call_the_server_opens_no_port(caller: Caller, asked: list[str]) -> None:
+    other, target = str(tunnel_port()), str(caller.stage.target.port)
+    arguments = [each.replace("OTHER", other).replace("TARGET", target) for each in asked]
+
+    code, said = await caller.machine.asks(caller.stage.server, *arguments, "127.0.0.1")
+
+    assert code == 255, said
+    assert caller.stage.target.seen == []
+
+
+async def test_a_caller_whose_key_is_taken_away_is_cut_off(caller: Caller) -> None:
+    assert b" 200 " in await caller.calls(f"127.0.0.1:{RELAY_PORT}")
+
+    await caller.stage.control.drop(caller.machine.row())
+
+    await until(lambda: caller.machine.children[-1].poll() is not None)
+    code, said = await caller.machine.asks(caller.stage.server, "-N", "127.0.0.1")
+    assert (code, "Permission denied (publickey)" in said) == (255, True)
 
 
 async def test_a_stranger_and_a_password_are_refused(stage: Stage, tmp_path: Path) -> None:
