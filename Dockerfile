@@ -22,6 +22,12 @@ WORKDIR /data
 USER dstack
 
 FROM installed AS server
+# For the way out to gateways, where machines cannot call the server.
+USER root
+RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        openssh-client \
+    && rm -rf /var/lib/apt/lists/*
+USER dstack
 EXPOSE 3000
 # Granian, and HAProxy before it.
 CMD ["python", "-m", "dstack_web.front"]

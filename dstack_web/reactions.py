@@ -68,11 +68,13 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("instance", "requested"): (instances.advance,),
     ("instance", "terminating"): (instances.advance, gateways.advance_on_instances),
     ("instance", "terminated"): (
+        routing.publish_tunnels,
         instances.close_emptied,
         runs.look_for_places_after_instances,
         gateways.advance_on_instances,
     ),
     ("instance", "failed"): (
+        routing.publish_tunnels,
         instances.close_emptied,
         runs.look_for_places_after_instances,
         gateways.advance_on_instances,

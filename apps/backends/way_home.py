@@ -1,44 +1,119 @@
-"""Where machines of clouds reach this server, and what to set where they would not. The rule of the
-addresses is read before Django's settings are, too."""
+"""Where machines of clouds reach this server, and what to do where they would not: they call it
+directly, or through a gateway to which this server has opened a way. The rule of the addresses is
+read before Django's settings are, too."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Protocol
 from urllib.parse import urlsplit
 
+from django.apps import apps
 from django.conf import settings
 
 FOR_TUNNELS = "give its host openssh-server and set DSTACK_GATEWAY_SSH_PORT, to 2222 for example"
+# On a machine: only root listens there, so that no program can wait in its place for tokens.
+NEAR_PORT = 621
+# Of a gateway's loopback, as `gateway.schema` has it.
+RELAY_PORT = 19999
+DIRECT, GATEWAY = "direct", "gateway"
 
 
 class NoWayHome(Exception):
     """The agent of a new machine could not call this server; the text says what to do."""
 
 
-def address() -> str:
-    """Return where machines of clouds reach this server. Raise NoWayHome."""
-    if url := for_machines(settings.DSTACK_AGENT_URL, settings.DSTACK_PUBLIC_URL):
-        return url
-    raise NoWayHome(
-        f"No machine of a cloud can call this server at {settings.DSTACK_PUBLIC_URL}: set "
-        "DSTACK_AGENT_URL to an address that machines reach."
+class Relay(Protocol):
+    """What is to be known of a gateway."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def instance_id(self) -> object: ...
+    @property
+    def tunnel_host(self) -> str: ...
+    @property
+    def tunnel_port(self) -> int | None: ...
+    @property
+    def tunnel_user(self) -> str: ...
+    @property
+    def tunnel_host_key(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class WayHome:
+    """How the agent of a machine calls this server: at `url`. Of kind "gateway" that is a port of
+    its own loopback, kept open by OpenSSH as `user` of the gateway at `host` and `ssh_port`, which
+    shows `host_key` and has the server at `port`."""
+
+    kind: str
+    url: str
+    host: str = ""
+    ssh_port: int = 0
+    user: str = ""
+    host_key: str = ""
+    port: int = 0
+
+
+def of(gateway: Relay | None) -> WayHome:
+    """Return the way of machines whose gateway this is. Raise NoWayHome."""
+    if url := direct():
+        return WayHome(DIRECT, url)
+    if gateway is None or gateway.instance_id is None:
+        raise NoWayHome(_none())
+    if gateway.tunnel_port is None or not gateway.tunnel_host_key:
+        raise NoWayHome(
+            f"Gateway {gateway.name}, through which machines call this server, has not said yet "
+            "where it takes tunnels: wait for it, or look whether it runs."
+        )
+    return WayHome(
+        GATEWAY,
+        f"http://127.0.0.1:{NEAR_PORT}",
+        host=gateway.tunnel_host,
+        ssh_port=gateway.tunnel_port,
+        user=gateway.tunnel_user,
+        host_key=gateway.tunnel_host_key,
+        port=RELAY_PORT,
     )
+
+
+def direct() -> str:
+    """Return where machines call this server themselves, "" where they cannot."""
+    return for_machines(settings.DSTACK_AGENT_URL, settings.DSTACK_PUBLIC_URL)
+
+
+def address() -> str:
+    """Return where machines of clouds reach this server themselves. Raise NoWayHome."""
+    if url := direct():
+        return url
+    raise NoWayHome(_none())
 
 
 def why_none() -> str:
     """Say why no machine of a cloud can be made, "" where it can."""
-    try:
-        address()
-    except NoWayHome as error:
-        return str(error)
-    return ""
+    return "" if direct() or _has_relay() else _none()
+
+
+def _has_relay() -> bool:
+    # By name: gateways know what a backend is, not the other way round.
+    known = apps.get_model("gateways", "Gateway").objects
+    return bool(known.filter(instance__isnull=False, tunnel_port__isnull=False).exists())
+
+
+def _none() -> str:
+    return (
+        f"No machine of a cloud can call this server at {settings.DSTACK_PUBLIC_URL}. Make a "
+        "gateway, through which they call it: `dstack gateway create --domain DOMAIN --backend "
+        "BACKEND --region REGION`. Or set DSTACK_AGENT_URL to an address that machines reach."
+    )
 
 
 def missing() -> str:
     """Say what keeps machines from services that callers reach, "" where nothing does."""
     if why := why_none():
         return why
-    if settings.DSTACK_GATEWAY_SSH_PORT:
+    if settings.DSTACK_GATEWAY_SSH_PORT or not direct():
         return ""
     return f"This server's gateway takes no tunnels from machines: {FOR_TUNNELS}."
 

@@ -35,7 +35,8 @@ class Gateway(Stateful):
     `plain_port` is where it serves without TLS when `scheme` is https; `secured` says of each host
     how it stands with its certificate (see `CertificateState` of the gateway's schema). Machines
     open tunnels to it at `address` and `tunnel_port` as `tunnel_user`, and know it by
-    `tunnel_host_key`, once it has said so.
+    `tunnel_host_key`, once it has said so. `relay_keys` is encrypted: the keys by which its machine
+    and a server that nobody can call know each other.
     """
 
     state_machine = states.GATEWAY
@@ -82,6 +83,7 @@ class Gateway(Stateful):
     tunnel_port = models.PositiveIntegerField(null=True)
     tunnel_user = models.CharField(max_length=32, blank=True, default="", db_default="")
     tunnel_host_key = models.CharField(max_length=100, blank=True, default="", db_default="")
+    relay_keys = models.TextField(blank=True, default="", db_default="")
     revision = models.PositiveBigIntegerField(default=0)
     applied = models.PositiveBigIntegerField(default=0)
     pruned = models.PositiveBigIntegerField(default=0, db_default=0)

@@ -18,6 +18,12 @@ def gateways_of(project: Project) -> QuerySet[Publication]:
     return published.order_by("-is_default", "gateway__name")
 
 
+def on_machines() -> QuerySet[Gateway]:
+    """Return the gateways on machines whose addresses are known."""
+    there = Gateway.objects.filter(state__in=[states.PROVISIONING, states.RUNNING])
+    return there.filter(instance__isnull=False).exclude(address="")
+
+
 def gateway_for(project: Project, *, name: str | None = None) -> Gateway | None:
     """Return the named gateway of the project, or its default one.
 

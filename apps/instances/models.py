@@ -28,6 +28,7 @@ class Instance(Stateful):
     is encrypted, because a boot that is repeated must carry the same one: the agent's token where
     the machine was there before us, else its enrolment, for which the agent gives the hash of a
     token of its own and its public key once (`enrolled_at`).
+    Where the server cannot be called, it calls it through the gateway `home`.
     `interrupted_at` is when the cloud said that it takes it back, or did so without a word, and
     `ends_at` when it ends by that. `tags` are of the service that it was made for.
     """
@@ -72,6 +73,9 @@ class Instance(Stateful):
     charged_until = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
     error = models.TextField(blank=True)
+    home = models.ForeignKey(
+        "gateways.Gateway", models.SET_NULL, null=True, blank=True, related_name="callers"
+    )
 
     class Meta:
         constraints = [

@@ -53,9 +53,12 @@ def block(
     )
 
 
-def of(chosen: Collection[Backend], *, at: datetime) -> dict[int, list[blocks.Block]]:
-    """Return what is blocked then, by the backend's id."""
-    unreachable = _unreachable()
+def of(
+    chosen: Collection[Backend], *, calls_server: bool = True, at: datetime
+) -> dict[int, list[blocks.Block]]:
+    """Return what is blocked then, by the backend's id, for machines each of which
+    `calls_server` itself, or is called by it."""
+    unreachable = _unreachable() if calls_server else []
     found: dict[int, list[blocks.Block]] = {
         backend.pk: [] if backends.is_standing(backend.kind) else list(unreachable)
         for backend in chosen

@@ -31,16 +31,17 @@ def find(
     spec: ServiceSpec,
     trusted: bool = True,
     why_unreached: Callable[[str], str] = lambda kind: "",
+    calls_server: bool = True,
     at: datetime | None = None,
 ) -> Found:
     """Match what the project's backends have for who is `trusted` by the server.
 
     A backend that does not answer is named and left out, and so is one of whose kind
-    `why_unreached` says why its machines would be of no use.
+    `why_unreached` says why its machines would be of no use; `calls_server` as of `blocked.of`.
     """
     at = at or timezone.now()
     by_name = {backend.name: backend for backend in connected.usable_by(project)}
-    shut = blocked.of(list(by_name.values()), at=at)
+    shut = blocked.of(list(by_name.values()), calls_server=calls_server, at=at)
     standing: list[Offer] = []
     supplies: list[Supply] = []
     unavailable: dict[str, str] = {}

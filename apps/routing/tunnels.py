@@ -1,4 +1,5 @@
-"""Machines with tunnels in the tables of gateways: whose key opens which ports."""
+"""Machines with tunnels in the tables of gateways: whose key opens which ports, and who may call
+this server through them."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from apps.gateways.models import Gateway
-from apps.instances.models import Tunnel
+from apps.instances.boot import home
+from apps.instances.models import Instance, Tunnel
 from apps.instances.tunnels import claims as tunnels
 from apps.routing.models import Entry
 from gateway import schema
@@ -18,12 +20,22 @@ ENDPOINT = "endpoint"
 
 
 def wanted(gateway_id: int) -> dict[str, dict[str, Any]]:
-    """Return each machine with its key, which may be missing yet, and its ports."""
+    """Return each machine with its key, which may be missing yet, its ports and its rights."""
     found: dict[str, dict[str, Any]] = {}
     rows = Tunnel.objects.filter(gateway_id=gateway_id, freed_at=None).order_by("port")
     for pk, key, port in rows.values_list("instance_id", "instance__public_key", "port"):
         found.setdefault(str(pk), {"public_key": key, "ports": []})["ports"].append(port)
+    for caller in _callers(gateway_id):
+        row = found.setdefault(str(caller.pk), {"ports": []})
+        row["public_key"] = caller.public_key or home.boot_key(caller).public
+        row["calls_server"] = True
     return found
+
+
+def _callers(gateway_id: int) -> Iterable[Instance]:
+    """Return the machines that call this server through a gateway; their way ends with them."""
+    living = Instance.objects.filter(state__in=Instance.state_machine.unfinished)
+    return living.filter(home=gateway_id)
 
 
 def entries_of(entries: Iterable[Entry]) -> list[schema.TunnelKey]:

@@ -149,7 +149,15 @@ def servers(plan: Plan) -> list[Child]:
 
 def services(plan: Plan) -> list[Child]:
     """Return everything that stands on the servers, in order of start."""
-    return [web(plan), front(plan), gateway(plan), *workers(plan), beat(plan), agent(plan)]
+    return [
+        web(plan),
+        front(plan),
+        gateway(plan),
+        *workers(plan),
+        beat(plan),
+        relay(plan),
+        agent(plan),
+    ]
 
 
 def web(plan: Plan) -> Child:
@@ -224,6 +232,17 @@ def beat(plan: Plan) -> Child:
         name="beat",
         argv=[*CELERY, "dstack_web.worker.clock", "beat", *schedule],
         env=server_env(plan),
+        watch=Watch(),
+    )
+
+
+def relay(plan: Plan) -> Child:
+    """What opens the ways by which gateways call a server that nobody can call."""
+    return Child(
+        name="relay",
+        argv=[*PYTHON, "dstack_web.relay"],
+        env={**server_env(plan), "DSTACK_DB_POOL": "1"},
+        death_signal=signal.SIGTERM,
         watch=Watch(),
     )
 

@@ -96,8 +96,8 @@ def write(folder: Path, front: Front) -> None:
         (folder / name).write_text(text)
 
 
-def argv(folder: Path, environ: Mapping[str, str]) -> list[str]:
-    """Return the command, which finds its files in `folder`. Raise FrontFailed.
+def argv(folder: Path, environ: Mapping[str, str], *, file: str = FILE) -> list[str]:
+    """Return HAProxy's command, which finds its files in `folder`. Raise FrontFailed.
 
     Once started it is quiet: that the web server is away, as it is at first, others say.
     """
@@ -106,4 +106,4 @@ def argv(folder: Path, environ: Mapping[str, str]) -> list[str]:
         program = binary.find(setting=Path(setting) if setting else None)
     except HaproxyFailed as error:
         raise FrontFailed(str(error)) from None
-    return [str(program), "-db", "-q", "-C", os.fspath(folder), "-f", FILE]
+    return [str(program), "-db", "-q", "-C", os.fspath(folder), "-f", file]

@@ -71,7 +71,7 @@ def test_compose_has_every_component() -> None:
 
     assert services == {
         *("postgres", "valkey", "bootstrap", "web", "beat", "gateway"),
-        *("worker-control", "worker-outside", "agent"),
+        *("worker-control", "worker-outside", "relay", "agent"),
     }
 
 
@@ -119,7 +119,9 @@ def test_compose_keeps_replicas_from_the_database_and_the_broker(name: str, kept
     assert networks("web") & networks(kept)
 
 
-@pytest.mark.parametrize("name", ["bootstrap", "web", "worker-control", "worker-outside", "beat"])
+@pytest.mark.parametrize(
+    "name", ["bootstrap", "web", "worker-control", "worker-outside", "beat", "relay"]
+)
 def test_compose_connects_the_server_with_both(name: str) -> None:
     assert networks(name) & networks("postgres") & networks("valkey")
 

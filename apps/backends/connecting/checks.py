@@ -108,7 +108,9 @@ def _asked(check: Check) -> Verdict:
     try:
         model = PROVIDERS[check.kind]
         provider = model(model.Config.model_validate(crypto.decrypt(config)))
-        return asking.ask(provider, partial(_verdict, refs=refs), seconds=CALL_SECONDS)
+        return asking.ask(
+            provider, partial(_verdict, refs=refs, missing=way_home.missing()), seconds=CALL_SECONDS
+        )
     except crypto.InvalidToken:
         return Verdict([_problem(f"As it is configured, {crypto.NO_KEY_FITS}: set it anew.")])
     except (KeyError, ValidationError):
@@ -117,13 +119,14 @@ def _asked(check: Check) -> Verdict:
         return Verdict([_problem(f"{_sentence(str(error))} Nothing else could be asked.")])
 
 
-def _verdict(provider: Provider, *, refs: Sequence[str]) -> Verdict:
-    """Return what is wrong; `refs` are machines that live and have to be there."""
+def _verdict(provider: Provider, *, refs: Sequence[str], missing: str) -> Verdict:
+    """Return what is wrong; `refs` are machines that live and have to be there, `missing` says what
+    else keeps machines away."""
     found = provider.check()
     if not found and refs and all(_is_gone(provider, ref) for ref in refs):
         found = [Problem(ELSEWHERE)]
     problems = [_problem(each.message, each.policy) for each in found[:MOST_SENTENCES]]
-    facts = [] if found else [*filter(None, [way_home.missing()]), *provider.facts()]
+    facts = [] if found else [*filter(None, [missing]), *provider.facts()]
     return Verdict(problems, [each[:LONGEST_SENTENCE] for each in facts[:MOST_SENTENCES]])
 
 

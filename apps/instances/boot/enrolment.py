@@ -16,7 +16,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from apps.agent import wire
-from apps.core import ids
+from apps.core import ids, notifications
+from apps.core.after_commit import after_commit
 from apps.core.errors import Invalid, NotSignedIn
 from apps.core.models import Event
 from apps.instances import decide
@@ -77,6 +78,8 @@ def _let_in(instance: Instance, token_hash: str, key: str, *, at: datetime) -> b
     except IntegrityError:
         # The token of another instance: whoever sends it has not made it.
         raise _unknown() from None
+    # From now on its own key is the one that opens its way through a gateway.
+    after_commit(notifications.transitioned, "tunnel", "changed", [])
     return True
 
 

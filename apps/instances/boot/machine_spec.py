@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
@@ -11,11 +11,12 @@ from apps.backends import services as backends
 from apps.backends import way_home
 from apps.backends.base import Boot, Gpu, Hardware, InstanceSpec, Offer
 from apps.core import crypto
-from apps.instances.boot import document, program
+from apps.instances.boot import document, home, program, relay
 from apps.instances.models import GATEWAY, Instance
 
 # Where a gateway on a machine serves, and where machines open tunnels to it.
-HTTP, HTTPS, TUNNELS = GATEWAY_PORTS = (80, 443, 2222)
+HTTP, HTTPS, TUNNELS = 80, 443, 2222
+GATEWAY_PORTS = (HTTP, HTTPS, TUNNELS, relay.SSH_PORT)
 PROJECT_TAG, RUN_TAG = "dstack-web-project", "dstack-web-run"
 
 
@@ -26,10 +27,12 @@ def wanted(instance: Instance) -> InstanceSpec:
     """
     offer = offer_of(instance)
     standing = backends.is_standing(instance.backend_kind)
+    has_gateway = _has_gateway(instance)
+    ways = _ways(instance, has_gateway=has_gateway) if not standing else Ways("")
     boot = Boot(
         name=instance.boot_name,
         instance_id=str(instance.pk),
-        url=settings.DSTACK_AGENT_URL if standing else way_home.address(),
+        url=settings.DSTACK_AGENT_URL if standing else ways.url,
         token=crypto.decrypt(instance.token) if standing else "",
     )
     return InstanceSpec(
@@ -38,23 +41,41 @@ def wanted(instance: Instance) -> InstanceSpec:
         disk_mib=offer.hardware.disk_mib,
         zones=tuple(instance.offer.get("zones") or ()),
         tags=_tags(instance),
-        user_data="" if standing else _user_data(instance, offer, url=boot.url),
+        user_data="" if standing else _user_data(instance, offer, ways),
         server_id=backends.server_id(),
-        inbound_ports=GATEWAY_PORTS if _has_gateway(instance) else (),
+        inbound_ports=GATEWAY_PORTS if has_gateway else (),
     )
+
+
+class Ways(NamedTuple):
+    """Where the agent calls this server, and what keeps that way open."""
+
+    url: str
+    to_gateway: document.ToGateway | None = None
+    relay: document.Relay | None = None
+
+
+def _ways(instance: Instance, *, has_gateway: bool) -> Ways:
+    """Raise way_home.NoWayHome."""
+    if has_gateway and not way_home.direct():
+        return Ways(f"http://127.0.0.1:{way_home.RELAY_PORT}", relay=relay.of_machine(instance))
+    way = way_home.of(home.of(instance))
+    if way.kind == way_home.DIRECT:
+        return Ways(way.url)
+    return Ways(way.url, document.ToGateway(way, home.boot_key(instance).private))
 
 
 def _has_gateway(instance: Instance) -> bool:
     return instance.workloads.filter(owner_kind=GATEWAY).exists()
 
 
-def _user_data(instance: Instance, offer: Offer, *, url: str) -> str:
+def _user_data(instance: Instance, offer: Offer, ways: Ways) -> str:
     gpu = offer.hardware.gpu
     is_gateway = _has_gateway(instance)
     has_nvidia = gpu is not None and gpu.count > 0 and gpu.vendor == "nvidia"
     return document.document(
         document.Boot(
-            url=url,
+            url=ways.url,
             enrolment=crypto.decrypt(instance.token),
             program_sha256=program.program().sha256,
             cloud=instance.backend_kind,
@@ -62,6 +83,8 @@ def _user_data(instance: Instance, offer: Offer, *, url: str) -> str:
             needs_docker="docker" in offer.executors and not is_gateway,
             needs_nvidia=has_nvidia,
             needs_gateway=is_gateway,
+            to_gateway=ways.to_gateway,
+            relay=ways.relay,
         )
     )
 

@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.instances.boot import document
+from apps.backends.way_home import WayHome
+from apps.instances.boot import document, keys
 from apps.instances.boot.document import Boot, TooLong
 from tests import programs
 
@@ -49,7 +51,25 @@ def enrolment(text: str) -> dict[str, Any]:
     return found
 
 
-BOOTS = [boot(), boot(needs_docker=True), boot(needs_docker=True, needs_nvidia=True)]
+PAIR = keys.of_secret("secret", purpose="test")
+WAY = WayHome(
+    "gateway",
+    "http://127.0.0.1:621",
+    host="192.0.2.9",
+    ssh_port=2222,
+    user="dstack-tunnel",
+    host_key=PAIR.public,
+    port=19999,
+)
+TO_GATEWAY = boot(url=WAY.url, to_gateway=document.ToGateway(WAY, PAIR.private))
+RELAY = boot(needs_gateway=True, relay=document.Relay(2223, PAIR.private, PAIR.public))
+BOOTS = [
+    boot(),
+    boot(needs_docker=True),
+    boot(needs_docker=True, needs_nvidia=True),
+    TO_GATEWAY,
+    RELAY,
+]
 ODD = "https://a.example/'\"$(reboot)`id`\\;#&|<>{}[]: - !!python/object %40\t"
 
 
@@ -111,7 +131,8 @@ def test_asks_for_what_the_machine_needs_alone() -> None:
     lines = [unit["content"].split("ExecStartPre=")[1].splitlines()[0] for unit in units]
 
     script = "/bin/sh /opt/dstack-agent/boot.sh"
-    assert lines == [script, f"{script} docker", f"{script} docker nvidia"]
+    needs = ["", " docker", " docker nvidia", "", " gateway"]
+    assert lines == [f"{script}{each}" for each in needs]
 
 
 @pytest.mark.parametrize("shell", ["bash", "dash", "busybox"])
@@ -155,3 +176,40 @@ def test_tells_docker_its_driver_and_nothing_else(
     wanted = {**after, "exec-opts": ["native.cgroupdriver=cgroupfs"]}
     assert json.loads(file.read_text()) == wanted
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_way_through_a_gateway_is_kept_open_by_a_unit_and_its_key_is_roots_alone() -> None:
+    text = document.document(TO_GATEWAY)
+
+    unit = files(text)["/etc/systemd/system/dstack-way-home.service"]["content"]
+    assert "-L 127.0.0.1:621:127.0.0.1:19999" in unit and "@" not in unit
+    assert unit.splitlines()[8].endswith("-p 2222 -l dstack-tunnel -- 192.0.2.9")
+    key = files(text)["/etc/dstack-agent/way-home.key"]
+    assert (key["content"], key["permissions"]) == (PAIR.private, "0600")
+    known = files(text)["/etc/dstack-agent/way-home.known"]["content"]
+    assert known == f"gateway {PAIR.public}\n"
+    assert [each[-1] for each in read(text)["runcmd"][1:]] == [
+        "dstack-agent.service",
+        "dstack-way-home.service",
+    ]
+
+
+@pytest.mark.parametrize("odd", ["-oProxyCommand=id", "a b", "a;id", "$(id)", "a\nb", "", "x%h"])
+def test_a_gateway_of_an_odd_name_is_refused(odd: str) -> None:
+    for way in (replace(WAY, host=odd), replace(WAY, user=odd)):
+        with pytest.raises(ValueError, match="no name or address"):
+            document.document(boot(to_gateway=document.ToGateway(way, PAIR.private)))
+
+
+def test_the_server_may_have_one_port_of_its_gateways_machine_and_nothing_else() -> None:
+    found = files(document.document(RELAY))
+
+    line = found["/etc/dstack-relay/authorized_keys"]["content"]
+    assert line == (
+        'restrict,port-forwarding,command="/bin/false",permitopen="127.0.0.1:1",'
+        f'permitlisten="127.0.0.1:19999" {PAIR.public}\n'
+    )
+    config = found["/etc/dstack-relay/sshd_config"]["content"]
+    assert "PermitListen 127.0.0.1:19999\nPermitOpen none\n" in config and "@" not in config
+    assert found["/etc/dstack-relay/host_key"]["permissions"] == "0600"
+    assert "/etc/dstack-agent/way-home.key" not in found
