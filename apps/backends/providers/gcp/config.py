@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from apps.backends import base
 
 MOST_REGIONS = 100
+LONGEST_KEY = 16 * 1024
 GOOGLE = "googleapis.com"
 KEY_FIELDS = ("client_email", "private_key", "private_key_id")
 
@@ -33,6 +34,8 @@ def _text_of_key(value: Any) -> Any:
 
 def _key(value: str) -> str:
     """Check what the file of a key says; none of it is repeated."""
+    if len(value) > LONGEST_KEY:
+        raise ValueError("is longer than 16 KB, which no key is")
     try:
         said = json.loads(value)
     except (ValueError, RecursionError):
@@ -67,12 +70,11 @@ class ServiceAccount(base.Config, title="A service account's key"):
     data: Annotated[
         str,
         BeforeValidator(_text_of_key),
-        AfterValidator(_key),
         Field(
-            max_length=16_384,
             title="Key (the whole JSON file)",
             json_schema_extra={"secret": True},
         ),
+        AfterValidator(_key),
     ]
 
     def info(self) -> dict[str, Any]:
