@@ -12,6 +12,7 @@ import redis
 from django.db import connection
 from django.test import Client
 
+from apps.backends.providers.gcp.pricing import catalog as gcp_prices
 from apps.core.stores.valkey import pause
 from tests import documented, programs
 from tests.fakes import aws_cloud, gcp_cloud, tensordock_api
@@ -145,6 +146,7 @@ def gcp(gcp_server: gcp_cloud.World, monkeypatch: pytest.MonkeyPatch) -> gcp_clo
     monkeypatch.setenv("DSTACK_GCP_ENDPOINT", gcp_server.url)
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
     gcp_server.clear()
+    gcp_prices.forget()
     return gcp_server
 
 

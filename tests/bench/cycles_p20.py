@@ -1,10 +1,10 @@
 """P20: machines made and ended again and again while workers are killed: none left, none doubled.
 
-    CYCLES=1000 pytest tests/bench/cycles_p20.py -s
+    CYCLES=1000 pytest tests/bench/cycles_p20.py -s -k gcp     # or shared
 
-Real workers share a cloud that fails by chance (`tests.fakes.shared_cloud`) and are killed at
-random. A cycle is a machine that is asked for, and no longer wanted once its cloud has made it or
-refused it. In the end the cloud works, and nothing of it may be left.
+Real workers share a cloud that fails by chance (`tests.fakes.shared_cloud`, or the fake of Google)
+and are killed at random. A cycle is a machine that is asked for, and no longer wanted once its
+cloud has made it or refused it. In the end the cloud works, and nothing of it may be left.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ import pytest
 from django.utils import timezone
 
 from apps.backends import services as backends
+from apps.backends.base import Offer
 from apps.instances import services, states
 from apps.instances import tasks as instance_tasks
 from apps.instances.models import Instance
 from apps.instances.services import NewWorkload
 from dstack_web import tasks as sweeps
+from tests.bench import google
+from tests.fakes.gcp_world import World
 from tests.integration.runs.test_crowd import Crowd, crowd
 
 __all__ = ["crowd"]
@@ -35,13 +38,16 @@ LONGEST_SECONDS = 3000.0
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(LONGEST_SECONDS + 300)
+@pytest.mark.parametrize("kind", ["shared", "gcp"])
 @pytest.mark.parametrize("crowd", [20], indirect=True)
-def test_p20(crowd: Crowd) -> None:
+def test_p20(gcp: World, crowd: Crowd, kind: str, request: pytest.FixtureRequest) -> None:
+    """`gcp` stands before the crowd, whose workers get its address."""
+    offers = google.connected(crowd, request) if kind == "gcp" else shared(crowd)
     began, kills = time.monotonic(), 0
     killed_at = began
     while (over := ended()) < CYCLES:
         assert time.monotonic() - began < LONGEST_SECONDS, f"{over} cycles only; {crowd.tail()}"
-        ask(crowd)
+        ask(crowd, offers)
         no_longer_wanted()
         turn(crowd)
         if time.monotonic() - killed_at > KILL_SECONDS:
@@ -56,7 +62,8 @@ def test_p20(crowd: Crowd) -> None:
         turn(crowd)
         time.sleep(STEP_SECONDS)
     made = crowd.world.read()["made"]
-    print(f"\n{Instance.objects.count()} machines asked for, {sum(made.values())} made, {kills}")
+    asked_for = Instance.objects.count()
+    print(f"\n{kind}: {asked_for} machines asked for, {sum(made.values())} made, {kills}")
     print(f"workers killed in {seconds:.0f} s: 0 left, 0 doubled; by state {states_of()}")
 
 
@@ -75,10 +82,13 @@ def states_of() -> dict[str, int]:
     return dict(Counter(Instance.objects.values_list("state", flat=True)))
 
 
-def ask(crowd: Crowd) -> None:
+def shared(crowd: Crowd) -> list[Offer]:
+    return backends.provider_of(crowd.project.backends.get()).offers()
+
+
+def ask(crowd: Crowd, offers: list[Offer]) -> None:
     """Ask for machines until so many are under way."""
     backend = crowd.project.backends.get()
-    offers = backends.provider_of(backend).offers()
     live = Instance.objects.filter(state__in=states.INSTANCE.unfinished).count()
     for number in range(AT_ONCE - live):
         services.place(

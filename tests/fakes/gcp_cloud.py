@@ -7,7 +7,9 @@ goes wrong, `gcp_world`. The addresses that it gives to machines are invented: d
 from __future__ import annotations
 
 import json
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,7 +24,7 @@ from tests.fakes.gcp_world import PROJECT, Faults, World
 
 __all__ = ["PROJECT", "Faults", "World", "serving"]
 
-HANGS_SECONDS = 10
+HANGS_SECONDS, SLOW_SECONDS = 10, 2.5
 STATUS_OF_KIND = {"credentials": 401, "unreachable": 503, "capacity": 503}
 
 
@@ -50,29 +52,44 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, answer)
 
     def _answer(self, body: Any) -> Any:
+        method, asked = self._asked(body)
+        with self.world.lock:
+            return self._settled(method, asked)
+
+    def _asked(self, body: Any) -> tuple[gcp_schema.Method, dict[str, Any]]:
+        """Return what is asked for, as far as Google's description allows it."""
         world, parts = self.world, urlsplit(self.path)
         if world.faults.hangs is not None:
             world.faults.hangs.wait(HANGS_SECONDS)
         if world.faults.is_away:
             raise Refused(503, "", "")
-        try:
-            method, place = gcp_schema.method_of(self.command, parts.path)
-        except LookupError:
-            raise Refused(404, "notFound", f"no method for {self.path}") from None
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         try:
+            method, place = gcp_schema.method_of(self.command, parts.path)
             gcp_schema.check_request(method, place, query, body)
+        except LookupError:
+            raise Refused(404, "notFound", f"no method for {self.path}") from None
         except gcp_schema.NotAllowed as error:
             raise Refused(400, "invalid", str(error)) from None
-        with world.lock:
-            world.faults.asked[method.id] += 1
-            world.settle()
-            code = world.faults.refused.get(method.id, "")
-            if code and (code in OF_CALLS or method.id != "compute.instances.insert"):
-                raise Refused(_status(code), code)
-            answer = ANSWERS[method.id](world, {**query, **place, "body": body})
-            gcp_schema.check_answer(method, answer)
-            return json.loads(json.dumps(answer))
+        fate = world.faults.fate(method.id)
+        if fate == "hangs":
+            time.sleep(SLOW_SECONDS)
+        elif fate == "away":
+            raise Refused(503, "", "")
+        return method, {**query, **place, "body": body, "fate": fate}
+
+    def _settled(self, method: gcp_schema.Method, asked: dict[str, Any]) -> Any:
+        faults = self.world.faults
+        faults.asked[method.id] += 1
+        self.world.settle()
+        code = faults.refused.get(method.id, "")
+        if code and (code in OF_CALLS or method.id != "compute.instances.insert"):
+            raise Refused(_status(code), code)
+        answer = ANSWERS[method.id](self.world, asked)
+        gcp_schema.check_answer(method, answer)
+        if asked["fate"] == "loses":
+            raise Refused(503, "", "")
+        return json.loads(json.dumps(answer))
 
     def _send(self, status: int, answer: Any) -> None:
         content = json.dumps(answer).encode()
@@ -84,6 +101,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Tests read `asked`."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of callers that were killed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _status(code: str) -> int:
@@ -108,8 +134,7 @@ def serving() -> Iterator[World]:
     """Serve an empty project on a free port of loopback."""
     world = World()
     handler = type("Handler", (_Handler,), {"world": world})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
     world.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

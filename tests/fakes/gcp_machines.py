@@ -48,7 +48,7 @@ def begin(
         "operationType": kind,
         "targetLink": target,
         "status": "RUNNING",
-        "insertTime": f"{stamp()[:-10]}.{world.count % 1000:03d}-00:00",
+        "insertTime": stamp(),
         "progress": 0,
     }
     for place in ("zone", "region"):
@@ -82,7 +82,7 @@ def insert_instance(world: World, asked: Asked) -> dict[str, Any]:
     _check(world, zone, body)
     if (zone, name) in world.instances:
         raise Refused(409, "alreadyExists", f"The resource 'instances/{name}' already exists")
-    error, row = _fault(world, zone, body), _row(world, zone, body, target)
+    error, row = _fault(world, asked, body), _row(world, zone, body, target)
     if not world.faults.unseen:
         world.instances[zone, name] = row
     ends = partial(_made, world, (zone, name), row, is_well=error is None)
@@ -154,13 +154,13 @@ def _check_parts(world: World, kind: str, body: dict[str, Any]) -> None:
         raise Refused(400, "invalid", f"[pd-balanced] cannot be used by {kind}.")
 
 
-def _fault(world: World, zone: str, body: dict[str, Any]) -> dict[str, Any] | None:
+def _fault(world: World, asked: Asked, body: dict[str, Any]) -> dict[str, Any] | None:
     """Return what the operation is to end with, None where it ends well."""
-    kind = body["machineType"].rpartition("/")[2]
+    kind, zone = body["machineType"].rpartition("/")[2], str(asked["zone"])
     code = world.faults.refused.get("compute.instances.insert", "")
     if code in OF_OPERATIONS:
         return failed(code, f"Google says {code}")
-    if (kind, zone) in world.faults.full:
+    if (kind, zone) in world.faults.full or asked["fate"] == "full":
         free = [each for each in ZONES[region_of(zone)] if (kind, each) not in world.faults.full]
         info = {
             "reason": "resource_availability",

@@ -6,6 +6,7 @@ and in which time is written after its documentation, and was never held against
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections import Counter
@@ -49,6 +50,7 @@ class Faults:
     while `unseen` no machine is seen before that of its making is done; `hangs` holds all answers
     back until it is set; `unreachable` are zones of which no list tells; `denied` are permissions
     that the credentials lack; `quotas` are limits by (region, metric), `is_away` answers nothing.
+    Where there is a `chance`, calls by method meet what `fates` has, each of a hundred so often.
     """
 
     full: set[tuple[str, str]] = field(default_factory=set)
@@ -62,8 +64,19 @@ class Faults:
     denied: set[str] = field(default_factory=set)
     quotas: dict[tuple[str, str], float] = field(default_factory=dict)
     skus: list[dict[str, Any]] = field(default_factory=list)
+    chance: random.Random | None = None
+    fates: dict[str, dict[str, int]] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     made: list[dict[str, Any]] = field(default_factory=list)
+
+    def fate(self, method: str) -> str:
+        """Return what a call meets, "" for nothing."""
+        drawn = self.chance.random() * 100 if self.chance else 100.0
+        for name, share in self.fates.get(method, {}).items():
+            drawn -= share
+            if drawn < 0:
+                return name
+        return ""
 
 
 @dataclass
@@ -137,4 +150,5 @@ class World:
 
 
 def stamp() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + ".000-00:00"
+    now = time.time()
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{now % 1 * 1000:03.0f}-00:00"

@@ -83,6 +83,18 @@ def find(clients: Clients, ref: Ref) -> Any:
         return None
 
 
+def the_one_named(clients: Clients, name: str) -> str | None:
+    """Return the zone of the machine of this name, None where there is none to be seen.
+
+    A name is unique in its zone alone: of two calls at once, one may find a zone full that has room
+    for the other. The machine that was there first stays.
+    """
+    rows = [(row.creation_timestamp, zone) for zone, row in everywhere(clients, f'name = "{name}"')]
+    for _, zone in sorted(rows)[1:]:
+        terminate(clients, Ref(zone, name))
+    return min(rows)[1] if rows else None
+
+
 def everywhere(clients: Clients, wanted: str) -> Iterator[tuple[str, Any]]:
     """Return the machines of all zones that a filter finds, each with its zone.
 

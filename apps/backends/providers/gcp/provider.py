@@ -72,10 +72,13 @@ class GcpProvider(base.Provider):
                 "Google Cloud takes no machine of such a name, or with a longer boot than 256 KB.",
                 kind=ErrorKind.REFUSED,
             )
+        name = spec.boot.name
         with told(spec.offer.region):
-            named = instances.everywhere(self._clients, f'name = "{spec.boot.name}"')
-            zones = [zone for zone, row in named if row.name == spec.boot.name]
-            return str(Ref(min(zones) if zones else self._made(spec), spec.boot.name))
+            zone = instances.the_one_named(self._clients, name)
+            if zone is None:
+                made = self._made(spec)
+                zone = instances.the_one_named(self._clients, name) or made
+            return str(Ref(zone, name))
 
     def _made(self, spec: InstanceSpec) -> str:
         """Make the machine and return its zone."""

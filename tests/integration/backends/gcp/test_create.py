@@ -231,3 +231,16 @@ def test_nothing_but_the_endpoint_is_called(gcp: World) -> None:
     assert gcp.faults.asked["compute.zoneOperations.get"] > 0
     assert {name.partition(".")[0] for name in gcp.faults.asked} == {"compute"}
     assert PROJECT in gcp.link("x")
+
+
+def test_of_two_machines_of_a_name_the_first_stays(gcp: World) -> None:
+    """As where two workers asked at once, and one found a zone full."""
+    one = provider()
+    ref = one.create(spec(zones=(B,)))
+    row = gcp.instances[B, "dstack-1"]
+    link = gcp.link("zones", A, "instances", "dstack-1")
+    second = {"creationTimestamp": "2999-01-01T00:00:00.000-00:00", "selfLink": link}
+    gcp.instances[A, "dstack-1"] = {**row, **second}
+
+    assert one.create(spec(zones=(A, B))) == ref
+    assert list(gcp.instances) == [(B, "dstack-1")]

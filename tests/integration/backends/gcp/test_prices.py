@@ -6,7 +6,6 @@ import pytest
 
 from apps.backends import base
 from apps.backends.base import ErrorKind, ProviderError
-from apps.backends.providers.gcp.pricing import catalog
 from tests.fakes import gcp_prices
 from tests.fakes.gcp_world import World
 from tests.integration.backends.gcp.machines import NORTH, A, B, C, F, provider
@@ -14,7 +13,6 @@ from tests.integration.backends.gcp.machines import NORTH, A, B, C, F, provider
 
 @pytest.fixture
 def world(gcp: World) -> World:
-    catalog.forget()
     gcp.faults.skus = gcp_prices.some()
     return gcp
 
