@@ -138,7 +138,10 @@ def _choice(
 def _tags(schema: Mapping[str, Any], found: Mapping[str, Any]) -> Mapping[str, str]:
     """Return where each type of credentials is described, by its name; there may be one alone."""
     if "discriminator" in found:
-        return dict(found["discriminator"]["mapping"])
+        # In the order in which they were written down: the first is what most people have.
+        order = [each["$ref"] for each in found["oneOf"]]
+        mapped = found["discriminator"]["mapping"].items()
+        return dict(sorted(mapped, key=lambda each: order.index(each[1])))
     model = schema["$defs"][found["$ref"].rpartition("/")[2]]
     return {model["properties"]["type"]["const"]: found["$ref"]}
 

@@ -68,7 +68,7 @@ class Role(base.Config, title="A role"):
     ] = None
 
 
-Creds = Annotated[DefaultCreds | AccessKey | Role, Field(discriminator="type")]
+Creds = Annotated[AccessKey | DefaultCreds | Role, Field(discriminator="type")]
 Region = Annotated[
     str, _like(r"[a-z]{2,}(-[a-z]+)+-\d", "must be the name of a region, such as us-east-1")
 ]
