@@ -64,7 +64,7 @@ class DefaultCreds(base.Config, title="The server's own credentials"):
 
 
 class ServiceAccount(base.Config, title="A service account's key"):
-    """Of a service account that has the role below, and no other."""
+    """Of a service account whose role is the least policy, and no other."""
 
     type: Literal["service_account"]
     data: Annotated[
