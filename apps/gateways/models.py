@@ -25,7 +25,7 @@ class Gateway(Stateful):
     state is "running" for good; `uid` is what events, charges and workloads call it. `reserved` is
     its static address as its provider knows it (see `backends.base.Address`); `made_for` is the
     project whose money it costs; `tried` are the offers that could not be had since it last had a
-    machine, `failure` why there is none; `token` is encrypted; `version` is that of the wheel that
+    machine, `failure` why there is none; `version` is that of the wheel that
     runs there. `dns_answer` is what a resolver said of a name below its domain at `dns_asked_at`.
     `projects` may publish there; `preset` ones serve each new project too.
 
@@ -64,7 +64,6 @@ class Gateway(Stateful):
     )
     attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
     failure = models.TextField(blank=True, default="", db_default="")
-    token = models.TextField(blank=True, default="", db_default="")
     version = models.CharField(max_length=64, blank=True, default="", db_default="")
     dns_answer = models.CharField(max_length=300, blank=True, default="", db_default="")
     dns_asked_at = models.DateTimeField(null=True)

@@ -62,6 +62,12 @@ app.conf.beat_schedule = {
         "schedule": 300.0,
         "options": {"expires": 300, "ignore_result": True},
     },
+    # So does an address that no gateway has.
+    "addresses": {
+        "task": "apps.gateways.machines.tasks.collect_addresses",
+        "schedule": 900.0,
+        "options": {"expires": 900, "ignore_result": True},
+    },
     # What is not booked yet is counted all the same where costs are shown.
     "charges": {
         "task": "apps.instances.tasks.book_charges",

@@ -16,7 +16,7 @@ from apps.accounts.models import Project, User
 from apps.backends.models import Backend, Check
 from apps.core import crypto
 from apps.core.models import Event
-from apps.gateways.models import Gateway
+from apps.gateways.models import Gateway, Publication
 from apps.instances.models import Instance, UnknownMachine
 from apps.offers.models import BlockedOffer
 from apps.runs import states
@@ -32,6 +32,7 @@ MACHINE = "dstack-01a223f8-3080-7f06-bd26-aeb674c4122f-lost"
 EMPTY_PROJECT = "a-project-with-the-longest-name-that-one-may-give"
 CLOUD = "a-cloud-of-the-longest-name-ever"
 SHARED_CLOUD = "a-cloud-of-the-whole-server-here"
+GATEWAY = "a-gateway-with-the-longest-name-of-all-aws"
 CHECK = "00000000-0000-7000-8000-000000000001"
 SERVICES = 60
 MODEL = f"organisation-with-a-long-name/{'Model-' * 12}Instruct"
@@ -74,6 +75,7 @@ def make() -> None:
     _instances(main)
     _spend(main)
     _clouds(main)
+    _gateway(main)
     _open_project(admin)
 
 
@@ -186,6 +188,23 @@ def _instances(main: Project) -> None:
         UnknownMachine.objects.create(
             backend=made.backend, ref=ref, ref_hash=ref[-4:], first_seen_at=at, seen_at=at,
             name=MACHINE if ref == "i-2" else "", error=WHY,
+        )  # fmt: skip
+
+
+def _gateway(main: Project) -> None:
+    machine = Instance.objects.get(name=f"{MACHINE.removesuffix('-lost')}-ready")
+    made = factories.gateway(
+        name=GATEWAY, domain=f"{'a-long-label.' * 12}example.com", scheme="https", port=443,
+        plain_port=80, backend=CLOUD, region="ap-southeast-1", address="203.0.113.217",
+        connection=machine.backend, instance=machine, made_for=main, failure=WHY,
+        state="provisioning", dns_answer="198.51.100.17",
+        dns_asked_at=timezone.now(), version="f" * 64,
+    )  # fmt: skip
+    Publication.objects.create(project=main, gateway=made)
+    for number, state in enumerate(("creating", "provisioning", "running", "provisioning")):
+        Event.objects.create(
+            state_machine="gateway", object_id=made.uid, project_id=main.pk, label=made.name,
+            at=timezone.now(), old="", new=state, reason=WHY, actor="admin", version=number,
         )  # fmt: skip
 
 

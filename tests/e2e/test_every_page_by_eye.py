@@ -28,6 +28,8 @@ PAGES = [
     f"{MAIN}/deploy/?service={showcase.LONG}",
     f"{MAIN}/models/",
     f"{MAIN}/gateways/",
+    f"{MAIN}/gateways/local/",
+    f"{MAIN}/gateways/{showcase.GATEWAY}/",
     f"{MAIN}/gateways/local/certificates/",
     f"{MAIN}/backends/",
     f"{MAIN}/backends/local/",
@@ -79,7 +81,7 @@ NO_PAGES = {
 FOR_PARTS = ("telemetry:",)
 # What a button of a page asks for.
 ACTIONS = re.compile(
-    r"_(state|delete|remove|stop|scale|rollback|revoke|role|edit|withdraw|close|check)$|open_local$|:terminate$"
+    r"_(state|delete|remove|stop|scale|rollback|revoke|role|edit|withdraw|close|check)$|open_local$|:(terminate|change|delete|retry)$"
 )
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 WIDTH, HEIGHT = "document.documentElement.scrollWidth", "document.documentElement.scrollHeight"
@@ -137,7 +139,10 @@ def test_nothing_moves_sideways_on_a_phone(page: Page, stack: Stack, path: str) 
 def test_a_short_page_does_not_scroll(page: Page, stack: Stack) -> None:
     page.set_viewport_size(DESK)
 
-    assert shown(page, stack, "/projects/main/gateways/").evaluate(HEIGHT) == DESK["height"]
+    assert (
+        shown(page, stack, f"{MAIN}/gateways/local/certificates/").evaluate(HEIGHT)
+        == DESK["height"]
+    )
 
 
 @pytest.mark.parametrize("path", PAGES)

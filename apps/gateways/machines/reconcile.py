@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 CALL_LEASE = timedelta(minutes=5)
 OVER = (*instance_states.INSTANCE.final, instance_states.TERMINATING)
+ADDRESS = "dstack-gateway-"
 KEPT_TRIES, MOST_CHARACTERS = 10, 500
 
 
@@ -291,7 +292,7 @@ def _retry(gateway: Gateway, error: str, *, at: datetime) -> None:
 
 def address_name(gateway: Gateway) -> str:
     """Return what its provider calls its address, the same in every call."""
-    return f"dstack-gateway-{gateway.uid}"
+    return f"{ADDRESS}{gateway.uid}"
 
 
 def _reserved(gateway: Gateway) -> Address | None:

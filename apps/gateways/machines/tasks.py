@@ -5,7 +5,7 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from apps.gateways.machines import reconcile
+from apps.gateways.machines import addresses, reconcile
 from apps.instances.models import Workload
 
 
@@ -23,3 +23,8 @@ def advance_on_instances(*, ids: list[str], **_: Any) -> None:
 def advance_of_workloads(*, ids: list[str], **_: Any) -> None:
     machines = list(Workload.objects.filter(pk__in=ids).values_list("instance_id", flat=True))
     reconcile.advance(keys=reconcile.on_instances(machines), at=timezone.now())
+
+
+@shared_task
+def collect_addresses(**_: Any) -> None:
+    addresses.collect()

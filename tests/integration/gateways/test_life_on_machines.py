@@ -8,14 +8,15 @@ from django.utils import timezone
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends import base
+from apps.backends import services as backends
 from apps.core import ids
 from apps.core.errors import AppError, Conflict, Forbidden, Invalid
 from apps.core.models import Event
-from apps.gateways.machines import reconcile, verbs
+from apps.gateways.machines import addresses, reconcile, verbs
 from apps.gateways.models import Gateway, Publication
 from apps.instances.models import Instance, Workload
 from tests import factories
-from tests.fakes.cloud import World
+from tests.fakes.cloud import Cloud, World
 from tests.integration.gateways.on_machines import (
     agent_of,
     create,
@@ -385,3 +386,20 @@ def test_a_new_server_brings_its_gateways_to_its_version(
     assert told.wheel_sha256 == row.spec["wheel_sha256"]
     row.instance.refresh_from_db()
     assert row.instance.revision > before, "its agent hears of it"
+
+
+def test_an_address_that_no_gateway_has_is_given_back_and_no_other(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    gateway = create(owner, cloudy)
+    pass_time(30)
+    cloud, server = Cloud(None), backends.server_id()
+    leaked = cloud.reserve_address("north", f"dstack-gateway-{ids.new_id()}", server_id=server)
+    cloud.reserve_address("north", "somebody's own", server_id=server)
+    cloud.reserve_address("north", f"dstack-gateway-{ids.new_id()}", server_id="another")
+
+    assert addresses.collect() == [leaked.name]
+    assert addresses.collect() == []
+
+    gateway.refresh_from_db()
+    assert len(world.addresses) == 3 and gateway.reserved["ref"] in world.addresses
