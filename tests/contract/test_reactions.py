@@ -31,6 +31,8 @@ SAID = {
     ("workload", "changed"): "apps/instances/agents/reports.py",
     ("endpoint", "held"): "apps/routing/gateway_api.py",
     ("endpoint", "counted"): "apps/telemetry/traffic/ingest.py",
+    ("backend", "usable"): "apps/backends/connecting/rows.py",
+    ("limits", "changed"): "apps/accounts/projects.py",
     ("grants", "changed"): "apps/accounts/services.py",
     ("chat_template", "read"): "apps/chat_templates/services.py",
     ("certificate", "changed"): "apps/gateways/certificates.py",
