@@ -18,6 +18,8 @@ from apps.specs.sections.service import ServiceSpec
 
 router = Router()
 MOST = 1000
+# Short for `spot_policy`, which may also be `auto`.
+SPOT = {True: "spot", False: "on-demand"}
 # Who reads further asks for less.
 MOST_START = 100_000
 
@@ -28,6 +30,7 @@ class Filter(Schema):
     disk: str | None = None
     gpu: str | None = None
     max_price: float | None = None
+    spot: bool | None = None
     spot_policy: str | None = None
     backend: list[str] = []
     region: list[str] = []
@@ -78,7 +81,7 @@ def _spec(wish: Filter) -> ServiceSpec:
         disk=wish.disk,
         gpu=wish.gpu,
         max_price=wish.max_price,
-        spot_policy=wish.spot_policy,
+        spot_policy=wish.spot_policy or (None if wish.spot is None else SPOT[wish.spot]),
         backends=wish.backend,
         regions=wish.region,
         instance_types=wish.instance_type,

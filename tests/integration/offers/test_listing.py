@@ -68,6 +68,24 @@ def test_lists_clouds_that_are_not_connected_with_the_day_of_their_prices(people
     assert date.fromisoformat(first["priced_at"])
 
 
+@pytest.mark.parametrize(
+    ("query", "seen"),
+    [
+        ({"spot": "true"}, {True}),
+        ({"spot": "1"}, {True}),
+        ({"spot": "false"}, {False}),
+        ({"spot_policy": "spot"}, {True}),
+        ({"spot_policy": "auto", "spot": "true"}, {True, False}),
+        ({}, {False}),
+    ],
+)
+def test_spot_is_asked_for_in_two_ways(
+    people: People, query: dict[str, str], seen: set[bool]
+) -> None:
+    found = asked(people, all=1, gpu="80GB", limit=500, **query)
+    assert {each["spot"] for each in found["items"]} == seen
+
+
 def test_pages_go_on_where_the_one_before_ended(people: People) -> None:
     every = asked(people, all=1, gpu="80GB", limit=1000)["items"]
     read, cursor = [], None
