@@ -23,6 +23,7 @@ from apps.core.stores.valkey import pause
 from apps.gateways.machines import tasks as gateways
 from apps.instances import tasks as instances
 from apps.instances.models import Instance, Workload
+from apps.offers.catalog import tasks as catalog
 from apps.routing import tasks as routing
 from apps.runs import tasks as runs
 from apps.runs.models import Replica, Run
@@ -82,8 +83,8 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("instance", "idle"): (runs.look_for_places_after_instances,),
     ("instance", "lost"): (runs.advance_on_instances, instances.advance),
     ("instance", "interrupted"): (runs.reconcile_on_instances, instances.advance),
+    ("backend", "usable"): (runs.look_for_places, catalog.refresh_prices),
     ("instance", "ready"): (runs.advance_on_instances, gateways.advance_on_instances),
-    ("backend", "usable"): (runs.look_for_places,),
     ("limits", "changed"): (runs.look_for_places,),
     ("gateway", "creating"): (gateways.advance,),
     ("gateway", "provisioning"): (gateways.advance,),
