@@ -1,4 +1,4 @@
-"""Metadata of AWS (IMDSv2) and of Google Cloud on loopback: what a machine learns of its end."""
+"""Metadata of AWS (IMDSv2) and of Google Cloud: what a machine there learns of its own end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Imds:
     without one is answered 401, as where IMDSv1 is off. `preempted` is Google's answer, to who
     names its flavor. `broken` answers every call with 500."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.notice: str | None = None
         self.preempted = "FALSE"
         self.tokens: set[str] = set()
@@ -27,12 +27,16 @@ class Imds:
         class Handler(_Handler):
             imds = fake
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((host, 0), Handler)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://{self._server.server_address[0]!s}:{self.port}"
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
 
     def take_back(self, time: str) -> None:
         self.notice = json.dumps({"action": "terminate", "time": time})
