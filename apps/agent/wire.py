@@ -292,6 +292,14 @@ class Enrolment:
 
 
 @dataclass(frozen=True)
+class BootStep:
+    """What a machine does that has no agent yet, in its own words."""
+
+    enrolment: str = field(repr=False)
+    step: str
+
+
+@dataclass(frozen=True)
 class Enrolled:
     instance_id: str
 

@@ -22,7 +22,8 @@ class Instance(Stateful):
 
     `offer` is the offer it was made from, as JSON, `ref` what its provider calls it. `running_at`
     is when the backend first said that it runs, `boot_error` why it never called, `console_tail`
-    the end of its console, where the backend told it. It is kept `idle_seconds` without work, for
+    the end of its console, where the backend told it. `boot_step` is what it said before it had an
+    agent. It is kept `idle_seconds` without work, for
     ever where that is None. Until `charged_until` its time is booked (see `Charge`). `revision`
     counts the changes of what should be on it; the agent's long poll waits for it to move. `token`
     is encrypted, because a boot that is repeated must carry the same one: the agent's token where
@@ -66,6 +67,8 @@ class Instance(Stateful):
     zone = models.CharField(max_length=64, blank=True, default="", db_default="")
     interrupted_at = models.DateTimeField(null=True)
     ends_at = models.DateTimeField(null=True)
+    boot_step = models.CharField(max_length=100, blank=True, default="", db_default="")
+    boot_step_at = models.DateTimeField(null=True)
     boot_error = models.TextField(blank=True, default="", db_default="")
     console_tail = models.TextField(blank=True, default="", db_default="")
     idle_since = models.DateTimeField(null=True)

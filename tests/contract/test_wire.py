@@ -27,6 +27,7 @@ NEEDED = {
     "LogReceipt": set(),
     "UsageBatch": set(),
     "Enrolment": {"enrolment", "token_sha256"},
+    "BootStep": {"enrolment", "step"},
     "Enrolled": {"instance_id"},
 }
 

@@ -225,6 +225,7 @@ def test_a_spot_machine_that_is_taken_back_is_replaced_before_it_ends(
     assert stack.call("cheap", **stack.bearer()).status_code == 200
     eventually(lambda: not room.machines[first].is_up, seconds=BOOT_SECONDS)
     page.get_by_role("link", name="Events", exact=True).click()
+    page.wait_for_url("**/events/")
     expect(page.locator("main")).to_contain_text("takes its spot machine back")
 
     stop(page, "cheap")

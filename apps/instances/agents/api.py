@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import TypeVar
 
 from django.core.files.storage import default_storage
 from django.http import (
@@ -31,6 +32,8 @@ from apps.instances.models import GATEWAY, Instance
 
 CHUNK_BYTES = 256 * 1024
 ENROLMENT_BYTES = 4096
+
+Said = TypeVar("Said")
 
 
 @internal_route("GET")
@@ -63,16 +66,31 @@ async def report(request: HttpRequest) -> HttpResponseBase:
 
 @internal_route("POST")
 async def enrol(request: HttpRequest) -> HttpResponseBase:
-    """The one route that an agent calls before it has a token."""
+    """An agent calls it before it has a token."""
+    answer = await in_thread(_enrolled, _said(request, wire.Enrolment), client_address(request))
+    return JsonResponse(wire.to_json(answer))
+
+
+@internal_route("POST")
+async def boot_step(request: HttpRequest) -> HttpResponseBase:
+    """A machine calls it before it has an agent."""
+    await in_thread(_stepped, _said(request, wire.BootStep), client_address(request))
+    return HttpResponse(status=204)
+
+
+def _said(request: HttpRequest, kind: type[Said]) -> Said:
     body = request.read(ENROLMENT_BYTES + 1)
     if len(body) > ENROLMENT_BYTES:
         raise TooLarge(f"An enrolment has {ENROLMENT_BYTES} bytes at most.")
     try:
-        asked = wire.from_json(wire.Enrolment, bodies.parsed(body))
+        return wire.from_json(kind, bodies.parsed(body))
     except ValueError as error:
         raise Invalid(str(error)) from error
-    answer = await in_thread(_enrolled, asked, client_address(request))
-    return JsonResponse(wire.to_json(answer))
+
+
+def _stepped(told: wire.BootStep, address: str) -> None:
+    with tries.counted(address):
+        enrolment.note_step(told=told, at=timezone.now())
 
 
 def _enrolled(asked: wire.Enrolment, address: str) -> wire.Enrolled:

@@ -21,11 +21,13 @@ from apps.core.after_commit import after_commit
 from apps.core.errors import Invalid, NotSignedIn
 from apps.core.models import Event
 from apps.instances import decide
+from apps.instances.boot.failures import printable
 from apps.instances.models import Instance
 
 KEY_KIND = "ssh-ed25519"
 KEY = re.compile(rf"{KEY_KIND} ([A-Za-z0-9+/]{{68}})( [\x21-\x7e]{{0,100}})?")
 ENROLMENT = re.compile(r"dsk_e_[0-9A-Za-z]{39}")
+STEP_CHARACTERS = 100
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 TOLD = "somebody else used its enrolment: it may have leaked from the machine or from its backend"
@@ -49,6 +51,16 @@ def enrol(*, asked: wire.Enrolment, at: datetime) -> wire.Enrolled:
     if not is_let_in:
         raise NotEnrolled("Somebody else used this enrolment. End this machine and make another.")
     return wire.Enrolled(instance_id=str(instance.pk))
+
+
+def note_step(*, told: wire.BootStep, at: datetime) -> None:
+    """Keep what a machine does that has not enrolled yet. Raise NotEnrolled."""
+    with transaction.atomic():
+        instance = _of(told.enrolment)
+        if instance.enrolled_at is not None or not _is_open(instance, at=at):
+            raise _unknown()
+        words = printable(told.step)[:STEP_CHARACTERS]
+        Instance.objects.filter(pk=instance.pk).update(boot_step=words, boot_step_at=at)
 
 
 def _of(enrolment: str) -> Instance:

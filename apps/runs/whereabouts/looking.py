@@ -103,6 +103,8 @@ def _machine(replica: Replica) -> phases.Machine | None:
         error=instance.error if instance.attempts else "",
         next_try_at=instance.next_check_at if instance.attempts else None,
         shared=instance.shared,
+        step=instance.boot_step,
+        step_at=instance.boot_step_at,
     )
 
 

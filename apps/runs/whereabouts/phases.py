@@ -29,7 +29,8 @@ class Phase:
 @dataclass(frozen=True)
 class Machine:
     """The instance that a replica was given. `running_at` is when its backend first said that it
-    runs, `error` what the last call of the backend came to, `next_try_at` when the next is due."""
+    runs, `error` what the last call of the backend came to, `next_try_at` when the next is due,
+    `step` what it said that it does while it boots."""
 
     state: str
     state_at: datetime
@@ -40,6 +41,8 @@ class Machine:
     error: str = ""
     next_try_at: datetime | None = None
     shared: bool = False
+    step: str = ""
+    step_at: datetime | None = None
 
     @property
     def where(self) -> str:
@@ -116,7 +119,8 @@ def _provisioning(facts: Facts) -> Phase:
     if machine.state in (machines.REQUESTED, machines.CREATING):
         return Phase(f"creating {machine.where}{_fault(machine)}", machine.state_at)
     if machine.state == machines.BOOTING:
-        return Phase("booting", machine.running_at or machine.state_at)
+        since = machine.running_at or machine.state_at
+        return Phase(machine.step or "booting", machine.step_at or since)
     if machine.state == machines.TERMINATING:
         return _ending(machine)
     if facts.workload is not None and not facts.workload.is_taken:

@@ -23,7 +23,7 @@ from tests import factories
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_url")]
 
-ENROL = "/api/agent/enrol"
+ENROL, STEP = "/api/agent/enrol", "/api/agent/step"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
 UNKNOWN = "This enrolment is unknown, or its time is over."
 USED = "Somebody else used this enrolment. End this machine and make another."
@@ -217,3 +217,40 @@ def test_an_address_that_guesses_has_to_wait(instance: Instance) -> None:
     assert enrol(guess, address=address).status_code == 429
     assert enrol(body(instance), address=address).status_code == 429
     assert enrol(body(instance), address=other).status_code == 200
+
+
+def tell(of: Instance, step: Any = "installing docker.io", **changes: Any) -> Any:
+    said = {"enrolment": crypto.decrypt(of.token), "step": step, **changes}
+    address = f"fd00::{uuid4().hex[:4]}:{uuid4().hex[:4]}"
+    return Client(REMOTE_ADDR=address).post(STEP, json.dumps(said), "application/json")
+
+
+@pytest.mark.parametrize(
+    ("step", "kept"),
+    [
+        ("installing docker.io", "installing docker.io"),
+        ("a\nb\x1b[31m\tc  d", "a b [31m c d"),
+        ("x" * 3000, "x" * 100),
+        ("<script>", "<script>"),
+        ("", ""),
+    ],
+)
+def test_a_machine_that_boots_says_what_it_does(instance: Instance, step: str, kept: str) -> None:
+    assert tell(instance, step).status_code == 204
+    instance.refresh_from_db()
+    assert instance.boot_step == kept
+
+
+@pytest.mark.parametrize("step", [None, 7, ["x"], {"a": 1}, "x" * 5000])
+def test_no_step_of_another_kind_is_kept(instance: Instance, step: Any) -> None:
+    assert tell(instance, step).status_code in (413, 422)
+    instance.refresh_from_db()
+    assert instance.boot_step == ""
+
+
+def test_steps_end_with_the_enrolment(instance: Instance) -> None:
+    assert enrol(body(instance)).status_code == 200
+    assert tell(instance).status_code == 401
+    assert tell(booting(state="terminated")).status_code == 401
+    instance.refresh_from_db()
+    assert instance.boot_step == ""

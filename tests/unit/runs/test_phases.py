@@ -84,6 +84,18 @@ def machine(state: str, **changes: Any) -> Machine:
         ),
         (
             states.PROVISIONING,
+            {"machine": machine(machines.BOOTING, step="installing docker.io", step_at=ago(7))},
+            "installing docker.io",
+            7,
+        ),
+        (
+            states.PROVISIONING,
+            {"machine": machine(machines.READY, step="installing x"), "workload": AFRESH},
+            "waiting for the machine's agent to take it",
+            5,
+        ),
+        (
+            states.PROVISIONING,
             {"machine": machine(machines.READY), "workload": AFRESH},
             "waiting for the machine's agent to take it",
             5,

@@ -13,6 +13,8 @@ quietly() { "$@" >>/var/log/dstack-agent-boot.log 2>&1; }
 
 install() {
     say "installing $*"
+    # Python itself may be what is missing.
+    ! have python3 || python3 /opt/dstack-agent/fetch.py --tell "installing $*"
     if have apt-get; then
         export DEBIAN_FRONTEND=noninteractive
         quietly apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update

@@ -1,7 +1,8 @@
 """Fetches the agent of a new machine and compares it with what the machine was told of.
 
 `fetch.py` the agent, until it has it · `fetch.py URL FILE` anything else, once · `fetch.py
---cgroupfs FILE` tells Docker, in its daemon.json, which cgroup driver to take. Python 3.9.
+--cgroupfs FILE` tells Docker, in its daemon.json, which cgroup driver to take · `fetch.py --tell
+WORDS` the server what the machine does before it has an agent. Python 3.9.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 ENROLMENT = Path("/etc/dstack-agent/enrolment.json")
 PROGRAM = Path("/opt/dstack-agent/agent.pyz")
-CALL_SECONDS, LONGEST_PAUSE_SECONDS = 30.0, 15.0
+CALL_SECONDS, TELL_SECONDS, LONGEST_PAUSE_SECONDS = 30.0, 5.0, 15.0
 MOST_BYTES = 64 * 1024 * 1024
 
 
@@ -64,6 +65,19 @@ def fetch_agent() -> None:
         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
+def tell(step: str) -> None:
+    """Say what goes on; nothing waits for it, and nothing comes of it where nobody answers."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        told = json.loads(ENROLMENT.read_text(encoding="utf-8"))
+        body = json.dumps({"enrolment": told["enrolment"], "step": step}).encode()
+        asked = urllib.request.Request(
+            f"{told['url'].rstrip('/')}/api/agent/step",
+            body,
+            {"User-Agent": "dstack-agent-boot", "Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(asked, timeout=TELL_SECONDS).close()
+
+
 def choose_cgroupfs(path: Path) -> None:
     known = {}
     with contextlib.suppress(OSError, ValueError):
@@ -77,6 +91,8 @@ def choose_cgroupfs(path: Path) -> None:
 def main(words: list[str]) -> int:
     if words[:1] == ["--cgroupfs"]:
         choose_cgroupfs(Path(words[1]))
+    elif words[:1] == ["--tell"]:
+        tell(words[1])
     elif words:
         try:
             write(Path(words[1]), fetched(words[0]))
