@@ -47,7 +47,7 @@ def project_deleted(project: object) -> None:
 
 
 def gateway_deleting(gateway: object) -> None:
-    import_module("apps.runs.unpublishing").unpublish(gateway)
+    import_module("apps.runs.rollout.unpublishing").unpublish(gateway)
 
 
 def backend_closing(backend: object) -> None:

@@ -81,7 +81,7 @@ class Config(BaseModel):
     acme_email: str = Field("", max_length=254)
     acme_ca: Annotated[Path, AfterValidator(Path.absolute)] | None = None
     dns_hook: Annotated[Path, AfterValidator(as_program)] | None = None
-    dns_seconds: float = Field(60.0, ge=0, le=3600)
+    dns_seconds: int = Field(60, ge=0, le=3600)
     slots: int = Field(5000, ge=1, le=50_000)
     threads: int = Field(0, ge=0, le=64)
     haproxy: Path | None = None

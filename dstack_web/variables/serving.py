@@ -146,6 +146,7 @@ GATEWAY_ROWS = (
         name="DSTACK_GATEWAY_DNS_SECONDS",
         kind=Kind.WHOLE,
         default="60",
+        most=3600,
         parts=(GATEWAY, COMPOSE),
         says="How long a record that the program wrote takes until it is seen everywhere.",
     ),

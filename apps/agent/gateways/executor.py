@@ -64,7 +64,7 @@ class GatewayProcess(Process):
         if authority := given.pop(CA, ""):
             file = self._kept.root / "acme-ca.pem"
             install.write_secret(file, authority)
-            given["DSTACK_GATEWAY_ACME_CA"] = str(file)
+            given[f"DSTACK_GATEWAY_{CA}"] = str(file)
         return {
             "HOME": str(self.work),
             "LANG": "C.UTF-8",

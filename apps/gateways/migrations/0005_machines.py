@@ -128,9 +128,14 @@ class Migration(migrations.Migration):
             name="version",
             field=models.CharField(blank=True, db_default="", default="", max_length=64),
         ),
-        migrations.AlterField(
-            model_name="gateway",
-            name="id",
-            field=models.BigAutoField(primary_key=True, serialize=False),
+        # The column is the same.
+        migrations.SeparateDatabaseAndState(
+            state_operations=[
+                migrations.AlterField(
+                    model_name="gateway",
+                    name="id",
+                    field=models.BigAutoField(primary_key=True, serialize=False),
+                ),
+            ]
         ),
     ]

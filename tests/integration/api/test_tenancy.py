@@ -288,7 +288,6 @@ def test_lets_no_person_act_as_an_agent_or_a_gateway(world: World, route: str) -
 @pytest.mark.parametrize("token", ["dsk_a_" + "0" * 39, "dsk_e_" + "0" * 39])
 def test_lets_nobody_enrol_a_machine_that_nobody_asked_for(world: World, token: str) -> None:
     body = {"enrolment": token, "token_sha256": "0" * 64}
-
     answers = world.answers("POST /api/agent/enrol", body)
     steps = world.answers("POST /api/agent/step", {"enrolment": token, "step": "installing x"})
 
