@@ -111,9 +111,7 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
             surges=request.force or needs_rollout(differences),
             waits=waits,
         )
-    url = public_urls.url_on(
-        gateway, name, project.name, host=spec.gateway is not False, https=spec.https
-    )
+    warned = [*_warnings(project, gateway, found.matches.offers), *_undone(current, spec), *remarks]
     return Plan(
         plan_id=signing.dumps([name, *_identity(current)], salt=PLAN_SALT),
         name=name,
@@ -123,14 +121,12 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
         offers=found.matches.offers[:SHOWN_OFFERS],
         total_offers=found.total,
         max_price_usd_per_hour=found.max_price_usd_per_hour,
-        url=url,
+        url=public_urls.url_on(
+            gateway, name, project.name, host=spec.gateway is not False, https=spec.https
+        ),
         model_url=public_urls.openai_url(gateway) if spec.model and gateway else None,
         shell=shell,
-        warnings=[
-            *_warnings(project, gateway, found.matches.offers),
-            *_undone(current, spec),
-            *remarks,
-        ],
+        warnings=warned,
         gateway=gateway,
         differences=differences,
         force=request.force,

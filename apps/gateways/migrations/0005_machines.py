@@ -103,11 +103,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="gateway",
-            name="token",
-            field=models.TextField(blank=True, db_default="", default=""),
-        ),
-        migrations.AddField(
-            model_name="gateway",
             name="tried",
             field=models.JSONField(
                 blank=True, db_default=models.Value([], models.JSONField()), default=list

@@ -17,14 +17,8 @@ from apps.gateways.models import Gateway, Publication
 from apps.instances.models import Instance, Workload
 from tests import factories
 from tests.fakes.cloud import Cloud, World
-from tests.integration.gateways.on_machines import (
-    agent_of,
-    create,
-    pass_time,
-    publication,
-    report,
-    serve,
-)
+from tests.integration.gateways import on_machines
+from tests.integration.gateways.on_machines import create, pass_time, publication, serve
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager")]
 
@@ -62,7 +56,7 @@ def test_its_machine_is_told_its_token_in_secret_and_counts_as_the_projects(
     gateway = create(owner, cloudy)
     pass_time(30)
 
-    agent = agent_of(gateway)
+    agent = on_machines.agent_of(gateway)
     agent.sync()
 
     (told,) = agent.specs.values()
@@ -236,7 +230,7 @@ def test_late_and_doubled_looks_change_nothing(
 
     for _ in range(3):
         reconcile.advance(keys=[gateway.pk, gateway.pk], at=timezone.now())
-    report(gateway)
+    on_machines.report(gateway)
 
     assert states_of(gateway) == before
 
@@ -250,7 +244,7 @@ def test_the_last_machines_report_does_not_count_for_the_next(
     world.machines.clear()
     pass_time(200)
 
-    agent = agent_of(gateway)
+    agent = on_machines.agent_of(gateway)
     agent.sync()
     pass_time(60)
 

@@ -11,7 +11,7 @@ import requests
 
 from apps.backends.base import ErrorKind, Scope
 from apps.backends.providers.gcp import errors, library
-from apps.backends.providers.gcp.families import FAMILIES
+from apps.backends.providers.gcp.errors import FAMILIES
 from apps.backends.providers.gcp.provider import GcpProvider
 from apps.offers.catalog import snapshot
 

@@ -12,7 +12,6 @@ from apps.backends.base import ErrorKind, InstanceSpec, InstanceState, ProviderE
 from apps.backends.providers.gcp import (
     addresses,
     check,
-    families,
     images,
     instances,
     labels,
@@ -22,7 +21,7 @@ from apps.backends.providers.gcp import (
 )
 from apps.backends.providers.gcp.clients import Clients
 from apps.backends.providers.gcp.config import GcpConfig
-from apps.backends.providers.gcp.errors import CAPACITY_LASTS, Fault, told
+from apps.backends.providers.gcp.errors import CAPACITY_LASTS, FAMILIES, Fault, told
 from apps.backends.providers.gcp.instances import Ref
 from apps.backends.providers.gcp.pricing import catalog
 
@@ -37,7 +36,7 @@ class GcpProvider(base.Provider):
     kind = "gcp"
     Config = GcpConfig
     features = frozenset({base.Feature.SPOT, base.Feature.CONSOLE, base.Feature.STATIC_ADDRESS})
-    families = families.FAMILIES
+    families = FAMILIES
     minimal_policy = permissions.MINIMAL_ROLE
     config: GcpConfig
 

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("instances", "0012_owners_of_workloads"),
+        ("instances", "0013_way_home"),
     ]
 
     operations = [
