@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -62,8 +64,9 @@ def far(tmp_path: Path, server_key: Pair) -> Iterator[Far]:
     sshd = require_program("sshd", package="openssh-server")
     identity = keys.new()
     told = document.Relay(relay.SSH_PORT, identity.private, server_key.public)
-    folder = tmp_path / "machine"
-    folder.mkdir()
+    # Not in pytest's own folder: sshd reads keys as the user, who has to come there.
+    folder = Path(tempfile.mkdtemp(prefix="dstack-relay-machine-"))
+    folder.chmod(0o755)
     for file in document.relay_files(told):
         path = folder / Path(file["path"]).name
         path.write_text(file["content"].replace(ETC, str(folder)))
@@ -74,7 +77,7 @@ def far(tmp_path: Path, server_key: Pair) -> Iterator[Far]:
         words += ["--shell", "/usr/sbin/nologin", "--password", "*", relay.USER]
         subprocess.run(words, capture_output=True, check=False, timeout=30)
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        # pytest's folders are the test's alone, and sshd wants to read keys as the user.
+        # What holds anybody's files, as that folder's parent, is no place for keys elsewhere.
         options = ["-o", "StrictModes=no"]
         command = there.command(sshd, "-D", "-e", "-f", str(folder / "sshd_config"), *options)
         with (folder / "log").open("wb") as log:
@@ -96,3 +99,4 @@ def far(tmp_path: Path, server_key: Pair) -> Iterator[Far]:
         finally:
             child.terminate()
             child.wait(20)
+            shutil.rmtree(folder)

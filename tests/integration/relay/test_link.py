@@ -175,5 +175,6 @@ def test_the_server_itself_may_do_nothing_else_there(
 
     link.end()
     assert ran.returncode == 255, ran.stderr
+    assert "Permission denied" not in ran.stderr  # it was let in
     assert "uid=" not in ran.stdout
     assert not Path("/tmp/dstack-relay-test.sock").exists()
