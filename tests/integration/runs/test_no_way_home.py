@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Any
 
 import pytest
@@ -37,7 +38,9 @@ def client(owner: Access) -> Client:
 
 
 def text(client: Client, path: str) -> str:
-    return html.unescape(client.get(path).content.decode())
+    """Return a page with its commands as sentences have them."""
+    shown = html.unescape(client.get(path).content.decode())
+    return re.sub("<code[^>]*>(dstack [^<]*)</code>", r"`\1`", shown)
 
 
 def test_a_plan_and_the_offers_say_so(world: World, client: Client, cloudy: Project) -> None:
