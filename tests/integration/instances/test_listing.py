@@ -70,7 +70,7 @@ def test_tells_of_a_machine_all_that_there_is(people: People) -> None:
     }
     assert found["resources"] == "2xCPU, 8GB, 100GB (disk)"
     assert found["price_usd_per_hour"] == 0.096
-    assert found["running"] == [{"run": "hello", "replica": 0, "state": "running"}]
+    assert found["running"] == [{"run": "hello", "replica": 0, "state": "running", "gateway": ""}]
     until = since + timedelta(seconds=300)
     assert found["idle_until"] == until.isoformat().replace("+00:00", "Z")
     for page in (shown(people), shown(people, "dstack-1/")):
