@@ -76,6 +76,16 @@ class ProbeSpec:
 
 
 @dataclass(frozen=True)
+class MountSpec:
+    """A folder of the machine, `source`, that a replica sees at `path`; one that is `optional` is
+    left out where it cannot be had."""
+
+    source: str
+    path: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
 class WorkloadSpec:
     """One thing that should run on the instance.
 
@@ -85,7 +95,8 @@ class WorkloadSpec:
     `shell`, each only if the one before succeeded; with `prefers_bash` in bash where there is one
     (an older agent does not know it and takes `shell`). `image_pin` is the image that the run's
     first replica got for `image` (see WorkloadReport). A gateway (`kind`) is run from the server's
-    wheel of this SHA-256, and an older agent finds nothing in it that it could run.
+    wheel of this SHA-256, and an older agent finds nothing in it that it could run. Where it
+    `owns_machine`, what mounts need may be made there. An older agent mounts nothing.
     """
 
     id: str
@@ -122,6 +133,8 @@ class WorkloadSpec:
     disk_limit_mib: typing.Optional[int] = None
     stop_seconds: float = 300.0
     probes: list[ProbeSpec] = field(default_factory=lambda: [ProbeSpec()])
+    mounts: list[MountSpec] = field(default_factory=list)
+    owns_machine: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from apps.backends.base import Gpu, Offer, gigabytes
@@ -27,17 +27,23 @@ class Matches:
 
 
 def match(
-    offers: Iterable[Offer], spec: ServiceSpec, *, base_image: str = "", trusted: bool = True
+    offers: Iterable[Offer],
+    spec: ServiceSpec,
+    *,
+    base_image: str = "",
+    trusted: bool = True,
+    volume_paths: Collection[str] = (),
 ) -> Matches:
     """Keep the offers that fit, cheapest first, and say why others do not.
 
     `base_image` is what a service without an `image` would run in. Who is not `trusted` gets
-    nothing where services are not kept apart.
+    nothing where services are not kept apart. `volume_paths` are the folders of shared machines
+    that services may mount.
     """
     fitting: list[Offer] = []
     refused: dict[str, list[str]] = {}
     for offer in offers:
-        reason = refusal(offer, spec, base_image=base_image)
+        reason = refusal(offer, spec, base_image=base_image, volume_paths=volume_paths)
         if reason is None and not trusted:
             reason = _strange(offer, spec, base_image)
         if reason is None:
@@ -53,7 +59,9 @@ def order(offer: Offer) -> tuple[float, str, str, str]:
     return offer.price_usd_per_hour, offer.backend, offer.region, offer.instance
 
 
-def refusal(offer: Offer, spec: ServiceSpec, *, base_image: str = "") -> str | None:
+def refusal(
+    offer: Offer, spec: ServiceSpec, *, base_image: str = "", volume_paths: Collection[str] = ()
+) -> str | None:
     """Say why an offer does not fit, or None when it does."""
     return (
         _where(offer, spec)
@@ -61,6 +69,9 @@ def refusal(offer: Offer, spec: ServiceSpec, *, base_image: str = "") -> str | N
         or _price(offer, spec)
         or _hardware(offer, spec)
         or _runs(offer, spec, base_image)
+        or executors.unfit_for_volumes(
+            offer, spec, base_image=base_image, volume_paths=volume_paths
+        )
     )
 
 

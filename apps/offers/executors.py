@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Collection, Iterator
 
 from apps.backends.base import Offer
 from apps.specs.sections.service import ServiceSpec
@@ -63,6 +64,33 @@ def unfit_for_process(offer: Offer, spec: ServiceSpec) -> str | None:
         found = ", ".join(offer.pythons) or "none"
         return f"python: {spec.python} is not there (found {found})"
     return None
+
+
+def unfit_for_volumes(
+    offer: Offer, spec: ServiceSpec, *, base_image: str, volume_paths: Collection[str]
+) -> str | None:
+    """Say which folder of the machine the service needs and cannot have there."""
+    for volume in spec.volumes:
+        if volume.optional or volume.instance_path is None:
+            continue
+        if not is_open(offer, volume.instance_path, volume_paths):
+            return (
+                f"volumes: {volume.instance_path} is not open to services on a machine that "
+                "several share; its administrator may list it in DSTACK_VOLUME_PATHS"
+            )
+        process = executor(offer, spec, base_image=base_image) == PROCESS
+        if process and not offer.keeps_processes_apart:
+            return "volumes: processes are not kept apart there, and share its folders"
+    return None
+
+
+def is_open(offer: Offer, folder: str, volume_paths: Collection[str]) -> bool:
+    """Tell whether services may mount a folder: any of a machine of their own, which its agent
+    checks, and of a shared one those that are listed. What lies below one is not open, for whoever
+    writes there could put a link to another in its place.
+    """
+    listed = {posixpath.normpath(path) for path in volume_paths}
+    return not offer.shared or posixpath.normpath(folder) in listed
 
 
 def _why_no_container(offer: Offer) -> str:

@@ -58,6 +58,7 @@ def find(
         standing,
         spec,
         base_image=settings.DSTACK_BASE_IMAGE,
+        volume_paths=settings.DSTACK_VOLUME_PATHS,
         trusted=trusted or settings.DSTACK_ALLOW_UNISOLATED,
     )
     told = {name: shut[backend.pk] for name, backend in by_name.items()}

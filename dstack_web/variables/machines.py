@@ -17,6 +17,13 @@ MACHINE = (
         "images` built.",
     ),
     Variable(
+        name="DSTACK_VOLUME_PATHS",
+        kind=Kind.LIST,
+        parts=(SERVER,),
+        says="Folders of this machine and of other shared ones that any service may mount by "
+        "`volumes`, such as `/srv/models`: each itself, not what lies below it.",
+    ),
+    Variable(
         name="DSTACK_ALLOW_UNISOLATED",
         kind=Kind.SWITCH,
         default="0",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from apps.agent import wire
 from apps.agent.docker import end, listening, stats
-from apps.agent.docker.create import description
+from apps.agent.docker.create import binds, description
 from apps.agent.docker.engine import Engine, EngineAway, EngineRefused, plain
 from apps.agent.docker.files import packed
 from apps.agent.docker.images import Image, Images
@@ -23,6 +23,7 @@ from apps.agent.docker.networks import Networks
 from apps.agent.docker.output import Follower
 from apps.agent.docker.working_folder import UPLOAD_FOLDER
 from apps.agent.host import files, procs, trees, usage
+from apps.agent.workloads import mounts
 from apps.agent.workloads.executor import (
     Check,
     End,
@@ -106,8 +107,9 @@ class Docker:
             self.work.mkdir(mode=0o700)
             unpack_upload(self.host, self.spec, self.work, say=say, check=check)
         say("creating container")
-        self._create(image)
-        return list(image.remarks)
+        remarks = list(image.remarks)
+        self._create(image, mounts.folders(self.spec, self.host.home, remarks))
+        return remarks
 
     def _await_engine(self, say: Say, check: Check) -> None:
         say(wire.PHASE_ENGINE_AWAY)
@@ -127,7 +129,7 @@ class Docker:
             self.facts = {**self.facts, **facts}
             files.write_json(self.folder / FACTS, self.facts)
 
-    def _create(self, image: Image) -> None:
+    def _create(self, image: Image, mounted: typing.Sequence[mounts.Mount]) -> None:
         config = image.known.get("Config") or {}
         body = description(
             self.spec,
@@ -137,6 +139,7 @@ class Docker:
             has_init=self.engine.has_init(),
             network=self.networks.join(self.spec),
         )
+        body["HostConfig"]["Mounts"] = binds(mounted)
         named = self.images.inspect(self.spec.image or "")
         if named is None or named["Id"] != image.known["Id"]:
             body["Image"] = image.known["Id"]  # the name means another one by now

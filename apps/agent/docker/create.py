@@ -11,6 +11,7 @@ from apps.agent.docker.working_folder import working_dir
 from apps.agent.host.home import Home
 from apps.agent.isolation import cgroups
 from apps.agent.workloads import script
+from apps.agent.workloads.mounts import Mount
 
 WORKLOAD_LABEL, HOME_LABEL, BASE_LABEL = "dstack.workload", "dstack.home", "dstack.base"
 RUN_LABEL, PROJECT_LABEL = "dstack.run", "dstack.project"
@@ -82,6 +83,11 @@ def description(
     body["HostConfig"]["NetworkMode"] = network
     body["HostConfig"]["Init"] = has_init and not _is_first(body, image)
     return body
+
+
+def binds(mounts: typing.Iterable[Mount]) -> list[dict[str, str]]:
+    """Return the folders of the machine as the engine takes them."""
+    return [{"Type": "bind", "Source": each.source, "Target": each.path} for each in mounts]
 
 
 def _defaults(image: dict[str, typing.Any]) -> dict[str, str]:

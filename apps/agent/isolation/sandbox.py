@@ -14,7 +14,8 @@ import typing
 from pathlib import Path
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWNET = 0x00020000, 0x08000000, 0x40000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x1, 0x2, 0x4, 0x8
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x20, 0x1000, 0x4000, 0x40000
 # Before, all mounts of /proc shared the option that hides processes.
 HIDEPID_KERNEL = (5, 8)
 TEMPORARY = ("/tmp", "/var/tmp")
@@ -72,15 +73,18 @@ def enter(
     namespace: int,
     folder: str,
     keep: typing.Sequence[str],
+    mounts: typing.Sequence[typing.Sequence[str]] = (),
     shm_mib: typing.Optional[int] = None,
 ) -> None:
     """Move this process into the network and give it its own mounts. Raise OSError.
 
-    `keep` are folders that it still needs where they lie below one that is replaced.
+    `keep` are folders that it still needs where they lie below one that is replaced, `mounts` pairs
+    of a folder of the machine and where it is to be seen.
     """
     call("setns", namespace, CLONE_NEWNET)
     call("unshare", CLONE_NEWNS | CLONE_NEWIPC)
     _mount("none", "/", flags=MS_REC | MS_PRIVATE)
+    given = [(_folder(source), path) for source, path in mounts]
     replaced = (*TEMPORARY, SHARED_MEMORY)
     kept = {path: os.open(path, os.O_PATH) for path in keep if path.startswith(_below(replaced))}
     # Held, since /tmp may be where the folder itself lies.
@@ -98,6 +102,8 @@ def enter(
     for path, descriptor in kept.items():
         _make_way(Path(path))
         _bind(descriptor, path)
+    for descriptor, path in given:
+        _mount_folder(descriptor, path)
     if kernel() >= HIDEPID_KERNEL:
         flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
         _mount("proc", "/proc", kind="proc", flags=flags, data="hidepid=2")
@@ -117,6 +123,25 @@ def _make_way(path: Path) -> None:
 def _bind(descriptor: int, at: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         _mount(f"/proc/self/fd/{descriptor}", at, flags=MS_BIND | MS_REC)
+    os.close(descriptor)
+
+
+def _folder(path: str) -> int:
+    """Open a folder that was found to be fit; another in its place now is refused."""
+    descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+    if str(Path(f"/proc/self/fd/{descriptor}").readlink()) != path:
+        raise Refused(1, f"volumes: {path} is another folder than it was")
+    return descriptor
+
+
+def _mount_folder(descriptor: int, at: str) -> None:
+    """Show a folder there, in which no program has rights of its own and nothing is a device."""
+    if at.startswith(_below(TEMPORARY)):
+        _make_way(Path(at))
+    here = f"/proc/self/fd/{descriptor}"
+    kept = os.statvfs(here).f_flag & (MS_RDONLY | MS_NOEXEC)
+    _mount(here, at, flags=MS_BIND)
+    _mount("none", at, flags=MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | kept)
     os.close(descriptor)
 
 

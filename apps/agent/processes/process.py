@@ -23,7 +23,7 @@ from apps.agent.host.interpreters import Interpreter, NotFound
 from apps.agent.isolation import cgroups, sandbox
 from apps.agent.isolation.network import Inside, Unavailable
 from apps.agent.processes import shim, venv
-from apps.agent.workloads import bounds, script
+from apps.agent.workloads import bounds, mounts, script
 from apps.agent.workloads.executor import (
     Check,
     End,
@@ -67,12 +67,14 @@ class Process:
         for made in (self.work, self.folder / "venv"):
             users.give(made, uid)
             made.chmod(0o700)
+        isolated = self._isolated(uid, remarks)
+        mounted = mounts.of_process(self.spec, self.host.home, remarks, isolated=isolated)
         self._note(
             uid=uid,
-            isolated=self._isolated(uid, remarks),
+            isolated=isolated,
             **bounds.make(self.spec, self.folder, remarks),
         )
-        self._launch_file(uid, interpreter)
+        self._launch_file(uid, interpreter, mounted)
         return remarks
 
     def _isolated(self, uid: typing.Optional[int], remarks: list[str]) -> bool:
@@ -121,7 +123,12 @@ class Process:
         except ports.NoFreePort as error:
             raise PrepareFailed(str(error)) from error
 
-    def _launch_file(self, uid: typing.Optional[int], interpreter: Interpreter) -> None:
+    def _launch_file(
+        self,
+        uid: typing.Optional[int],
+        interpreter: Interpreter,
+        mounted: typing.Sequence[mounts.Mount],
+    ) -> None:
         self._note(port=self._port())
         env = environment(
             self.spec, work=self.work, venv=self.folder / "venv", port=self.facts["port"]
@@ -142,6 +149,7 @@ class Process:
                 interpreter.library,
             ],
             shm_mib=self.spec.shm_size_mib,
+            mounts=[list(mount) for mount in mounted],
         )
         files.write_json(self.folder / shim.LAUNCH, launch._asdict())
 

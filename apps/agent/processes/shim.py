@@ -60,6 +60,7 @@ class Launch(typing.NamedTuple):
     max_output_bytes: int = output.DEFAULT_MAX_BYTES
     look_seconds: float = 30.0  # how often to look whether the folder is still there
     keep: typing.Sequence[str] = ()  # folders that a replica with its own /tmp still needs
+    mounts: typing.Sequence[typing.Sequence[str]] = ()  # a folder of the machine, and where
     shm_mib: typing.Optional[int] = None  # of its own /dev/shm; None: as much as it has of memory
 
 
@@ -168,6 +169,7 @@ class Shim:
                 namespace=self.namespace,
                 folder=self.folder,
                 keep=self.launch.keep,
+                mounts=self.launch.mounts,
                 shm_mib=self.launch.shm_mib,
             )
 

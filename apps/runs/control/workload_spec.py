@@ -59,6 +59,8 @@ def new_workload(*, run: Run, replica: Replica, offer: Offer) -> NewWorkload:
         disk_limit_mib=_limit(spec.resources.disk_mib, offer, has=offer.hardware.disk_mib),
         stop_seconds=float(unending(spec.stop_duration_seconds)),
         probes=probes(spec),
+        mounts=mounts(spec, offer),
+        owns_machine=not offer.shared,
     )
     secrets: dict[str, Any] = crypto.decrypt(run.secrets)
     secrets["env"] |= environment(run, replica, gpus, executor)
@@ -112,6 +114,16 @@ def environment(run: Run, replica: Replica, gpus: int, executor: str) -> dict[st
         "DSTACK_SERVICE_URL": public_urls.service_url(run),
         "DSTACK_GPUS_NUM": str(gpus),
     }
+
+
+def mounts(spec: ServiceSpec, offer: Offer) -> list[wire.MountSpec]:
+    """Return the folders of the machine that the replica may have there."""
+    return [
+        wire.MountSpec(volume.instance_path, volume.path, volume.optional)
+        for volume in spec.volumes
+        if volume.instance_path is not None
+        and executors.is_open(offer, volume.instance_path, settings.DSTACK_VOLUME_PATHS)
+    ]
 
 
 def probes(spec: ServiceSpec) -> list[wire.ProbeSpec]:

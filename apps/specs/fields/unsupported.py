@@ -14,7 +14,6 @@ _ONE_NODE = "a replica is one machine"
 
 # key -> what to do instead, empty where there is nothing to say
 NOT_YET: Mapping[str, str] = {
-    "volumes": "what a replica writes ends with it: keep data in a database or an object store",
     "files": "the uploaded folder is there already",
     "repos": "the uploaded folder is there already",
     "single_branch": "the uploaded folder is there already",
@@ -34,6 +33,12 @@ NOT_YET: Mapping[str, str] = {
     "pool_name": _NO_POOLS,
     "instance_name": _NO_POOLS,
 }
+
+
+NAMED_VOLUMES = (
+    "not supported yet: network volumes by name (give a folder of the machine, such as "
+    "/mnt/cache:/cache, or keep data in a database or an object store)"
+)
 
 
 def refusal(key: str, advice: str) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from apps.specs.errors import Misfit, Path
+from apps.specs.fields.unsupported import NAMED_VOLUMES
 from apps.specs.sections.network import Port, read_port
 from apps.specs.sections.policy import modernised
 from apps.specs.sections.scaling import read_replicas, scaling_problem
+from apps.specs.sections.storage import read_mount
 
 Problem = tuple[Path, str]
 
@@ -44,6 +46,26 @@ def broken(keys: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _repeated(keys, "rate_limits", "prefix", "/")
     yield from _too_many(keys, "probes", 10)
     yield from _too_many(keys, "repos", 1)
+    yield from _too_many(keys, "volumes", 32)
+    yield from _volumes(keys)
+
+
+def _volumes(keys: Mapping[str, Any]) -> Iterator[Problem]:
+    """Network volumes, and two folders at one place."""
+    items, taken = keys.get("volumes"), set()
+    for at, item in enumerate(items if isinstance(items, list) else []):
+        try:
+            mount = item if isinstance(item, Mapping) else read_mount(item).model_dump()
+            if isinstance(item, Mapping):
+                read_mount(item)
+        except Misfit:
+            continue
+        if mount.get("name"):
+            yield ("volumes", at), NAMED_VOLUMES
+        path = str(mount.get("path")).rstrip("/")
+        if path in taken:
+            yield ("volumes", at), f"{path or '/'} is taken by another volume: give each its own"
+        taken.add(path)
 
 
 def _exclusions(keys: Mapping[str, Any]) -> Iterator[Problem]:

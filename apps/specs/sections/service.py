@@ -34,6 +34,7 @@ from apps.specs.sections.policy import Policy
 from apps.specs.sections.probes import Probe, RateLimit, read_probe
 from apps.specs.sections.scaling import REPLICAS, Replicas, Scaling, read_replicas
 from apps.specs.sections.storage import (
+    MOUNT,
     TEXT_OR_MAPPING,
     FileMount,
     Mount,
@@ -165,7 +166,9 @@ class ServiceKeys(ServiceContainer, Policy):
         alias="idle_timeout",
         description="How long a replica may send nothing before its answer is cut off.",
     )
-    volumes: list[Annotated[Mount, Form(read_mount, TEXT_OR_MAPPING)]] = []
+    volumes: list[Annotated[Mount, Form(read_mount, MOUNT)]] = Field(
+        default=[], description="Folders of the machine that a replica sees: /mnt/data:/data."
+    )
     files: list[Annotated[FileMount, Form(read_file, TEXT_OR_MAPPING)]] = []
     repos: list[Annotated[Repo, Form(read_repo, TEXT_OR_MAPPING)]] = []
 

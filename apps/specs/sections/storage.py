@@ -13,6 +13,7 @@ from apps.specs.fields.scalars import FLAG, choice, flag, found, line, list_of, 
 _TEXT: JsonSchema = {"type": "string", "minLength": 1}
 _NAMES: JsonSchema = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
 TEXT_OR_MAPPING: JsonSchema = {"anyOf": [_TEXT, OWN]}
+MOUNT: JsonSchema = {"anyOf": [{"type": "string", "pattern": "^/[^:]*:/"}, OWN]}
 
 _volume_name = matching(r"[a-z0-9][a-z0-9._-]{0,62}", "a volume's name such as my-data")
 

@@ -145,3 +145,31 @@ def test_says_no_shell_for_the_images_own_command() -> None:
     spec = parse("type: service\nport: 8000\nimage: a/b\n")
 
     assert executors.shell(ENGINE, spec, base_image=UNBUILT) is None
+
+
+BIG = Hardware(cpus=8, memory_mib=32_768, disk_mib=200_000)
+OWN = replace(ENGINE, shared=False, hardware=BIG)
+OPEN = replace(NO_ENGINE, isolation="user")
+
+
+@pytest.mark.parametrize(
+    ("offer", "more", "listed", "reason"),
+    [
+        (OWN, "volumes: ['/srv/a:/a']", (), None),
+        (ENGINE, "volumes: ['/srv/a:/a']", (), "is not open to services on a machine that several"),
+        (ENGINE, "volumes: ['/srv/a:/a']", ("/srv/a/",), None),
+        (ENGINE, "volumes: ['/srv//a/:/a']", ("/srv/a",), None),
+        # Whoever writes to /srv/a could put a link to anywhere in its place.
+        (ENGINE, "volumes: ['/srv/a/b:/a']", ("/srv/a",), "/srv/a/b is not open"),
+        (ENGINE, "volumes: ['/srv:/a']", ("/srv/a",), "/srv is not open"),
+        (ENGINE, "volumes: ['/:/a']", ("/srv/a",), "/ is not open"),
+        (ENGINE, "volumes: [{instance_path: /x, path: /a, optional: true}]", (), None),
+        (OPEN, "volumes: ['/srv/a:/a']", ("/srv/a",), "are not kept apart there"),
+    ],
+)
+def test_gives_folders_of_shared_machines_only_where_they_are_listed(
+    offer: Offer, more: str, listed: tuple[str, ...], reason: str | None
+) -> None:
+    said = refusal(offer, parse(BASE + more), volume_paths=listed)
+
+    assert (said is None) if reason is None else (said is not None and reason in said)

@@ -27,7 +27,6 @@ resources: {gpu: 'A100:'}
 
 # A value for each key of the table that would act if the key did.
 _SAMPLES = {
-    "volumes": "['a:/b']",
     "files": "[a]",
     "repos": "[a]",
     "single_branch": "true",
@@ -67,7 +66,7 @@ def test_reports_all_problems_in_file_order() -> None:
         (4, "replicas"),
         (7, "env[1]"),
         (8, "commands"),
-        (9, "volumes"),
+        (9, "volumes[0]"),
         (11, "name"),
         (12, "resources.gpu"),
     ]
