@@ -21,6 +21,7 @@ from apps.backends.api.server import router as server_backends
 from apps.core.errors import AppError
 from apps.gateways.api import router as certificates
 from apps.gateways.machines.api import router as gateways
+from apps.hosts.api import router as hosts
 from apps.instances.costs.api import router as costs
 from apps.instances.listing.api import router as instances
 from apps.offers.api import router as offers
@@ -94,6 +95,7 @@ api.add_router("", accounts, tags=["accounts"])
 api.add_router("", specs, tags=["specs"])
 api.add_router("", backends, tags=["backends"])
 api.add_router("", server_backends, tags=["backends"])
+api.add_router("", hosts, tags=["backends"])
 api.add_router("", instances, tags=["instances"])
 api.add_router("", offers, tags=["offers"])
 api.add_router("", costs, tags=["accounts"])

@@ -7,7 +7,7 @@ any state. A wake-up is a hint: the sweep finds what a lost one would have start
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +21,8 @@ from apps.chat_templates import tasks as chat_templates
 from apps.core import notifications
 from apps.core.stores.valkey import pause
 from apps.gateways.machines import tasks as gateways
+from apps.hosts import tasks as hosts
+from apps.hosts.models import Host
 from apps.instances import tasks as instances
 from apps.instances.models import Instance, Workload
 from apps.offers.catalog import tasks as catalog
@@ -66,6 +68,10 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
         gateways.advance_of_workloads,
     ),
     ("check", "checking"): (backends.check,),
+    ("host", "checking"): (hosts.advance,),
+    ("host", "installing"): (hosts.advance,),
+    ("host", "starting"): (hosts.advance,),
+    ("host", "removing"): (hosts.advance,),
     ("instance", "requested"): (instances.advance,),
     ("instance", "terminating"): (instances.advance, gateways.advance_on_instances),
     ("instance", "terminated"): (
@@ -73,18 +79,24 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
         instances.close_emptied,
         runs.look_for_places_after_instances,
         gateways.advance_on_instances,
+        hosts.advance_of_instances,
     ),
     ("instance", "failed"): (
         routing.publish_tunnels,
         instances.close_emptied,
         runs.look_for_places_after_instances,
         gateways.advance_on_instances,
+        hosts.advance_of_instances,
     ),
     ("instance", "idle"): (runs.look_for_places_after_instances,),
     ("instance", "lost"): (runs.advance_on_instances, instances.advance),
     ("instance", "interrupted"): (runs.reconcile_on_instances, instances.advance),
+    ("instance", "ready"): (
+        runs.advance_on_instances,
+        gateways.advance_on_instances,
+        hosts.advance_of_instances,
+    ),
     ("backend", "usable"): (runs.look_for_places, catalog.refresh_prices),
-    ("instance", "ready"): (runs.advance_on_instances, gateways.advance_on_instances),
     ("limits", "changed"): (runs.look_for_places,),
     ("gateway", "creating"): (gateways.advance,),
     ("gateway", "provisioning"): (gateways.advance,),
@@ -126,6 +138,8 @@ def _tell_projects_of(gateway_ids: Sequence[Any]) -> None:
 
 
 def _tell_pages(machine: str, ids: Sequence[UUID]) -> None:
+    if machine == "host":
+        _tell_projects(Host.objects.filter(pk__in=ids).values_list("project", flat=True))
     if machine not in ("run", "replica", "workload", "instance"):
         return
     run_ids: Sequence[UUID | None] = ids
@@ -135,8 +149,12 @@ def _tell_pages(machine: str, ids: Sequence[UUID]) -> None:
         run_ids = list(Workload.objects.filter(pk__in=ids).values_list("run_id", flat=True))
     elif machine == "instance":
         run_ids = list(Replica.objects.filter(instance__in=ids).values_list("run_id", flat=True))
-        for project in set(Instance.objects.filter(pk__in=ids).values_list("project", flat=True)):
-            notifications.publish(f"project:{project}")
+        _tell_projects(Instance.objects.filter(pk__in=ids).values_list("project", flat=True))
     for run in Run.objects.filter(pk__in=set(run_ids)).only("pk", "name", "project_id"):
         notifications.publish(f"project:{run.project_id}", {"run": str(run.pk), "name": run.name})
         notifications.publish(f"run:{run.pk}", {"run": str(run.pk), "name": run.name})
+
+
+def _tell_projects(ids: Iterable[int]) -> None:
+    for project in set(ids):
+        notifications.publish(f"project:{project}")

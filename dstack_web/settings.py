@@ -100,6 +100,7 @@ INSTALLED_APPS = [
     "apps.offers",
     "apps.instances",
     "apps.gateways",
+    "apps.hosts",
     "apps.runs",
     "apps.chat_templates",
     "apps.routing",
@@ -253,6 +254,7 @@ CELERY_BROKER_URL = re.sub(r"^unix://", "redis+socket://", REDIS_URL)
 CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_ROUTES = {
     "apps.backends.tasks.*": {"queue": "outside"},
+    "apps.hosts.tasks.*": {"queue": "outside"},
     "apps.instances.tasks.*": {"queue": "outside"},
     "apps.gateways.machines.tasks.*": {"queue": "outside"},
     "apps.chat_templates.tasks.*": {"queue": "outside"},

@@ -19,6 +19,8 @@ from apps.core.models import Stateful
 from apps.core.sweep import one_by_one
 from apps.gateways.machines import tasks as gateways
 from apps.gateways.models import Gateway
+from apps.hosts import tasks as hosts
+from apps.hosts.models import Host
 from apps.instances import retention as instance_retention
 from apps.instances import tasks as instances
 from apps.instances.models import Instance
@@ -35,6 +37,7 @@ SWEPT: tuple[tuple[type[Stateful], Task], ...] = (
     (Instance, instances.advance),
     (Check, backends.check),
     (Gateway, gateways.advance),
+    (Host, hosts.advance),
 )
 
 

@@ -31,6 +31,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.autoscaling.urls")),
     path("", include("apps.backends.urls")),
     path("", include("apps.gateways.urls")),
+    path("", include("apps.hosts.urls")),
     path("", include("apps.instances.listing.urls")),
     path("", include("apps.instances.costs.urls")),
     path("", include("apps.offers.urls")),

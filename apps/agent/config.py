@@ -25,15 +25,16 @@ class BadConfig(Exception):
 class Machine:
     """What holds on a machine that was made for its agent and ends with it.
 
-    It is shut down by the command `shutdown` once the server has refused it (401) or no server has
-    answered for so long. A new version of the agent is taken `update_seconds` after its start at
-    the earliest.
+    One that a person lent (`lent`) is theirs, and nothing ends it. Another is shut down by the
+    command `shutdown` once the server has refused it (401) or no server has answered for so long.
+    A new version of the agent is taken `update_seconds` after its start at the earliest.
     """
 
     refused_seconds: float = 600.0
     silent_seconds: float = 12 * 3600.0
     update_seconds: float = 300.0
     shutdown: list[str] = field(default_factory=lambda: ["shutdown", "-h", "now"])
+    lent: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ from apps.accounts.models import Project
 from apps.backends.models import Backend, Check
 from apps.core.errors import NotFound
 
-LOCAL = "local"
+LOCAL, SSH = "local", "ssh"
+# Kinds whose configuration is the server's own to know and to change: they are no clouds.
+KEPT = (LOCAL, SSH)
 # The states of a machine that is gone: instances are a later stage.
 OVER = ("terminated", "failed")
 MOST_ERRORS = 5

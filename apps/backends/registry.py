@@ -6,11 +6,13 @@ from apps.backends.base import Provider
 from apps.backends.providers.aws.provider import AwsProvider
 from apps.backends.providers.gcp.provider import GcpProvider
 from apps.backends.providers.local.provider import LocalProvider
+from apps.backends.providers.ssh.provider import SshProvider
 from apps.backends.providers.tensordock.provider import TensorDockProvider
 
 PROVIDERS: dict[str, type[Provider]] = {
     AwsProvider.kind: AwsProvider,
     GcpProvider.kind: GcpProvider,
     LocalProvider.kind: LocalProvider,
+    SshProvider.kind: SshProvider,
     TensorDockProvider.kind: TensorDockProvider,
 }

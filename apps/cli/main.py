@@ -40,6 +40,7 @@ COMMANDS = {
     "spend": "Show what the project's machines cost, by run and by day.",
     "offer": "List offers without running anything.",
     "backend": "Connect, check, list and delete backends: where services run.",
+    "host": "Add, list and remove own hosts: machines of yours, by ssh.",
     "instance": "List and terminate instances: the machines that services run on.",
     "gateway": "Create, list, change and delete gateways: where services are published.",
     "upload": "List and delete uploaded folders.",
@@ -50,7 +51,7 @@ COMMANDS = {
 # The folder of each command's module, below `apps/cli/commands`; the others lie in `runs`.
 FOLDERS = {
     **dict.fromkeys(("config", "project", "token", "completion"), "settings"),
-    **dict.fromkeys(("backend", "gateway", "instance", "offer"), "places"),
+    **dict.fromkeys(("backend", "gateway", "host", "instance", "offer"), "places"),
 }
 
 

@@ -21,6 +21,7 @@ PROJECT_PAGES = (
     ("runs:uploads", "runs:uploads", "folder-up", "Uploads"),
     ("gateways:", "gateways:list", "world", "Gateways"),
     ("backends:", "backends:list", "cloud", "Backends"),
+    ("hosts:", "hosts:list", "device-desktop", "Hosts"),
     ("instances:", "instances:list", "server-2", "Instances"),
     ("offers:", "offers:list", "tags", "Offers"),
     ("costs:", "costs:spend", "coins", "Spend"),

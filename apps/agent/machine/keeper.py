@@ -22,6 +22,8 @@ class Keeper:
         self._rules = rules
         self._watchdog = Watchdog(rules, client.contact, home / "contact.json")
         self._update = Update(rules, client, Path(sys.argv[0]).resolve())
+        if rules.lent:
+            return  # the packet rules of a person's machine are theirs
         try:
             metadata.close()
         except OSError as error:

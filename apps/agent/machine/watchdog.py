@@ -40,6 +40,8 @@ class Watchdog:
 
     def why(self) -> str:
         """Return why this machine has to end, "" where it has not."""
+        if self._rules.lent:
+            return ""
         contact = self._contact
         now = contact.now()
         if now - self._written_at >= KEEP_SECONDS:
@@ -55,6 +57,8 @@ class Watchdog:
 
     def left_seconds(self) -> float:
         """Return the time until it has to end, if nothing happens meanwhile."""
+        if self._rules.lent:
+            return float("inf")
         now, since = self._contact.now(), self._contact.refused_since
         silent = self._heard_at() + self._rules.silent_seconds - now
         if since is None:

@@ -45,7 +45,7 @@ def list_kinds(request: HttpRequest) -> dict[str, Any]:
             "policy": provider.minimal_policy,
         }
         for kind, provider in sorted(PROVIDERS.items())
-        if kind != queries.LOCAL
+        if kind not in queries.KEPT
     ]
     return {"items": items, "next_cursor": None}
 

@@ -18,6 +18,10 @@ from apps.core.errors import Conflict, Detail, Invalid
 
 # Each may hold a thread of a worker for minutes.
 MOST_CHECKS_AT_ONCE = 4
+HOSTS = (
+    "The backend ssh has the project's own hosts, and is there with the first of them: add one on "
+    "the page Hosts, or with `dstack host add`."
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ def connect(*, access: Access, new: NewBackend, check: bool = True) -> Check | B
     roles.require_connector(access, new.project, new.kind)
     if new.kind == queries.LOCAL:
         raise Invalid("The backend local is the server's own machine: it is opened, not connected.")
+    if new.kind == queries.SSH:
+        raise Invalid(HOSTS)
     shares = [] if new.project else projects_named(access, new.shares)
     name = new.name or new.kind
     rows.require_name(new.project, name, new.kind, _seen_in(new.for_all, shares))
@@ -148,5 +154,5 @@ def _of(backend: Backend, config: Config | None = None) -> checks.Wanted:
 
 
 def _require_cloud(backend: Backend) -> None:
-    if backend.kind == queries.LOCAL:
-        raise Invalid("The backend local takes no configuration.")
+    if backend.kind in queries.KEPT:
+        raise Invalid(f"The backend {backend.kind} takes no configuration.")

@@ -112,6 +112,6 @@ def encrypted(config: Config) -> str:
 
 def shown(backend: Backend) -> dict[str, Any]:
     """Return how a backend is connected, without secrets or what is the server's own to know."""
-    if backend.kind == queries.LOCAL:
+    if backend.kind in queries.KEPT:
         return {}
     return configs.shown(backend.kind, stored(backend))

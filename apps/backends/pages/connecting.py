@@ -39,11 +39,11 @@ class Form:
 @page("GET", "POST")
 def connect(request: HttpRequest, project: str | None = None) -> HttpResponse:
     place = place_of(request, project)
-    clouds = [kind for kind in sorted(PROVIDERS) if kind != queries.LOCAL]
+    clouds = [kind for kind in sorted(PROVIDERS) if kind not in queries.KEPT]
     kind = request.POST.get("kind") or request.GET.get("kind") or clouds[0]
     rows.require_kind(kind)
     roles.require_connector(place.access, place.project, kind)
-    if kind == queries.LOCAL:
+    if kind in queries.KEPT:
         return redirect(place.list_url)
 
     def send(config: dict[str, Any]) -> Check | Backend:
@@ -68,8 +68,8 @@ def change(request: HttpRequest, name: str, project: str | None = None) -> HttpR
     place = place_of(request, project)
     backend = place.backend(name)
     roles.require_manager(place.access, backend)
-    if backend.kind == queries.LOCAL:
-        raise Invalid("The backend local takes no configuration.")
+    if backend.kind in queries.KEPT:
+        raise Invalid(f"The backend {backend.kind} takes no configuration.")
 
     def send(config: dict[str, Any]) -> Check | Backend:
         if backend.project is None and "projects" in request.POST:

@@ -50,7 +50,7 @@ def backend_detail(request: HttpRequest, name: str, project: str | None = None) 
         "project": place.project,
         "shown": _shown(place, backend),
         "may_change": may_change,
-        "is_cloud": backend.kind != queries.LOCAL,
+        "is_cloud": backend.kind not in queries.KEPT,
         "config": config_form.stored(known),
         "instances": queries.live_instances(backend, of_project).order_by("-pk")[:50],
         "errors": queries.last_errors(backend, of_project),

@@ -44,6 +44,7 @@ def _named(kind: str) -> Complete:
 
 runs, backends, instances = _named("runs"), _named("backends"), _named("instances")
 gateways = _named("gateways")
+hosts = _named("hosts")
 
 
 def _fitting(names: Iterator[str | None], incomplete: str) -> list[str]:

@@ -16,9 +16,14 @@ def fresh(*, kind: str) -> dict[str, str]:
     token = ids.new_token("a")
     if backends.is_standing(kind):
         return {"token": crypto.encrypt(token), "token_hash": ids.token_hash(token)}
+    return of_enrolment()
+
+
+def of_enrolment() -> dict[str, str]:
+    """Return the columns of an instance whose agent enrols."""
     enrolment = ids.new_token("e")
     return {
         "token": crypto.encrypt(enrolment),
-        "token_hash": ids.token_hash(token),
+        "token_hash": ids.token_hash(ids.new_token("a")),
         "enrolment_hash": ids.token_hash(enrolment),
     }

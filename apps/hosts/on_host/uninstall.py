@@ -1,0 +1,119 @@
+"""Takes the agent of dstack-web off this machine, as root, with all that it runs and ever wrote.
+
+It needs nothing: `sudo python3 /opt/dstack-agent/uninstall.py`. The server sends the public key
+that it was let in by, too, as JSON in base64: {"user", "key", "instances"}; the agent of an
+instance that is none of these is another server's, and stays.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import typing
+
+PROGRAM, SETTINGS, HOME = "/opt/dstack-agent", "/etc/dstack-agent", "/var/lib/dstack"
+UNIT = "dstack-agent.service"
+PID = "/run/dstack-agent.pid"
+FILES = (
+    f"/etc/systemd/system/{UNIT}",
+    f"/etc/systemd/system/multi-user.target.wants/{UNIT}",
+    "/etc/cron.d/dstack-agent",
+    "/var/log/dstack-agent.log",
+    PID,
+)
+STOP_SECONDS = 30.0
+
+
+def main() -> None:
+    if os.geteuid() != 0:
+        sys.exit("this needs root: run it with sudo")
+    asked = json.loads(base64.b64decode(sys.argv[1])) if len(sys.argv) > 1 else {}
+    left = [] if is_of_another(asked.get("instances")) else take_away()
+    forget_key(asked)
+    print("dstack:left " + json.dumps(left))
+
+
+def is_of_another(instances: typing.Optional[list[str]]) -> bool:
+    if instances is None:
+        return False
+    try:
+        with open(f"{SETTINGS}/config.json") as file:
+            return str(json.load(file).get("instance_id")) not in instances
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def take_away() -> list[str]:
+    """Return what is left."""
+    has_systemd = os.path.isdir("/run/systemd/system")
+    if has_systemd:
+        quietly("systemctl", "disable", "--now", UNIT)
+    stop_supervisor()
+    table = nft_table()
+    if os.path.exists(f"{PROGRAM}/agent.pyz") and os.path.isdir(HOME):
+        quietly(f"{PROGRAM}/python", f"{PROGRAM}/agent.pyz", "--home", HOME, "--end")
+    if table:
+        quietly("nft", "delete", "table", "ip", table)
+    for path in FILES:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    if has_systemd:
+        quietly("systemctl", "daemon-reload")
+        quietly("systemctl", "reset-failed", UNIT)
+    for folder in (HOME, SETTINGS, PROGRAM):
+        shutil.rmtree(folder, ignore_errors=True)
+    return [path for path in (HOME, SETTINGS, PROGRAM, *FILES) if os.path.exists(path)]
+
+
+def stop_supervisor() -> None:
+    with contextlib.suppress(OSError, ValueError):
+        with open(PID) as file:
+            pid = int(file.read())
+        with open(f"/proc/{pid}/cmdline") as file:
+            if "supervise.sh" not in file.read():
+                return
+        os.kill(pid, signal.SIGTERM)
+        until = time.monotonic() + STOP_SECONDS
+        while os.path.exists(PID) and time.monotonic() < until:
+            time.sleep(0.1)
+
+
+def nft_table() -> str:
+    """Return the agent's table of packet rules, which it takes away itself where it can."""
+    try:
+        with open(f"{HOME}/agent.json") as file:
+            return f"dstack_{str(json.load(file)['home_id'])[:8]}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def forget_key(asked: dict[str, typing.Any]) -> None:
+    """Take the server's own public key out of who may come in; what else stands there stays."""
+    if not asked.get("key"):
+        return
+    with contextlib.suppress(OSError, KeyError):
+        path = os.path.join(pwd.getpwnam(asked["user"]).pw_dir, ".ssh", "authorized_keys")
+        # A link may lead anywhere, and we are root.
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW), "r+") as file:
+            lines = file.readlines()
+            kept = [line for line in lines if asked["key"] not in line.split()]
+            if kept != lines:
+                file.seek(0)
+                file.write("".join(kept))
+                file.truncate()
+
+
+def quietly(*words: str) -> None:
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+
+
+main()

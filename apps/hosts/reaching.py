@@ -1,0 +1,23 @@
+"""How a host is reached: its row as a target of ssh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apps.hosts import keys
+from apps.hosts.address import checked, parse
+from apps.hosts.models import Host
+from apps.hosts.ssh import client
+
+
+def run(host: Host, command: Sequence[str], script: str, *, seconds: float) -> client.Ran:
+    """Run a script there. Raise SshError."""
+    jump = parse(host.jump) if host.jump else None
+    place = checked(host.user, host.address, host.port)
+    target = client.Target(place, keys.of_host(host), jump, host.known_hosts)
+    return client.run(target, command, script, seconds=seconds)
+
+
+def as_root(host: Host) -> tuple[str, ...]:
+    """Return the command that runs a script there as root, as the check found it."""
+    return client.PLAIN if host.fact("root") == "yes" else client.BY_SUDO

@@ -1,0 +1,76 @@
+"""The scripts that are sent to hosts: each is fixed, and what differs lies in it as base64."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from apps.instances.boot import program
+
+FOLDER = Path(__file__).parent / "on_host"
+PROGRAM = "/opt/dstack-agent"
+UNIT = "/etc/systemd/system/dstack-agent.service"
+RUN = "import base64, sys; exec(base64.b64decode(sys.argv.pop(1)))"
+
+
+def check(asked: dict[str, Any]) -> str:
+    return f"PROGRAM={_base64(_text('check.py'))}\nASKED={_of_json(asked)}\n{_text('check.sh')}"
+
+
+def install(
+    *, python: str, systemd: bool, instance_id: str, enrolment: dict[str, Any] | None
+) -> str:
+    """Return what installs the agent; an agent that is installed already needs no enrolment."""
+    files = [
+        _file(f"{PROGRAM}/agent.pyz", program.program().content, 0o644),
+        _file(f"{PROGRAM}/uninstall.py", _text("uninstall.py").encode(), 0o644),
+    ]
+    if systemd:
+        files.append(_file(UNIT, _text("dstack-agent.service").encode(), 0o644))
+    else:
+        files.append(_file(f"{PROGRAM}/supervise.sh", _text("supervise.sh").encode(), 0o755))
+    asked = {
+        "python": python,
+        "systemd": systemd,
+        "instance_id": instance_id,
+        "enrolment": enrolment,
+        "files": files,
+    }
+    return _in_python(python, "install.py", [], stdin=_of_json(asked))
+
+
+def uninstall(*, python: str, user: str, public_key: str, instances: Sequence[str]) -> str:
+    """Return what takes the agent of these instances away, and the public key where one is
+    given."""
+    blob = public_key.split()[1] if public_key else ""
+    asked = {"user": user, "key": blob, "instances": list(instances)}
+    return _in_python(python, "uninstall.py", [_of_json(asked)])
+
+
+def _in_python(python: str, name: str, arguments: Sequence[str], *, stdin: str = "") -> str:
+    words = " ".join([_base64(_text(name)), *arguments])
+    return (
+        f"python=$(printf %s {_base64(python)} | base64 -d) || exit 1\n"
+        f"\"$python\" -I -c '{RUN}' {words} <<'DSTACK_END'\n{stdin}\nDSTACK_END\n"
+    )
+
+
+def _file(path: str, content: bytes, mode: int) -> dict[str, Any]:
+    return {"path": path, "mode": mode, "content": base64.b64encode(content).decode()}
+
+
+def _of_json(value: Any) -> str:
+    return _base64(json.dumps(value))
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@cache
+def _text(name: str) -> str:
+    return (FOLDER / name).read_text()
