@@ -27,15 +27,15 @@ PACKAGES = (
     "systemd-sysv,dbus,udev,cloud-init,python3,python3-cffi-backend,iproute2,ca-certificates,"
     "openssh-client"
 )
+# What a machine that people own has besides: ssh lets them in, cron starts what they want.
+OF_A_PERSON = f"{PACKAGES},openssh-server,sudo,cron,nftables"
 SUITE = "bookworm"
 NEEDED = ("dockerd", "docker", "ip", "nsenter")
 RIGHTS = ("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE")
 BUILD_SECONDS = 280
 # The settings of the kernel are read-only there but for those of its own network.
-INIT = (
-    "mount -t proc proc /mnt && mount --bind /mnt/sys/net /proc/sys/net && umount -l /mnt && "
-    "exec /lib/systemd/systemd"
-)
+INIT = "mount -t proc proc /mnt && mount --bind /mnt/sys/net /proc/sys/net && umount -l /mnt && "
+SYSTEMD = "/lib/systemd/systemd"
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ class Cloud:
         assert not check or ran.returncode == 0, ran.stderr
         return ran.stdout + ran.stderr
 
-    def boot(self, name: str, user_data: str) -> Machine:
+    def boot(self, name: str, user_data: str, *, init: str = SYSTEMD) -> Machine:
+        """Boot a machine; without systemd `init` is a shell's word for what runs there."""
         self.docker("rm", "-f", "-v", name, check=False)  # what a failed test left
         seed = Path(tempfile.mkdtemp(dir=self.folder))
         (seed / "user-data").write_text(user_data)
@@ -104,7 +105,8 @@ class Cloud:
             *("-v", "/sys/fs/cgroup:/sys/fs/cgroup:ro"),
             *("-v", f"{seed}/resolv.conf:/etc/resolv.conf:ro"),
             *(word for mount in self.image.mounts for word in ("-v", mount)),
-            *("-v", f"{seed}:/var/lib/cloud/seed/nocloud:ro", IMAGE, "sh", "-c", INIT),
+            *("-v", f"{seed}:/var/lib/cloud/seed/nocloud:ro", IMAGE, "sh", "-c"),
+            f"{INIT}exec {init}",
         )
         return Machine(self, name)
 

@@ -1,0 +1,185 @@
+"""A machine of a person's, the whole way: added by the command line over a real sshd, a service on
+it that callers reach, a restart of the machine, and a removal that leaves it as it was.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import prepared
+from tests.e2e.services import WHO, who_answers
+from tests.e2e.stack import Stack, eventually
+from tests.free_ports import free_port
+from tests.integration.instances import virtual_machines
+from tests.integration.instances.virtual_machines import OF_A_PERSON, Cloud, Machine
+
+pytestmark = pytest.mark.timeout(300)
+
+SERVICE = (WHO / "serve.dstack.yml").read_text() + "backends: [ssh]\n"
+RUN = ("run", ".", "-f", "serve.dstack.yml", "-n", "who", "-y", "-d")
+BOOT_SECONDS = 90.0
+# What any machine writes while it runs, whoever was there; and where ssh logins leave their time.
+LIVELY = re.compile(
+    r"/(proc|sys|run|dev|tmp)(/|$)|/var/(log|cache|tmp|lib/systemd|lib/cloud|lib/private)(/|$)|"
+    r"__pycache__|/etc/(resolv.conf|hostname|hosts|machine-id|mtab)$"
+)
+WITHOUT_SYSTEMD = "sh -c 'mkdir -p /run/sshd; cron; exec /usr/sbin/sshd -D -p 2222'"
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What could be left on a machine."""
+
+    files: frozenset[str]
+    processes: tuple[str, ...]
+    keys: str
+
+
+def traces(machine: Machine) -> Traces:
+    listed = machine.run("find", "/", "-xdev", "(", "-path", "/proc", "-o", "-path", "/sys", ")",
+                         "-prune", "-o", "-print")  # fmt: skip
+    commands = machine.run("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'")
+    ours = [line for line in commands.splitlines() if "dstack" in line or "who.py" in line]
+    return Traces(
+        files=frozenset(line for line in listed.splitlines() if not LIVELY.search(line)),
+        processes=tuple(ours),
+        keys=machine.run("cat", "/root/.ssh/authorized_keys"),
+    )
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    with virtual_machines.cloud(number=9, packages=OF_A_PERSON) as opened:
+        yield opened
+
+
+@pytest.fixture
+def stack(cloud: Cloud, tmp_path: Path) -> Iterator[Stack]:
+    port = free_port()
+    more = {
+        "DSTACK_BIND": "0.0.0.0",
+        "DSTACK_AGENT_URL": f"http://{cloud.wire.here}:{port}",
+        "DSTACK_GATEWAY_SSH_PORT": str(free_port()),
+    }
+    made = Stack(tmp_path / "home", port, free_port(), more)
+    prepared.copy_database(made.home / "server" / "pg")
+    made.start()
+    try:
+        yield made
+    finally:
+        assert made.stop() == 0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "who"
+    folder.mkdir()
+    shutil.copy(WHO / "who.py", folder)
+    (folder / "serve.dstack.yml").write_text(SERVICE)
+    return folder
+
+
+def let_in(machine: Machine, public_key: str) -> None:
+    """Let a key in, as a person does who pastes it beside their own."""
+    lines = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPersonsOwnKeyThatStays me\n{public_key}\n"
+    folder = machine.cloud.folder / f"{machine.name}.keys"
+    folder.write_text(lines)
+    machine.run("mkdir", "-p", "-m", "700", "/root/.ssh")
+    machine.cloud.docker("cp", str(folder), f"{machine.name}:/root/.ssh/authorized_keys")
+    machine.run("chown", "-R", "root:root", "/root/.ssh")
+
+
+def listens(cloud: Cloud, port: int) -> None:
+    """Wait for an sshd."""
+    argv = ["ssh-keyscan", "-T", "2", "-p", str(port), cloud.wire.there]
+    eventually(
+        lambda: subprocess.run(argv, capture_output=True).stdout, seconds=BOOT_SECONDS, what="sshd"
+    )
+
+
+def tables(cloud: Cloud) -> str:
+    argv = ["ip", "netns", "exec", cloud.wire.network, "nft", "list", "tables"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_host_serves_restarts_and_is_left_as_it_was(
+    cloud: Cloud, stack: Stack, folder: Path
+) -> None:
+    machine = cloud.boot("desk", "#cloud-config\n{}\n")
+    try:
+        listens(cloud, 22)
+        let_in(machine, stack.api("GET", "/projects/main/hosts")["public_key"])
+        before, tables_before = traces(machine), tables(cloud)
+
+        words = ("host", "add", f"root@{cloud.wire.there}", "--name", "desk", "--price", "0.3")
+        said = stack.dstack(*words)
+        assert "Host desk is ready" in said, said
+        assert "SHA256:" in said
+        assert "Service is published at" in stack.dstack(*RUN, cwd=folder)
+        eventually(lambda: who_answers(stack), seconds=BOOT_SECONDS, what=said)
+
+        machine.restart()
+        eventually(lambda: not who_answers(stack), seconds=BOOT_SECONDS)
+        eventually(lambda: who_answers(stack), seconds=BOOT_SECONDS, what=machine.console())
+        # Again it is the same host, with the same machine.
+        assert "Host desk is ready" in stack.dstack(*words)
+        assert len(stack.api("GET", "/projects/main/instances")["items"]) <= 2
+
+        assert "Stopped" in stack.dstack("stop", "who", "-y")
+        said = stack.dstack("host", "remove", "desk", "-y")
+        assert "nothing of the agent is left there" in said
+        after = traces(machine)
+        assert sorted(after.files - before.files) == []
+        assert after.processes == ()
+        assert tables(cloud) == tables_before
+        assert "PersonsOwnKey" in after.keys
+        assert "dstack-web" not in after.keys
+    finally:
+        machine.end()
+
+
+def test_a_host_without_systemd_behind_a_jump_host_and_one_that_is_away(
+    cloud: Cloud, stack: Stack, folder: Path
+) -> None:
+    jump = cloud.boot("gate", "#cloud-config\n{}\n")
+    machine = cloud.boot("attic", "#cloud-config\n{}\n", init=WITHOUT_SYSTEMD)
+    try:
+        key = stack.api("GET", "/projects/main/hosts")["public_key"]
+        for each, port in ((jump, 22), (machine, 2222)):
+            listens(cloud, port)
+            let_in(each, key)
+        before = traces(machine)
+
+        there = f"root@{cloud.wire.there}"
+        words = ("host", "add", f"{there}:2222", "--jump", there, "--name", "attic")
+        said = stack.dstack(*words)
+        assert "Host attic is ready" in said, said
+        assert "cron starts it" in said
+        assert "Service is published at" in stack.dstack(*RUN, cwd=folder)
+        eventually(lambda: who_answers(stack), seconds=BOOT_SECONDS, what=said)
+        machine.restart()
+        eventually(lambda: not who_answers(stack), seconds=BOOT_SECONDS)
+        eventually(lambda: who_answers(stack), seconds=BOOT_SECONDS, what=machine.console())
+
+        assert "nothing of the agent" in stack.dstack("host", "remove", "attic", "-y")
+        after = traces(machine)
+        assert sorted(after.files - before.files) == []
+        assert after.processes == ()
+
+        # One that is away can be removed as well.
+        let_in(machine, key)
+        assert "Host attic is ready" in stack.dstack(*words)
+        machine.end()
+        said = " ".join(stack.dstack("host", "remove", "attic", "-y").split())
+        assert "uninstall.py" in said
+        assert stack.api("GET", "/projects/main/hosts")["items"] == []
+    finally:
+        machine.end()
+        jump.end()
