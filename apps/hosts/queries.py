@@ -12,8 +12,9 @@ from apps.accounts.models import Project
 from apps.backends.providers.ssh import provider as ssh
 from apps.core.errors import NotFound
 from apps.core.state_machine import Look
-from apps.hosts import findings, keys, machines, states
+from apps.hosts import keys, states
 from apps.hosts.models import Host
+from apps.hosts.work import findings, machines
 from apps.instances import states as instance_states
 from apps.instances.listing import queries as instances
 

@@ -15,8 +15,9 @@ from apps.accounts.models import Project
 from apps.core import crypto
 from apps.core.errors import Conflict, Detail, Forbidden, Invalid
 from apps.core.transition import Stale, created, transition
-from apps.hosts import address, keys, machines, states
+from apps.hosts import address, keys, states
 from apps.hosts.models import Host
+from apps.hosts.work import machines
 
 MOST_HOSTS = 200
 MOST_USD_PER_HOUR = 10_000

@@ -6,8 +6,9 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from apps.hosts import states, steps
+from apps.hosts import states
 from apps.hosts.models import Host
+from apps.hosts.work import steps
 
 
 @shared_task

@@ -29,6 +29,7 @@ NAMES = (
     "aws",
     "gcp",
     "tensordock",
+    "hosts",
     "costs",
     "gateways",
     "tls",

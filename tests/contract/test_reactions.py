@@ -9,12 +9,13 @@ import pytest
 
 from apps.backends.states import CHECK
 from apps.gateways.states import GATEWAY
+from apps.hosts.states import HOST
 from apps.instances.states import INSTANCE, WORKLOAD
 from apps.runs.states import REPLICA, RUN
 from dstack_web.reactions import REACTIONS
 
 ROOT = Path(__file__).parents[2]
-ALL = (CHECK, RUN, REPLICA, INSTANCE, WORKLOAD, GATEWAY)
+ALL = (CHECK, RUN, REPLICA, INSTANCE, WORKLOAD, GATEWAY, HOST)
 MACHINES = {machine.name: machine for machine in ALL}
 
 

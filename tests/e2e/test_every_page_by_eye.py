@@ -30,6 +30,8 @@ PAGES = [
     f"{MAIN}/gateways/",
     f"{MAIN}/gateways/local/",
     f"{MAIN}/gateways/{showcase.GATEWAY}/",
+    f"{MAIN}/hosts/",
+    f"{MAIN}/hosts/new/add/",
     f"{MAIN}/gateways/local/certificates/",
     f"{MAIN}/backends/",
     f"{MAIN}/backends/local/",

@@ -88,12 +88,17 @@ def _prepare(folder: Path, target: Target) -> None:
     key.write_text(target.key)
     if target.known_hosts:
         (folder / "known_hosts").write_text(target.known_hosts)
+    (folder / "config").write_text(configuration(folder, target))
+
+
+def configuration(folder: Path, target: Target) -> str:
+    """Return the configuration of a call; nobody's word in it means anything to ssh."""
     places = [(HOST, target.place)] + ([(JUMP, target.jump)] if target.jump else [])
     known = {alias for alias, _ in places if _is_known(alias, target.known_hosts)}
     blocks = [_block(alias, place, folder, is_known=alias in known) for alias, place in places]
     if target.jump:
         blocks[0] += f"  ProxyJump {JUMP}\n"
-    (folder / "config").write_text("".join(blocks))
+    return "".join(blocks)
 
 
 def _is_known(alias: str, known_hosts: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -22,54 +22,22 @@ from apps.backends import services as backends
 from apps.backends.api import waiting
 from apps.backends.models import Check
 from apps.gateways.models import Publication
+from apps.hosts.models import Host
 from apps.runs.models import Upload
 from dstack_web.api import api
 from tests import factories
+from tests.integration.api.roles import (
+    NEVER,
+    PEOPLE,
+    Case,
+    admins,
+    everybody,
+    global_admins,
+    members,
+    server_admins,
+)
 
 DIGEST = "a" * 64
-
-
-@dataclass(frozen=True)
-class Case:
-    """A request that a good caller can make, and what the others are answered.
-
-    `ok` is what those in `may` get, `others` what each other signed-in role gets.
-    """
-
-    may: tuple[str, ...]
-    others: dict[str, int]
-    ok: int = 200
-    body: dict[str, Any] = field(default_factory=dict)
-
-
-NEVER = {"anonymous": 401, "unknown": 401, "revoked": 401, "expired": 401, "disabled": 401}
-NEVER |= {"call scope": 403, "service key": 403}
-PEOPLE = ("stranger", "member", "admin", "root", "bound elsewhere", "bound here")
-INSIDE = ("member", "admin", "root", "bound here")
-OUTSIDE = {"stranger": 404, "bound elsewhere": 404}
-
-
-def members(ok: int = 200, **body: Any) -> Case:
-    return Case(INSIDE, OUTSIDE, ok, body)
-
-
-def admins(ok: int = 200, **body: Any) -> Case:
-    return Case(("admin", "root", "bound here"), {**OUTSIDE, "member": 403}, ok, body)
-
-
-def global_admins(ok: int = 200, **body: Any) -> Case:
-    return Case(("root",), dict.fromkeys(set(PEOPLE) - {"root"}, 403), ok, body)
-
-
-def server_admins(ok: int = 200, **body: Any) -> Case:
-    """Of what belongs to a project: who may not see the project finds nothing."""
-    refused = {**OUTSIDE, **dict.fromkeys(("member", "admin", "bound here"), 403)}
-    return Case(("root",), refused, ok, body)
-
-
-def everybody(ok: int = 200, *, but: dict[str, int] | None = None, **body: Any) -> Case:
-    refused = but or {}
-    return Case(tuple(role for role in PEOPLE if role not in refused), refused, ok, body)
 
 
 RUN: dict[str, Any] = {"configuration": factories.CONFIGURATION, "name": "fresh"}
@@ -143,6 +111,11 @@ CASES = {
     "HEAD /api/projects/{project}/uploads/{digest}": members(),
     "GET /api/projects/{project}/uploads": members(),
     "DELETE /api/projects/{project}/uploads/{digest}": members(204),
+    "GET /api/projects/{project}/hosts": members(),
+    # Refused as no address, but only to those who may add one.
+    "POST /api/projects/{project}/hosts": admins(422, address="nowhere"),
+    "GET /api/projects/{project}/hosts/{host}": members(),
+    "DELETE /api/projects/{project}/hosts/{host}": admins(202),
     "GET /api/projects/{project}/gateways": members(),
     "POST /api/projects/{project}/gateways": admins(
         422, domain="example.com", backend="nowhere", region="north"
@@ -228,6 +201,8 @@ def world(tmp_path: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Worl
     path |= {"server_backend": shared.name, "server_check": str(ours.pk)}
     factories.instance(main, name="machine", backend_kind="cloud")
     path["instance"] = "machine"
+    Host.objects.create(project=main, name="desk", user="ann", address="192.0.2.7", state="active")
+    path["host"] = "desk"
     path |= {"gateway": gateway.name, "certificate_id": str(certificate.pk)}
     return World(headers, {**path, "token_id": victim.row.pk})
 

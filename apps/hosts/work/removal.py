@@ -8,9 +8,10 @@ from typing import Any
 from django.utils import timezone
 
 from apps.core.transition import transition
-from apps.hosts import findings, keys, machines, reaching, scripts, states
+from apps.hosts import keys, states
 from apps.hosts.models import Host
 from apps.hosts.ssh import client
+from apps.hosts.work import findings, machines, reaching, scripts
 from apps.instances import states as instance_states
 from apps.instances.models import Instance
 

@@ -39,9 +39,10 @@ def read(output: str) -> dict[str, Any]:
             continue
         if name == f"{MARK}found":
             try:
-                facts |= json.loads(value)
-            except (ValueError, TypeError):
+                found = json.loads(value)
+            except ValueError:
                 continue
+            facts |= found if isinstance(found, dict) else {}
         else:
             facts[name.removeprefix(MARK)] = value.strip()[:300]
     return facts

@@ -15,10 +15,11 @@ from apps.core import sweep
 from apps.core.sweep import one_by_one
 from apps.core.transition import Stale, transition
 from apps.gateways import queries as gateways
-from apps.hosts import findings, machines, reaching, removal, scripts, states
-from apps.hosts.findings import Step
+from apps.hosts import states
 from apps.hosts.models import Host
 from apps.hosts.ssh import client, words
+from apps.hosts.work import findings, machines, reaching, removal, scripts
+from apps.hosts.work.findings import Step
 from apps.instances import states as instance_states
 
 LEASE = timedelta(minutes=5)

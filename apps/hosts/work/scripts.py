@@ -11,7 +11,7 @@ from typing import Any
 
 from apps.instances.boot import program
 
-FOLDER = Path(__file__).parent / "on_host"
+FOLDER = Path(__file__).parents[1] / "on_host"
 PROGRAM = "/opt/dstack-agent"
 UNIT = "/etc/systemd/system/dstack-agent.service"
 RUN = "import base64, sys; exec(base64.b64decode(sys.argv.pop(1)))"

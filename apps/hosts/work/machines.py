@@ -18,8 +18,9 @@ from apps.backends.models import Backend
 from apps.backends.providers.ssh import provider as ssh
 from apps.core import crypto
 from apps.core.transition import created, transition
-from apps.hosts import findings, states
+from apps.hosts import states
 from apps.hosts.models import Host
+from apps.hosts.work import findings
 from apps.instances import ending
 from apps.instances import states as instance_states
 from apps.instances.boot import credentials
