@@ -55,7 +55,7 @@ def _in_python(python: str, name: str, arguments: Sequence[str], *, stdin: str =
     words = " ".join([_base64(_text(name)), *arguments])
     return (
         f"python=$(printf %s {_base64(python)} | base64 -d) || exit 1\n"
-        f"\"$python\" -I -c '{RUN}' {words} <<'DSTACK_END'\n{stdin}\nDSTACK_END\n"
+        f"\"$python\" -I -c '{RUN}' {words} <<'END_OF_DATA'\n{stdin}\nEND_OF_DATA\n"
     )
 
 
