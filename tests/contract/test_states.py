@@ -36,6 +36,7 @@ def test_each_machine_lies_in_the_app_of_its_rows() -> None:
         "instance",
         "workload",
         "gateway",
+        "host",
     }
 
 
