@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -370,6 +370,10 @@ class Provider(ABC):
     @abstractmethod
     def list_owned(self, server_id: str) -> list[OwnedInstance]:
         """Return all machines there that the server of this id made."""
+
+    def list_owned_in(self, server_id: str, regions: Collection[str]) -> list[OwnedInstance]:
+        """Return them where it looks in these regions, too, configured or not."""
+        return self.list_owned(server_id)
 
     def reserve_address(self, region: str, name: str, *, server_id: str) -> Address:
         """Return the address of this name in the region, made where there is none yet; that costs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -152,8 +152,12 @@ class AwsProvider(base.Provider):
                 instances.terminate(self._clients.ec2(known.region), known.instance_id)
 
     def list_owned(self, server_id: str) -> list[base.OwnedInstance]:
+        return self.list_owned_in(server_id, ())
+
+    def list_owned_in(self, server_id: str, regions: Collection[str]) -> list[base.OwnedInstance]:
         """Ask all regions at once; one that does not answer is an error, since a part misleads."""
-        clients = {region: self._clients.ec2(region) for region in self._clients.regions()}
+        every = sorted({*self._clients.regions(), *regions})
+        clients = {region: self._clients.ec2(region) for region in every}
         with ThreadPoolExecutor(REGIONS_AT_ONCE) as pool:
             found = pool.map(lambda region: _owned(region, clients[region], server_id), clients)
             return [owned for of_region in found for owned in of_region]

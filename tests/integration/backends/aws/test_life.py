@@ -187,6 +187,15 @@ def test_finds_its_machines_in_all_regions_and_no_others(aws: Emulator) -> None:
     assert {owned.tags.get("run") for owned in found} == {None, "hello"}
 
 
+def test_finds_machines_in_a_region_that_it_is_not_configured_for_any_more(aws: Emulator) -> None:
+    ref = provider(regions=[NORTH, WEST]).create(spec(region=WEST))
+    narrowed = provider(regions=[NORTH])
+
+    assert narrowed.list_owned(SERVER) == []
+    found = narrowed.list_owned_in(SERVER, [NORTH, WEST])
+    assert [owned.ref for owned in found] == [ref]
+
+
 def test_without_regions_all_that_are_enabled_are_asked(aws: Emulator) -> None:
     aws_provider = provider(regions=[])
     ref = aws_provider.create(spec(region=WEST))
