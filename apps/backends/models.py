@@ -91,11 +91,15 @@ class Check(Stateful):
 
 
 class ServerIdentity(models.Model):
-    """The one row by which clouds tell this server's machines from those of another; it is of the
-    database, and so outlives a move to another host."""
+    """The one row by which clouds tell this server's machines from those of another.
+
+    It is of the database, and so outlives a move to another host; `place` is the mark of the home
+    that the database belongs to, empty until it has one (see `identity`).
+    """
 
     is_only = models.BooleanField(primary_key=True, default=True)
     server_id = models.UUIDField(default=uuid.uuid4)
+    place = models.TextField(blank=True, default="", db_default="")
 
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(is_only=True), name="one_server")]

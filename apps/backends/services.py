@@ -19,7 +19,8 @@ from apps.accounts.models import Project
 from apps.backends import queries
 from apps.backends.base import ErrorKind, Feature, Provider, ProviderError, Scope
 from apps.backends.connecting import configs, roles, rows
-from apps.backends.models import Backend, ServerIdentity
+from apps.backends.identity import server_id as server_id
+from apps.backends.models import Backend
 from apps.backends.registry import PROVIDERS
 from apps.core import crypto
 from apps.core.errors import Conflict, Forbidden, NotFound
@@ -208,9 +209,3 @@ def is_standing(kind: str) -> bool:
 def family_of(kind: str, instance: str) -> str:
     """Return the family of an instance: those that share a quota."""
     return PROVIDERS[kind].family_of(instance) if kind in PROVIDERS else ""
-
-
-def server_id() -> str:
-    """Return what this server is called in clouds, the same for ever."""
-    identity, _ = ServerIdentity.objects.get_or_create(is_only=True)
-    return str(identity.server_id)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 from uuid import UUID
 
+from apps.backends import identity
 from apps.backends import services as backends
 from apps.backends.base import Provider
 from apps.backends.connecting import asking
@@ -36,11 +37,19 @@ def ask(
 ) -> Answer:
     """Return what the backend's provider answers; `about` is the instance that it is asked of.
 
-    Raise Busy where it is not asked now, ProviderError where that failed, and nothing else.
+    Raise Busy where it is not asked now, as no cloud is by a copy of another server's database,
+    ProviderError where that failed, and nothing else.
     """
+    if is_held(backend.kind):
+        raise Busy
     provider = backends.provider_of(backend)
     with _turn(backend.pk, about):
         return asking.ask(provider, question, seconds=CALL_SECONDS)
+
+
+def is_held(kind: str) -> bool:
+    """Tell whether nothing is asked of backends of a kind: see `identity`."""
+    return not backends.is_standing(kind) and bool(identity.why_held())
 
 
 @contextmanager

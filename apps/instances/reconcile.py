@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 # While this process was not there nobody could be heard, so silence counts from here at the most.
 STARTED_AT = timezone.now()
 CALL_LEASE = timedelta(minutes=5)
+HELD_LOOKED_AT = timedelta(seconds=30)
 NO_CAPACITY, NO_BACKEND, NOT_BOOTED = "no-capacity", "no-backend", "not-booted"
 
 
@@ -54,6 +55,10 @@ def advance(*, ids: Sequence[UUID], at: datetime) -> None:
 
 
 def _advance(instance: Instance, *, at: datetime) -> None:
+    if calls.is_held(instance.backend_kind):
+        # Of machines that are another server's nothing is known here, and nothing decided.
+        sweep.set_next_check(instance, at=at + HELD_LOOKED_AT)
+        return
     try:
         status = _inspect(instance)
         facts = _facts(instance, status, at=at)

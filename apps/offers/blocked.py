@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime
 
+from apps.backends import identity, way_home
 from apps.backends import services as backends
-from apps.backends import way_home
 from apps.backends.base import ErrorKind, Offer, ProviderError, Scope
 from apps.backends.models import Backend
 from apps.offers import blocks
@@ -69,8 +69,8 @@ def of(
 
 
 def _unreachable() -> list[blocks.Block]:
-    """No machine that could not call this server is worth its price."""
-    why = way_home.why_none()
+    """No machine that could not call this server is worth its price, and none is made by a copy."""
+    why = identity.why_held() or way_home.why_none()
     whole = blocks.Subject(Scope.BACKEND)
     return [blocks.Block(whole, ErrorKind.SETUP, why, None)] if why else []
 
@@ -86,6 +86,11 @@ def lift_quotas(*, backend: Backend, region: str) -> None:
     """Forget that a quota of a region was used up: a machine of ours there has just ended."""
     used_up = BlockedOffer.objects.filter(backend=backend, kind=ErrorKind.QUOTA)
     used_up.filter(region__in=("", region)).delete()
+
+
+def lift_mended(backend: Backend) -> None:
+    """Forget what a person may have mended; what a cloud has not got is as it was."""
+    BlockedOffer.objects.filter(backend=backend).exclude(kind=ErrorKind.CAPACITY).delete()
 
 
 def prune(*, at: datetime) -> int:

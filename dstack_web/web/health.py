@@ -16,6 +16,7 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_safe
 
 from apps.accounts.access import TokenAuth
+from apps.backends import identity
 from apps.core.errors import AppError
 from apps.core.http.bearer import token_of
 from apps.core.http.error_answers import answer
@@ -42,6 +43,9 @@ def readyz(request: HttpRequest) -> HttpResponse:
     parts = {"database": _database_answers(), "broker": _broker_answers()}
     words = {name: "ok" if there else "away" for name, there in parts.items()}
     status = 200 if all(parts.values()) else 503
+    if parts["database"] and _are_clouds_held():
+        # No reason to send nobody here: all but clouds works.
+        words["clouds"] = "held: see the page Backends"
     return JsonResponse({"status": "ok" if status == 200 else "not ready", **words}, status=status)
 
 
@@ -72,6 +76,13 @@ def _database_answers() -> bool:
     except DatabaseError:
         return False
     return True
+
+
+def _are_clouds_held() -> bool:
+    try:
+        return bool(identity.why_held())
+    except DatabaseError:
+        return False
 
 
 def _broker_answers() -> bool:

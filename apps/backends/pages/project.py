@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.accounts import access as who
-from apps.backends import queries, services
+from apps.backends import identity, queries, services
 from apps.backends.connecting import config_form, requests, roles, rows
 from apps.backends.models import Backend, Check
 from apps.backends.pages.places import Place, place_of
@@ -34,7 +34,13 @@ def backend_list(request: HttpRequest, project: str | None = None) -> HttpRespon
     place = place_of(request, project)
     shown = [_shown(place, each) for each in place.backends().select_related("project")]
     missing = queries.missing(place.access, place.project) if place.project else None
-    context = {"place": place, "project": place.project, "backends": shown, "missing": missing}
+    context = {
+        "place": place,
+        "project": place.project,
+        "backends": shown,
+        "missing": missing,
+        "held": identity.why_held(),
+    }
     return render_page(request, "backends/list.html", context)
 
 

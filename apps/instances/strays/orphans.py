@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial
 
+from apps.backends import identity
 from apps.backends import services as backends
 from apps.backends.base import OwnedInstance, Provider, ProviderError
 from apps.backends.models import Backend
@@ -34,6 +35,9 @@ def collect_orphans(*, at: datetime) -> list[Instance]:
     of a backend's, once all had their turn.
     """
     ended: list[Instance] = []
+    if why := identity.why_held():
+        logger.error(why)
+        return ended
     open_ = Backend.objects.exclude(config=backends.FORGOTTEN).order_by("pk")
     one_by_one(open_, lambda backend: ended.extend(_collect(backend, at=at)))
     return ended
@@ -41,8 +45,11 @@ def collect_orphans(*, at: datetime) -> list[Instance]:
 
 def _collect(backend: Backend, *, at: datetime) -> list[Instance]:
     server_id = backends.server_id()
+    # Also those that it is not configured for any more.
+    rows = Instance.objects.filter(backend=backend).exclude(region="").order_by()
+    regions = list(rows.values_list("region", flat=True).distinct())
     try:
-        listed = calls.ask(backend, lambda provider: provider.list_owned(server_id))
+        listed = calls.ask(backend, lambda provider: provider.list_owned_in(server_id, regions))
     except calls.Busy:
         return []
     except ProviderError as error:
