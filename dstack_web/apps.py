@@ -26,6 +26,8 @@ class DstackWebConfig(AppConfig):
         import_module("apps.accounts.projects").on_project_deleted(project_deleted)
         import_module("apps.backends.services").on_closing(backend_closing)
         import_module("apps.backends.services").on_ending(backend_ending)
+        lift = import_module("apps.offers.blocked").lift_mended
+        import_module("apps.backends.connecting.rows").on_mended(lift)
         import_module("apps.gateways.machines.verbs").on_deleting(gateway_deleting)
         import_module("apps.accounts.tokens").on_naming_runs(runs_named)
 

@@ -167,6 +167,8 @@ def _note(check: Check, verdict: Verdict, *, at: datetime) -> None:
 
 def _connect(check: Check) -> None:
     if not check.config:
+        if check.backend is not None:
+            rows.mended(check.backend)
         return
     if check.backend is None:
         rows.require_name(check.project, check.name, check.kind, check.shares)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -18,6 +18,8 @@ from apps.core import crypto, notifications
 from apps.core.after_commit import after_commit
 from apps.core.errors import Conflict, Detail, Invalid, NotFound
 
+MendedHook = Callable[[Backend], None]
+_mended_hooks: list[MendedHook] = []
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 # Pages that stand beside those of backends.
 RESERVED = ("checks", "connect")
@@ -81,6 +83,20 @@ def reconnect(backend: Backend, *, config: str) -> None:
     if not Backend.objects.filter(pk=backend.pk, closed_at=None).update(config=config):
         raise NotFound(f"Backend {backend.name} was deleted meanwhile.")
     backend.config = config
+    mended(backend)
+
+
+def on_mended(hook: MendedHook) -> None:
+    """Call `hook(backend)` where it was found to work, or is connected otherwise. The composition
+    root subscribes the later stages, which know what was refused there."""
+    if hook not in _mended_hooks:
+        _mended_hooks.append(hook)
+
+
+def mended(backend: Backend) -> None:
+    """Say that what was refused there before may be had now."""
+    for hook in _mended_hooks:
+        hook(backend)
     tell_usable()
 
 

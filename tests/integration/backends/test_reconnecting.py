@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from pydantic import Field
 
 from apps.accounts.access import Access
@@ -15,7 +16,9 @@ from apps.backends.connecting import checks, requests, rows
 from apps.backends.models import Backend, Check
 from apps.backends.registry import PROVIDERS
 from apps.core.errors import Conflict
+from apps.offers import blocked
 from apps.offers import queries as offers
+from apps.offers.models import BlockedOffer
 from apps.offers.services import asked_for
 from tests import factories
 from tests.fakes.cloud import Cloud, CloudConfig, World
@@ -162,3 +165,29 @@ def test_a_check_that_cannot_be_read_stops_no_other(
 
     states = dict(Check.objects.values_list("pk", "state"))
     assert states == {bad.pk: "problems", good.pk: "passed"}
+
+
+@pytest.mark.parametrize("how", ["check", "connect", "connect unchecked"])
+def test_what_may_be_mended_is_blocked_no_longer_once_it_works(
+    world: World, cloud: Backend, people: People, how: str
+) -> None:
+    (offer,) = offers.find(project=people.project, spec=asked_for()).matches.offers
+    kinds = (base.ErrorKind.CREDENTIALS, base.ErrorKind.QUOTA, base.ErrorKind.CAPACITY)
+    for kind in kinds:
+        scope = base.Scope.BACKEND if kind == "credentials" else base.Scope.FAMILY_REGION
+        scope = base.Scope.OFFER_REGION if kind == "capacity" else scope
+        error = base.ProviderError("no", kind=kind, scope=scope)
+        blocked.block(backend=cloud, offer=offer, error=error, at=timezone.now())
+    access = Access(user=people.alice)
+
+    if how == "check":
+        made = requests.check(access=access, backend=cloud)
+    else:
+        made = requests.reconnect(
+            access=access, backend=cloud, config={"key": SAME}, check=how == "connect"
+        )
+    if isinstance(made, Check):
+        assert BlockedOffer.objects.count() == len(kinds)
+        checks.run(ids=[made.pk])
+
+    assert [row.kind for row in BlockedOffer.objects.all()] == ["capacity"]
