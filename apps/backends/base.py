@@ -369,10 +369,9 @@ class Provider(ABC):
 
     @abstractmethod
     def list_owned(self, server_id: str) -> list[OwnedInstance]:
-        """Return all machines there that the server of this id made."""
+        """Return what the server of this id made; `list_owned_in` looks in these regions, too."""
 
     def list_owned_in(self, server_id: str, regions: Collection[str]) -> list[OwnedInstance]:
-        """Return them where it looks in these regions, too, configured or not."""
         return self.list_owned(server_id)
 
     def reserve_address(self, region: str, name: str, *, server_id: str) -> Address:
@@ -397,8 +396,5 @@ class Provider(ABC):
         del region  # most leave nothing behind
 
     def _no_addresses(self) -> ProviderError:
-        return ProviderError(
-            f"Backends of the kind {self.kind} have no static addresses.",
-            kind=ErrorKind.REFUSED,
-            scope=Scope.BACKEND,
-        )
+        said = f"Backends of the kind {self.kind} have no static addresses."
+        return ProviderError(said, kind=ErrorKind.REFUSED, scope=Scope.BACKEND)

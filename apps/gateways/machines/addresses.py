@@ -55,3 +55,12 @@ def _is_ours(address: Address) -> bool:
 
 def _release(provider: Provider, *, address: Address) -> None:
     provider.release_address(address)
+
+
+def let_go() -> None:
+    """Forget the machines and addresses of gateways in clouds, which another server has: these get
+    ones of their own, under names that are not the other's."""
+    for gateway in Gateway.objects.exclude(connection=None).select_related("connection"):
+        if gateway.connection is not None and not backends.is_standing(gateway.connection.kind):
+            fresh = {"uid": Gateway().uid, "instance": None, "reserved": {}, "address": ""}
+            Gateway.objects.filter(pk=gateway.pk).update(**fresh)

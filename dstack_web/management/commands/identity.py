@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from apps.backends import identity
-from apps.gateways.machines import let_go as gateways
+from apps.gateways.machines import addresses as gateways
 from apps.instances.strays import let_go as machines
 
 logger = logging.getLogger(__name__)
