@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from typing import Any
 
 from apps.backends import services as backends
 from apps.backends.base import Address, Feature, Provider, ProviderError
@@ -62,5 +63,10 @@ def let_go() -> None:
     ones of their own, under names that are not the other's."""
     for gateway in Gateway.objects.exclude(connection=None).select_related("connection"):
         if gateway.connection is not None and not backends.is_standing(gateway.connection.kind):
-            fresh = {"uid": Gateway().uid, "instance": None, "reserved": {}, "address": ""}
+            fresh: dict[str, Any] = {
+                "uid": Gateway().uid,
+                "instance": None,
+                "reserved": {},
+                "address": "",
+            }
             Gateway.objects.filter(pk=gateway.pk).update(**fresh)

@@ -181,7 +181,7 @@ def test_what_may_be_mended_is_blocked_no_longer_once_it_works(
     access = Access(user=people.alice)
 
     if how == "check":
-        made = requests.check(access=access, backend=cloud)
+        made: Check | Backend = requests.check(access=access, backend=cloud)
     else:
         made = requests.reconnect(
             access=access, backend=cloud, config={"key": SAME}, check=how == "connect"

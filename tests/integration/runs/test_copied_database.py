@@ -15,6 +15,7 @@ from apps.accounts.models import Project
 from apps.backends import identity
 from apps.backends import services as backends
 from apps.backends.models import Backend
+from apps.gateways.models import Gateway
 from apps.instances import calls, ending
 from apps.instances.models import Instance, UnknownMachine
 from apps.instances.strays import orphans
@@ -104,6 +105,21 @@ def test_lets_go_of_the_machines_of_the_other_where_it_is_renewed(
     assert "i-0" in world.machines
     assert len(world.machines) == 2, "its service has a machine of its own"
     assert world.owners["i-1"] == backends.server_id()
+
+
+def test_a_gateway_of_a_copy_that_is_renewed_takes_no_address_of_the_other(
+    copied: Instance, cloudy: Project
+) -> None:
+    gateway = factories.gateway(cloudy, name="theirs")
+    theirs = {"ref": "north/theirs", "ip": "203.0.113.9", "name": "theirs", "on": "i-0"}
+    known = {"connection": copied.backend, "instance": copied, "reserved": theirs}
+    Gateway.objects.filter(pk=gateway.pk).update(**known, address="203.0.113.9")
+
+    call_command("identity", "renew")
+
+    after = Gateway.objects.get(pk=gateway.pk)
+    assert (after.reserved, after.address, after.instance) == ({}, "", None)
+    assert after.uid != gateway.uid
 
 
 def test_a_database_without_clouds_moves_by_itself(
