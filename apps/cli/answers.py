@@ -30,7 +30,8 @@ class Attempt:
 @dataclass(frozen=True)
 class Replica:
     """`phase` says in words where a replica and its machine stand, `phase_since` since when;
-    `tried` are the offers that it could not get."""
+    `placed_why` why it is not on the cheapest offer, `tried` are the offers that it could not get.
+    """
 
     num: int = 0
     state: str = ""
@@ -41,6 +42,7 @@ class Replica:
     spot: bool = False
     price_usd_per_hour: float | None = None
     cost_usd: float | None = None
+    placed_why: str = ""
     phase: str = ""
     phase_since: str | None = None
     tried: tuple[Attempt, ...] = ()

@@ -204,9 +204,9 @@ class Replica(Stateful):
 
     `attempt` counts earlier replicas of this number that ended badly; `not_before` is the end of
     the backoff. `instance` and `workload` are where it runs; what must outlive them (address,
-    price, last lines) is kept here. `tried` are the offers that it could not get
-    (`placement_attempts.Attempt`), `unanswered` its last requests that it gave no answer
-    (`last_requests.Request`).
+    price, last lines) is kept here. `placed_why` says why it is not on the cheapest offer. `tried`
+    are the offers that it could not get (`placement_attempts.Attempt`), `unanswered` its last
+    requests that it gave no answer (`last_requests.Request`).
     """
 
     state_machine = states.REPLICA
@@ -224,6 +224,7 @@ class Replica(Stateful):
     instance_type = models.CharField(max_length=100, blank=True)
     resources = models.CharField(max_length=200, blank=True)
     spot = models.BooleanField(default=False)
+    placed_why = models.CharField(max_length=300, blank=True, default="", db_default="")
     price_usd_per_hour = models.DecimalField(max_digits=10, decimal_places=4, default=0)
     address = models.CharField(max_length=300, blank=True)
     phase = models.CharField(max_length=200, blank=True)

@@ -197,6 +197,7 @@ def replica_json(replica: Replica, cost_usd: Decimal, where: Whereabouts) -> dic
         "instance": replica.instance_type,
         "resources": replica.resources,
         "spot": replica.spot,
+        "placed_why": replica.placed_why,
         "price_usd_per_hour": float(replica.price_usd_per_hour),
         "cost_usd": rounded(cost_usd),
         "version": replica.version,

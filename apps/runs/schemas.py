@@ -41,7 +41,8 @@ class AttemptOut(Schema):
 
 
 class ReplicaOut(Schema):
-    """`phase` says where it and its machine stand, `phase_since` since when."""
+    """`phase` says where it and its machine stand, `phase_since` since when; `placed_why` why it is
+    not on the cheapest offer."""
 
     num: int
     state: str
@@ -50,6 +51,7 @@ class ReplicaOut(Schema):
     instance: str
     resources: str
     spot: bool
+    placed_why: str
     price_usd_per_hour: float
     cost_usd: float
     version: int

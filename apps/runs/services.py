@@ -21,6 +21,7 @@ from apps.gateways import reach
 from apps.gateways.models import Gateway
 from apps.instances import services as instances
 from apps.offers import queries as offers
+from apps.offers import spread
 from apps.runs import machine_limits, public_urls, queries, states
 from apps.runs.files import uploads
 from apps.runs.models import Run
@@ -102,7 +103,7 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
     shell, remarks = offers.shell(found, spec), offers.remarks(found, spec)
     remarks += scaling.crowded(found, spec, spec.replicas.max)
     content = _content(project, request, spec)
-    remarks += _unmeasured(spec, found.matches.offers)
+    remarks += _about_offers(spec, found.matches.offers)
     action, differences = _action(current, gateway, content, force=request.force)
     if action != NONE:
         remarks += machine_limits.check(
@@ -190,6 +191,11 @@ def _warnings(project: Project, gateway: Gateway | None, fitting: Sequence[Offer
     if gateway is None:
         return [gateways.how_to_have_one(project)]
     return reach.doubts(gateway, [offer.kind for offer in fitting])
+
+
+def _about_offers(spec: ServiceSpec, fitting: Sequence[Offer]) -> list[str]:
+    apart = spread.remarks(fitting, replicas=spec.replicas.max)
+    return [*apart, *_unmeasured(spec, fitting)]
 
 
 def _unmeasured(spec: ServiceSpec, fitting: Sequence[Offer]) -> list[str]:

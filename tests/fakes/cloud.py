@@ -25,7 +25,9 @@ class World:
     answers nothing at all, `hangs` holds each answer back until it is set, `refused` are errors by
     method; `states` are of machines that do not run, `ends_slowly` how often one is still there
     after its end was asked for. Regions in `spot` have spot machines too, at two fifths of the
-    price; `zones` are theirs. `specs` are the machines that were asked for. `take_back` ends one
+    price, or at that of `spot_usd`; `zones` are theirs. `markets` are the region, zone and instance
+    of each machine, by reference, and `take_market` announces the end of all of one.
+    `specs` are the machines that were asked for. `take_back` ends one
     without a word, `announce` says before that it will. `addresses` are reserved, by reference;
     `attached` says which machine has one. Regions in `tidied` were told to give back the rest.
     """
@@ -46,7 +48,9 @@ class World:
     ref_length: int = 0
     regions: tuple[str, ...] = ("north",)
     spot: tuple[str, ...] = ()
+    spot_usd: Mapping[str, float] = field(default_factory=dict)
     zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    markets: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     specs: list[base.InstanceSpec] = field(default_factory=list)
     addresses: dict[str, base.Address] = field(default_factory=dict)
     address_owners: dict[str, str] = field(default_factory=dict)
@@ -63,6 +67,12 @@ class World:
 
     def announce(self, ref: str) -> None:
         self.states[ref] = base.InstanceStatus(base.InstanceState.RUNNING, spot_notice=True)
+
+    def take_market(self, market: tuple[str, str, str]) -> list[str]:
+        taken = [ref for ref in self.machines if self.markets[ref] == market]
+        for ref in taken:
+            self.announce(ref)
+        return taken
 
     def take_back(self, ref: str) -> None:
         self.states.pop(ref, None)
@@ -89,7 +99,10 @@ class Cloud(base.Provider):
         return [
             base.Offer("cloud", region, "big", HARDWARE, price, spot, zones=zones.get(region, ()))
             for number, region in enumerate(self.world.regions)
-            for spot, price in ((False, 1.0 + number), (True, 0.4 + 0.4 * number))
+            for spot, price in (
+                (False, 1.0 + number),
+                (True, self.world.spot_usd.get(region, 0.4 + 0.4 * number)),
+            )
             if not spot or region in self.world.spot
         ]
 
@@ -104,6 +117,8 @@ class Cloud(base.Provider):
         ref = f"i-{len(self.world.made)}".ljust(self.world.ref_length, "0")
         self.world.machines[ref] = boot.name
         self.world.made[boot.name] += 1
+        zone = next(iter(spec.zones), "")
+        self.world.markets[ref] = (spec.offer.region, zone, spec.offer.instance)
         self.world.owners[ref], self.world.tags[ref] = spec.server_id, spec.tags
         if self.world.loses_answers:
             self.world.loses_answers -= 1
@@ -115,7 +130,8 @@ class Cloud(base.Provider):
         self.world.inspected[ref] += 1
         if ref not in self.world.machines:
             return base.InstanceStatus(base.InstanceState.GONE)
-        running = base.InstanceStatus(base.InstanceState.RUNNING)
+        _, zone, _ = self.world.markets[ref]
+        running = base.InstanceStatus(base.InstanceState.RUNNING, zone=zone)
         return self.world.states.get(ref, running)
 
     def list_owned(self, server_id: str) -> list[base.OwnedInstance]:

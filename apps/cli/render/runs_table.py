@@ -60,6 +60,8 @@ def _standing(run: Run, now: datetime) -> Iterator[str]:
     for replica in run.replicas:
         if replica.phase:
             yield clean(f"{run.name}: replica {replica.num}: {standing(replica, now=now)}")
+        if replica.placed_why and replica.state not in FINAL:
+            yield clean(f"{run.name}: replica {replica.num}: {replica.placed_why}")
         if replica.tried:
             yield clean(f"{run.name}: replica {replica.num}: {count_tried(replica)}:")
             yield from (f"  {attempt_text(each)}" for each in replica.tried)

@@ -15,7 +15,6 @@ from typing import Any
 
 from django.db import transaction
 
-from apps.backends.base import Offer
 from apps.core import crypto, sweep
 from apps.core.transition import Stale, transition
 from apps.gateways import reach
@@ -23,8 +22,9 @@ from apps.instances import services as instances
 from apps.instances.costs import in_use
 from apps.instances.models import Workload
 from apps.offers import queries as offers
+from apps.offers.spread import Choice
 from apps.runs import states
-from apps.runs.control import decide, placement_attempts, workload_spec
+from apps.runs.control import decide, placement_attempts, siblings, workload_spec
 from apps.runs.models import Replica, Run
 from apps.specs.sections.service import ServiceSpec
 
@@ -58,7 +58,8 @@ def _look(replica: Replica, *, at: datetime) -> None:
     known = placement_attempts.read(replica.tried)
     over: list[str] = []
     may_create = spec.creation_policy == "reuse-or-create"
-    if may_create and _is_placed(replica, found, found.walk(), known, over, at=at):
+    choices = siblings.choices(replica, spec, found, known, at=at)
+    if may_create and _is_placed(replica, found, choices, known, over, at=at):
         return
     if _is_placed(replica, found, _idle(found), known, over, at=at):
         return
@@ -71,7 +72,7 @@ def _look(replica: Replica, *, at: datetime) -> None:
 def _is_placed(
     replica: Replica,
     found: offers.Found,
-    candidates: Iterable[Offer],
+    candidates: Iterable[Choice],
     known: list[placement_attempts.Attempt],
     over: list[str],
     *,
@@ -81,15 +82,17 @@ def _is_placed(
 
     The first time that the project may have no machine more, no other one is asked for.
     """
-    for offer in placement_attempts.untried(candidates, known):
+    for choice in candidates:
+        if placement_attempts.is_tried(choice.offer, known):
+            continue
         try:
-            _place_on(replica, found, offer, at=at)
+            _place_on(replica, found, choice, at=at)
         except in_use.OverLimit as error:
             over.append(str(error))
             if len(over) == 1:
                 return False
         except instances.NoRoom as error:
-            known.append(placement_attempts.of(offer, str(error)))
+            known.append(placement_attempts.of(choice.offer, str(error)))
         except Stale:
             return True
         else:
@@ -97,12 +100,12 @@ def _is_placed(
     return False
 
 
-def _idle(found: offers.Found) -> Iterator[Offer]:
+def _idle(found: offers.Found) -> Iterator[Choice]:
     """What can be had without a machine being made: no limit and no refusal is in its way."""
     idle = in_use.idle(found.project)
     for seen in islice(found.walk_whole(), MOST_SEEN):
         if not in_use.makes_a_machine(seen.offer) or in_use.kind_of(seen.offer) in idle:
-            yield seen.offer
+            yield Choice(seen.offer)
 
 
 def _fail(
@@ -146,7 +149,8 @@ def _give_up(
     )
 
 
-def _place_on(replica: Replica, found: offers.Found, offer: Offer, *, at: datetime) -> None:
+def _place_on(replica: Replica, found: offers.Found, choice: Choice, *, at: datetime) -> None:
+    offer = choice.offer
     backend = found.backends[offer.backend]
     new = workload_spec.new_workload(run=replica.run, replica=replica, offer=offer)
     # One transaction for both: a replica that another worker placed meanwhile leaves no workload.
@@ -163,7 +167,8 @@ def _place_on(replica: Replica, found: offers.Found, offer: Offer, *, at: dateti
             states.PROVISIONING,
             at=at,
             # Of this machine, backend and region have the same name: once is enough.
-            reason=" ".join(dict.fromkeys([offer.backend, offer.region, offer.instance])),
+            reason=_told(choice),
+            placed_why=choice.why,
             workload=workload,
             instance=workload.instance,
             backend=offer.backend,
@@ -176,6 +181,12 @@ def _place_on(replica: Replica, found: offers.Found, offer: Offer, *, at: dateti
             started_at=at,
             next_check_at=at + RETRY_INTERVAL,
         )
+
+
+def _told(choice: Choice) -> str:
+    offer = choice.offer
+    where = " ".join(dict.fromkeys([offer.backend, offer.region, offer.instance]))
+    return f"{where}: {choice.why}" if choice.why else where
 
 
 def _tunnel_to(run: Run, backend_kind: str) -> int | None:
@@ -205,7 +216,9 @@ def without_place(replica: Replica, workload: Workload) -> dict[str, Any]:
     return {
         "tried": tried_with(replica, workload),
         **dict.fromkeys(("workload", "instance", "started_at")),
-        **dict.fromkeys(("backend", "region", "instance_type", "resources", "phase"), ""),
+        **dict.fromkeys(
+            ("backend", "region", "instance_type", "resources", "phase", "placed_why"), ""
+        ),
         "spot": False,
         "price_usd_per_hour": Decimal(0),
     }
