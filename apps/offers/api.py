@@ -12,8 +12,8 @@ from pydantic import Field
 from apps.accounts import access as accounts
 from apps.core.errors import Invalid
 from apps.offers.lists import groups, listing
+from apps.offers.lists.wishes import asked_for
 from apps.offers.schemas import GroupList, OfferList
-from apps.offers.services import asked_for
 from apps.specs.sections.service import ServiceSpec
 
 router = Router()

@@ -8,8 +8,8 @@ from apps.accounts import access as who
 from apps.backends import queries as backends
 from apps.core.errors import Invalid
 from apps.core.http.htmx import page, render_page
-from apps.offers import services
 from apps.offers.lists import listing
+from apps.offers.lists.wishes import asked_for
 
 SHOWN = 200
 WISHES = ("cpu", "memory", "gpu", "disk")
@@ -24,7 +24,7 @@ def offer_list(request: HttpRequest, project: str) -> HttpResponse:
     context = {"project": where, "wishes": wishes, "all": wants_all, "problem": "", "listing": None}
     look = listing.every if wants_all else listing.connected
     try:
-        spec = services.asked_for(**{key: text or None for key, text in wishes.items()})
+        spec = asked_for(**{key: text or None for key, text in wishes.items()})
         context["listing"] = found = look(project=where, spec=spec, start=0, limit=SHOWN)
     except Invalid as error:
         context["problem"] = error.message

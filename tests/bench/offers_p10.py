@@ -20,8 +20,8 @@ from django.db import connection
 from apps.offers.catalog import match, snapshot
 from apps.offers.catalog.kinds import KINDS
 from apps.offers.catalog.supply import Supply
+from apps.offers.lists.wishes import asked_for
 from apps.offers.models import CatalogOffer
-from apps.offers.services import asked_for
 
 ROWS, ROUNDS, SHOWN = 200_000, 40, 50
 MOST_P95_SECONDS = 0.05

@@ -23,7 +23,7 @@ from apps.instances.models import Instance
 from apps.instances.states import INSTANCE
 from apps.instances.strays import orphans
 from apps.offers import queries as offers
-from apps.offers.services import asked_for
+from apps.offers.lists.wishes import asked_for
 from tests import factories
 from tests.fakes.cloud import Cloud, World
 from tests.people import People

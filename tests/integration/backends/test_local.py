@@ -13,7 +13,7 @@ from apps.backends import queries, services
 from apps.core import crypto
 from apps.core.errors import Conflict, Forbidden, Invalid, NotFound
 from apps.offers import queries as offers
-from apps.offers.services import asked_for
+from apps.offers.lists.wishes import asked_for
 from apps.runs.planning.request import PlanRequest
 from apps.runs.services import plan
 from tests import factories

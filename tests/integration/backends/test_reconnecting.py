@@ -18,8 +18,8 @@ from apps.backends.registry import PROVIDERS
 from apps.core.errors import Conflict
 from apps.offers import blocked
 from apps.offers import queries as offers
+from apps.offers.lists.wishes import asked_for
 from apps.offers.models import BlockedOffer
-from apps.offers.services import asked_for
 from tests import factories
 from tests.fakes.cloud import Cloud, CloudConfig, World
 from tests.people import People

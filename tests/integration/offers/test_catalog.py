@@ -12,8 +12,8 @@ from apps.offers.catalog import match, snapshot
 from apps.offers.catalog.as_offer import as_offer
 from apps.offers.catalog.kinds import KINDS
 from apps.offers.catalog.supply import Supply
+from apps.offers.lists.wishes import asked_for
 from apps.offers.models import CatalogOffer, CatalogSource
-from apps.offers.services import asked_for
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loaded")]
 

@@ -21,8 +21,8 @@ from apps.backends.registry import PROVIDERS
 from apps.core import crypto
 from apps.offers import blocked, blocks, decide, queries
 from apps.offers.catalog.as_offer import as_offer
+from apps.offers.lists.wishes import asked_for
 from apps.offers.models import CatalogOffer, CatalogSource
-from apps.offers.services import asked_for
 from tests import factories
 from tests.fakes.cloud import Cloud, World
 from tests.fakes.rented import Rented

@@ -17,8 +17,8 @@ from apps.core import crypto
 from apps.offers import queries
 from apps.offers.catalog import refresh, snapshot, tasks
 from apps.offers.lists import listing
+from apps.offers.lists.wishes import asked_for
 from apps.offers.models import CatalogOffer, CatalogSource
-from apps.offers.services import asked_for
 from tests.fakes.aws_cloud import Emulator, Refusal
 from tests.people import People
 

@@ -12,8 +12,8 @@ from apps.backends.registry import PROVIDERS
 from apps.core import crypto
 from apps.offers import queries as offers
 from apps.offers.catalog import refresh, tasks
+from apps.offers.lists.wishes import asked_for
 from apps.offers.models import CatalogOffer, CatalogSource
-from apps.offers.services import asked_for
 from tests.fakes.rented import Rented
 from tests.fakes.tensordock_api import KEY, Api
 from tests.people import People
