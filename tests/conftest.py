@@ -15,7 +15,7 @@ from django.test import Client
 from apps.backends.providers.gcp.pricing import catalog as gcp_prices
 from apps.core.stores.valkey import pause
 from tests import documented, programs
-from tests.fakes import aws_cloud, gcp_cloud, tensordock_api
+from tests.fakes import aws_cloud, azure_prices, gcp_cloud, tensordock_api
 from tests.servers import servers
 
 
@@ -148,6 +148,14 @@ def gcp(gcp_server: gcp_cloud.World, monkeypatch: pytest.MonkeyPatch) -> gcp_clo
     gcp_server.clear()
     gcp_prices.forget()
     return gcp_server
+
+
+@pytest.fixture
+def azure_list(monkeypatch: pytest.MonkeyPatch) -> Iterator[azure_prices.PriceList]:
+    """An empty price list at the only address of Azure's that may be asked."""
+    with azure_prices.serving() as found:
+        monkeypatch.setenv("DSTACK_AZURE_ENDPOINT", found.url)
+        yield found
 
 
 @pytest.fixture

@@ -139,6 +139,19 @@ LIMITS = (
         says="Time for the agent of a new machine to call; then the next offer is tried.",
     ),
     Variable(
+        name="DSTACK_AZURE_PRICES",
+        kind=Kind.SWITCH,
+        default="0",
+        parts=(SERVER,),
+        says="Azure's public list of retail prices is read every six hours, without an account.",
+    ),
+    Variable(
+        name="DSTACK_AZURE_ENDPOINT",
+        kind=Kind.URL,
+        parts=(SERVER,),
+        says="Where an emulator of Azure is: every call goes there and none to Azure.",
+    ),
+    Variable(
         name="DSTACK_GCP_ENDPOINT",
         kind=Kind.URL,
         parts=(SERVER,),

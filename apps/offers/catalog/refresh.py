@@ -29,17 +29,15 @@ WRITTEN = (
 )
 
 
-def due(backend: Backend, regions: Iterable[str], *, at: datetime) -> Iterator[tuple[str, bool]]:
+def due(kind: str, regions: Iterable[str], *, at: datetime) -> Iterator[tuple[str, bool]]:
     """Return the regions whose prices are old, each with whether those of spot are, oldest first.
 
     What never was read is older than all.
     """
-    known = dict(
-        CatalogSource.objects.filter(kind=backend.kind, digest="").values_list("key", "loaded_at")
-    )
+    known = dict(CatalogSource.objects.filter(kind=kind, digest="").values_list("key", "loaded_at"))
     both = [(region, spot) for region in regions for spot in (False, True)]
     never = at - timedelta(days=36_500)
-    aged = [(known.get(key_of(backend.kind, *each), never), each) for each in both]
+    aged = [(known.get(key_of(kind, *each), never), each) for each in both]
     for read_at, each in sorted(aged):
         if at - read_at >= EVERY:
             yield each

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -113,16 +114,19 @@ def digest() -> str:
 
 def rows() -> Iterator[Row]:
     """Return the snapshot's rows in the order of COLUMNS."""
-    with SIZES.open(newline="") as file:
-        sizes = {
-            (each["kind"], each["instance_type"]): _size(each) for each in csv.DictReader(file)
-        }
+    sizes = sizes_by_name()
     with PRICES.open(newline="") as file:
         for each in csv.DictReader(file):
             size = sizes[each["kind"], each["instance_type"]]
             place = (each["kind"], each["region"], each["zones"].split(), each["instance_type"])
             spot = each["spot"] == "spot"
             yield *place, *size, spot, each["usd_per_hour"], each["source"]
+
+
+def sizes_by_name() -> dict[tuple[str, str], Sequence[Any]]:
+    """Return what each machine has, by kind and name, in the order of COLUMNS."""
+    with SIZES.open(newline="") as file:
+        return {(each["kind"], each["instance_type"]): _size(each) for each in csv.DictReader(file)}
 
 
 def _size(row: Mapping[str, str]) -> Sequence[object]:
