@@ -59,7 +59,9 @@ def _details(error: ValidationError) -> Iterator[Detail]:
 def _words(each: Mapping[str, Any]) -> str:
     told, context = str(each["type"]), each.get("ctx", {})
     if told == "union_tag_invalid":
-        return f"has no such `type`; there is: {context['expected_tags']}"
+        # In an order of its own each time.
+        known = sorted(context["expected_tags"].split(", "))
+        return f"has no such `type`; there is: {', '.join(known)}"
     if told == "value_error":
         return str(context["error"])
     return WORDS.get(told) or str(each["msg"])[:1].lower() + str(each["msg"])[1:]

@@ -117,11 +117,17 @@ def how_to_connect(kinds: Sequence[str]) -> str:
     unable = [KINDS[kind].label for kind in kinds if kind not in PROVIDERS]
     said = []
     if able:
-        named = " or ".join(KINDS[kind].label for kind in able)
+        named = _either([KINDS[kind].label for kind in able])
         said.append(CONNECT.format(kinds=named, first=able[0]))
     if unable:
-        said.append(PRICES_ALONE.format(kinds=" or ".join(unable)))
+        said.append(PRICES_ALONE.format(kinds=_either(unable)))
     return " ".join(said)
+
+
+def _either(names: Sequence[str]) -> str:
+    """Write `AWS`, `AWS or GCP`, `AWS, GCP or TensorDock`."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _note(others: match.Fitting, kinds: Container[str], *, every: bool) -> str:

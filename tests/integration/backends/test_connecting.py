@@ -222,7 +222,7 @@ def test_refuses_the_name_of_another_kind_and_one_that_is_taken(people: People) 
         ({"creds": SECRET}, "creds must have keys and values"),
         (
             {"creds": {"type": SECRET}},
-            "creds has no such `type`; there is: 'default'",
+            "creds has no such `type`; there is: 'access_key', 'default', 'role'",
         ),
         ({"creds": {"secret_key": SECRET}}, "creds is missing: say which `type` it is"),
         ({"creds": {**KEYS, "secret_key": 7}}, "must be text"),
