@@ -103,7 +103,7 @@ def _has_relay() -> bool:
 
 def _none() -> str:
     return (
-        f"No machine of a cloud can call this server at {settings.DSTACK_PUBLIC_URL}. Make a "
+        f"No machine elsewhere can call this server at {settings.DSTACK_PUBLIC_URL}. Make a "
         "gateway, through which they call it: `dstack gateway create --domain DOMAIN --backend "
         "BACKEND --region REGION`. Or set DSTACK_AGENT_URL to an address that machines reach."
     )

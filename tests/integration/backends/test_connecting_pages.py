@@ -98,7 +98,7 @@ def test_a_check_that_passes_says_that_no_machine_could_call(
     shown = signed_in(people.alice).get(answer["Location"]).content.decode()
 
     assert "prod works, and is connected." in shown
-    assert "<li>No machine of a cloud can call this server at http://127.0.0.1:3000" in shown
+    assert "<li>No machine elsewhere can call this server at http://127.0.0.1:3000" in shown
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_the_page_marks_what_is_not_connected(people: People) -> None:
     )
     shown = page.content.decode()
     assert "not connected" in shown and "p5en.48xlarge" in shown and "2026-07-20" in shown
-    told = "Connect AWS, GCP or TensorDock on the page Backends, or with `dstack backend connect"
+    told = "Connect AWS, GCP or TensorDock on the page Backends, or with <code>dstack backend "
     assert told in html.unescape(shown)
 
 

@@ -19,7 +19,7 @@ from tests.integration.runs.clouds import YAML
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager")]
 SAID = (
-    "No machine of a cloud can call this server at http://127.0.0.1:3000. Make a gateway, "
+    "No machine elsewhere can call this server at http://127.0.0.1:3000. Make a gateway, "
     "through which they call it: `dstack gateway create --domain DOMAIN --backend BACKEND "
     "--region REGION`. Or set DSTACK_AGENT_URL to an address that machines reach."
 )
