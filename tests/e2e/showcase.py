@@ -17,6 +17,8 @@ from apps.backends.models import Backend, Check
 from apps.core import crypto
 from apps.core.models import Event
 from apps.gateways.models import Gateway, Publication
+from apps.hosts.models import Host
+from apps.hosts.states import HOST as HOST_MACHINE
 from apps.instances.models import Instance, UnknownMachine
 from apps.offers.models import BlockedOffer
 from apps.runs import states
@@ -33,6 +35,7 @@ EMPTY_PROJECT = "a-project-with-the-longest-name-that-one-may-give"
 CLOUD = "a-cloud-of-the-longest-name-ever"
 SHARED_CLOUD = "a-cloud-of-the-whole-server-here"
 GATEWAY = "a-gateway-with-the-longest-name-of-all-aws"
+HOST = "a-host-with-a-name-as-long-as-one-may-be"
 CHECK = "00000000-0000-7000-8000-000000000001"
 SERVICES = 60
 MODEL = f"organisation-with-a-long-name/{'Model-' * 12}Instruct"
@@ -75,6 +78,7 @@ def make() -> None:
     _instances(main)
     _spend(main)
     _clouds(main)
+    _hosts(main)
     _gateway(main)
     _open_project(admin)
 
@@ -110,6 +114,25 @@ def _clouds(main: Project) -> None:
             main, backend=cloud, backend_kind="aws", region="ap-southeast-1", error=WHY, state=state
         )
         Instance.objects.filter(pk=machine.pk).update(next_check_at=None)
+
+
+def _hosts(main: Project) -> None:
+    """One in each of its states, with all that may be long."""
+    steps = [{"name": "Docker", "ok": True, "text": "27.5.1"}, {"name": "Disk", "ok": False}]
+    for number, state in enumerate(HOST_MACHINE.states):
+        made = Host.objects.create(
+            project=main,
+            name=HOST if state == "failed" else f"host-{number}",
+            state=state,
+            user="u" * 32,
+            address=f"{number}.{'a' * 60}.example.org",
+            jump=f"ann@{'b' * 60}.example.org:2222",
+            fingerprint="SHA256:" + "x" * 43,
+            error=WHY,
+            left_over=WHY,
+            progress=[{**each, "text": each.get("text", WHY)} for each in steps],
+        )
+        Host.objects.filter(pk=made.pk).update(next_check_at=None)
 
 
 def _blocked(cloud: Backend, shared: Backend) -> None:

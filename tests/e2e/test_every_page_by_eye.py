@@ -32,6 +32,7 @@ PAGES = [
     f"{MAIN}/gateways/{showcase.GATEWAY}/",
     f"{MAIN}/hosts/",
     f"{MAIN}/hosts/new/add/",
+    f"{MAIN}/hosts/{showcase.HOST}/",
     f"{MAIN}/gateways/local/certificates/",
     f"{MAIN}/backends/",
     f"{MAIN}/backends/local/",
@@ -83,7 +84,7 @@ NO_PAGES = {
 FOR_PARTS = ("telemetry:",)
 # What a button of a page asks for.
 ACTIONS = re.compile(
-    r"_(state|delete|remove|stop|scale|rollback|revoke|role|edit|withdraw|close|check)$|open_local$|:(terminate|change|delete|retry)$"
+    r"_(state|delete|remove|stop|scale|rollback|revoke|role|edit|withdraw|close|check)$|open_local$|:(terminate|change|delete|retry|check|remove)$"
 )
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 WIDTH, HEIGHT = "document.documentElement.scrollWidth", "document.documentElement.scrollHeight"

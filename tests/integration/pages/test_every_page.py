@@ -7,6 +7,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.hosts.models import Host
 from tests import factories
 from tests.people import People, signed_in
 
@@ -35,6 +36,8 @@ PROJECT_PAGES = [
     ("gateways:list", []),
     ("gateways:gateway", ["edge"]),
     ("gateways:certificates", ["edge"]),
+    ("hosts:list", []),
+    ("hosts:detail", ["desk"]),
     ("instances:list", []),
     ("costs:spend", []),
     ("instances:instance", ["machine"]),
@@ -62,6 +65,8 @@ ACTIONS = [
     ("gateways:delete", ["edge"]),
     ("gateways:retry", ["edge"]),
     ("accounts:member_remove", ["bob"]),
+    ("hosts:check", ["desk"]),
+    ("hosts:remove", ["desk"]),
 ]
 # These take a POST too.
 FORMS = {"runs:deploy", "accounts:tokens", "accounts:members", "accounts:project_settings"}
@@ -82,6 +87,9 @@ def hello(people: People) -> None:
     closed.closed_at = timezone.now()
     closed.save()
     factories.instance(people.project, name="machine", backend=closed)
+    Host.objects.create(
+        project=people.project, name="desk", user="ann", address="a", state="failed"
+    )
 
 
 @pytest.mark.parametrize(("name", "words"), PROJECT_PAGES)
