@@ -26,6 +26,7 @@ NAMES = (
     "cli",
     "api",
     "tokens",
+    "first-cloud",
     "aws",
     "gcp",
     "tensordock",
