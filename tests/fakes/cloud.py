@@ -130,7 +130,7 @@ class Cloud(base.Provider):
         self.world.inspected[ref] += 1
         if ref not in self.world.machines:
             return base.InstanceStatus(base.InstanceState.GONE)
-        _, zone, _ = self.world.markets[ref]
+        _, zone, _ = self.world.markets.get(ref, ("", "", ""))
         running = base.InstanceStatus(base.InstanceState.RUNNING, zone=zone)
         return self.world.states.get(ref, running)
 

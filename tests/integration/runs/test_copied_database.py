@@ -136,9 +136,9 @@ def test_a_home_that_was_copied_with_its_database_is_another_place(
     home: Path, settings: Any
 ) -> None:
     first = identity.place()
-    settings.DATABASES["default"] = settings.DATABASES["default"] | {
-        "HOST": str(settings.SERVER_DIR / "run")
-    }
+    # Anew, since what is changed within it would stay so after the test.
+    default = {**settings.DATABASES["default"], "HOST": str(settings.SERVER_DIR / "run")}
+    settings.DATABASES = {**settings.DATABASES, "default": default}
     embedded = identity.place()
     assert embedded != first
     assert embedded == identity.place()

@@ -151,7 +151,9 @@ def test_a_machine_that_dies_is_replaced(
 def test_a_spot_machine_that_is_taken_back_is_replaced_before_it_ends(
     aws: Emulator, alice: Access, north_and_west: Project
 ) -> None:
-    run = submit(alice, north_and_west, YAML + "spot_policy: auto\n")
+    # Of one type, whose price is the same in both: what spot costs at the emulator may be known.
+    wish = "spot_policy: auto\ninstance_types: [m5.large]\n"
+    run = submit(alice, north_and_west, YAML + wish)
     agent = FakeAgent(Instance.objects.get())
     agent.sync()
     agent.serve()

@@ -26,6 +26,7 @@ ROWS: dict[str, tuple[Kind, Scope, int | None]] = {
     "InstanceLimitExceeded": (Kind.QUOTA, Scope.FAMILY_REGION, 60),
     "VolumeLimitExceeded": (Kind.QUOTA, Scope.BACKEND, 60),
     "MaxIOPSLimitExceeded": (Kind.QUOTA, Scope.BACKEND, 60),
+    "AddressLimitExceeded": (Kind.QUOTA, Scope.BACKEND, 60),
     "AuthFailure.ServiceLinkedRoleCreationNotPermitted": (Kind.SETUP, Scope.SPOT_REGION, None),
     "VpcLimitExceeded": (Kind.SETUP, Scope.BACKEND, None),
     "SubnetLimitExceeded": (Kind.SETUP, Scope.BACKEND, None),
@@ -61,6 +62,7 @@ ROWS: dict[str, tuple[Kind, Scope, int | None]] = {
     "Unavailable": (Kind.UNREACHABLE, Scope.OFFER_REGION, None),
     "RequestTimeout": (Kind.UNREACHABLE, Scope.OFFER_REGION, None),
     "IdempotentParameterMismatch": (Kind.UNREACHABLE, Scope.OFFER_REGION, None),
+    "IncorrectInstanceState": (Kind.UNREACHABLE, Scope.OFFER_REGION, None),
 }
 
 
