@@ -21,7 +21,9 @@ def of_run(run: Run, *, at: datetime) -> list[Alert]:
 def facts(run: Run, *, at: datetime) -> Facts:
     outcome = outcomes(run_ids=[run.pk], at=at)[run.pk]
     live = list(run.replicas.exclude(state__in=states.REPLICA.final).order_by("num"))
-    since = at - timedelta(minutes=OUTCOME_MINUTES)
+    # What waited for a replica to start has waited for no room.
+    grown_at = max((each.ready_at for each in live if each.ready_at), default=at)
+    since = max(at - timedelta(minutes=OUTCOME_MINUTES), grown_at)
     held = Traffic.objects.filter(run_id=run.pk, at__gte=since, at__lte=at)
     return Facts(
         minutes=OUTCOME_MINUTES,

@@ -46,11 +46,16 @@ def test_refused_calls_of_a_model_are_said_with_what_to_compare(people: People, 
     assert "the model&#x27;s name" in shown(people)
 
 
-def test_a_service_at_its_limit_is_said_while_requests_wait(people: People, run: Run) -> None:
+def test_a_service_is_at_its_limit_where_requests_wait_though_all_replicas_are_ready(
+    people: People, run: Run
+) -> None:
     scaled = {**run.spec, "replicas": {"min": 1, "max": 2}, "scaling": {"metric": "rps"}}
     Run.objects.filter(pk=run.pk).update(spec=scaled)
     for num in range(2):
-        factories.replica(run, num=num, state="running")
+        ready_at = timezone.now() - timedelta(minutes=5)
+        factories.replica(run, num=num, state="running", ready_at=ready_at)
+    asked(run, minutes_ago=7, by_class=[0, 5, 0, 0, 0], held_max=9)
+    assert shown(people).strip() == ""
     asked(run, by_class=[0, 5, 0, 0, 0], held_max=4)
     assert "runs the 2 replicas that it may have, and up to 4 requests waited" in shown(people)
 
