@@ -13,6 +13,8 @@ from dstack_web.web.body_limit import BodyLimit
 
 # Live streams whose callers have not left.
 streams: set[asyncio.Task[None]] = set()
+# Requests for /slow that are under way.
+slows: set[object] = set()
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -23,9 +25,12 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     if path == "/streams":
         await say(send, "text/plain", str(len(streams)).encode())
         return
+    if path == "/slows":
+        await say(send, "text/plain", str(len(slows)).encode())
+        return
     size, digest = await read(receive)
     if path == "/slow":
-        await asyncio.sleep(float(scope["query_string"] or b"1"))
+        await slowly(float(scope["query_string"] or os.environ["SLOW_SECONDS"]))
     kind = scope["query_string"].decode() if path == "/typed" else "application/json"
     status = 404 if path.endswith("/gone.0123456789ab.js") else 200
     found = {
@@ -38,6 +43,13 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         "padding": "many words " * 200,
     }
     await say(send, kind, json.dumps(found).encode(), status=status)
+
+
+async def slowly(seconds: float) -> None:
+    mark = object()
+    slows.add(mark)
+    await asyncio.sleep(seconds)
+    slows.discard(mark)
 
 
 async def say(send: Any, kind: str, body: bytes, *, status: int = 200) -> None:

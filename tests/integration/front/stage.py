@@ -19,7 +19,7 @@ import httpx
 from dstack_web.front import config
 from dstack_web.front.config import Front
 from dstack_web.front.room import Room
-from dstack_web.processes import kill_session
+from dstack_web.processes import kill_session, session_members
 from tests.free_ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -64,23 +64,29 @@ class Stage:
         self._start("front", config.argv(self.folder, os.environ))
         eventually(lambda: self.status(config.ALIVE_PATH) == 200)
 
-    def start_web(self) -> None:
+    def start_web(self, *, slow_seconds: float = 20) -> None:
         path = self.folder / "web.sock"
         path.unlink(missing_ok=True)
         serve = ["--interface", "asginl", "--loop", "asyncio", "--runtime-mode", "st", "--no-ws"]
         bind = ["--uds", str(path), "--uds-permissions", "0600", "--backpressure", "2000"]
         app = "tests.integration.front.echo:application"
-        self._start("web", [sys.executable, "-m", "granian", *serve, *bind, app])
+        argv = [sys.executable, "-m", "granian", *serve, *bind, app]
+        self._start("web", argv, SLOW_SECONDS=str(slow_seconds))
 
     def start(self) -> None:
         self.start_web()
         self.start_front()
         eventually(lambda: self.status("/") == 200)
 
-    def _start(self, name: str, argv: list[str]) -> None:
+    def _start(self, name: str, argv: list[str], **more: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
-                argv, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+                argv,
+                env={**os.environ, **more},
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def kill(self, name: str) -> None:
@@ -88,6 +94,20 @@ class Stage:
         process.send_signal(signal.SIGKILL)
         kill_session(process.pid)
         process.wait()
+        eventually(lambda: not session_members(process.pid))
+
+    def kill_worker_of_web(self) -> None:
+        """End what serves, while its stopped parent still holds the socket open."""
+        parent = self.running["web"].pid
+        os.kill(parent, signal.SIGSTOP)
+        workers = [each.pid for each in session_members(parent) if each.pid != parent]
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not [each for each in session_members(parent) if each.pid in workers])
+
+    def is_asked_slowly(self) -> bool:
+        """Whether the web server works on a request for /slow."""
+        return httpx.get(f"{self.url}/slows", timeout=30).content != b"0"
 
     def stop(self) -> None:
         for name in list(self.running):

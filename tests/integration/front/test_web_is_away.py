@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -55,10 +56,12 @@ def test_many_wait_at_once(stage: Stage) -> None:
     assert {each.result().status_code for each in waiting} == {200}
 
 
-def under_way(stage: Stage, pool: ThreadPoolExecutor, method: str) -> Future[httpx.Response]:
+def under_way(
+    stage: Stage, pool: ThreadPoolExecutor, method: str, **more: Any
+) -> Future[httpx.Response]:
     """A request that the web server is working on."""
-    asked = pool.submit(httpx.request, method, f"{stage.url}/slow?4", timeout=30)
-    time.sleep(0.7)  # not for luck: if it came later, it would only wait
+    asked = pool.submit(httpx.request, method, f"{stage.url}/slow", timeout=60, **more)
+    eventually(stage.is_asked_slowly)
     return asked
 
 
@@ -67,32 +70,52 @@ def test_a_question_under_way_is_asked_again(stage: Stage) -> None:
     with ThreadPoolExecutor(1) as pool:
         asked = under_way(stage, pool, "GET")
         stage.kill("web")
-        stage.start_web()
+        stage.start_web(slow_seconds=0)
         answer = asked.result()
 
     assert answer.status_code == 200
     assert answer.json()["pid"] != before
 
 
+def test_a_question_is_asked_again_though_the_socket_outlives_who_served_it(stage: Stage) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        asked = under_way(stage, pool, "GET")
+        stage.kill_worker_of_web()
+        time.sleep(0.3)  # not for luck: if it came later, nothing would take the connection
+        stage.kill("web")
+        stage.start_web(slow_seconds=0)
+
+        assert asked.result().status_code == 200
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 502)])
+def test_so_is_a_question_that_had_waited_for_the_server_that_ended(
+    new_stage: Callable[..., Stage], method: str, status: int
+) -> None:
+    stage = new_stage()
+    stage.start_front()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(httpx.request, method, f"{stage.url}/slow", timeout=60)
+        stage.start_web()
+        eventually(stage.is_asked_slowly)
+        stage.kill("web")
+        stage.start_web(slow_seconds=0)
+
+        assert asked.result().status_code == status
+
+
 @pytest.mark.parametrize(
-    ("accept", "path", "kind", "words"),
+    ("accept", "kind", "words"),
     [
-        (
-            HTML,
-            "/slow?4",
-            "text/html; charset=utf-8",
-            "<h1>The server ended while it answered</h1>",
-        ),
-        ("*/*", "/slow?4", "application/json", '"code": "server_ended"'),
+        (HTML, "text/html; charset=utf-8", "<h1>The server ended while it answered</h1>"),
+        ("*/*", "application/json", '"code": "server_ended"'),
     ],
 )
 def test_a_change_under_way_is_not_made_twice(
-    stage: Stage, accept: str, path: str, kind: str, words: str
+    stage: Stage, accept: str, kind: str, words: str
 ) -> None:
-    headers = {"Accept": accept}
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(httpx.post, stage.url + path, headers=headers, timeout=30)
-        time.sleep(0.7)
+        asked = under_way(stage, pool, "POST", headers={"Accept": accept})
         stage.kill("web")
         answer = asked.result()
 
