@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from ninja import NinjaAPI
+from ninja.errors import ValidationError, ValidationErrorContext
 from ninja.openapi.schema import OpenAPISchema
+
+from apps.core.http.input_paths import written
 
 CHANGES = ("post", "put", "patch", "delete")
 # Of which each sets a password, and so waits for its turn to hash one.
@@ -57,7 +60,23 @@ CONTENT = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}
 
 
 class DocumentedAPI(NinjaAPI):
-    """An API whose document names the errors of each operation, too."""
+    """An API whose document names the errors of each operation, too, and whose errors name what was
+    sent as it was written."""
+
+    def validation_error_from_error_contexts(
+        self, error_contexts: list[ValidationErrorContext[Any]]
+    ) -> ValidationError:
+        found = super().validation_error_from_error_contexts(error_contexts)
+        told = (
+            (context.model, error["loc"])
+            for context in error_contexts
+            for error in context.pydantic_validation_error.errors(include_url=False)
+        )
+        for error, (model, loc) in zip(found.errors, told, strict=True):
+            source, *flat = error["loc"]
+            if tuple(flat) == loc:
+                error["loc"] = (source, *written(model, loc))
+        return found
 
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
         schema = super().get_openapi_schema(**options)

@@ -61,7 +61,7 @@ def _app_error(request: HttpRequest, exc: AppError) -> HttpResponse:
 
 
 def _validation_error(request: HttpRequest, exc: ValidationError) -> HttpResponse:
-    details = [_detail(error["loc"], error["msg"]) for error in exc.errors]
+    details = _each_place_once([_detail(error["loc"], error["msg"]) for error in exc.errors])
     words = [f"{detail.path}: {detail.message}" for detail in details]
     return answer(
         422, f"The request is not valid: {'; '.join(words)}", code="invalid", details=details
@@ -74,6 +74,14 @@ def _detail(loc: Sequence[str | int], message: str) -> Detail:
     fields = loc[2:] if loc[0] == "body" else loc[1:]
     path = ".".join(str(part) for part in fields) or str(loc[0])
     return Detail(path, message.removeprefix("Value error, "))
+
+
+def _each_place_once(details: Sequence[Detail]) -> list[Detail]:
+    """A value of several types is wrong once, however many types it is not of."""
+    told: dict[str, list[str]] = {}
+    for each in details:
+        told.setdefault(each.path, []).append(each.message)
+    return [Detail(path, " or ".join(messages)) for path, messages in told.items()]
 
 
 def _http_error(request: HttpRequest, exc: HttpError) -> HttpResponse:

@@ -1,13 +1,14 @@
 """The form of a backend's configuration, drawn from the JSON Schema of its kind. Pure.
 
-A field is named by its path, in which the type of credentials has a place of its own, as in what
-pydantic says of it: `creds.access_key.secret_key`.
+A field is named by its path, in which the type of credentials has a place of its own, since two
+types may have fields of one name: `creds.access_key.secret_key`. What is wrong with it is told of
+`creds.secret_key`, which is what a person writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apps.backends.base import Config
@@ -122,13 +123,17 @@ def _choice(
     for tag, ref in tags.items():
         model = schema["$defs"][ref.rpartition("/")[2]]
         required = model.get("required", ())
-        # Of one type alone pydantic says nothing: the path goes on without it.
         at = f"{name}.{tag}" if "discriminator" in found else name
         inputs = [
             _input(f"{at}.{key}", key, each, given, is_required=key in required)
             for key, each in model["properties"].items()
             if key != "type"
         ]
+        if chosen == tag:
+            inputs = [
+                replace(each, error=given.error(f"{name}.{each.name.rpartition('.')[2]}"))
+                for each in inputs
+            ]
         label, hint = model.get("title", tag), " ".join(model.get("description", "").split())
         options.append(Option(tag, label, hint, inputs, chosen == tag))
     label = found.get("title", _label(name))

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from apps.backends.base import Config
 from apps.backends.registry import PROVIDERS
 from apps.core.errors import Detail, Invalid
+from apps.core.http.input_paths import Step, written
 
 MOST_PROBLEMS = 20
 LONGEST_PATH = 60
@@ -36,7 +37,7 @@ def checked(kind: str, config: Mapping[str, Any]) -> Config:
     try:
         return model.model_validate(dict(config))
     except ValidationError as error:
-        details = list(_details(error))[:MOST_PROBLEMS]
+        details = list(_details(model, error))[:MOST_PROBLEMS]
     words = "; ".join(f"{each.path or 'config'} {each.message}" for each in details)
     raise Invalid(f"The configuration of {kind} is wrong: {words}.", details=details)
 
@@ -47,10 +48,10 @@ def shown(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in secret}
 
 
-def _details(error: ValidationError) -> Iterator[Detail]:
+def _details(model: type[Config], error: ValidationError) -> Iterator[Detail]:
     seen = set()
     for each in error.errors(include_url=False, include_input=False):
-        detail = Detail(_path(each["loc"]), _words(each))
+        detail = Detail(_path(written(model, each["loc"])), _words(each))
         if detail not in seen:
             seen.add(detail)
             yield detail
@@ -67,7 +68,7 @@ def _words(each: Mapping[str, Any]) -> str:
     return WORDS.get(told) or str(each["msg"])[:1].lower() + str(each["msg"])[1:]
 
 
-def _path(loc: tuple[int | str, ...]) -> str:
+def _path(loc: tuple[Step, ...]) -> str:
     """Write where it is as a person does; a key that nobody could mean is cut short."""
     text = ".".join(str(step) for step in loc)
     printable = "".join(each if each.isprintable() else "?" for each in text)

@@ -117,6 +117,8 @@ def test_a_backend_of_the_server_is_shared_and_taken_back(people: People, aws: E
     assert sent(people.root, "PATCH", "/api/backends/ours", {"projects": []})[0] == 200
     assert sent(people.bob, "GET", ALL)[1]["items"] == []
     assert sent(people.root, "PATCH", "/api/backends/ours", {"projects": "every"})[0] == 422
+    status, said = sent(people.root, "PATCH", "/api/backends/ours", {"projects": 7})
+    assert (status, [each["path"] for each in said["error"]["details"]]) == (422, ["projects"])
 
 
 @pytest.mark.usefixtures("nobody")
