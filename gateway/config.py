@@ -21,6 +21,7 @@ from gateway.state import own_names
 FILE_VARIABLE = "DSTACK_GATEWAY_CONFIG"
 VARIABLES = {
     "control_url": "DSTACK_GATEWAY_CONTROL_URL",
+    "control_ca": "DSTACK_GATEWAY_CONTROL_CA",
     "token_file": "DSTACK_GATEWAY_TOKEN_FILE",
     "home": "DSTACK_GATEWAY_HOME",
     "bind": "DSTACK_GATEWAY_BIND",
@@ -59,7 +60,8 @@ def as_program(path: Path) -> Path:
 class Config(BaseModel):
     """What a gateway must know to start; `threads` 0 means one per core, four at most.
 
-    `hosts` are more names and addresses of the gateway itself. `tls_port` 0 means no TLS,
+    `control_ca` is what to trust, and that alone, where the control plane's authority is a private
+    one. `hosts` are more names and addresses of the gateway itself. `tls_port` 0 means no TLS,
     `ssh_port` 0 no tunnels.
     `acme_url` is the directory of an ACME server, whose terms are agreed to by setting it;
     `acme_ca` is what to trust where that server is a private one. `dns_hook` is a program that
@@ -70,6 +72,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     control_url: HttpUrl
+    control_ca: Annotated[Path, AfterValidator(Path.absolute)] | None = None
     token_file: Path
     home: Path
     bind: list[Annotated[str, AfterValidator(as_address)]] = Field(["127.0.0.1"], min_length=1)

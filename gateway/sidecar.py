@@ -13,7 +13,7 @@ import aiohttp
 
 from gateway import config
 from gateway.control import pulse, sync
-from gateway.control.client import ControlPlane
+from gateway.control.client import ControlPlane, connector
 from gateway.haproxy import binary
 from gateway.haproxy.config import SOCKET, Shape, metrics_key
 from gateway.haproxy.reconciler import Reconciler
@@ -91,7 +91,8 @@ class Sidecar:
         """Serve until `stopping` is set. Raise GatewayError, OSError."""
         await self._supervisor.begin()
         inner = InnerClient()
-        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+        way = connector(authority=self._settings.control_ca)
+        async with aiohttp.ClientSession(connector=way) as session, asyncio.TaskGroup() as group:
             url = str(self._settings.control_url)
             control = ControlPlane(session=session, url=url, token_file=self._token_file)
             translator = Adapter()

@@ -2,7 +2,8 @@
 
 The file is JSON: `{"url": ..., "token": ..., "instance_id": ...}`, with `"metadata": "aws"` (or
 "gcp") on a machine whose cloud's metadata say when it is taken back (`metadata_url` is where, if
-not at the usual address), and `"machine": {...}` on one that was made for its agent. The token is
+not at the usual address), `"machine": {...}` on one that was made for its agent, and
+`"authority": "-----BEGIN..."` where the server is known by these certificates alone. The token is
 never an argument, because arguments are shown to every user of the host.
 """
 
@@ -40,13 +41,15 @@ class Machine:
 @dataclass(frozen=True)
 class Config:
     """`instance_id` is empty where only the server knows it; `metadata` is the cloud whose metadata
-    this machine has, empty where it is in none or in one that this agent does not know."""
+    this machine has, empty where it is in none or in one that this agent does not know;
+    `authority`, that by which the server is known, those of this host where it is empty."""
 
     url: str
     token: str = field(repr=False)
     instance_id: str = ""
     metadata: str = ""
     metadata_url: str = ""
+    authority: str = ""
     machine: typing.Optional[Machine] = None
 
 
@@ -72,6 +75,7 @@ class FileSource:
                 known,
                 metadata=str(data.get("metadata") or ""),
                 metadata_url=str(data.get("metadata_url") or ""),
+                authority=str(data.get("authority") or ""),
                 machine=machine_of(data),
             )
         except (KeyError, BadConfig):

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
-from apps.backends import queries
+from apps.backends import queries, way_home
 from apps.backends.base import ErrorKind, Feature, Provider, ProviderError, Scope
 from apps.backends.connecting import configs, roles, rows
 from apps.backends.identity import server_id as server_id
@@ -64,7 +64,9 @@ def connect(
 
 def connect_local(*, project: Project) -> Backend:
     """Connect this machine to a project with the addresses of this start."""
-    config = {"boot_path": str(queries.boot_file()), "url": settings.DSTACK_AGENT_URL}
+    url = settings.DSTACK_AGENT_URL
+    config = {"boot_path": str(queries.boot_file()), "url": url}
+    config["authority"] = way_home.authority(url)
     return connect(project=project, kind=queries.LOCAL, config=config)
 
 

@@ -45,7 +45,8 @@ class Relay(Protocol):
 class WayHome:
     """How the agent of a machine calls this server: at `url`. Of kind "gateway" that is a port of
     its own loopback, kept open by OpenSSH as `user` of the gateway at `host` and `ssh_port`, which
-    shows `host_key` and has the server at `port`."""
+    shows `host_key` and has the server at `port`. Of the other kind, machines know the server by
+    `authority`, by those that they trust anyway where that is empty."""
 
     kind: str
     url: str
@@ -54,12 +55,13 @@ class WayHome:
     user: str = ""
     host_key: str = ""
     port: int = 0
+    authority: str = ""
 
 
 def of(gateway: Relay | None) -> WayHome:
     """Return the way of machines whose gateway this is. Raise NoWayHome."""
     if url := direct():
-        return WayHome(DIRECT, url)
+        return WayHome(DIRECT, url, authority=authority(url))
     if gateway is None or gateway.instance_id is None:
         raise NoWayHome(_none())
     if gateway.tunnel_port is None or not gateway.tunnel_host_key:
@@ -88,6 +90,13 @@ def address() -> str:
     if url := direct():
         return url
     raise NoWayHome(_none())
+
+
+def authority(url: str) -> str:
+    """Return the certificates by which whoever calls this server at `url` knows it, "" where any
+    authority of theirs will do."""
+    known: str = settings.DSTACK_AGENT_CA
+    return known if url.startswith("https://") else ""
 
 
 def why_none() -> str:

@@ -117,15 +117,17 @@ class Home:
         atomic_write.write_text(path, token + "\n")
         return path
 
-    def update_agent_config(self, *, url: str) -> None:
-        """Tell the agent of an existing server where it is now: its port may be another one."""
+    def update_agent_config(self, *, url: str, authority: str) -> None:
+        """Tell the agent of an existing server where it is now, for its port may be another one,
+        and by which certificates it is known."""
         path = self.folder("agent") / "config.json"
         try:
             config = json.loads(path.read_text())
         except (OSError, ValueError):
             return  # the local backend writes it when it makes the first instance
-        if isinstance(config, dict) and config.get("url") != url:
-            atomic_write.write_text(path, json.dumps({**config, "url": url}))
+        told = {"url": url, "authority": authority}
+        if isinstance(config, dict) and {**config, **told} != config:
+            atomic_write.write_text(path, json.dumps({**config, **told}))
 
     def write_cli_config(self, *, url: str, token: str) -> None:
         """Give the command line its first project, unless it has some."""

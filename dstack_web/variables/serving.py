@@ -47,6 +47,15 @@ ADDRESSES = (
         "of loopback, those of machines of clouds, which else call `DSTACK_PUBLIC_URL`.",
     ),
     Variable(
+        name="DSTACK_AGENT_CA",
+        kind=Kind.PATH,
+        default_is="those that a machine trusts anyway",
+        parts=(START, SERVER, COMPOSE),
+        says="File with the authority that signed the certificate of that address, where it is a "
+        "private one: machines then trust that one alone, see "
+        "[Tunnels](/docs/tunnels/#a-private-authority).",
+    ),
+    Variable(
         name="DSTACK_TRUSTED_PROXIES",
         kind=Kind.NETWORKS,
         parts=(SERVER, FRONT, COMPOSE),
@@ -149,6 +158,14 @@ GATEWAY_ROWS = (
         most=3600,
         parts=(GATEWAY, COMPOSE),
         says="How long a record that the program wrote takes until it is seen everywhere.",
+    ),
+    Variable(
+        name="DSTACK_GATEWAY_CONTROL_CA",
+        kind=Kind.PATH,
+        default_is="those that the host trusts",
+        parts=(GATEWAY,),
+        says="File with the authority that signed the server's certificate, where it is a private "
+        "one: no other is trusted then. A gateway on a machine gets that of `DSTACK_AGENT_CA`.",
     ),
     Variable(
         name="DSTACK_GATEWAY_SLOTS",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dstack_web.variables import authority
 from dstack_web.variables.every import ALL, BY_NAME
 from dstack_web.variables.variable import Network, Part
 
+AUTHORITIES = ("DSTACK_AGENT_CA",)
 # What these alone read is no matter of a start.
 OUTSIDE = {Part.CLI, Part.COMPOSE}
 
@@ -17,6 +19,8 @@ def check(environ: Mapping[str, str]) -> None:
     for row in ALL:
         if not OUTSIDE.issuperset(row.parts):
             row.check(environ.get(row.name))
+    for name in AUTHORITIES:
+        Values(environ).authority(name)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ class Values:
 
     def words(self, name: str) -> list[str]:
         return [word.strip() for word in self.text(name).split(",") if word.strip()]
+
+    def authority(self, name: str) -> str:
+        """Return the certificates of the file that is named, "" where none is."""
+        return authority.read(self.text(name), name=name)
 
     def networks(self, name: str) -> tuple[Network, ...]:
         return BY_NAME[name].networks(self.text(name))

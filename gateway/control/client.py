@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import aiohttp
 
 from gateway.config import read_token
-from gateway.errors import ControlPlaneError
+from gateway.errors import BadConfig, ControlPlaneError
 from gateway.schema import Stats, Status
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 15
+
+
+def connector(*, authority: Path | None) -> aiohttp.TCPConnector:
+    """Return what connects, and trusts these certificates alone where there are some. Raise
+    BadConfig where they cannot be used."""
+    if authority is None:
+        return aiohttp.TCPConnector()
+    try:
+        return aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=authority))
+    except OSError as error:
+        raise BadConfig(f"cannot read the control plane's authority: {error}") from None
 
 
 class ControlPlane:

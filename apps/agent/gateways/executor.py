@@ -65,6 +65,10 @@ class GatewayProcess(Process):
             file = self._kept.root / "acme-ca.pem"
             install.write_secret(file, authority)
             given[f"DSTACK_GATEWAY_{CA}"] = str(file)
+        if known_by := self._client.config.authority:
+            file = self._kept.root / "control-ca.pem"
+            install.write_secret(file, known_by)
+            given |= {"DSTACK_GATEWAY_CONTROL_CA": str(file)}
         return {
             "HOME": str(self.work),
             "LANG": "C.UTF-8",

@@ -1,7 +1,8 @@
 """The gateway's program on this machine: one virtual environment for each wheel.
 
 FOLDER/versions/SHA256/ one of them · FOLDER/current the one that runs, a link · FOLDER/home what
-the gateway keeps · FOLDER/token, FOLDER/acme-ca.pem what it is told. All of it is root's alone.
+the gateway keeps · FOLDER/token, acme-ca.pem and control-ca.pem what it is told. All of it is
+root's alone.
 """
 
 from __future__ import annotations

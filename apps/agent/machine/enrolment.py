@@ -45,7 +45,8 @@ def enrol(enrolment: Path, config: Path, *, home: Path, stop: threading.Event) -
     except configuration.BadConfig as error:
         say(f"this machine cannot enrol: {error}")
         return ""
-    client = Client(configuration.Config(url=address.url, token=""))
+    authority = str(said.get("authority") or "")
+    client = Client(configuration.Config(url=address.url, token="", authority=authority))
     watchdog = Watchdog(rules_of(enrolment), client.contact, home / "contact.json")
     token = _token(home)
     asked = wire.Enrolment(

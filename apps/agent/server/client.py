@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import json
 import socket
+import ssl
 import threading
 import typing
 import urllib.parse
@@ -100,7 +101,10 @@ class Client:
 
     def _download(self, path: str, target: Path, check: typing.Callable[[], None]) -> str:
         """Return the SHA-256 of what was written to `target`."""
-        connection = self._connect(CALL_SECONDS)
+        try:
+            connection = self._connect(CALL_SECONDS)
+        except OSError as error:
+            raise ServerAway(_words(error)) from error
         try:
             connection.request("GET", self._path(path), headers=self._headers())
             answer = connection.getresponse()
@@ -182,10 +186,14 @@ class Client:
         return bool(getattr(self._kept, "was_kept", False))
 
     def _connect(self, timeout: float) -> http.client.HTTPConnection:
+        """Raise OSError where the authority cannot be used."""
         url = urllib.parse.urlsplit(self.config.url)
-        secure = url.scheme == "https"
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        return kind(url.hostname or "", url.port, timeout=timeout)
+        host = url.hostname or ""
+        if url.scheme != "https":
+            return http.client.HTTPConnection(host, url.port, timeout=timeout)
+        # With one of its own, those of the host are not trusted.
+        known_by = ssl.create_default_context(cadata=self.config.authority or None)
+        return http.client.HTTPSConnection(host, url.port, timeout=timeout, context=known_by)
 
     def _path(self, path: str) -> str:
         return urllib.parse.urlsplit(self.config.url).path.rstrip("/") + path

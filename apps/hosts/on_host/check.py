@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -37,7 +38,7 @@ def main(asked: dict[str, typing.Any]) -> dict[str, typing.Any]:
         "shells": [name for name in ("bash", "sh") if shutil.which(name, path=PATH)],
         "systemd": os.path.isdir("/run/systemd/system"),
         "ssh": bool(shutil.which("ssh", path=PATH) and shutil.which("ssh-keygen", path=PATH)),
-        "server": server(str(asked["url"])) if asked.get("url") else "",
+        "server": server(asked["url"], asked.get("authority")) if asked.get("url") else "",
         "gateways": {f"{h}:{p}": tunnel(str(h), int(p)) for h, p in asked.get("gateways") or []},
         "installed_for": installed_for(),
         "time": time.time(),
@@ -101,11 +102,13 @@ def pythons() -> list[str]:
     return sorted(found, key=lambda version: [int(part) for part in version.split(".")])[::-1]
 
 
-def server(url: str) -> str:
-    """Return why the server is not reached there, "" where it is."""
+def server(url: str, authority: typing.Optional[str]) -> str:
+    """Return why the server is not reached there, "" where it is. What knows it is that authority
+    alone, where there is one."""
     asked = urllib.request.Request(f"{url.rstrip('/')}/healthz")
     try:
-        with urllib.request.urlopen(asked, timeout=CALL_SECONDS) as answer:
+        known_by = ssl.create_default_context(cadata=authority) if authority else None
+        with urllib.request.urlopen(asked, timeout=CALL_SECONDS, context=known_by) as answer:
             answer.read(1000)
     except urllib.error.HTTPError as error:
         return "" if error.code < 600 else str(error.code)

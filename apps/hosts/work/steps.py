@@ -87,13 +87,16 @@ def _asked(host: Host) -> tuple[str, dict[str, Any]]:
     far = [place for place in places if not way_home.is_near_host(str(place[0]))]
     fields = range(len(nvidia.FIELDS), nvidia.FEWEST_FIELDS - 1, -1)
     ways = [nvidia.arguments(count) for count in fields]
-    return url, {"url": url, "gateways": far, "gpu_arguments": ways}
+    known_by = way_home.authority(url)
+    return url, {"url": url, "authority": known_by, "gateways": far, "gpu_arguments": ways}
 
 
 def _install(host: Host) -> None:
     at = timezone.now()
     instance, enrolment = machines.wanted(host, str(host.fact("installed_for") or ""), at=at)
-    asked = {"url": way_home.address(), "enrolment": enrolment, "machine": {"lent": True}}
+    url = way_home.address()
+    asked = {"url": url, "enrolment": enrolment, "machine": {"lent": True}}
+    asked |= {"authority": way_home.authority(url)}
     script = scripts.install(
         python=host.facts["python"],
         systemd=bool(host.fact("systemd")),

@@ -54,7 +54,8 @@ class Relay:
 @dataclass(frozen=True)
 class Boot:
     """`enrolment` is secret. The agent of the machine has this SHA-256 (`program_sha256`); `cloud`
-    is the kind of its backend. Of the ways to a server that nobody can call, `to_gateway` is a
+    is the kind of its backend, `authority` the certificates by which the server is known, empty for
+    those of the image. Of the ways to a server that nobody can call, `to_gateway` is a
     machine's, and `relay` that of a gateway's machine."""
 
     url: str
@@ -62,6 +63,7 @@ class Boot:
     program_sha256: str
     cloud: str
     silent_seconds: int
+    authority: str = ""
     needs_docker: bool = False
     needs_nvidia: bool = False
     needs_gateway: bool = False
@@ -149,6 +151,7 @@ def _enrolment(boot: Boot) -> str:
             "program_sha256": boot.program_sha256,
             "metadata": boot.cloud,
             "machine": {"silent_seconds": float(boot.silent_seconds)},
+            **({"authority": boot.authority} if boot.authority else {}),
         }
     )
 

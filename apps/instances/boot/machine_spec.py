@@ -48,9 +48,11 @@ def wanted(instance: Instance) -> InstanceSpec:
 
 
 class Ways(NamedTuple):
-    """Where the agent calls this server, and what keeps that way open."""
+    """Where the agent calls this server, by which authority it knows it, and what keeps that way
+    open."""
 
     url: str
+    authority: str = ""
     to_gateway: document.ToGateway | None = None
     relay: document.Relay | None = None
 
@@ -61,8 +63,9 @@ def _ways(instance: Instance, *, has_gateway: bool) -> Ways:
         return Ways(f"http://127.0.0.1:{way_home.RELAY_PORT}", relay=relay.of_machine(instance))
     way = way_home.of(home.of(instance))
     if way.kind == way_home.DIRECT:
-        return Ways(way.url)
-    return Ways(way.url, document.ToGateway(way, home.boot_key(instance).private))
+        return Ways(way.url, way.authority)
+    to_gateway = document.ToGateway(way, home.boot_key(instance).private)
+    return Ways(way.url, to_gateway=to_gateway)
 
 
 def _has_gateway(instance: Instance) -> bool:
@@ -76,6 +79,7 @@ def _user_data(instance: Instance, offer: Offer, ways: Ways) -> str:
     return document.document(
         document.Boot(
             url=ways.url,
+            authority=ways.authority,
             enrolment=crypto.decrypt(instance.token),
             program_sha256=program.program().sha256,
             cloud=instance.backend_kind,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -99,6 +100,25 @@ def test_where_machines_call_the_server_themselves_nothing_of_it_is_there(settin
 
     assert not [path for path in files_of(instance) if "way-home" in path]
     assert tunnels.wanted(gateway.pk) == {}
+
+
+@pytest.mark.parametrize(
+    ("agents", "people", "known_by"),
+    [
+        ("https://dstack.example", "http://127.0.0.1:3000", "ours"),
+        ("http://127.0.0.1:3000", "https://dstack.example", "ours"),
+        ("http://dstack.example", "https://dstack.example", None),
+    ],
+)
+def test_a_machine_boots_with_the_authority_of_the_address_that_it_calls(
+    settings: Any, agents: str, people: str, known_by: str | None
+) -> None:
+    settings.DSTACK_AGENT_URL, settings.DSTACK_PUBLIC_URL = agents, people
+    settings.DSTACK_AGENT_CA = "ours"
+
+    told = json.loads(files_of(machine())["/etc/dstack-agent/enrolment.json"])
+
+    assert told.get("authority") == known_by
 
 
 def test_a_gateway_has_its_keys_whichever_machine_it_has_and_they_lie_encrypted() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dstack_web.variables import tables
 from dstack_web.variables.every import ALL, BY_NAME, FOR_SERVICES
 from dstack_web.variables.values import Values, check
 from dstack_web.variables.variable import BadVariable, Kind
+from tests.integration.gateway.authorities import Ca
 
 WHOLE = [row.name for row in ALL if row.kind is Kind.WHOLE]
 NUMBERS = [row.name for row in ALL if row.kind is Kind.NUMBER]
@@ -50,6 +53,42 @@ def test_takes_a_whole_number_within_its_bounds_alone(name: str) -> None:
 )
 def test_reads_a_duration(text: str, seconds: int) -> None:
     assert Values({"DSTACK_BOOT_DEADLINE": text}).seconds("DSTACK_BOOT_DEADLINE") == seconds
+
+
+def test_of_an_authoritys_file_only_certificates_are_handed_out(tmp_path: Path) -> None:
+    made, file = Ca().sign("dstack.example"), tmp_path / "ca.pem"
+    file.write_text(f"Subject: ours\n{made.key}{made.chain}")
+
+    found = Values({"DSTACK_AGENT_CA": str(file)}).authority("DSTACK_AGENT_CA")
+
+    assert found == made.chain
+    assert Values({}).authority("DSTACK_AGENT_CA") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read"),
+        ("", "holds no certificate"),
+        ("\u00fc", "cannot be read"),
+        (
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "no certificate that can",
+        ),
+        ("key", "holds no certificate"),
+        ("many", "longer than 5000 bytes"),
+    ],
+)
+def test_refuses_an_authority_that_no_machine_could_use(
+    tmp_path: Path, text: str | None, said: str
+) -> None:
+    file = tmp_path / "ca.pem"
+    made = {"key": lambda: Ca().sign("a.example").key, "many": lambda: Ca().text * 20}
+    if text is not None:
+        file.write_text(made[text]() if text in made else text)
+
+    with pytest.raises(BadVariable, match=f"^DSTACK_AGENT_CA: .*{said}"):
+        check({"DSTACK_AGENT_CA": str(file)})
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "0", "1.5m", "2d", "5w", "٣m", "9" * 400, "m", " "])

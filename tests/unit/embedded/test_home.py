@@ -95,10 +95,11 @@ def test_tells_the_agent_where_the_server_is_now(tmp_path: Path, before: str | N
     if before is not None:
         config.write_text(before)
 
-    home.update_agent_config(url="http://127.0.0.1:2")
+    home.update_agent_config(url="http://127.0.0.1:2", authority="ours")
 
     known = before is not None and "url" in before
-    expected = {"url": "http://127.0.0.1:2", "token": "t"} if known else before
+    told = {"url": "http://127.0.0.1:2", "token": "t", "authority": "ours"}
+    expected = told if known else before
     assert (json.loads(config.read_text()) if known else _text(config)) == expected
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from apps.backends.way_home import WayHome
 from apps.instances.boot import document, keys
 from apps.instances.boot.document import Boot, TooLong
+from dstack_web.variables import authority
 from tests import programs
 
 SECRET = "dsk_e_" + "0" * 39
@@ -69,6 +70,7 @@ BOOTS = [
     boot(needs_docker=True, needs_nvidia=True),
     TO_GATEWAY,
     RELAY,
+    boot(authority="-----BEGIN CERTIFICATE-----\n" + "A" * 700),
 ]
 ODD = "https://a.example/'\"$(reboot)`id`\\;#&|<>{}[]: - !!python/object %40\t"
 
@@ -90,8 +92,15 @@ def test_is_valid_for_cloud_init_itself(one: Boot, tmp_path: Path) -> None:
 def test_is_short_enough_for_all_clouds_and_the_same_each_time(one: Boot) -> None:
     text = document.document(one)
 
-    assert len(text.encode()) < 12 * 1024
+    assert len(text.encode()) < 13 * 1024
     assert document.document(one) == text
+
+
+def test_has_room_for_the_longest_authority() -> None:
+    longest = ("A" * 64 + "\n") * (authority.MOST_BYTES // 65)
+    needs = {"needs_docker": True, "needs_nvidia": True}
+
+    assert len(document.document(boot(authority=longest, **needs)).encode()) < 15.5 * 1024
 
 
 def test_refuses_to_be_longer_than_clouds_take() -> None:
@@ -116,6 +125,11 @@ def test_puts_nothing_that_differs_into_a_script(url: str) -> None:
         assert ours[path] == usual[path]
 
 
+def test_has_the_authority_only_where_there_is_one() -> None:
+    assert enrolment(document.document(BOOTS[-1]))["authority"] == BOOTS[-1].authority
+    assert "authority" not in enrolment(document.document(boot()))
+
+
 def test_shows_its_secret_to_root_alone() -> None:
     found = files(document.document(boot()))
 
@@ -131,7 +145,7 @@ def test_asks_for_what_the_machine_needs_alone() -> None:
     lines = [unit["content"].split("ExecStartPre=")[1].splitlines()[0] for unit in units]
 
     script = "/bin/sh /opt/dstack-agent/boot.sh"
-    needs = ["", " docker", " docker nvidia", "", " gateway"]
+    needs = ["", " docker", " docker nvidia", "", " gateway", ""]
     assert lines == [f"{script}{each}" for each in needs]
 
 

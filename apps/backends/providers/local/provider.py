@@ -29,6 +29,7 @@ class LocalConfig(base.Config):
 
     boot_path: Path
     url: str = Field(description="Where the agent reaches this server")
+    authority: str = Field("", description="Certificates by which it knows it, if not any")
 
 
 class LocalProvider(base.Provider):
@@ -82,6 +83,7 @@ class LocalProvider(base.Provider):
             raise base.ProviderError(problem.message, kind=base.ErrorKind.UNREACHABLE)
         boot = spec.boot
         content = {"url": self.config.url, "token": boot.token, "instance_id": boot.instance_id}
+        content |= {"authority": self.config.authority} if self.config.authority else {}
         atomic_write.write_text(self.config.boot_path, json.dumps(content))
         return boot.instance_id
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import ssl
 import sys
 import time
 import urllib.request
@@ -26,10 +27,15 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def fetched(url: str) -> bytes:
+def known_by(authority: str | None) -> ssl.SSLContext | None:
+    """Return by what the server is known: where it was said, by that alone. Raise OSError."""
+    return ssl.create_default_context(cadata=authority) if authority else None
+
+
+def fetched(url: str, context: ssl.SSLContext | None = None) -> bytes:
     """Return what lies there. Raise OSError and ValueError."""
     asked = urllib.request.Request(url, headers={"User-Agent": "dstack-agent-boot"})
-    with urllib.request.urlopen(asked, timeout=CALL_SECONDS) as answer:
+    with urllib.request.urlopen(asked, timeout=CALL_SECONDS, context=context) as answer:
         content: bytes = answer.read(MOST_BYTES)
         return content
 
@@ -41,10 +47,10 @@ def write(path: Path, content: bytes) -> None:
     fresh.replace(path)
 
 
-def problem(url: str, sha256: str) -> str:
+def problem(url: str, sha256: str, context: ssl.SSLContext | None = None) -> str:
     """Try to get the agent; return what is wrong, "" if it is there now."""
     try:
-        content = fetched(url)
+        content = fetched(url, context)
     except (OSError, ValueError) as error:
         return f"{url} cannot be reached: {getattr(error, 'reason', None) or error}"
     if hashlib.sha256(content).hexdigest() != sha256:
@@ -56,8 +62,8 @@ def problem(url: str, sha256: str) -> str:
 def fetch_agent() -> None:
     told = json.loads(ENROLMENT.read_text(encoding="utf-8"))
     url = f"{told['url'].rstrip('/')}/api/agent/agent.pyz"
-    pause, said = 0.5, ""
-    while wrong := problem(url, told["program_sha256"]):
+    pause, said, context = 0.5, "", known_by(told.get("authority"))
+    while wrong := problem(url, told["program_sha256"], context):
         if wrong != said:
             said = wrong
             say(f"{wrong}; trying again")
@@ -75,7 +81,9 @@ def tell(step: str) -> None:
             body,
             {"User-Agent": "dstack-agent-boot", "Content-Type": "application/json"},
         )
-        urllib.request.urlopen(asked, timeout=TELL_SECONDS).close()
+        urllib.request.urlopen(
+            asked, timeout=TELL_SECONDS, context=known_by(told.get("authority"))
+        ).close()
 
 
 def choose_cgroupfs(path: Path) -> None:
