@@ -80,7 +80,8 @@ def tunnel_port(environ: Mapping[str, str], listen: Addresses) -> int:
     port = port_number(environ, "DSTACK_GATEWAY_SSH_PORT")
     if not environ.get("DSTACK_GATEWAY_SSH_PORT"):
         port = TUNNEL_PORT if may_take_tunnels(environ, listen) else 0
-    if port and port in (listen.port, *listen.public_ports):
+    # That of TLS it may be: what comes in says which of both it is.
+    if port and port in (listen.port, listen.gateway_port):
         raise StartFailed(f"DSTACK_GATEWAY_SSH_PORT is {port} like another port; change one")
     return port
 

@@ -122,7 +122,15 @@ GATEWAY_ROWS = (
         most=LAST_PORT,
         parts=(START, SERVER, GATEWAY, COMPOSE),
         says="Machines that the gateway cannot dial open tunnels to it on this port, see "
-        "[Tunnels](/docs/tunnels/); 0 is off.",
+        "[Tunnels](/docs/tunnels/); 0 is off. It may be the port of TLS.",
+    ),
+    Variable(
+        name="DSTACK_GATEWAY_MACHINES_SHARE_PORT",
+        kind=Kind.SWITCH,
+        default="0",
+        parts=(SERVER,),
+        says="Gateways on machines made from now on take tunnels on port 443 beside TLS instead of "
+        "2222, see [One port for tunnels and TLS](/docs/tunnels/#one-port-for-tunnels-and-tls).",
     ),
     Variable(
         name="DSTACK_GATEWAY_ACME_URL",

@@ -18,6 +18,7 @@ from gateway.state.slots import Server
 
 FILE = "haproxy.cfg"
 SOCKET = "haproxy.sock"
+SECURE_SOCKET = "secure.sock"
 HEALTH_PATH = "/-/healthz"
 # Of a server added live as well, which does not inherit `default-server`. Ejection only by
 # connections that fail: by answers, any caller could empty a service.
@@ -57,8 +58,12 @@ class Shape:
     tls_port: int = 0
     # SHA-256 of the token with which figures are scraped, in capitals; empty: nobody may.
     metrics_key: str = ""
-    # 0 where nobody opens tunnels.
+    # 0 where nobody opens tunnels; that of TLS where both come in by one port.
     ssh_port: int = 0
+
+    @property
+    def is_shared(self) -> bool:
+        return bool(self.ssh_port) and self.ssh_port == self.tls_port
 
 
 def metrics_key(token: str) -> str:
@@ -99,12 +104,12 @@ def server_line(server: Server) -> str:
 
 
 def fixed_part(shape: Shape) -> str:
-    binds = [listener(address, shape.port) for address in shape.bind]
+    binds = listeners(shape, shape.port)
     if shape.tls_port:
-        binds += [secure_listener(address, shape) for address in shape.bind]
+        binds += secure_listeners(shape)
     return template.text(
         "haproxy.cfg",
-        binds="\n".join(f"  bind {each}" for each in binds),
+        binds=lines(binds),
         tunnels=tunnels(shape) if shape.ssh_port else "",
         tls=template.text("tls.cfg") if shape.tls_port else "",
         threads=str(shape.threads),
@@ -117,12 +122,28 @@ def fixed_part(shape: Shape) -> str:
 
 
 def tunnels(shape: Shape) -> str:
-    binds = (listener(address, shape.ssh_port) for address in shape.bind)
-    return template.text("tunnels.cfg", ssh_binds="\n".join(f"  bind {each}" for each in binds))
+    binds = lines(listeners(shape, shape.ssh_port))
+    if shape.is_shared:
+        port = template.text("shared.cfg", shared_binds=binds)
+    else:
+        port = template.text("ssh.cfg", ssh_binds=binds)
+    return template.text("tunnels.cfg", port=port.removesuffix("\n"))
 
 
-def secure_listener(address: str, shape: Shape) -> str:
-    return f"{listener(address, shape.tls_port)} ssl crt-list tls/list alpn h2,http/1.1"
+def secure_listeners(shape: Shape) -> list[str]:
+    """Those of TLS; where it shares its port, what tells the two apart is in between."""
+    ways = listeners(shape, shape.tls_port)
+    if shape.is_shared:
+        ways = [f"unix@{SECURE_SOCKET} mode 600 accept-proxy"]
+    return [f"{each} ssl crt-list tls/list alpn h2,http/1.1" for each in ways]
+
+
+def lines(binds: Iterable[str]) -> str:
+    return "\n".join(f"  bind {each}" for each in binds)
+
+
+def listeners(shape: Shape, port: int) -> list[str]:
+    return [listener(address, port) for address in shape.bind]
 
 
 def listener(address: str, port: int) -> str:

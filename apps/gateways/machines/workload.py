@@ -48,11 +48,12 @@ def of(gateway: Gateway, *, token: str) -> NewWorkload:
 
 def _environment() -> dict[str, str]:
     authority = settings.DSTACK_GATEWAY_ACME_CA
+    tunnels = HTTPS if settings.DSTACK_GATEWAY_MACHINES_SHARE_PORT else TUNNELS
     return {
         "DSTACK_GATEWAY_BIND": "0.0.0.0",
         "DSTACK_GATEWAY_PORT": str(HTTP),
         "DSTACK_GATEWAY_TLS_PORT": str(HTTPS),
-        "DSTACK_GATEWAY_SSH_PORT": str(TUNNELS),
+        "DSTACK_GATEWAY_SSH_PORT": str(tunnels),
         "DSTACK_GATEWAY_ACME_URL": settings.DSTACK_GATEWAY_ACME_URL or LETS_ENCRYPT,
         "DSTACK_GATEWAY_ACME_EMAIL": settings.DSTACK_GATEWAY_ACME_EMAIL,
         "ACME_CA": Path(authority).read_text() if authority else "",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.utils import timezone
 
@@ -12,7 +14,7 @@ from apps.backends import services as backends
 from apps.core import ids
 from apps.core.errors import AppError, Conflict, Forbidden
 from apps.core.models import Event
-from apps.gateways.machines import addresses, reconcile, verbs
+from apps.gateways.machines import addresses, reconcile, verbs, workload
 from apps.gateways.models import Gateway, Publication
 from apps.instances.boot.machine_spec import GATEWAY_PORTS
 from apps.instances.models import Instance, Workload
@@ -52,7 +54,7 @@ def test_it_is_made_on_the_cheapest_machine_and_serves_at_its_address(
 
 
 def test_its_machine_is_told_its_token_in_secret_and_counts_as_the_projects(
-    world: World, owner: Access, cloudy: Project
+    world: World, owner: Access, cloudy: Project, settings: Any
 ) -> None:
     gateway = create(owner, cloudy)
     pass_time(30)
@@ -66,6 +68,11 @@ def test_its_machine_is_told_its_token_in_secret_and_counts_as_the_projects(
     row = Workload.objects.get()
     assert (row.owner_kind, row.owner_id, row.instance.project) == ("gateway", gateway.uid, cloudy)
     assert told.env["TOKEN"] not in f"{row.spec}{row.secrets}{world.specs}"
+    assert told.env["DSTACK_GATEWAY_SSH_PORT"] == "2222"
+
+    settings.DSTACK_GATEWAY_MACHINES_SHARE_PORT = True
+    env = workload.of(gateway, token="t").secrets["env"]
+    assert env["DSTACK_GATEWAY_SSH_PORT"] == env["DSTACK_GATEWAY_TLS_PORT"] == "443"
 
 
 def test_nothing_else_is_put_on_its_machine_and_it_takes_no_idle_one(

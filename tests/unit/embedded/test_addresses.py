@@ -127,9 +127,18 @@ def test_takes_no_tunnels_by_itself_without_an_sshd(monkeypatch: pytest.MonkeyPa
     assert addresses.from_environment(SERVED).gateway_ssh_port == 0
 
 
-def test_refuses_the_port_of_another_for_tunnels() -> None:
-    with pytest.raises(StartFailed, match="DSTACK_GATEWAY_SSH_PORT is 8080 like another port"):
-        addresses.from_environment({"DSTACK_GATEWAY_SSH_PORT": "8080"})
+@pytest.mark.parametrize("port", ["8080", "3000"])
+def test_refuses_the_port_of_another_for_tunnels(port: str) -> None:
+    with pytest.raises(StartFailed, match=f"DSTACK_GATEWAY_SSH_PORT is {port} like another port"):
+        addresses.from_environment({"DSTACK_GATEWAY_SSH_PORT": port})
+
+
+def test_takes_tunnels_by_the_port_of_tls_where_it_is_told_so() -> None:
+    both = {"DSTACK_GATEWAY_SSH_PORT": "443", "DSTACK_GATEWAY_TLS_PORT": "443"}
+
+    listen = addresses.from_environment(both)
+
+    assert (listen.gateway_ssh_port, listen.gateway_tls_port) == (443, 443)
 
 
 def test_says_that_the_port_for_tunnels_is_taken() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import pytest
+
 from gateway.haproxy import config, error_pages, template
 from gateway.haproxy.config import Shape, render
 from gateway.state.slots import Server
@@ -57,14 +59,39 @@ def test_listens_where_it_is_told() -> None:
 
 
 def test_leaves_no_place_unfilled() -> None:
-    for shape in (SHAPE, replace(SHAPE, tls_port=8443)):
+    for tls, ssh in ((0, 0), (8443, 0), (0, 2222), (443, 443)):
+        shape = replace(SHAPE, tls_port=tls, ssh_port=ssh)
         assert not template.PLACE.search(render(shape=shape, servers=[]))
+
+
+@pytest.mark.parametrize(
+    ("tls", "ssh", "listens"),
+    [
+        (0, 0, {"services": [8080]}),
+        (0, 2222, {"services": [8080], "tunnels": [2222]}),
+        (8443, 0, {"services": [8080, 8443]}),
+        (8443, 2222, {"services": [8080, 8443], "tunnels": [2222]}),
+        (8443, 8443, {"services": [8080], "shared": [8443]}),
+    ],
+)
+def test_each_port_is_listened_on_once(tls: int, ssh: int, listens: dict[str, list[int]]) -> None:
+    text = render(shape=replace(SHAPE, bind=("::",), tls_port=tls, ssh_port=ssh), servers=[])
+
+    found: dict[str, list[int]] = {}
+    for part in re.split(r"^frontend ", text, flags=re.MULTILINE)[1:]:
+        if ports := re.findall(r"^  bind ipv6@:::(\d+)", part, re.MULTILINE):
+            found[part.split()[0]] = [int(port) for port in ports]
+    assert found == listens
+    assert ("unix@secure.sock mode 600 accept-proxy ssl " in text) == ("shared" in listens)
 
 
 def test_takes_in_every_file_of_rules() -> None:
     places = {place for file in template.FILES.values() for place in template.PLACE.findall(file)}
 
-    assert template.FILES.keys() - places == {"haproxy.cfg", "tls.cfg", "tunnels.cfg"}
+    assert template.FILES.keys() - places == {
+        *("haproxy.cfg", "tls.cfg"),
+        *("tunnels.cfg", "ssh.cfg", "shared.cfg"),
+    }
 
 
 def test_names_no_page_that_is_not_written() -> None:
