@@ -59,10 +59,14 @@ def server_key() -> Pair:
 
 
 @pytest.fixture
-def far(tmp_path: Path, server_key: Pair) -> Iterator[Far]:
+def identity() -> Pair:
+    return keys.new()
+
+
+@pytest.fixture
+def far(tmp_path: Path, server_key: Pair, identity: Pair) -> Iterator[Far]:
     require_program("ssh", package="openssh-client")
     sshd = require_program("sshd", package="openssh-server")
-    identity = keys.new()
     told = document.Relay(relay.SSH_PORT, identity.private, server_key.public)
     # Not in pytest's own folder: sshd reads keys as the user, who has to come there.
     folder = Path(tempfile.mkdtemp(prefix="dstack-relay-machine-"))
