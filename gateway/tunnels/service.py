@@ -22,6 +22,9 @@ BACKLOG = 256
 # Each is two processes.
 MOST_CONNECTIONS = 2000
 MOST_UNKNOWN = 64
+# Of one machine: one for each port and one to the server, and some for those that died or came too
+# early, which stay for seconds.
+EACH_PORT, BESIDES = 4, 8
 LOOK_SECONDS = 0.05
 SWEEP_SECONDS = 5.0
 RETRY_SECONDS = 30.0
@@ -54,7 +57,7 @@ class Tunnels:
         self._error = "" if port else f"{OFF}: it has no port for them (DSTACK_GATEWAY_SSH_PORT)"
         self._keys: list[TunnelKey] | None = None
         self._owners: dict[int, str] = {}
-        self._welcome: set[str] = set()
+        self._welcome: dict[str, int] = {}
         self._connections: dict[int, Connection] = {}
         self._watches: set[asyncio.Task[None]] = set()
         self._notified = asyncio.Event()
@@ -132,14 +135,23 @@ class Tunnels:
         while True:
             peer, _ = await loop.sock_accept(listener)
             with peer:
-                unknown = sum(not each.key for each in self._connections.values())
-                if unknown >= MOST_UNKNOWN or len(self._connections) >= MOST_CONNECTIONS:
+                if len(self._connections) >= MOST_CONNECTIONS:
                     continue
+                self._make_room()
                 assert self._sshd is not None
                 try:
                     self._watch(connections.start(self._sshd, peer))
                 except OSError as error:
                     log.error("sshd cannot be started: %s", error)
+
+    def _make_room(self) -> None:
+        """Cut off who has been there longest without logging in, which takes a machine a moment:
+        so those who never do keep nobody out."""
+        unknown = [each for each in self._connections.values() if not each.key]
+        for each in unknown[: max(0, len(unknown) - MOST_UNKNOWN + 1)]:
+            each.look()
+            if not each.key:
+                each.end()
 
     def _watch(self, connection: Connection) -> None:
         connection.look()
@@ -156,12 +168,20 @@ class Tunnels:
             while not ended.done() and not connection.key and time.monotonic() < until:
                 await asyncio.wait((ended,), timeout=LOOK_SECONDS)
                 connection.look()
-            if connection.key not in self._welcome:
+            if connection.key:
+                self._end_too_many(connection.key)
+            else:
                 connection.end()
             await ended
         finally:
             ended.cancel()
         self._connections.pop(connection.process.pid, None)
+
+    def _end_too_many(self, key: str) -> None:
+        """Cut off those of a key that is not known, and the last of one that has too many."""
+        same = [each for each in self._connections.values() if each.key == key]
+        for each in same[self._welcome.get(key, 0) :]:
+            each.end()
 
     async def _sweep(self) -> None:
         """Keep the file of keys, and who is in, as the table says."""
@@ -187,7 +207,7 @@ class Tunnels:
             return
         self._owners = self._ports()
         self._welcome = {
-            authorized_keys.fingerprint(key.public_key)
+            authorized_keys.fingerprint(key.public_key): EACH_PORT * len(key.ports) + BESIDES
             for key in keys
             if authorized_keys.may_come_in(key)
         }
