@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from apps.accounts.access import Access
@@ -17,6 +18,7 @@ from apps.core.errors import Conflict, Detail, Forbidden, Invalid
 from apps.core.transition import Stale, created, transition
 from apps.hosts import address, keys, states
 from apps.hosts.models import Host
+from apps.hosts.ssh import destinations
 from apps.hosts.work import machines
 
 MOST_HOSTS = 200
@@ -101,8 +103,11 @@ def _again(
 def check_again(*, access: Access, host: Host, at: datetime) -> Host:
     """Check a host again as it is, and bring its agent up to date."""
     require_manager(access, host.project)
-    kept = {"jump": host.jump, "key": host.key, "price_usd_per_hour": host.price_usd_per_hour}
-    return _again(host, NewHost(where=host.at), kept, access=access, at=at)
+    return _again(host, NewHost(where=host.at), _kept(host), access=access, at=at)
+
+
+def _kept(host: Host) -> dict[str, Any]:
+    return {"jump": host.jump, "key": host.key, "price_usd_per_hour": host.price_usd_per_hour}
 
 
 def remove(*, access: Access, host: Host, at: datetime) -> Host:
@@ -134,8 +139,8 @@ def require_manager(access: Access, project: Project) -> None:
 
 
 def _checked(new: NewHost) -> tuple[address.Place, dict[str, Any]]:
-    place = _place("address", new.where)
     jump = str(_place("jump", new.jump)) if new.jump.strip() else ""
+    place = _place("address", new.where, is_behind=bool(jump))
     if new.name and not address.NAME.fullmatch(new.name):
         raise Invalid(f"name: {NAME_RULE}.", details=[Detail("name", NAME_RULE)])
     price = new.price_usd_per_hour
@@ -149,11 +154,17 @@ def _checked(new: NewHost) -> tuple[address.Place, dict[str, Any]]:
     }
 
 
-def _place(path: str, text: str) -> address.Place:
+def _place(path: str, text: str, *, is_behind: bool = False) -> address.Place:
     try:
-        return address.parse(text)
+        place = address.parse(text)
     except address.BadAddress as error:
         raise Invalid(f"{path}: {error}.", details=[Detail(path, str(error))]) from None
+    try:
+        networks = settings.DSTACK_HOST_NETWORKS
+        destinations.require_literal(place, networks, is_behind=is_behind)
+    except destinations.Refused as error:
+        raise Invalid(f"{path}: {error}", details=[Detail(path, str(error))]) from None
+    return place
 
 
 def _require_room(project: Project, name: str) -> None:

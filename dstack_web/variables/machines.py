@@ -24,6 +24,15 @@ MACHINE = (
         "`volumes`, such as `/srv/models`: each itself, not what lies below it.",
     ),
     Variable(
+        name="DSTACK_HOST_NETWORKS",
+        kind=Kind.NETWORKS,
+        default="10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7",
+        empty_means="none",
+        parts=(SERVER,),
+        says="Private networks in which projects may add hosts by ssh; public addresses are always "
+        "allowed, those of this server, link-local, metadata and multicast never.",
+    ),
+    Variable(
         name="DSTACK_ALLOW_UNISOLATED",
         kind=Kind.SWITCH,
         default="0",

@@ -4,63 +4,72 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 
 from apps.hosts.address import Place
 
 # The code with which ssh itself ends; a command there may end with it too.
 NOT_CONNECTED = 255
-CHANGED = (
-    "The host key of {at} is another one than at the first contact: somebody may be in between. If "
-    "the machine was set up anew, remove the host and add it again."
-)
-# What ssh writes, what it means, and whether it is a refusal.
-TABLE: tuple[tuple[str, str, bool], ...] = (
-    ("REMOTE HOST IDENTIFICATION HAS CHANGED", CHANGED, True),
-    ("Host key verification failed", CHANGED, True),
+NO_SSH = "What answers at {at} is no ssh server: is the port right?"
+NO_KEY = "The key cannot be used by ssh: give another one."
+# What ssh writes, and what it means. Nothing that the other side said is ever passed on: what
+# answers may be anything in this server's network, and the reader a stranger to that.
+TABLE: tuple[tuple[str, str], ...] = (
     (
         "Permission denied",
         "{at} does not let this key in: is its public half in ~/.ssh/authorized_keys of that user?",
-        True,
     ),
-    ("Too many authentication failures", "{at} does not let this key in.", True),
-    ("error in libcrypto", "The key cannot be used by ssh: give another one.", True),
-    ("invalid format", "The key cannot be used by ssh: give another one.", True),
-    (
-        "Could not resolve hostname",
-        "The name of {at} is not known here: is it written well?",
-        False,
-    ),
-    (
-        "Connection refused",
-        "Nothing listens at {at}: does sshd run there, on this port?",
-        False,
-    ),
-    ("No route to host", "There is no way to {at} from this server.", False),
-    ("Network is unreachable", "There is no way to {at} from this server.", False),
-    ("timed out", "{at} does not answer: is it on, and does its firewall let ssh in?", False),
+    ("Too many authentication failures", "{at} does not let this key in."),
+    ("error in libcrypto", NO_KEY),
+    ("invalid format", NO_KEY),
+    ("Could not resolve hostname", "The name of {at} is not known there: is it written well?"),
+    ("Connection refused", "Nothing listens at {at}: does sshd run there, on this port?"),
+    ("No route to host", "There is no way to {at} from this server."),
+    ("Network is unreachable", "There is no way to {at} from this server."),
+    ("timed out", "{at} does not answer: is it on, and does its firewall let ssh in?"),
     (
         "administratively prohibited",
         "The jump host does not pass connections on to {at} (AllowTcpForwarding).",
-        True,
     ),
-    ("Connection closed by", "{at} closed the connection.", False),
-    ("Connection reset", "{at} closed the connection.", False),
+    (
+        "Unable to negotiate",
+        "{at} and this server have no cipher or kind of key in common: update its sshd.",
+    ),
+    ("banner", NO_SSH),
+    ("remote protocol", NO_SSH),
+    ("protocol major versions differ", NO_SSH),
+    ("Bad packet length", NO_SSH),
+    (
+        "kex_exchange_identification",
+        "{at} ends the connection before ssh begins: does sshd run on this port, and does it let "
+        "this server in?",
+    ),
+    ("Connection closed", "{at} closed the connection."),
+    ("Connection reset", "{at} closed the connection."),
+)
+UNKNOWN = "{at} cannot be reached: ssh ended with an error that the server's log has."
+# Where a key is another one than is known, and where it is of another kind than is known.
+OTHER_KEYS = (
+    re.compile(r"^Host key for (host|jump) has changed", re.MULTILINE),
+    re.compile(r"^No \S+ host key is known for (host|jump) and you", re.MULTILINE),
 )
 
 
-def in_words(errors: str, place: Place, jump: Place | None) -> tuple[str, bool]:
-    """Return one sentence about what ssh wrote, and whether the host refuses us."""
+def in_words(errors: str, place: Place, jump: Place | None) -> str:
+    """Return one sentence about what ssh wrote."""
     at = str(place)
     if jump is not None and f"{jump.user}@{jump.address}" in errors.replace("[", "").replace(
         "]", ""
     ):
         at = f"the jump host {jump}"
-    for mark, sentence, is_refusal in TABLE:
-        if mark in errors:
-            return sentence.format(at=at), is_refusal
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    last = "".join(each for each in (lines[-1] if lines else "") if each.isprintable())[:200]
-    return f"{at} cannot be reached: {last.rstrip('.') or 'ssh says nothing'}.", False
+    sentence = next((text for mark, text in TABLE if mark in errors), UNKNOWN).format(at=at)
+    return sentence[0].upper() + sentence[1:] if sentence.startswith("the ") else sentence
+
+
+def with_another_key(errors: str) -> str:
+    """Return the alias of the host whose key is another one than is known, "" where it is not."""
+    found = next((match for each in OTHER_KEYS if (match := each.search(errors))), None)
+    return found[1] if found else ""
 
 
 def fingerprint(known_hosts: str, alias: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.conf import settings
+
 from apps.hosts import keys
 from apps.hosts.address import checked, parse
 from apps.hosts.models import Host
@@ -14,7 +16,8 @@ def run(host: Host, command: Sequence[str], script: str, *, seconds: float) -> c
     """Run a script there. Raise SshError."""
     jump = parse(host.jump) if host.jump else None
     place = checked(host.user, host.address, host.port)
-    target = client.Target(place, keys.of_host(host), jump, host.known_hosts)
+    networks = settings.DSTACK_HOST_NETWORKS
+    target = client.Target(place, keys.of_host(host), jump, host.known_hosts, networks)
     return client.run(target, command, script, seconds=seconds)
 
 
