@@ -32,6 +32,14 @@ class NewHost(Schema):
     name: str | None = Field(default=None, max_length=100)
 
 
+class AcceptedKey(Schema):
+    """The `offered_fingerprint` of the host, as it is on the machine itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fingerprint: str = Field(max_length=100)
+
+
 class HostStep(Schema):
     """`state` is ok, warned or failed."""
 
@@ -53,7 +61,8 @@ class HostRunning(Schema):
 
 class OwnHostOut(Schema):
     """`state` is checking, installing, starting, active, failed, removing or removed; `status` says
-    of an active one how its agent does. `key` is "given" or "server"."""
+    of an active one how its agent does. `key` is "given" or "server". `offered_fingerprint` is that
+    of a host key which is another one than was known: of the host, or of its jump host."""
 
     name: str
     state: str
@@ -65,6 +74,7 @@ class OwnHostOut(Schema):
     jump: str | None
     key: str
     fingerprint: str | None
+    offered_fingerprint: str | None
     price_usd_per_hour: float
     resources: str | None
     gpus: list[HostGpu]
@@ -122,6 +132,19 @@ def remove_host(request: HttpRequest, project: str, host: str) -> Status[dict[st
     access = accounts.of(request)
     found = queries.named(access.project(project), host)
     return Status(202, _json(services.remove(access=access, host=found, at=timezone.now())))
+
+
+@router.post(ONE + "/accept-key", response={202: OwnHostOut}, summary="Accept a host key")
+def accept_key(
+    request: HttpRequest, project: str, host: str, body: AcceptedKey
+) -> Status[dict[str, Any]]:
+    """Believe the key that a host shows since it was set up anew; it is checked again."""
+    access = accounts.of(request)
+    found = queries.named(access.project(project), host)
+    accepted = services.accept_key(
+        access=access, host=found, fingerprint=body.fingerprint, at=timezone.now()
+    )
+    return Status(202, _json(accepted))
 
 
 def _json(host: Host) -> dict[str, Any]:

@@ -18,9 +18,10 @@ class Host(Stateful):
 
     `key` is the private key that was given, encrypted; empty is the project's own. `known_hosts`
     pins the keys of the host and of its jump host as OpenSSH writes them, since the first contact;
-    `fingerprint` is that of the host for people. `progress` has the steps of what is done now
-    ({"name", "ok", "text"}), `facts` what the last check found. `left_over` says what a removal had
-    to leave there.
+    `fingerprint` is that of the host for people. `offered_known_hosts` has another key, which was
+    shown instead and waits for a person to accept it by its `offered_fingerprint`. `progress` has
+    the steps of what is done now ({"name", "ok", "text"}), `facts` what the last check found.
+    `left_over` says what a removal had to leave there.
     """
 
     state_machine = states.HOST
@@ -37,6 +38,8 @@ class Host(Stateful):
     key = models.TextField(blank=True)
     known_hosts = models.TextField(blank=True)
     fingerprint = models.CharField(max_length=100, blank=True)
+    offered_known_hosts = models.TextField(blank=True, default="", db_default="")
+    offered_fingerprint = models.CharField(max_length=100, blank=True, default="", db_default="")
     price_usd_per_hour = models.DecimalField(max_digits=10, decimal_places=4, default=0)
     progress = models.JSONField(default=list)
     facts = models.JSONField(default=dict)

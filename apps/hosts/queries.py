@@ -94,6 +94,7 @@ def host_json(row: Shown) -> dict[str, Any]:
         "jump": host.jump or None,
         "key": "given" if host.key else "server",
         "fingerprint": host.fingerprint or None,
+        "offered_fingerprint": host.offered_fingerprint or None,
         "price_usd_per_hour": float(host.price_usd_per_hour),
         "resources": row.resources or None,
         "gpus": [{"name": g.name, "count": g.count, "memory_mib": g.memory_mib} for g in gpus],

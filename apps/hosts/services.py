@@ -18,7 +18,7 @@ from apps.core.errors import Conflict, Detail, Forbidden, Invalid
 from apps.core.transition import Stale, created, transition
 from apps.hosts import address, keys, states
 from apps.hosts.models import Host
-from apps.hosts.ssh import destinations
+from apps.hosts.ssh import client, destinations, words
 from apps.hosts.work import machines
 
 MOST_HOSTS = 200
@@ -28,6 +28,7 @@ NAME_RULE = (
 )
 AT_WORK = (states.CHECKING, states.INSTALLING, states.STARTING)
 ADDED = "a person added it"
+NO_OFFER = {"offered_known_hosts": "", "offered_fingerprint": ""}
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _again(
         # Another jump host has another key; that of the host itself stays pinned.
         kept = [line for line in host.known_hosts.splitlines() if line.startswith("host ")]
         fields["known_hosts"] = "".join(f"{line}\n" for line in kept)
-    more = {"progress": [], "error": "", "left_over": "", "next_check_at": at}
+    more = {**NO_OFFER, "progress": [], "error": "", "left_over": "", "next_check_at": at}
     try:
         transition(host, states.CHECKING, at=at, reason=ADDED, actor=access.actor, **fields, **more)
     except Stale:
@@ -108,6 +109,27 @@ def check_again(*, access: Access, host: Host, at: datetime) -> Host:
 
 def _kept(host: Host) -> dict[str, Any]:
     return {"jump": host.jump, "key": host.key, "price_usd_per_hour": host.price_usd_per_hour}
+
+
+def accept_key(*, access: Access, host: Host, fingerprint: str, at: datetime) -> Host:
+    """Believe the key that a host, or its jump host, showed instead of the one that was known, and
+    check the host again.
+
+    Raise Forbidden, and Conflict where another key than this one waits, or none.
+    """
+    require_manager(access, host.project)
+    if not host.offered_fingerprint:
+        raise Conflict(f"Host {host.name} shows the key that is known: there is none to accept.")
+    if fingerprint != host.offered_fingerprint:
+        raise Conflict(
+            f"Host {host.name} shows the key {host.offered_fingerprint}, not "
+            f"{address.shown(fingerprint)}: compare it with the machine's, and accept that one."
+        )
+    pins = {
+        "known_hosts": host.offered_known_hosts,
+        "fingerprint": words.fingerprint(host.offered_known_hosts, client.HOST),
+    }
+    return _again(host, NewHost(where=host.at), {**_kept(host), **pins}, access=access, at=at)
 
 
 def remove(*, access: Access, host: Host, at: datetime) -> Host:

@@ -16,5 +16,6 @@ urlpatterns = [
     path(ALL + "new/add/", views.host_add, name="add"),
     path(ONE, views.host_detail, name="detail"),
     path(ONE + "check/", views.host_check, name="check"),
+    path(ONE + "accept-key/", views.host_accept_key, name="accept-key"),
     path(ONE + "remove/", views.host_remove, name="remove"),
 ]

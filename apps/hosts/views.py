@@ -91,6 +91,15 @@ def host_check(request: HttpRequest, project: str, name: str) -> HttpResponse:
 
 
 @page("POST")
+def host_accept_key(request: HttpRequest, project: str, name: str) -> HttpResponse:
+    access = who.of(request)
+    host = queries.named(access.project(project), name)
+    shown = request.POST.get("fingerprint", "")
+    services.accept_key(access=access, host=host, fingerprint=shown, at=timezone.now())
+    return redirect("hosts:detail", host.project.name, host.name)
+
+
+@page("POST")
 def host_remove(request: HttpRequest, project: str, name: str) -> HttpResponse:
     access = who.of(request)
     host = queries.named(access.project(project), name)

@@ -24,3 +24,10 @@ def run(host: Host, command: Sequence[str], script: str, *, seconds: float) -> c
 def as_root(host: Host) -> tuple[str, ...]:
     """Return the command that runs a script there as root, as the check found it."""
     return client.PLAIN if host.fact("root") == "yes" else client.BY_SUDO
+
+
+def note_offer(host: Host, error: client.SshError) -> None:
+    """Keep another key that was shown, for a person to accept it."""
+    if isinstance(error, client.OtherKey):
+        offer = {"offered_known_hosts": error.known_hosts, "offered_fingerprint": error.fingerprint}
+        Host.objects.filter(pk=host.pk).update(**offer)

@@ -58,6 +58,7 @@ def _check(host: Host) -> None:
         _fail(host, [Step("This server", findings.FAILED, str(error))])
         return
     except client.SshError as error:
+        reaching.note_offer(host, error)
         _fail(host, [Step("Connection", findings.FAILED, str(error))])
         return
     mark = words.fingerprint(ran.known_hosts, client.HOST)
@@ -107,6 +108,7 @@ def _install(host: Host) -> None:
     try:
         ran = reaching.run(host, reaching.as_root(host), script, seconds=INSTALL_SECONDS)
     except client.SshError as error:
+        reaching.note_offer(host, error)
         _fail(host, [*done, Step("Agent", findings.FAILED, str(error))])
         return
     starts = findings.read(ran.output).get("started")

@@ -116,6 +116,8 @@ CASES = {
     "POST /api/projects/{project}/hosts": admins(422, address="nowhere"),
     "GET /api/projects/{project}/hosts/{host}": members(),
     "DELETE /api/projects/{project}/hosts/{host}": admins(202),
+    # It shows the key that is known.
+    "POST /api/projects/{project}/hosts/{host}/accept-key": admins(409, fingerprint="SHA256:x"),
     "GET /api/projects/{project}/gateways": members(),
     "POST /api/projects/{project}/gateways": admins(
         422, domain="example.com", backend="nowhere", region="north"

@@ -66,6 +66,7 @@ ACTIONS = [
     ("gateways:retry", ["edge"]),
     ("accounts:member_remove", ["bob"]),
     ("hosts:check", ["desk"]),
+    ("hosts:accept-key", ["desk"]),
     ("hosts:remove", ["desk"]),
 ]
 # These take a POST too.

@@ -74,14 +74,7 @@ def add(options: Options) -> None:
         except Refused as refusal:
             problems = [p.message for p in refusal.problems if p.message not in refusal.message]
             raise CliError(refusal.message, notes=problems) from refusal
-        found = _followed(client, made)
-        if found["state"] != "active":
-            raise CliError(
-                f"Host {clean(found['name'])} cannot run services yet: "
-                f"{clean(found.get('error') or found['state'])}",
-                notes=list(_how(client, found)),
-            )
-    say(f"Host {clean(found['name'])} is ready: {clean(found.get('resources'))}.")
+        _require_ready(client, _followed(client, made))
 
 
 @app.command("list")
@@ -104,6 +97,31 @@ def list_hosts(as_json: flags.AsJson = False, project: flags.Project = None) -> 
     notes = [f" {clean(one['name'])}: {clean(one['error'])}" for one in found if one.get("error")]
     if notes:
         say("\n" + "\n".join(notes))
+
+
+@app.command("accept-key")
+def accept_key(
+    name: Annotated[
+        str, typer.Argument(help="The name of the host.", autocompletion=suggestions.hosts)
+    ],
+    fingerprint: Annotated[
+        str | None,
+        typer.Option("--fingerprint", metavar="SHA256:...", help="The key, instead of a question."),
+    ] = None,
+    project: flags.Project = None,
+) -> None:
+    """Believe the other host key that a host shows since it was set up anew."""
+    with opened(project) as client:
+        path = client.within("hosts", name)
+        found = client.get(path)
+        shown = fingerprint or found.get("offered_fingerprint")
+        if not shown:
+            raise CliError(f"Host {clean(name)} shows the key that is known: nothing to accept.")
+        asked = f"{clean(found.get('error'))} Accept {clean(shown)}?"
+        if not fingerprint and not ask(asked):
+            raise CliError("The key was not accepted.")
+        made = client.send("POST", f"{path}/accept-key", json={"fingerprint": shown})
+        _require_ready(client, _followed(client, made))
 
 
 @app.command()
@@ -148,8 +166,21 @@ def _followed(client: Client, found: dict[str, Any]) -> dict[str, Any]:
         found = client.get(client.within("hosts", found["name"]))
 
 
+def _require_ready(client: Client, found: dict[str, Any]) -> None:
+    if found["state"] != "active":
+        raise CliError(
+            f"Host {clean(found['name'])} cannot run services yet: "
+            f"{clean(found.get('error') or found['state'])}",
+            notes=list(_how(client, found)),
+        )
+    say(f"Host {clean(found['name'])} is ready: {clean(found.get('resources'))}.")
+
+
 def _how(client: Client, found: dict[str, Any]) -> Iterator[str]:
     """Say which key to let in, where the server's own was tried."""
+    name = clean(found["name"])
+    if found.get("offered_fingerprint"):
+        yield f"If it was set up anew: dstack host accept-key {name}"
     if found.get("key") == "server" and not found.get("fingerprint"):
         key = client.get(client.within("hosts"))["public_key"]
         yield f"The line for ~/.ssh/authorized_keys there: {clean(key)}"
