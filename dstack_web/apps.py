@@ -44,6 +44,7 @@ def project_created(project: object) -> None:
 def project_deleted(project: object) -> None:
     import_module("apps.runs.planning.backend_in_use").end_project(project)
     import_module("apps.gateways.machines.closing").project_deleted(project)
+    import_module("apps.hosts.services").project_deleted(project)
     import_module("apps.gateways.services").unpublish(project=project)
     import_module("apps.backends.services").close_all(project=project)
 

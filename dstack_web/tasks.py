@@ -19,6 +19,7 @@ from apps.core.models import Stateful
 from apps.core.sweep import one_by_one
 from apps.gateways.machines import tasks as gateways
 from apps.gateways.models import Gateway
+from apps.hosts import retention as host_retention
 from apps.hosts import tasks as hosts
 from apps.hosts.models import Host
 from apps.instances import retention as instance_retention
@@ -54,5 +55,13 @@ def sweep_due(**_: Any) -> None:
 def prune_history(**_: Any) -> None:
     at = timezone.now()
     instance_retention.wipe_secrets()
-    stages = (autoscaling, history, instance_retention, routing, chat_templates, blocked)
+    stages = (
+        autoscaling,
+        history,
+        host_retention,
+        instance_retention,
+        routing,
+        chat_templates,
+        blocked,
+    )
     one_by_one((*stages, checks, accounts), lambda stage: stage.prune(at=at))

@@ -26,7 +26,8 @@ class BadConfig(Exception):
 class Machine:
     """What holds on a machine that was made for its agent and ends with it.
 
-    One that a person lent (`lent`) is theirs, and nothing ends it. Another is shut down by the
+    One that a person lent (`lent`) is theirs, and nothing ends it; its agent leaves it once the
+    server says that it is over (410). Another is shut down by the
     command `shutdown` once the server has refused it (401) or no server has answered for so long.
     A new version of the agent is taken `update_seconds` after its start at the earliest.
     """

@@ -15,7 +15,8 @@ Besides: `GET /api/agent/blobs/HASH` -> the uploaded archive (tar.gz) of one of 
 `GET /api/agent/gateway.whl` -> the server's gateway, for an instance that has one to run; and
 without a token `GET /api/agent/agent.pyz` -> the agent as the server has it, and
 `POST /api/agent/enrol` Enrolment -> Enrolled: the agent of a new machine makes its token itself.
-The same again gets the same answer; 401 is for good.
+The same again gets the same answer; 401 is for good. The agent of a machine that a person lent,
+and took back, is answered 410: it ends what it runs and leaves the machine.
 
 A message of version N is understood by version N+1: fields are only added, with a default, and
 unknown fields are ignored by `from_json`. Standard library only, Python >= 3.9.

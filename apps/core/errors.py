@@ -6,6 +6,7 @@ AppError                  400
 +-- Forbidden             403   what one sees but may not do
 +-- NotFound              404   what is not there, or what one may not see
 +-- Conflict              409   the world changed since the person looked
++-- Gone                  410   what was there, and will not be again
 +-- TooLarge              413
 |   +-- OverQuota         413   not too large by itself, but with all that is kept already
 +-- TooManyRequests       429   with Retry-After
@@ -64,6 +65,11 @@ class NotFound(AppError):
 class Conflict(AppError):
     code = "conflict"
     status = 409
+
+
+class Gone(AppError):
+    code = "gone"
+    status = 410
 
 
 class TooLarge(AppError):

@@ -62,7 +62,9 @@ class HostRunning(Schema):
 class OwnHostOut(Schema):
     """`state` is checking, installing, starting, active, failed, removing or removed; `status` says
     of an active one how its agent does. `key` is "given" or "server". `offered_fingerprint` is that
-    of a host key which is another one than was known: of the host, or of its jump host."""
+    of a host key which is another one than was known: of the host, or of its jump host. `left_over`
+    is what a removal had to leave there; its agent calls, and is told to go, at
+    `told_to_leave_at`."""
 
     name: str
     state: str
@@ -83,6 +85,7 @@ class OwnHostOut(Schema):
     reported_at: datetime | None
     error: str | None
     left_over: str | None
+    told_to_leave_at: datetime | None
     created_at: datetime
 
 

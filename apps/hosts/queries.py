@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -16,6 +17,7 @@ from apps.hosts import keys, states
 from apps.hosts.models import Host
 from apps.hosts.work import findings, machines
 from apps.instances import states as instance_states
+from apps.instances.boot import former
 from apps.instances.listing import queries as instances
 
 
@@ -34,6 +36,11 @@ class Shown:
         if self.host.state != states.ACTIVE or instance is None or instance.is_final:
             return self.host.state, states.HOST.looks[self.host.state]
         return instance.state, instance_states.INSTANCE.looks[instance.state]
+
+    @property
+    def told_to_leave_at(self) -> datetime | None:
+        """When the agent that a removal had to leave there called, and was told to go."""
+        return former.told_at(self.host.instance) if self.host.left_over else None
 
     @property
     def is_at_work(self) -> bool:
@@ -103,5 +110,6 @@ def host_json(row: Shown) -> dict[str, Any]:
         "reported_at": host.instance.reported_at if host.instance else None,
         "error": host.error or None,
         "left_over": host.left_over or None,
+        "told_to_leave_at": row.told_to_leave_at,
         "created_at": host.created_at,
     }

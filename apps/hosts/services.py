@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
@@ -140,18 +141,30 @@ def remove(*, access: Access, host: Host, at: datetime) -> Host:
     require_manager(access, host.project)
     if host.state in (states.REMOVING, states.REMOVED):
         return host
-    reason = "a person removed it"
-    fields: dict[str, Any] = {"progress": [], "error": "", "next_check_at": at}
     try:
-        with transaction.atomic():
-            transition(host, states.REMOVING, at=at, reason=reason, actor=access.actor, **fields)
-            # Before the machine: nothing new is placed there.
-            machines.publish(host.project)
-            if host.instance is not None:
-                machines.end(host.instance, "its host is removed", at=at, actor=access.actor)
+        _begin_to_remove(host, "a person removed it", at=at, actor=access.actor)
     except Stale:
         raise Conflict(f"{host.name} changed meanwhile: look again.") from None
     return host
+
+
+def project_deleted(project: Project) -> None:
+    """Begin to remove all hosts of a project that is being deleted, in its transaction."""
+    at = timezone.now()
+    rows = Host.objects.select_related("project", "instance").select_for_update(of=("self",))
+    live = rows.filter(project=project).exclude(state__in=(states.REMOVING, states.REMOVED))
+    for host in live.order_by("pk"):
+        _begin_to_remove(host, "its project is deleted", at=at)
+
+
+def _begin_to_remove(host: Host, reason: str, *, at: datetime, actor: str = "") -> None:
+    fields: dict[str, Any] = {"progress": [], "error": "", "next_check_at": at}
+    with transaction.atomic():
+        transition(host, states.REMOVING, at=at, reason=reason, actor=actor, **fields)
+        # Before the machine: nothing new is placed there.
+        machines.publish(host.project)
+        if host.instance is not None:
+            machines.end(host.instance, "its host is removed", at=at, actor=actor)
 
 
 def require_manager(access: Access, project: Project) -> None:

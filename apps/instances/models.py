@@ -136,6 +136,23 @@ class Instance(Stateful):
         return self.project_id, None, self.name
 
 
+class FormerAgent(models.Model):
+    """An agent on a machine of a person's that could not be taken off it: when it calls with its
+    token, or its enrolment, it is told that it is over. `told_at` is when it was.
+
+    It outlives its project, and its instance.
+    """
+
+    instance_id = models.UUIDField(unique=True)
+    token_hash = models.CharField(max_length=64, unique=True)
+    enrolment_hash = models.CharField(max_length=64, blank=True, db_index=True)
+    ended_at = models.DateTimeField()
+    told_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"agent of {self.instance_id}"
+
+
 REPLICA, GATEWAY = "replica", "gateway"
 
 

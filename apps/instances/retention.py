@@ -8,6 +8,7 @@ from django.db.models import Exists, OuterRef
 
 from apps.core import retention
 from apps.instances import states
+from apps.instances.boot import former
 from apps.instances.costs import ledger
 from apps.instances.models import Instance, Workload
 
@@ -24,7 +25,7 @@ def prune(*, at: datetime) -> int:
     left = Workload.objects.filter(instance=OuterRef("pk"))
     over = Instance.objects.filter(state__in=states.INSTANCE.final, state_at__lt=before)
     over = over.exclude(pk__in=ledger.unsettled().values("pk"))
-    return gone + retention.delete(over.filter(~Exists(left)))
+    return gone + retention.delete(over.filter(~Exists(left))) + former.prune(at=at)
 
 
 def wipe_secrets() -> int:

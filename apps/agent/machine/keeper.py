@@ -9,6 +9,7 @@ from pathlib import Path
 from apps.agent.config import Machine
 from apps.agent.host.journal import say
 from apps.agent.isolation import metadata
+from apps.agent.machine import removal
 from apps.agent.machine.update import Update
 from apps.agent.machine.watchdog import Watchdog, power_off
 from apps.agent.server.client import Client
@@ -41,6 +42,11 @@ class Keeper:
 
 
 def end_machine(rules: Machine, why: str, stop: threading.Event) -> None:
-    """Shut the machine down; return when this process is told to end."""
+    """Shut the machine down, or leave it where it is a person's; return when this process is told
+    to end."""
+    if rules.lent:
+        say(f"{why}: taking this agent off it")
+        removal.leave(Path(sys.argv[0]).resolve().parent, stop)
+        return
     say(f"{why}: shutting this machine down")
     power_off(rules.shutdown, stop)

@@ -22,6 +22,7 @@ KEEP_SECONDS = 60.0
 COMMAND_SECONDS = 30.0
 # A host takes its time to go down; one that is still there after it is asked again.
 AGAIN_SECONDS = 60.0
+OVER = "this machine is no host of its server any more"
 
 
 class Watchdog:
@@ -41,7 +42,7 @@ class Watchdog:
     def why(self) -> str:
         """Return why this machine has to end, "" where it has not."""
         if self._rules.lent:
-            return ""
+            return OVER if self._contact.is_over else ""
         contact = self._contact
         now = contact.now()
         if now - self._written_at >= KEEP_SECONDS:

@@ -30,7 +30,7 @@ class ServerAway(Exception):
 
 
 class Refused(Exception):
-    """The server does not want this agent (401, 403, 404); it may change its mind."""
+    """The server does not want this agent (401, 403, 404); it may change its mind, but for 410."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -162,6 +162,8 @@ class Client:
             self.close()
         if answer.status == 401:
             self.contact.refused()
+        if answer.status == 410:
+            self.contact.over()
         _refuse(answer.status, content)
         self.contact.answered()
         return content
@@ -208,7 +210,7 @@ class Client:
 
 
 def _refuse(status: int, content: bytes) -> None:
-    if status in (401, 403, 404):
+    if status in (401, 403, 404, 410):
         raise Refused(status, f"the server answered {status}: {_text(content)}")
     if status != 200:
         raise ServerAway(f"the server answered {status}: {_text(content)}")

@@ -1,8 +1,8 @@
 """Takes the agent of dstack-web off this machine, as root, with all that it runs and ever wrote.
 
-It needs nothing: `sudo python3 /opt/dstack-agent/uninstall.py`. The server sends the public key
-that it was let in by, too, as JSON in base64: {"user", "key", "instances"}; the agent of an
-instance that is none of these is another server's, and stays.
+It needs nothing: `sudo python3 /opt/dstack-agent/uninstall.py`. The public key that the server was
+let in by stands in let-in.json: {"user", "key"}. The server sends that as JSON in base64, too, and
+"instances": the agent of an instance that is none of these is another server's, and stays.
 """
 
 from __future__ import annotations
@@ -35,10 +35,18 @@ STOP_SECONDS = 30.0
 def main() -> None:
     if os.geteuid() != 0:
         sys.exit("this needs root: run it with sudo")
-    asked = json.loads(base64.b64decode(sys.argv[1])) if len(sys.argv) > 1 else {}
+    asked = json.loads(base64.b64decode(sys.argv[1])) if len(sys.argv) > 1 else let_in()
     left = [] if is_of_another(asked.get("instances")) else take_away()
     forget_key(asked)
     print("dstack:left " + json.dumps(left))
+
+
+def let_in() -> dict[str, typing.Any]:
+    try:
+        with open(f"{SETTINGS}/let-in.json") as file:
+            return dict(json.load(file))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def is_of_another(instances: typing.Optional[list[str]]) -> bool:
@@ -99,7 +107,7 @@ def forget_key(asked: dict[str, typing.Any]) -> None:
     """Take the server's own public key out of who may come in; what else stands there stays."""
     if not asked.get("key"):
         return
-    with contextlib.suppress(OSError, KeyError):
+    with contextlib.suppress(OSError, KeyError, TypeError):
         path = os.path.join(pwd.getpwnam(asked["user"]).pw_dir, ".ssh", "authorized_keys")
         # A link may lead anywhere, and we are root.
         with os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW), "r+") as file:

@@ -48,6 +48,24 @@ def read(output: str) -> dict[str, Any]:
     return facts
 
 
+def left(output: str) -> list[str] | None:
+    """Return the paths that a removal had to leave, None where it does not say."""
+    try:
+        said = json.loads(str(read(output).get("left")))
+    except ValueError:
+        return None
+    return [_printable(str(each)) for each in said[:20]] if isinstance(said, list) else None
+
+
+def last_line(errors: str) -> str:
+    """Return what a program on the host said last."""
+    return _printable((errors.strip().splitlines() or ["nothing was said"])[-1])
+
+
+def _printable(text: str) -> str:
+    return "".join(each for each in text if each.isprintable())[:200]
+
+
 def steps(facts: Mapping[str, Any], *, user: str, now: float) -> list[Step]:
     """Return one sentence for each thing that was looked at."""
     return [*_basics(facts, user), *(_more(facts, now) if facts.get("cpus") else ())]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.utils import timezone
@@ -13,6 +12,7 @@ from apps.hosts.models import Host
 from apps.hosts.ssh import client
 from apps.hosts.work import findings, machines, reaching, scripts
 from apps.instances import states as instance_states
+from apps.instances.boot import former
 from apps.instances.models import Instance
 
 REMOVE_SECONDS = 180.0
@@ -23,6 +23,9 @@ def remove(host: Host) -> None:
     """Take it away; a host that is not reached is removed all the same, with what is left there."""
     left = _left(host)
     now = timezone.now()
+    if left:
+        for instance in _instances(host):
+            former.note(instance, at=now)
     fields: dict[str, Any] = {"left_over": left, "key": "", "next_check_at": None}
     transition(host, states.REMOVED, at=now, reason=left[:300] or "nothing of it is left", **fields)
     machines.publish(host.project)
@@ -37,20 +40,19 @@ def _left(host: Host) -> str:
         python=python,
         user=host.user,
         public_key=_key_to_forget(host),
-        instances=_instances(host),
+        instances=[str(each.pk) for each in _instances(host)],
     )
     try:
         ran = reaching.run(host, reaching.as_root(host), script, seconds=REMOVE_SECONDS)
     except client.SshError as error:
         return (
-            f"{error} Its agent, the folders /opt/dstack-agent, /etc/dstack-agent and "
-            f"/var/lib/dstack are left there: run `{BY_HAND}` on it."
+            f"{error} So its agent is still there, with what it runs: when it calls this server "
+            f"next it is told to end that and to take itself off. By hand: `{BY_HAND}`."
         )
-    said = findings.read(ran.output).get("left")
-    if said is None:
-        why = (ran.errors.strip().splitlines() or ["nothing was said"])[-1][:200]
+    paths = findings.left(ran.output)
+    if paths is None:
+        why = findings.last_line(ran.errors)
         return f"The removal failed ({why}): run `{BY_HAND}` on the host."
-    paths = json.loads(said)
     return f"Left there: {', '.join(paths)}." if paths else ""
 
 
@@ -62,11 +64,9 @@ def _key_to_forget(host: Host) -> str:
     return "" if host.key or same else keys.of_project(host.project).public
 
 
-def _instances(host: Host) -> list[str]:
+def _instances(host: Host) -> list[Instance]:
     """Return the instances whose agent may be there: those of this host, also earlier ones."""
-    over = Instance.objects.filter(project=host.project, backend_kind="ssh", name=host.name)
-    ids = {
-        str(pk)
-        for pk in over.filter(state__in=instance_states.INSTANCE.final).values_list("pk", flat=True)
-    }
-    return sorted(ids | ({str(host.instance_id)} if host.instance_id else set()))
+    named = Instance.objects.filter(project=host.project, backend_kind="ssh", name=host.name)
+    over = list(named.filter(state__in=instance_states.INSTANCE.final).order_by("pk"))
+    known = {each.pk for each in over}
+    return over + ([host.instance] if host.instance and host.instance_id not in known else [])

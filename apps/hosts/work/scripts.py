@@ -12,7 +12,7 @@ from typing import Any
 from apps.instances.boot import program
 
 FOLDER = Path(__file__).parents[1] / "on_host"
-PROGRAM = "/opt/dstack-agent"
+PROGRAM, SETTINGS = "/opt/dstack-agent", "/etc/dstack-agent"
 UNIT = "/etc/systemd/system/dstack-agent.service"
 RUN = "import base64, sys; exec(base64.b64decode(sys.argv.pop(1)))"
 
@@ -22,12 +22,19 @@ def check(asked: dict[str, Any]) -> str:
 
 
 def install(
-    *, python: str, systemd: bool, instance_id: str, enrolment: dict[str, Any] | None
+    *,
+    python: str,
+    systemd: bool,
+    instance_id: str,
+    enrolment: dict[str, Any] | None,
+    let_in: dict[str, str],
 ) -> str:
-    """Return what installs the agent; an agent that is installed already needs no enrolment."""
+    """Return what installs the agent; an agent that is installed already needs no enrolment. The
+    key of `let_in` goes with it."""
     files = [
         _file(f"{PROGRAM}/agent.pyz", program.program().content, 0o644),
         _file(f"{PROGRAM}/uninstall.py", _text("uninstall.py").encode(), 0o644),
+        _file(f"{SETTINGS}/let-in.json", json.dumps(let_in).encode(), 0o600),
     ]
     if systemd:
         files.append(_file(UNIT, _text("dstack-agent.service").encode(), 0o644))
@@ -46,9 +53,13 @@ def install(
 def uninstall(*, python: str, user: str, public_key: str, instances: Sequence[str]) -> str:
     """Return what takes the agent of these instances away, and the public key where one is
     given."""
-    blob = public_key.split()[1] if public_key else ""
-    asked = {"user": user, "key": blob, "instances": list(instances)}
+    asked = {**let_in(user=user, public_key=public_key), "instances": list(instances)}
     return _in_python(python, "uninstall.py", [_of_json(asked)])
+
+
+def let_in(*, user: str, public_key: str) -> dict[str, str]:
+    """Return what the removal needs to take a key out of those that are let in."""
+    return {"user": user, "key": public_key.split()[1] if public_key else ""}
 
 
 def _in_python(python: str, name: str, arguments: Sequence[str], *, stdin: str = "") -> str:

@@ -15,7 +15,7 @@ from apps.core import sweep
 from apps.core.sweep import one_by_one
 from apps.core.transition import Stale, transition
 from apps.gateways import queries as gateways
-from apps.hosts import states
+from apps.hosts import keys, states
 from apps.hosts.models import Host
 from apps.hosts.ssh import client, words
 from apps.hosts.work import findings, machines, reaching, removal, scripts
@@ -103,6 +103,9 @@ def _install(host: Host) -> None:
         systemd=bool(host.fact("systemd")),
         instance_id=str(instance.pk),
         enrolment=asked if enrolment else None,
+        let_in=scripts.let_in(
+            user=host.user, public_key="" if host.key else keys.of_project(host.project).public
+        ),
     )
     done = [Step(**each) for each in host.progress]
     try:
@@ -113,7 +116,7 @@ def _install(host: Host) -> None:
         return
     starts = findings.read(ran.output).get("started")
     if ran.code or not starts:
-        said = (ran.errors.strip().splitlines() or ["nothing was said"])[-1][:200]
+        said = findings.last_line(ran.errors)
         _fail(host, [*done, Step("Agent", findings.FAILED, f"It cannot be installed: {said}.")])
         return
     now = timezone.now()

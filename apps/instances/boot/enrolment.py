@@ -21,6 +21,7 @@ from apps.core.after_commit import after_commit
 from apps.core.errors import Invalid, NotSignedIn
 from apps.core.models import Event
 from apps.instances import decide
+from apps.instances.boot import former
 from apps.instances.boot.failures import printable
 from apps.instances.models import Instance
 
@@ -64,13 +65,14 @@ def note_step(*, told: wire.BootStep, at: datetime) -> None:
 
 
 def _of(enrolment: str) -> Instance:
-    """Return the instance of an enrolment, locked. Raise NotEnrolled."""
+    """Return the instance of an enrolment, locked. Raise NotEnrolled and Gone."""
     if not ENROLMENT.fullmatch(enrolment):
         raise _unknown()
     unfinished = Instance.objects.filter(state__in=Instance.state_machine.unfinished)
     found = unfinished.filter(enrolment_hash=ids.token_hash(enrolment))
     instance = found.select_for_update().first()
     if instance is None:
+        former.refuse(enrolment=enrolment)
         raise _unknown()
     return instance
 

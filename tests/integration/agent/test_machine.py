@@ -178,6 +178,27 @@ def test_ends_the_machine_whose_instance_is_over(machine: Machine, control: Cont
     assert machine.says("the server has refused this machine for")
 
 
+def test_leaves_the_machine_of_a_person_that_is_no_host_any_more(
+    machine: Machine, control: ControlPlane
+) -> None:
+    control.assign(workload(SERVE))
+    left = machine.folder / "left"
+    (machine.folder / "uninstall.py").write_text(f"open({str(left)!r}, 'w').close()")
+    machine.boot(lent=True, refused_seconds=0.0)
+    pid = control.wait_for("w1", ready=True).pid or 0
+    control.refuse_with = 401
+    eventually(lambda: machine.says("the server answered 401"))
+    assert not left.exists()
+
+    control.refuse_with = 410
+
+    eventually(left.exists)
+    assert procs.of_session(pid) == []
+    assert machine.says("this machine is no host of its server any more")
+    assert not machine.was_shut_down.exists()
+    assert machine.agent.stop() == 0
+
+
 def test_ends_the_machine_whose_server_is_away_for_good(
     machine: Machine, control: ControlPlane
 ) -> None:

@@ -126,6 +126,12 @@ class Machine:
     def restart(self) -> None:
         self.cloud.docker("restart", "-t", "5", self.name)
 
+    def stop(self) -> None:
+        self.cloud.docker("stop", "-t", "5", self.name)
+
+    def start(self) -> None:
+        self.cloud.docker("start", self.name)
+
     @property
     def is_up(self) -> bool:
         return self.cloud.docker("inspect", "-f", "{{.State.Running}}", self.name).strip() == "true"
