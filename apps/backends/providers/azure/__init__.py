@@ -1,4 +1,8 @@
-"""What Azure says that its machines cost, by its public price list, which asks for no credentials.
+"""Machines of Azure, by Microsoft's libraries over REST. Only the registry calls it, and of its
+public price list, which asks for no credentials, the refresh of the catalog.
 
-The refresh of the catalog calls it, by `retail`; nothing else here calls out.
+Its offers come from the catalog. A machine is one resource in a group of ours, one for each region;
+its disk, network interface and address are made with it and go with it. Nothing of ours in a
+subscription listens to anybody. Microsoft's libraries take a second to import, so that they are
+when a cloud is first asked.
 """
