@@ -15,7 +15,7 @@ from django.test import Client
 from apps.backends.providers.gcp.pricing import catalog as gcp_prices
 from apps.core.stores.valkey import pause
 from tests import documented, programs
-from tests.fakes import aws_cloud, azure_prices, gcp_cloud, tensordock_api
+from tests.fakes import aws_cloud, azure_cloud, azure_prices, gcp_cloud, tensordock_api
 from tests.servers import servers
 
 
@@ -148,6 +148,21 @@ def gcp(gcp_server: gcp_cloud.World, monkeypatch: pytest.MonkeyPatch) -> gcp_clo
     gcp_server.clear()
     gcp_prices.forget()
     return gcp_server
+
+
+@pytest.fixture(scope="session")
+def azure_server() -> Iterator[azure_cloud.World]:
+    """This test process's emulator of Azure."""
+    with azure_cloud.serving() as world:
+        yield world
+
+
+@pytest.fixture
+def azure(azure_server: azure_cloud.World, monkeypatch: pytest.MonkeyPatch) -> azure_cloud.World:
+    """An empty subscription at the only address that Microsoft's libraries may ask."""
+    monkeypatch.setenv("DSTACK_AZURE_ENDPOINT", azure_server.url)
+    azure_server.clear()
+    return azure_server
 
 
 @pytest.fixture
