@@ -58,7 +58,10 @@ FOR_THE_GATEWAY = (
     "DSTACK_GATEWAY_DNS_SECONDS",
 )
 # What the libraries of clouds read, and the one child that calls them.
-FOR_CLOUDS = ("AWS_", "GOOGLE_", "CLOUDSDK_", "DSTACK_GCP_", "DSTACK_TENSORDOCK_")
+FOR_CLOUDS = (
+    *("AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_"),
+    *("DSTACK_AZURE_", "DSTACK_GCP_", "DSTACK_TENSORDOCK_"),
+)
 ASKS_CLOUDS = "outside"
 FIRST_START_ONLY = ("DSTACK_ADMIN_PASSWORD", "DSTACK_ADMIN_TOKEN")
 # Fast shutdown first, then the one without a checkpoint: the server ends its own processes, and

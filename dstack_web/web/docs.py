@@ -29,6 +29,7 @@ NAMES = (
     "first-cloud",
     "aws",
     "gcp",
+    "azure",
     "tensordock",
     "hosts",
     "costs",

@@ -21,11 +21,13 @@ from pydantic import ValidationError
 from apps.backends import base
 from apps.backends.providers.aws import errors as aws_errors
 from apps.backends.providers.aws.provider import AwsProvider
+from apps.backends.providers.azure import errors as azure_errors
 from apps.backends.providers.gcp import errors as gcp_errors
 from apps.backends.providers.tensordock import errors as tensordock_errors
 from apps.backends.registry import PROVIDERS
 from tests.fakes import tensordock_api
 from tests.fakes.aws_cloud import Refusal
+from tests.fakes.azure_world import CONFIG as AZURE_CONFIG
 from tests.fakes.cloud import Cloud, World
 from tests.fakes.gcp_keys import CONFIG as GCP_CONFIG
 
@@ -36,6 +38,13 @@ KINDS: dict[str, Any] = {**PROVIDERS, Cloud.kind: Cloud, AwsProvider.kind: AwsPr
 CATALOG = {
     "aws": base.Offer(
         "aws", "us-east-1", "m5.large", base.Hardware(2, 8192, 102400), price_usd_per_hour=0.096
+    ),
+    "azure": base.Offer(
+        "azure",
+        "westus2",
+        "Standard_D2s_v5",
+        base.Hardware(2, 8192, 102400),
+        price_usd_per_hour=0.096,
     ),
     "gcp": base.Offer(
         "gcp",
@@ -55,7 +64,15 @@ CATALOG = {
 # No provider makes hosts: people add them (tests/unit/hosts/test_provider.py).
 del KINDS["ssh"]
 CLOUDS = sorted(k for k, made in KINDS.items() if base.Feature.STANDING not in made.features)
-# The call by which a method is refused: of AWS, and of Google.
+# The call by which a method is refused: of Azure, of Google, and of AWS.
+AZURE_CALLS = {
+    "check": "GET permissions",
+    "offers": "GET skus",
+    "create": "PUT virtualMachines",
+    "inspect": "GET virtualMachines",
+    "list_owned": "GET virtualMachines",
+    "terminate": "DELETE virtualMachines",
+}
 GCP_METHODS = {
     "check": "cloudresourcemanager.projects.testIamPermissions",
     "offers": "cloudbilling.services.skus.list",
@@ -163,6 +180,19 @@ def _gcp(request: pytest.FixtureRequest) -> Case:
     return Case(GCP_CONFIG, end=lambda: setattr(world.faults, "is_away", True), faults=faults)
 
 
+def _azure(request: pytest.FixtureRequest) -> Case:
+    world = request.getfixturevalue("azure")
+    faults = Faults(
+        codes={code: meaning.kind for code, meaning in azure_errors.CODES.items()},
+        refuse=lambda method, code: world.faults.refused.update({AZURE_CALLS[method]: code}),
+        heal=world.faults.refused.clear,
+        lose=lambda: setattr(world.faults, "lost", 1),
+        vanish=lambda provider, ref: world.vanish(json.loads(ref)["name"]),
+        hang=lambda: setattr(world.faults, "hangs", threading.Event()),
+    )
+    return Case(AZURE_CONFIG, end=lambda: setattr(world.faults, "is_away", True), faults=faults)
+
+
 def _end_at_aws(provider: Any, ref: str) -> None:
     known = json.loads(ref)
     provider._clients.ec2(known["region"]).terminate_instances(InstanceIds=[known["id"]])
@@ -205,6 +235,7 @@ CASES: dict[str, Callable[[pytest.FixtureRequest], Case]] = {
     "local": _local,
     "cloud": _cloud,
     "aws": _aws,
+    "azure": _azure,
     "gcp": _gcp,
     "tensordock": _tensordock,
 }

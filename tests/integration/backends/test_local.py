@@ -199,7 +199,7 @@ def test_stays_closed_over_a_restart_with_other_addresses(people: People, settin
 @pytest.mark.parametrize(
     ("body", "path"),
     [
-        ({"kind": "azure"}, "kind"),
+        ({"kind": "oracle"}, "kind"),
         ({"kind": ""}, "kind"),
         ({"kind": "local", "name": "mine"}, "name"),
         ({"kind": "local", "config": {"boot_path": "/etc/shadow"}}, "config"),

@@ -64,7 +64,9 @@ def test_lists_clouds_that_are_not_connected_with_the_day_of_their_prices(people
         "is_stale": True,
         "blocked": None,
     }
-    assert found["note"].startswith("Connect AWS, GCP or TensorDock on the page Backends, or with")
+    assert found["note"].startswith(
+        "Connect AWS, Azure, GCP or TensorDock on the page Backends, or with"
+    )
     assert date.fromisoformat(first["priced_at"])
 
 
@@ -122,7 +124,9 @@ def test_the_page_marks_what_is_not_connected(people: People) -> None:
     )
     shown = page.content.decode()
     assert "not connected" in shown and "p5en.48xlarge" in shown and "2026-07-20" in shown
-    told = "Connect AWS, GCP or TensorDock on the page Backends, or with <code>dstack backend "
+    told = (
+        "Connect AWS, Azure, GCP or TensorDock on the page Backends, or with <code>dstack backend "
+    )
     assert told in html.unescape(shown)
 
 

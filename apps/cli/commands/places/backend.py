@@ -41,7 +41,9 @@ COLUMNS = ("NAME", "KIND", "STATE", "CHECK", "INSTANCES", "PRICE", "CONNECTED")
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="aws, gcp, tensordock, or local.")]
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="aws, azure, gcp, tensordock, or local.")
+    ]
     name: Annotated[
         str | None, typer.Option("--name", help="What to call it; its kind where left out.")
     ] = None
@@ -160,7 +162,7 @@ def delete(
 
 
 @app.command()
-def policy(kind: Annotated[str, typer.Argument(metavar="KIND", help="aws or gcp.")]) -> None:
+def policy(kind: Annotated[str, typer.Argument(metavar="KIND", help="aws, azure or gcp.")]) -> None:
     """Print the least that a cloud must allow, to be pasted there."""
     with opened(None) as client:
         kinds = list(client.items(address("backend-kinds")))
