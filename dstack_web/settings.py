@@ -70,6 +70,7 @@ DSTACK_REPLICAS_LIMIT = env.whole("DSTACK_REPLICAS_LIMIT")
 DSTACK_PROJECTS_PER_USER = env.whole("DSTACK_PROJECTS_PER_USER")
 DSTACK_TOKENS_PER_USER = env.whole("DSTACK_TOKENS_PER_USER")
 DSTACK_START_DEADLINE_SECONDS = env.whole("DSTACK_START_DEADLINE_SECONDS")
+DSTACK_BROWSER_SESSION_SECONDS = env.seconds("DSTACK_BROWSER_SESSION")
 DSTACK_BOOT_DEADLINE_SECONDS = env.seconds("DSTACK_BOOT_DEADLINE")
 DSTACK_MACHINE_SILENCE_SECONDS = env.seconds("DSTACK_MACHINE_SILENCE")
 DSTACK_UNKNOWN_MACHINE_GRACE_SECONDS = env.seconds("DSTACK_UNKNOWN_MACHINE_GRACE")
@@ -201,7 +202,7 @@ LOGIN_URL = "accounts:sign_in"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "accounts:sign_in"
 
-# The gateway strips these two cookies, so that a service never sees a session of the dashboard.
+# The gateway strips these two cookies and its own, so that a service never sees a session.
 SESSION_COOKIE_NAME = "dstack_session"
 CSRF_COOKIE_NAME = "dstack_csrf"
 SESSION_COOKIE_SAMESITE = "Lax"

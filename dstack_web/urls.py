@@ -27,6 +27,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("docs/<str:name>/", views.doc, name="doc"),
     path("", include("apps.accounts.urls")),
     path("", include("apps.runs.urls")),
+    path("", include("apps.routing.urls")),
     path("", include("apps.telemetry.urls")),
     path("", include("apps.autoscaling.urls")),
     path("", include("apps.backends.urls")),

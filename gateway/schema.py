@@ -9,6 +9,8 @@ JSON over HTTP with `Authorization: Bearer dsk_g_...` (one token per gateway):
   the table still carry requests, which services hold some; sent at each change and every 5 s.
 - `POST /api/gateway/stats` Stats -> {}: what was asked and answered, each second; every 2 s while
   nothing is.
+- `POST /api/gateway/ticket` Ticket -> Opened: the cookie for a browser in which a member opens a
+  service.
 
 An entry has the version at which it last changed. One that is gone is sent once more as a
 tombstone (`deleted`). Identifiers, names and addresses are of few characters only, since they enter
@@ -132,18 +134,40 @@ class Endpoint(Message):
 class Key(Message):
     """A token that may call services: `hash` is the SHA-256 of the token, lower-case hex.
 
-    `rps` and `burst` bound what it may ask of all services together; None is no bound.
+    `rps` and `burst` bound what it may ask of all services together; None is no bound. The token of
+    a `browser` comes in a cookie, and only there.
     """
 
     id: Id
     version: int
     deleted: bool = False
+    browser: bool = False
     hash: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     expires_at: float | None = None  # seconds since 1970, UTC
     projects: list[Id] = Field(default_factory=list)
     endpoints: list[Id] = Field(default_factory=list)
     rps: float | None = Field(default=None, gt=0)
     burst: int = Field(default=0, ge=0)
+
+
+TICKET = r"^[A-Za-z0-9_-]{43}$"
+
+
+class Ticket(Message):
+    """What the dashboard gave a browser to open one service with, once."""
+
+    endpoint: Id
+    ticket: str = Field(pattern=TICKET, repr=False)
+
+
+class Opened(Message):
+    """`cookie` is a new token, a key of the table from version `version` on, and empty where the
+    ticket opens nothing; with `secure` it is sent by TLS only."""
+
+    cookie: str = Field(default="", pattern=r"^[A-Za-z0-9_]{0,128}$", repr=False)
+    version: int = 0
+    max_age_seconds: int = Field(default=0, ge=0)
+    secure: bool = True
 
 
 class Certificate(Message):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from gateway import config
+from gateway.browsers import Browsers
 from gateway.control import pulse, sync
 from gateway.control.client import ControlPlane, connector
 from gateway.haproxy import binary
@@ -110,6 +111,7 @@ class Sidecar:
                 translator=translator,
                 count_tokens=traffic.count_tokens,
             )
+            browsers = Browsers(control=control, applied=lambda: self._reconciler.applied)
             parts: tuple[Coroutine[Any, Any, None], ...] = (
                 pulse.run(),
                 self._reconciler.run(),
@@ -118,6 +120,7 @@ class Sidecar:
                 self._hold.run(self._home),
                 requeue.run(runtime=self._runtime, slots=self._directory.bounded_slots),
                 openai.run(self._home),
+                browsers.run(self._home),
                 translator.run(),
                 traffic.run(),
                 self._rate_limits.run(),

@@ -11,7 +11,14 @@ import zlib
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _order, _last = threading.Lock(), [0]
-TOKEN_KINDS = {"u": "user", "s": "service", "g": "gateway", "a": "agent", "e": "enrolment"}
+TOKEN_KINDS = {
+    "u": "user",
+    "s": "service",
+    "g": "gateway",
+    "a": "agent",
+    "e": "enrolment",
+    "b": "browser",
+}
 
 
 def new_id() -> uuid.UUID:

@@ -48,3 +48,17 @@ async def status(request: HttpRequest) -> HttpResponseBase:
     if asleep := await in_thread(services.asked_for, gateway=gateway, held=said.held):
         await in_thread(notifications.transitioned, "endpoint", "held", asleep)
     return JsonResponse({})
+
+
+@internal_route("POST")
+async def ticket(request: HttpRequest) -> HttpResponseBase:
+    gateway = await in_thread(gateway_of, request)
+    said = bodies.validated(request.body, schema.Ticket.model_validate_json)
+    opened = await in_thread(
+        services.open_in_browser,
+        gateway=gateway,
+        endpoint=said.endpoint,
+        ticket=said.ticket,
+        at=timezone.now(),
+    )
+    return HttpResponse(opened.model_dump_json(), content_type="application/json")

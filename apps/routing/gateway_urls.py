@@ -7,4 +7,5 @@ from apps.routing import gateway_api
 urlpatterns = [
     path("table", gateway_api.table),
     path("status", gateway_api.status),
+    path("ticket", gateway_api.ticket),
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from apps.gateways.models import Gateway
+from apps.runs.models import Run
 
 KINDS = [
     ("endpoint", "Endpoint"),
@@ -36,3 +39,25 @@ class Entry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.ref} v{self.version}"
+
+
+class BrowserSession(models.Model):
+    """A browser in which a member opened a service; only hashes of its secrets are stored.
+
+    The ticket is good once, until `ticket_until`; `hash` is that of the cookie, empty until it was
+    exchanged. `session_key` and `password_stamp` are of the dashboard's session that asked for it:
+    with that one, or with the right to call the service, this one ends too.
+    """
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    session_key = models.CharField(max_length=40)
+    password_stamp = models.CharField(max_length=64)
+    ticket_hash = models.CharField(max_length=64, unique=True)
+    ticket_until = models.DateTimeField()
+    hash = models.CharField(max_length=64, blank=True, default="")
+    expires_at = models.DateTimeField(db_index=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.user} opens {self.run}"

@@ -1,21 +1,26 @@
-"""What is kept of the tables of gateways."""
+"""What is kept of the tables of gateways and of services opened in browsers."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 
+from apps.core import retention
 from apps.gateways.models import Gateway
-from apps.routing.models import Entry
+from apps.routing.models import BrowserSession, Entry
 
 
 def prune(*, at: datetime) -> int:
-    """Forget tombstones that their gateway has applied, however old they are.
+    """Forget tombstones that their gateway has applied, however old they are, and sessions of
+    browsers that are over.
 
     Return the number of rows; two at once are harmless.
     """
-    return sum(_prune_tombstones(pk) for pk in Gateway.objects.values_list("pk", flat=True))
+    unused = Q(hash="", ticket_until__lte=at)
+    over = retention.delete(BrowserSession.objects.filter(unused | Q(expires_at__lte=at)))
+    return over + sum(_prune_tombstones(pk) for pk in Gateway.objects.values_list("pk", flat=True))
 
 
 def _prune_tombstones(gateway_id: int) -> int:

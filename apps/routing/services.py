@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from apps.accounts import queries as accounts
 from apps.chat_templates import queries as chat_templates
@@ -21,7 +22,7 @@ from apps.core.after_commit import after_commit
 from apps.core.sweep import one_by_one
 from apps.gateways.models import Gateway
 from apps.instances import states as instance_states
-from apps.routing import addresses, certificates, tunnels
+from apps.routing import addresses, browsers, certificates, tunnels
 from apps.routing.models import Entry
 from apps.runs import public_urls, states
 from apps.runs.control.replica_lifecycle import drained as note_drained
@@ -169,7 +170,23 @@ def keys(gateway_id: int) -> dict[str, dict[str, Any]]:
             "rps": grant.rps,
             "burst": grant.burst,
         }
-    return wanted
+    return wanted | browsers.wanted(gateway_id, at=timezone.now())
+
+
+def open_in_browser(*, gateway: Gateway, endpoint: str, ticket: str, at: datetime) -> schema.Opened:
+    """Exchange a ticket for a cookie, which the gateway knows from the said version on."""
+    found = browsers.exchange(gateway=gateway, endpoint=endpoint, ticket=ticket, at=at)
+    if found is None:
+        return schema.Opened()
+    row, cookie = found
+    publish_keys(gateway_ids=[gateway.pk])
+    gateway.refresh_from_db(fields=["revision"])
+    return schema.Opened(
+        cookie=cookie,
+        version=gateway.revision,
+        max_age_seconds=max(int((row.expires_at - at).total_seconds()), 1),
+        secure=public_urls.service_url(row.run).startswith("https://"),
+    )
 
 
 def _publish(gateway_id: int, kind: str, build: Any, *, only: Iterable[UUID] | None = None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from apps.gateways.models import Gateway
+from apps.runs import states
 from apps.runs.models import Run
 
 
@@ -16,6 +17,13 @@ def service_url(run: Run) -> str:
 def has_host(run: Run) -> bool:
     """`gateway: false` publishes a run below the gateway's own name only."""
     return run.spec.get("gateway") is not False
+
+
+def opens_by_cookie(run: Run) -> bool:
+    """Tell whether a browser can have a cookie that opens the service: it wants tokens, and has a
+    host of its own, since cookies are a whole host's."""
+    has_own = run.gateway is not None and bool(run.gateway.domain) and has_host(run)
+    return has_own and bool(run.spec.get("auth", True)) and run.state not in states.RUN.final
 
 
 def url_on(

@@ -102,6 +102,15 @@ LIMITS = (
         says="How many tokens that work one user may have.",
     ),
     Variable(
+        name="DSTACK_BROWSER_SESSION",
+        kind=Kind.DURATION,
+        default="12h",
+        least=60,
+        most=30 * 86400,
+        parts=(SERVER,),
+        says="How long a service stays open in the browser in which a member opened it.",
+    ),
+    Variable(
         name="DSTACK_UPLOAD_LIMIT_MB",
         kind=Kind.WHOLE,
         default="512",

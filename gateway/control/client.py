@@ -6,10 +6,11 @@ import ssl
 from pathlib import Path
 
 import aiohttp
+from pydantic import ValidationError
 
 from gateway.config import read_token
 from gateway.errors import BadConfig, ControlPlaneError
-from gateway.schema import Stats, Status
+from gateway.schema import Opened, Stats, Status, Ticket
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 15
@@ -52,6 +53,15 @@ class ControlPlane:
         """Send one scrape of the counters; raises ControlPlaneError."""
         text = stats.model_dump_json(exclude_defaults=True)
         await self._call("POST", "/api/gateway/stats", 0, data=text)
+
+    async def exchange(self, ticket: Ticket) -> Opened:
+        """Return what a ticket opens; raises ControlPlaneError."""
+        body = await self._call("POST", "/api/gateway/ticket", 0, data=ticket.model_dump_json())
+        try:
+            return Opened.model_validate_json(body)
+        except ValidationError as error:
+            reason = f"the control plane answered {error.error_count()} fields that are not right"
+            raise ControlPlaneError(reason) from None
 
     async def _call(
         self,

@@ -1,6 +1,11 @@
--- Takes the dashboard's cookies out of what a service gets, whichever Cookie header they stand in, and
+-- Takes our cookies, the dashboard's and those that open services, out of what a service gets, whichever Cookie header they stand in, and
 -- leaves all others as they came.
-local OURS = { dstack_session = true, dstack_csrf = true }
+local OURS = {
+  dstack_session = true,
+  dstack_csrf = true,
+  dstack_open = true,
+  ["__Host-dstack_open"] = true,
+}
 
 local function without_ours(text)
   local kept, found = {}, false

@@ -37,7 +37,8 @@ UNAUTHORIZED = Page(
     401,
     "unauthorized",
     "A token is needed",
-    "Send a valid token in the header 'Authorization: Bearer TOKEN', 'X-Api-Key' or 'Api-Key'.",
+    "Send a valid token in the header 'Authorization: Bearer TOKEN', 'X-Api-Key' or 'Api-Key'. In "
+    "a browser, a member of its project opens the service from its page of the dashboard.",
 )
 FORBIDDEN = Page(
     403,

@@ -79,6 +79,11 @@ class Reconciler:
             gc.freeze()
 
     @property
+    def applied(self) -> int:
+        """Return the version of the table that HAProxy serves by."""
+        return self._applied
+
+    @property
     def generation(self) -> int:
         """How many HAProxies were reconciled so far."""
         return self._generation

@@ -1,4 +1,4 @@
-"""What HAProxy must hold: nine maps and the servers of each slot. Pure.
+"""What HAProxy must hold: ten maps and the servers of each slot. Pure.
 
 | map    | from                                  | to                                 |
 |--------|---------------------------------------|------------------------------------|
@@ -7,6 +7,7 @@
 | paths  | /services/PROJECT/RUN                 | `Route`                            |
 | models | base64 (URL-safe) of a model's name   | `ModelRoute` of its service        |
 | keys   | SHA-256 of a token, upper-case hex    | key id                             |
+| browsers | the same of a browser's cookie      | key id                             |
 | grants | PROJECT_ID:p:KEY or ENDPOINT_ID:e:KEY | 1                                  |
 | limits | ENDPOINT_ID:PREFIX                    | `Limit`                            |
 | bounds | key id                                | `Pace`                             |
@@ -31,8 +32,9 @@ from gateway.state.slot_kinds import Kind, kind_of
 from gateway.state.slots import Layout, Server
 
 HOSTS, PATHS, MODELS, KEYS, GRANTS = "hosts", "paths", "models", "keys", "grants"
+BROWSERS = "browsers"
 LIMITS, BOUNDS, IDLE, QUEUES = "limits", "bounds", "idle", "queues"
-MAPS = (LIMITS, BOUNDS, IDLE, QUEUES, KEYS, GRANTS, HOSTS, PATHS, MODELS)
+MAPS = (LIMITS, BOUNDS, IDLE, QUEUES, KEYS, BROWSERS, GRANTS, HOSTS, PATHS, MODELS)
 OWN, OPENAI = "own", "openai"
 # The host of the OpenAI API is this label below the gateway's domain; no run may have that name.
 OPENAI_LABEL = "gateway"
@@ -80,21 +82,23 @@ class DesiredStateBuilder:
 
 
 def build_rights(*, keys: Iterable[Key], now: float) -> dict[str, Map]:
-    """Build the maps of keys, grants and bounds, without what has expired."""
+    """Build the maps of keys, browsers, grants and bounds, without what has expired."""
     names: Map = {}
+    browsers: Map = {}
     grants: Map = {}
     bounds: Map = {}
     for key in keys:
         if not key.hash or is_past(key.expires_at, now):
             continue
-        names[key.hash.upper()] = key.id
+        # Apart, so that neither a cookie passes for a token nor a token in a cookie.
+        (browsers if key.browser else names)[key.hash.upper()] = key.id
         if bound := limits.of_key(key):
             bounds[key.id] = bound
         for project in key.projects:
             grants[f"{project}{GRANT_OF_PROJECT}{key.id}"] = "1"
         for endpoint in key.endpoints:
             grants[f"{endpoint}{GRANT_OF_ENDPOINT}{key.id}"] = "1"
-    return {KEYS: names, GRANTS: grants, BOUNDS: bounds}
+    return {KEYS: names, BROWSERS: browsers, GRANTS: grants, BOUNDS: bounds}
 
 
 def build_routes(

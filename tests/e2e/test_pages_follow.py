@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
+from tests.e2e import browser
 from tests.e2e import stack as stacks
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, eventually
 
 TALKS = """\
 type: service
@@ -128,3 +129,30 @@ def test_what_is_typed_stays_while_the_page_follows(
     stack.dstack("scale", "typed", "1")
     expect(page.locator(".service-line")).to_contain_text("1 of 1 replica ready")
     expect(page.locator("#replicas-again")).to_have_value("abc")
+
+
+def test_opens_a_service_without_a_token_until_one_signs_out(
+    program: Browser, stack: Stack, tmp_path: Path
+) -> None:
+    address = deploy(stack, tmp_path, "opens")
+    with browser.fresh_page(program) as page:
+        browser.sign_in(page, stack)
+        page.goto(address)
+        with page.expect_popup() as popup:
+            page.get_by_role("button", name="Open in the browser").click()
+        service = popup.value
+
+        expect(service).to_have_url(f"http://opens.localhost:{stack.gateway_port}/")
+        expect(service.get_by_role("heading")).to_contain_text("Directory listing")
+        assert service.evaluate("document.cookie") == ""
+        (cookie,) = page.context.cookies(service.url)
+        assert (cookie["domain"], cookie["httpOnly"]) == ("opens.localhost", True)
+
+        page.get_by_label("Account").click()
+        page.get_by_role("button", name="Sign out").click()
+        eventually(lambda: is_refused(service), what="the end of what was opened")
+
+
+def is_refused(service: Page) -> bool:
+    answer = service.reload()
+    return answer is not None and answer.status == 401

@@ -223,6 +223,7 @@ def key(
     expires_at: float | None = None,
     rps: float | None = None,
     burst: int = 0,
+    browser: bool = False,
 ) -> Key:
     """A key whose id is made of its token's hash."""
     digest = hashlib.sha256(token.encode()).hexdigest()
@@ -235,4 +236,5 @@ def key(
         expires_at=expires_at,
         rps=rps,
         burst=burst,
+        browser=browser,
     )

@@ -77,6 +77,8 @@ def _after(request: HttpRequest) -> str:
 @require_http_methods(["POST"])
 def sign_out(request: HttpRequest) -> HttpResponse:
     logout(request)
+    # What was opened in this browser with the session ends with it.
+    services.grants_changed()
     return redirect("accounts:sign_in")
 
 
@@ -100,6 +102,7 @@ def _change(request: HttpRequest, form: PasswordForm) -> bool:
         form.refuse(_at_new_field(error))
         return False
     update_session_auth_hash(request, request.user)
+    services.grants_changed()
     return True
 
 

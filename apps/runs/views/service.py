@@ -115,6 +115,7 @@ def _endpoint(run: Run, token: str | None) -> dict[str, Any]:
         "path_url": path_url if path_url != url else "",
         "model_url": public_urls.model_url(run),
         "needs_token": needs_token,
+        "opens_by_cookie": public_urls.opens_by_cookie(run),
         "snippets": _snippets(run, url, path_url or url, token),
     }
 

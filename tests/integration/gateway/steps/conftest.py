@@ -25,10 +25,13 @@ from tests.integration.gateway.harness import ALICE, BOB, haproxy_program
 
 # Carol may call one service only; the hurried one may call twice at once.
 CAROL, HURRIED = "dsk_u_carol", "dsk_u_hurried"
+# The cookie of a browser in which `hello` was opened.
+COOKIE = "dsk_b_browser"
 KEYS = [
     key(ALICE, projects=["p1"]),
     key(BOB, projects=["p2"]),
     key(CAROL, endpoints=["e-hello"]),
+    key(COOKIE, endpoints=["e-hello"], browser=True),
     key(HURRIED, projects=["p1"], rps=0.01, burst=1),
 ]
 
