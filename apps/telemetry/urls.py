@@ -6,6 +6,7 @@ from django.urls import path
 
 from apps.telemetry.alerts import views as alerts_views
 from apps.telemetry.logs import views
+from apps.telemetry.logs.download import download
 from apps.telemetry.metrics import views as metrics_views
 
 app_name = "telemetry"
@@ -14,6 +15,7 @@ SERVICE = "projects/<str:project>/services/<str:name>/"
 
 urlpatterns = [
     path(f"{SERVICE}log-lines/", views.logs, name="logs"),
+    path(f"{SERVICE}log-file/", download, name="log_file"),
     path(f"{SERVICE}charts/", metrics_views.metrics, name="metrics"),
     path(f"{SERVICE}chart-data/", metrics_views.metrics_data, name="metrics_data"),
     path(f"{SERVICE}alerts/", alerts_views.alerts, name="alerts"),

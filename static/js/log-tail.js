@@ -4,6 +4,7 @@
 const MOST_LINES = 5000;
 const NEAR_END_PX = 40;
 const LOOK_MS = 4000;
+const MOST_LATE = 500;
 
 class Tail {
   constructor(card) {
@@ -82,8 +83,9 @@ class Tail {
   }
 
   async page() {
-    const { logUrl, logReplica, logSearch } = this.card.dataset;
-    const asked = new URLSearchParams({ after: this.cursor, replica: logReplica, q: logSearch });
+    const { logUrl, logReplica, logSearch, logLevel } = this.card.dataset;
+    const wanted = { replica: logReplica, q: logSearch, level: logLevel };
+    const asked = new URLSearchParams({ after: this.cursor, ...wanted });
     const response = await fetch(`${logUrl}?${asked}`, { credentials: "same-origin" });
     if (!response.ok || response.redirected) return false;
     this.append(await response.text());
@@ -91,11 +93,24 @@ class Tail {
     return response.headers.get("X-Log-More") === "1";
   }
 
+  place(lines) {
+    const end = this.box.querySelector(".log-empty");
+    for (const line of lines) {
+      let before = end;
+      let last = end.previousElementSibling;
+      for (let far = MOST_LATE; far && last && timeOf(last) > timeOf(line); far -= 1) {
+        before = last;
+        last = last.previousElementSibling;
+      }
+      before.before(line);
+    }
+  }
+
   append(html) {
     const parsed = new DOMParser().parseFromString(html, "text/html");
     const lines = [...parsed.querySelectorAll(".log-line")];
     if (!lines.length || !this.card.isConnected) return;
-    this.box.querySelector(".log-empty").before(...lines);
+    this.place(lines);
     document.dispatchEvent(new Event("clocks:added"));
     if (!this.following) {
       this.waiting += lines.length;
@@ -107,6 +122,9 @@ class Tail {
     this.toEnd();
   }
 }
+
+// Each replica sends its lines by itself, so one may come after a line that was written later.
+const timeOf = (line) => line.firstElementChild.dateTime;
 
 let tail = null;
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Literal
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from ninja import Query, Router, Schema
@@ -31,12 +31,13 @@ RECHECK_SECONDS = 60.0
 
 class LogQuery(Schema):
     """Which lines. `cursor`: those after that line; `since`: like 10m, or a time; `tail`: so many
-    of the newest, and with `follow` what comes then."""
+    of the newest, and with `follow` what comes then; `level`: warnings and errors, or errors."""
 
     cursor: str | None = Field(None, max_length=100)
     replica: int | None = Field(None, ge=0, lt=2**31)
     since: str | None = Field(None, max_length=100)
     grep: str = Field("", max_length=1000)
+    level: Literal["", "warning", "error"] = ""
     follow: bool = False
     limit: int | None = Field(None, ge=1, le=1_000_000_000)
     tail: int | None = Field(None, ge=0, le=1_000_000_000)
@@ -55,7 +56,7 @@ async def logs(
     """
     access = accounts.of(request)
     run = await in_thread(_run, access, project, name)
-    wanted = Filter(asked.replica, queries.since(asked.since), asked.grep)
+    wanted = Filter(asked.replica, queries.since(asked.since), asked.grep, asked.level)
     queries.check_cursor(asked.cursor)
     cursor, limit = await _begin(run, asked, wanted)
     source = stream.follow if asked.follow else stream.pages

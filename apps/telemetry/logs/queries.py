@@ -19,6 +19,7 @@ from apps.core.errors import Detail, Invalid
 from apps.runs.models import Run
 from apps.specs.errors import Misfit
 from apps.specs.fields import durations
+from apps.telemetry.logs import levels, terminal
 from apps.telemetry.models import LogChunk, RunLog
 
 # A few chunks at a time (some hundred lines each), so that a long log is never in memory whole.
@@ -41,11 +42,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which lines: of one replica, from a time on, holding a text (case of a-z ignored)."""
+    """Which lines: of one replica, from a time on, holding a text (case of a-z ignored), and of a
+    `level`, "warning" for warnings and errors, "error" for errors alone."""
 
     replica: int | None = None
     since: datetime | None = None
     grep: str = ""
+    level: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,8 @@ def scan(
     return Reading(found, f"{max(newest, chunk_id)}-{END_OF_CHUNK}", complete=True)
 
 
-def tail(*, run: Run, replica: int | None = None, grep: str = "", limit: int = 200) -> list[Line]:
+def tail(*, run: Run, wanted: Filter = EVERYTHING, limit: int = 200) -> list[Line]:
     """Return the newest `limit` lines that fit, oldest first."""
-    wanted = Filter(replica=replica, grep=grep)
     found: list[Line] = []
     for chunk in _backwards(_chunks(run, wanted)):
         found = _lines(chunk, wanted) + found
@@ -176,6 +178,8 @@ def _chunks(run: Run, wanted: Filter) -> QuerySet[LogChunk]:
         chunks = chunks.filter(replica_num=wanted.replica)
     if wanted.since is not None:
         chunks = chunks.filter(last_at__gte=wanted.since)
+    if wanted.level:
+        chunks = chunks.filter(text__iregex=levels.HINTS)
     if wanted.grep:
         # In the "C" collation lower() folds a-z only, at three times the speed.
         folded = Lower(Collate("text", "C"))
@@ -204,9 +208,15 @@ def _lines(chunk: LogChunk, wanted: Filter, *, after: int = -1) -> list[Line]:
     found = []
     for index in _matching(chunk.text, len(texts), wanted.grep):
         time = first_at + timedelta(milliseconds=offsets[index])
-        if index > after and (wanted.since is None or time >= wanted.since):
+        if index > after and _fits(texts[index], time, wanted):
             found.append(Line(time, chunk.replica_num, texts[index], f"{chunk.pk}-{index}"))
     return found
+
+
+def _fits(text: str, time: datetime, wanted: Filter) -> bool:
+    if wanted.since is not None and time < wanted.since:
+        return False
+    return not wanted.level or levels.of(terminal.plain(text)) in levels.SHOWN[wanted.level]
 
 
 def _matching(text: str, count: int, grep: str) -> Sequence[int]:

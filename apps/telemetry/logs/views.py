@@ -13,30 +13,32 @@ from datetime import datetime
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.html import escape
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 from apps.accounts import access as who
 from apps.core.http.htmx import page, render_page
 from apps.runs import queries as runs
+from apps.runs import states
 from apps.runs.models import Run
-from apps.telemetry.logs import queries
+from apps.telemetry.logs import levels, queries, terminal
 from apps.telemetry.logs.queries import Filter, Line
 
 SHOWN_LINES = 500
 MOST_NEWEST, LONGEST_NEWEST = 50, 500
 LONGEST_SEARCH = 200
-# Colours and cursor movements of terminals; what they paint is left, they are not.
-ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+SINCE = {"15m": "Last 15 minutes", "1h": "Last hour", "24h": "Last 24 hours"}
 HUES = 8
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line as the page shows it; `html` is escaped, with what was searched for marked."""
+    """A line as the page shows it; `html` is escaped, has a terminal's colours, and marks what was
+    searched for."""
 
     at: datetime
     replica: int
     hue: int
+    level: str
     html: SafeString
 
 
@@ -45,19 +47,22 @@ def logs(request: HttpRequest, project: str, name: str) -> HttpResponse:
     """Show the newest lines; with `after`, only the rows that came after that cursor."""
     where = who.of(request).project(project)
     run = runs.find_run(where, name)
-    wanted = _wanted(request)
+    wanted = wanted_by(request)
     after = request.GET.get("after")
     if after is not None:
         return _more(request, run, wanted, after)
     if "newest" in request.GET:
         return _newest(request, run)
-    lines = queries.tail(run=run, replica=wanted.replica, limit=SHOWN_LINES, grep=wanted.grep)
+    lines = queries.tail(run=run, wanted=wanted, limit=SHOWN_LINES)
     context = {
         "project": where,
         "run": run,
         "rows": _rows(lines, wanted),
         "cursor": lines[-1].cursor if lines else "0-0",
         "wanted": wanted,
+        "since": since if (since := request.GET.get("since", "")) in SINCE else "",
+        "times": SINCE.items(),
+        "query": request.GET.urlencode(),
         "replicas": _replicas(run),
     }
     return render_page(request, "telemetry/logs.html", context)
@@ -65,8 +70,8 @@ def logs(request: HttpRequest, project: str, name: str) -> HttpResponse:
 
 def _newest(request: HttpRequest, run: Run) -> HttpResponse:
     """The last lines as plain text, for a page that shows how a service starts."""
-    lines = queries.tail(run=run, replica=None, limit=_count(request.GET["newest"]))
-    text = "\n".join(ESCAPES.sub("", line.text)[:LONGEST_NEWEST] for line in lines)
+    lines = queries.tail(run=run, limit=_count(request.GET["newest"]))
+    text = "\n".join(terminal.plain(line.text)[:LONGEST_NEWEST] for line in lines)
     return HttpResponse(escape(text) or "It has written nothing yet.")
 
 
@@ -82,30 +87,38 @@ def _more(request: HttpRequest, run: Run, wanted: Filter, after: str) -> HttpRes
     return response
 
 
-def _wanted(request: HttpRequest) -> Filter:
+def wanted_by(request: HttpRequest) -> Filter:
+    """Return which lines the query asks for; what cannot be read asks for nothing less."""
     replica = request.GET.get("replica", "")
     number = int(replica) if re.fullmatch("[0-9]{1,6}", replica, re.ASCII) else None
     text = request.GET.get("q", "")[:LONGEST_SEARCH]
-    return Filter(replica=number, grep="".join(c for c in text if c.isprintable()))
+    level, since = request.GET.get("level", ""), request.GET.get("since", "")
+    return Filter(
+        replica=number,
+        grep="".join(c for c in text if c.isprintable()),
+        level=level if level in levels.SHOWN else "",
+        since=queries.since(since) if since in SINCE else None,
+    )
 
 
-def _replicas(run: Run) -> list[tuple[int, int]]:
-    nums = run.replicas.order_by("num").values_list("num", flat=True).distinct()
-    return [(num, num % HUES) for num in nums]
+def _replicas(run: Run) -> dict[str, list[tuple[int, int]]]:
+    """The numbers of replicas with their hues: those that live, and the others."""
+    ended: dict[int, bool] = {}
+    for num, state in run.replicas.order_by("num").values_list("num", "state"):
+        ended[num] = state in states.REPLICA.final and ended.get(num, True)
+    pairs = {num: (num, num % HUES) for num in ended}
+    live = [pairs[num] for num, is_over in ended.items() if not is_over]
+    earlier = [pairs[num] for num, is_over in ended.items() if is_over]
+    # Of a service that is over, all are what one came to see.
+    return {"live": live, "earlier": earlier} if live else {"live": earlier, "earlier": []}
 
 
 def _rows(lines: Sequence[Line], wanted: Filter) -> list[Row]:
-    return [
-        Row(line.time, line.replica, line.replica % HUES, _html(line.text, wanted.grep))
-        for line in lines
-    ]
+    """Lines come as each replica sends them; they are shown as they were written."""
+    return [_row(line, wanted) for line in sorted(lines, key=lambda line: line.time)]
 
 
-def _html(text: str, search: str) -> SafeString:
-    plain = ESCAPES.sub("", text)
-    if not search:
-        return mark_safe(escape(plain))
-    parts = re.split(f"({re.escape(search)})", plain, flags=re.IGNORECASE)
-    # Every second part is what was searched for.
-    marked = [f"<mark>{escape(p)}</mark>" if i % 2 else escape(p) for i, p in enumerate(parts)]
-    return mark_safe("".join(marked))
+def _row(line: Line, wanted: Filter) -> Row:
+    level = levels.of(terminal.plain(line.text))
+    html = terminal.as_html(line.text, search=wanted.grep)
+    return Row(line.time, line.replica, line.replica % HUES, level, html)

@@ -103,9 +103,7 @@ def test_takes_a_ticket_for_its_own_service_and_gateway_in_its_minute(
 ) -> None:
     ticket = ticket_of(browser)
     other = factories.run(run.project, name="other", gateway=run.gateway, state="running")
-    elsewhere = factories.run(
-        run.project, name="far", gateway=factories.gateway(name="far")
-    )
+    elsewhere = factories.run(run.project, name="far", gateway=factories.gateway(name="far"))
 
     assert exchange(run, "x" * 43).cookie == ""
     assert exchange(other, ticket).cookie == ""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from django.db import connections
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
-from apps.accounts.models import Member
+from apps.accounts.models import Member, User
 from apps.core.threads import in_thread
 from apps.telemetry.logs import api, stream
 from tests import factories
@@ -20,6 +21,7 @@ from tests.printing import Printer
 pytestmark = pytest.mark.django_db(transaction=True)
 
 URL = "/api/projects/main/runs/hello/logs"
+FILE = "/projects/main/services/hello/log-file/"
 DEADLINE_SECONDS = 10
 
 
@@ -216,3 +218,35 @@ def _sessions() -> int:
     with connections["default"].cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
         return int(cursor.fetchone()[0])
+
+
+async def browser_of(user: User) -> AsyncClient:
+    client = AsyncClient()
+    await in_thread(client.force_login, user)
+    return client
+
+
+async def test_gives_a_member_the_log_as_a_file(replica: Printer) -> None:
+    await in_thread(replica.send, "INFO well", "\x1b[31mERROR\x1b[0m bad <b>")
+    client = await browser_of(replica.run.user)
+
+    answer = await client.get(FILE, {"level": "error"})
+
+    assert answer["Content-Disposition"].startswith('attachment; filename="hello-')
+    body = b"".join([chunk async for chunk in answer])  # type: ignore[attr-defined]
+    assert re.fullmatch(r"\S+Z 0 ERROR bad <b>\n", body.decode())
+
+
+async def test_gives_strangers_no_file(replica: Printer) -> None:
+    charlie = await in_thread(factories.user, "charlie")
+
+    assert (await (await browser_of(charlie)).get(FILE)).status_code == 404
+    assert (await AsyncClient().get(FILE)).status_code == 401
+
+
+async def test_shows_one_level(replica: Printer, headers: dict[str, str]) -> None:
+    await in_thread(replica.send, "INFO well", "WARNING low", "ERROR bad")
+
+    found = await lines(headers, level="warning")
+
+    assert [line["text"] for line in found] == ["WARNING low", "ERROR bad"]

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.runs.models import Run
 from tests import factories
@@ -76,10 +78,62 @@ def test_shows_one_replica(people: People, run: Run, replica: Printer) -> None:
     assert "from zero" not in page
 
 
-def test_leaves_out_the_colours_of_a_terminal(people: People, replica: Printer) -> None:
+def test_shows_the_colours_of_a_terminal(people: People, replica: Printer) -> None:
     replica.send("\x1b[32mINFO\x1b[0m started \x1b]0;title\x07now")
 
-    assert '<span class="log-text">INFO started now</span>' in text(signed_in(people.bob).get(LOGS))
+    page = text(signed_in(people.bob).get(LOGS))
+
+    assert '<span class="log-text"><span class="ansi-2">INFO</span> started now</span>' in page
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [("", "abcd"), ("warning", "bc"), ("error", "c"), ("no such level", "abcd")],
+)
+def test_shows_one_level_and_what_is_worse(
+    people: People, replica: Printer, level: str, shown: str
+) -> None:
+    replica.send("INFO a-line", "WARNING b-line", "\x1b[31mERROR\x1b[0m c-line", "d-line")
+    client = signed_in(people.bob)
+
+    page, more = (
+        client.get(LOGS, {"level": level}),
+        client.get(LOGS, {"level": level, "after": "0-0"}),
+    )
+
+    for answer in (page, more):
+        assert "".join(each for each in "abcd" if f"{each}-line" in text(answer)) == shown
+
+
+def test_shows_lines_since_a_time(people: People, replica: Printer) -> None:
+    at = timezone.now()
+    replica.send("old", at=at - timedelta(hours=2))
+    replica.send("new", first=1, at=at)
+
+    page = text(signed_in(people.bob).get(LOGS, {"since": "1h"}))
+
+    assert ">new<" in page and ">old<" not in page
+
+
+def test_shows_replicas_in_the_order_of_time(people: People, run: Run, replica: Printer) -> None:
+    at = timezone.now()
+    printer(run, num=1).send("second", at=at)
+    replica.send("first", at=at - timedelta(seconds=1))
+
+    page = text(signed_in(people.bob).get(LOGS))
+
+    assert page.index(">first<") < page.index(">second<")
+
+
+def test_folds_replicas_that_ended(people: People, run: Run) -> None:
+    for num, state in enumerate(("stopped", "failed", "running", "starting")):
+        factories.replica(run, num=num, state=state)
+    factories.replica(run, num=1, state="running", version=2)
+
+    context = signed_in(people.bob).get(LOGS).context["replicas"]
+
+    assert [num for num, _ in context["live"]] == [1, 2, 3]
+    assert [num for num, _ in context["earlier"]] == [0]
 
 
 def test_never_lets_a_line_be_markup(people: People, replica: Printer) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 
@@ -57,3 +59,30 @@ def test_says_errors_of_the_openai_api_in_its_form(client: httpx.Client) -> None
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "invalid_api_key"
     assert answer.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("headers", "heard"),
+    [
+        ({"x-request-id": "mine-1"}, "mine-1"),
+        ({"x-request-id": "mine-1", "x-answer": "X-Request-Id: theirs"}, "theirs"),
+        # Of what may stand in no line, we make another.
+        ({"x-request-id": "a b"}, None),
+        ({}, None),
+    ],
+)
+def test_tells_the_caller_what_the_service_was_told(
+    client: httpx.Client, headers: dict[str, str], heard: str | None
+) -> None:
+    answer = client.get("/", headers={"host": "open.localhost", **headers})
+
+    told = {name.lower(): value for name, value in answer.json()["headers"]}
+    assert answer.headers["x-request-id"] == (heard or told["x-request-id"])
+    assert re.fullmatch("[A-Za-z0-9._:/-]+", answer.headers["x-request-id"])
+
+
+@pytest.mark.parametrize(("host", "status"), [("hello", 401), ("no", 404)])
+def test_names_a_request_that_it_refuses(client: httpx.Client, host: str, status: int) -> None:
+    answer = client.get("/", headers={"host": f"{host}.localhost", "x-request-id": "mine"})
+
+    assert (answer.status_code, answer.headers["x-request-id"]) == (status, "mine")
