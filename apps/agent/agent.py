@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import socket
 import threading
 import time
@@ -17,6 +16,7 @@ import typing
 from pathlib import Path
 
 from apps.agent import wire
+from apps.agent.caches.keeper import Caches, User
 from apps.agent.config import Config
 from apps.agent.docker.shared import TIDY_SECONDS, Containers
 from apps.agent.gateways.executor import GatewayProcess
@@ -28,7 +28,7 @@ from apps.agent.isolation.network import Network
 from apps.agent.processes.process import Process
 from apps.agent.server.backoff import Backoff
 from apps.agent.server.client import Client, Refused, ServerAway
-from apps.agent.server.log_shipping import Shipment
+from apps.agent.server.log_shipping import Shipment, send_batch
 from apps.agent.server.upload_fetch import Fetching
 from apps.agent.tunnels.keeper import Keeper
 from apps.agent.workloads import output, record
@@ -48,8 +48,6 @@ SHIP_SECONDS = 5.0
 # How long the folder of a workload that is not wanted any more waits for its last lines to be sent.
 LOG_DRAIN_SECONDS = 60.0
 LAST_REPORT_SECONDS = 1.0
-# The server takes 32 MiB at most, and a character may become six.
-BATCH_WORKLOADS = 20
 
 
 class Agent:
@@ -78,6 +76,7 @@ class Agent:
         self._said = ""
         self._spot = spot_notice.Watch(config.metadata, config.metadata_url)
         self._containers = Containers(home, known=self.workloads, log=say)
+        self._caches = Caches(home, users=self._users)
         self._tunnels = Keeper(home.root / "ssh", self._address)
         self._revision = -1
         self._host = Host(
@@ -86,6 +85,7 @@ class Agent:
             interpreters=interpreters.Interpreters(os.environ.get("PATH", "")),
             fetch=Fetching(self.client, self._say).fetch,
             max_output_bytes=max_output_bytes,
+            caches=self._caches,
         )
 
     def begin(self) -> None:
@@ -93,7 +93,7 @@ class Agent:
         self._open_network()
         self.load()
         loops = (self._poll, self._report, self._ship, self._listen, self._look_around)
-        for loop in (*loops, self._measure, self._watch_spot):
+        for loop in (*loops, self._measure, self._watch_spot, self._mind_caches):
             threading.Thread(target=self._keep, args=(loop,), daemon=True).start()
 
     def _open_network(self) -> None:
@@ -190,6 +190,7 @@ class Agent:
                 if workload.spec.id not in wanted and workload.spec.id not in self._leaving:
                     self._remove(workload)
         self._tunnels.apply(assignment.tunnels)
+        self._caches.apply(assignment.caches)
         self._changed.set()
 
     def _address(self, workload_id: str) -> typing.Optional[str]:
@@ -292,7 +293,11 @@ class Agent:
             isolation=self.isolation,
             ssh_public_key=self._tunnels.public_key,
             spot_notice=self._spot.ends_at,
+            caches=self._caches.report(),
         )
+
+    def _mind_caches(self) -> None:
+        self._caches.mind(is_over=self._closing.wait)
 
     def _watch_spot(self) -> None:
         self._spot.watch(tell=self._changed.set, is_over=self._closing.wait)
@@ -313,32 +318,27 @@ class Agent:
         """Send one batch; False when there was nothing, or nothing was taken."""
         with self._lock:
             shipments = dict(self._shipments)
-        logs = [log for log in (one.next() for one in shipments.values()) if log is not None]
-        if not logs:
-            return False
-        random.shuffle(logs)  # so that none waits for ever behind chatty ones
-        receipt = self.client.logs(wire.LogBatch(logs[:BATCH_WORKLOADS]))
-        taken = False
-        for log in logs[:BATCH_WORKLOADS]:
-            if log.id in receipt.next_seq:
-                taken |= shipments[log.id].acknowledged(receipt.next_seq[log.id])
-        return taken
+        return send_batch(shipments, self.client.logs)
 
     def _measure(self) -> None:
         usage.measure(running=self._running, send=self._send_usage, is_over=self._closing.wait)
 
-    def _running(self) -> list[usage.Measured]:
+    def _living(self) -> list[Workload]:
         with self._lock:
-            living = [each for each in self.workloads.values() if not each.has_ended]
-        return [each.measured() for each in living]
+            return [each for each in self.workloads.values() if not each.has_ended]
+
+    def _running(self) -> list[usage.Measured]:
+        return [each.measured() for each in self._living()]
+
+    def _users(self) -> list[User]:
+        return [User(each.spec, each.end_for_its_disk) for each in self._living()]
 
     def _send_usage(self, batch: wire.UsageBatch) -> bool:
         """A server of an older version refuses them, one that is away may come back."""
-        try:
+        with contextlib.suppress(ServerAway, Refused):
             self.client.usage(batch)
-        except (ServerAway, Refused):
-            return False
-        return True
+            return True
+        return False
 
     def _listen(self) -> None:
         """Hear from the shims that something happened, instead of looking all the time."""
@@ -376,10 +376,9 @@ class Agent:
         self._close()
         self._tunnels.end()
         check.end(self.home)
-        if not tell:
-            return
-        with contextlib.suppress(ServerAway, Refused):
-            self.client.report(self.report(stopping=True), timeout=LAST_REPORT_SECONDS)
+        if tell:
+            with contextlib.suppress(ServerAway, Refused):
+                self.client.report(self.report(stopping=True), timeout=LAST_REPORT_SECONDS)
 
     def _close(self) -> None:
         with self._again:
@@ -398,3 +397,4 @@ class Agent:
             workload.remove()
         self.workloads.clear()
         self._containers.tidy()
+        self._caches.wipe()

@@ -41,9 +41,8 @@ EXITED = "exited"  # ended, for whatever reason; final
 # Why a workload exited (`WorkloadReport.reason`).
 REASON_EXITED = "exited"  # by itself; see exit_code
 REASON_STOPPED = "stopped"  # it was asked to
-REASON_HOST_STOPPED = (
-    "host_stopped"  # the agent or its host went down: replaced whatever `retry` is
-)
+# The agent or its host went down: replaced whatever `retry` is.
+REASON_HOST_STOPPED = "host_stopped"
 # The message of the first of both, with more behind it where something was amiss: nothing failed.
 AGENT_STOPPED = "the agent of its host was stopped"
 REASON_PREPARE_FAILED = "prepare_failed"  # upload, image, interpreter or folder; see message
@@ -97,7 +96,8 @@ class WorkloadSpec:
     (an older agent does not know it and takes `shell`). `image_pin` is the image that the run's
     first replica got for `image` (see WorkloadReport). A gateway (`kind`) is run from the server's
     wheel of this SHA-256, and an older agent finds nothing in it that it could run. Where it
-    `owns_machine`, what mounts need may be made there. An older agent mounts nothing.
+    `owns_machine`, what mounts need may be made there. An older agent mounts nothing. `cache` names
+    the folder of model files that it shares with those of the same name.
     """
 
     id: str
@@ -136,6 +136,7 @@ class WorkloadSpec:
     probes: list[ProbeSpec] = field(default_factory=lambda: [ProbeSpec()])
     mounts: list[MountSpec] = field(default_factory=list)
     owns_machine: bool = False
+    cache: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,17 @@ class Tunnels:
 
 
 @dataclass(frozen=True)
+class CacheRules:
+    """How long model files that nobody uses are kept (None: for ever), how much those of a project
+    may take where that `is_bounded` (None: half of the disk), and the ids of those to remove."""
+
+    keep_seconds: typing.Optional[float] = None
+    is_bounded: bool = True
+    limit_mib: typing.Optional[int] = None
+    clear: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Assignment:
     """`program_sha256` is that of the server's own `GET /api/agent/agent.pyz`, "" where unknown."""
 
@@ -167,6 +179,7 @@ class Assignment:
     workloads: list[WorkloadSpec] = field(default_factory=list)
     program_sha256: str = ""
     tunnels: list[Tunnels] = field(default_factory=list)
+    caches: CacheRules = field(default_factory=CacheRules)
     wire: int = WIRE_VERSION
 
 
@@ -198,7 +211,7 @@ class WorkloadReport:
     last_lines: list[str] = field(default_factory=list)
 
 
-# What keeps process replicas of one host apart (`Isolation.level`).
+# What keeps process replicas of one host apart.
 ISOLATED_BY_NETWORK = "network"  # a user and a network of its own each
 ISOLATED_BY_USER = "user"  # a user of its own each; they share the host's network
 ISOLATED_BY_NOTHING = "none"  # they run as the agent's own user
@@ -217,6 +230,16 @@ class Isolation:
 
 
 @dataclass(frozen=True)
+class CacheReport:
+    """Model files of `key` (`WorkloadSpec.cache`); made anew they have another `id`."""
+
+    id: str
+    key: str
+    bytes: typing.Optional[int] = None
+    used_at: str = ""
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that is. `boot_id` changes when the host or the agent's home is made anew.
 
@@ -231,6 +254,7 @@ class Report:
     isolation: Isolation = field(default_factory=Isolation)
     ssh_public_key: str = ""
     spot_notice: str = ""
+    caches: list[CacheReport] = field(default_factory=list)
     wire: int = WIRE_VERSION
 
 
@@ -326,10 +350,8 @@ def to_json(message: typing.Any) -> dict[str, typing.Any]:
 
 
 def from_json(kind: type[T], data: typing.Any) -> T:
-    """Build `kind` from parsed JSON; unknown fields are ignored.
-
-    Raise ValueError with the field's path when a value is missing or has the wrong type.
-    """
+    """Build `kind` from parsed JSON; unknown fields are ignored. Raise ValueError with the path of
+    a field whose value is missing or has the wrong type."""
     return typing.cast(T, _build(kind, data, kind.__name__))
 
 

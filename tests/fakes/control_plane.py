@@ -44,6 +44,7 @@ class ControlPlane:
         self.enrolments: list[wire.Enrolment] = []
         self.token_hash = sha256(TOKEN.encode())
         self.program = b""
+        self.cache_rules = wire.CacheRules()
         self.announced = ""  # the SHA-256 of another program than it has
         self.refuse_with: int | None = None
         self.accept_lines = 10**9  # how many lines of a batch are stored before it "breaks off"
@@ -179,6 +180,7 @@ class ControlPlane:
                 instance_id=self.instance_id,
                 workloads=list(self.workloads.values()),
                 program_sha256=self.announced or (sha256(self.program) if self.program else ""),
+                caches=self.cache_rules,
             )
 
     def enrol(self, asked: wire.Enrolment) -> wire.Enrolled | None:

@@ -14,8 +14,9 @@ import typing
 from pathlib import Path
 
 from apps.agent import wire
+from apps.agent.caches.given import Given
 from apps.agent.docker import end, listening, stats
-from apps.agent.docker.create import binds, description
+from apps.agent.docker.create import description, furnish
 from apps.agent.docker.engine import Engine, EngineAway, EngineRefused, plain
 from apps.agent.docker.files import packed
 from apps.agent.docker.images import Image, Images
@@ -108,7 +109,8 @@ class Docker:
             unpack_upload(self.host, self.spec, self.work, say=say, check=check)
         say("creating container")
         remarks = list(image.remarks)
-        self._create(image, mounts.folders(self.spec, self.host.home, remarks))
+        mounted = mounts.folders(self.spec, self.host.home, remarks)
+        self._create(image, mounted, self.host.caches.give(self.spec, remarks))
         return remarks
 
     def _await_engine(self, say: Say, check: Check) -> None:
@@ -129,7 +131,9 @@ class Docker:
             self.facts = {**self.facts, **facts}
             files.write_json(self.folder / FACTS, self.facts)
 
-    def _create(self, image: Image, mounted: typing.Sequence[mounts.Mount]) -> None:
+    def _create(
+        self, image: Image, mounted: list[mounts.Mount], cache: typing.Optional[Given]
+    ) -> None:
         config = image.known.get("Config") or {}
         body = description(
             self.spec,
@@ -139,7 +143,7 @@ class Docker:
             has_init=self.engine.has_init(),
             network=self.networks.join(self.spec),
         )
-        body["HostConfig"]["Mounts"] = binds(mounted)
+        furnish(body, mounted, cache)
         named = self.images.inspect(self.spec.image or "")
         if named is None or named["Id"] != image.known["Id"]:
             body["Image"] = image.known["Id"]  # the name means another one by now

@@ -7,6 +7,7 @@ import typing
 from pathlib import Path
 
 from apps.agent import wire
+from apps.agent.caches.given import CONTAINER_PATH, Given
 from apps.agent.docker.working_folder import working_dir
 from apps.agent.host.home import Home
 from apps.agent.isolation import cgroups
@@ -85,9 +86,21 @@ def description(
     return body
 
 
-def binds(mounts: typing.Iterable[Mount]) -> list[dict[str, str]]:
-    """Return the folders of the machine as the engine takes them."""
-    return [{"Type": "bind", "Source": each.source, "Target": each.path} for each in mounts]
+def furnish(
+    body: dict[str, typing.Any], mounts: typing.Sequence[Mount], cache: typing.Optional[Given]
+) -> None:
+    """Add folders of the machine, and that of its project's model files."""
+    if cache is not None:
+        mounts = [*mounts, Mount(cache.folder, CONTAINER_PATH)]
+        body["Env"] = [
+            *(f"{name}={value}" for name, value in cache.variables.items()),
+            *body["Env"],
+        ]
+        # Whatever user it runs as, it may write there.
+        body["HostConfig"]["GroupAdd"] = [] if cache.group is None else [str(cache.group)]
+    body["HostConfig"]["Mounts"] = [
+        {"Type": "bind", "Source": each.source, "Target": each.path} for each in mounts
+    ]
 
 
 def _defaults(image: dict[str, typing.Any]) -> dict[str, str]:

@@ -40,6 +40,11 @@ def bound(spec: wire.WorkloadSpec, folder: Path, *, setting: str) -> typing.Opti
         gib = 0.0
     if 0 < gib < 2**40:
         return int(gib * GIB)
+    return share(folder)
+
+
+def share(folder: Path) -> typing.Optional[int]:
+    """Return how many bytes may lie there without a setting; None where that is not known."""
     try:
         return shutil.disk_usage(folder).total // DEFAULT_SHARE
     except OSError:

@@ -18,6 +18,7 @@ import typing
 from pathlib import Path
 
 from apps.agent import wire
+from apps.agent.caches.given import Given
 from apps.agent.host import files, ports, procs, trees, usage, users
 from apps.agent.host.interpreters import Interpreter, NotFound
 from apps.agent.isolation import cgroups, sandbox
@@ -67,6 +68,7 @@ class Process:
         for made in (self.work, self.folder / "venv"):
             users.give(made, uid)
             made.chmod(0o700)
+        cache = self.host.caches.give(self.spec, remarks)
         isolated = self._isolated(uid, remarks)
         mounted = mounts.of_process(self.spec, self.host.home, remarks, isolated=isolated)
         self._note(
@@ -74,7 +76,7 @@ class Process:
             isolated=isolated,
             **bounds.make(self.spec, self.folder, remarks),
         )
-        self._launch_file(uid, interpreter, mounted)
+        self._launch_file(uid, interpreter, mounted, cache)
         return remarks
 
     def _isolated(self, uid: typing.Optional[int], remarks: list[str]) -> bool:
@@ -128,11 +130,13 @@ class Process:
         uid: typing.Optional[int],
         interpreter: Interpreter,
         mounted: typing.Sequence[mounts.Mount],
+        cache: typing.Optional[Given],
     ) -> None:
         self._note(port=self._port())
         env = environment(
             self.spec, work=self.work, venv=self.folder / "venv", port=self.facts["port"]
         )
+        env = {**(cache.variables if cache else {}), **env}
         launch = shim.Launch(
             id=self.spec.id,
             argv=command(self.spec, path=env["PATH"]),
@@ -147,8 +151,10 @@ class Process:
                 str(self.host.home.wheels),
                 str(Path(interpreter.path).parent.parent),
                 interpreter.library,
+                *([cache.folder] if cache else []),
             ],
             shm_mib=self.spec.shm_size_mib,
+            groups=[cache.group] if cache and cache.group is not None else [],
             mounts=[list(mount) for mount in mounted],
         )
         files.write_json(self.folder / shim.LAUNCH, launch._asdict())

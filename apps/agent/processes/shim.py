@@ -48,7 +48,8 @@ BOUND_SECONDS = 1.0
 
 
 class Launch(typing.NamedTuple):
-    """What to run. `argv[0]` is looked up on env's PATH; `uid` None means the shim's own user."""
+    """What to run. `argv[0]` is looked up on env's PATH; `uid` None means the shim's own user.
+    With `groups` besides its own it shares folders, and what it makes may be changed by them."""
 
     id: str
     argv: list[str]
@@ -62,6 +63,7 @@ class Launch(typing.NamedTuple):
     keep: typing.Sequence[str] = ()  # folders that a replica with its own /tmp still needs
     mounts: typing.Sequence[typing.Sequence[str]] = ()  # a folder of the machine, and where
     shm_mib: typing.Optional[int] = None  # of its own /dev/shm; None: as much as it has of memory
+    groups: typing.Sequence[int] = ()
 
 
 def main(folder: str, namespace: typing.Optional[int] = None) -> int:
@@ -333,7 +335,7 @@ def _become(
         if not os.read(go, 1):
             os._exit(1)  # the shim died before it noted our pid
         enter()
-        _give_up_rights(launch.uid)
+        _give_up_rights(launch.uid, launch.groups)
         _reset_signals()
         os.chdir(launch.working_dir)
         null = os.open(os.devnull, os.O_RDONLY)
@@ -346,15 +348,15 @@ def _become(
         os._exit(127)
 
 
-def _give_up_rights(uid: typing.Optional[int]) -> None:
-    os.umask(0o022)
+def _give_up_rights(uid: typing.Optional[int], groups: typing.Sequence[int]) -> None:
+    os.umask(0o002 if groups else 0o022)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, OPEN_FILES), hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if uid is not None:
-        os.setgroups([])
+        os.setgroups(groups)
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
     _control(PR_SET_NO_NEW_PRIVS, 1)

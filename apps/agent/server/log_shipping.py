@@ -7,6 +7,7 @@ Where a workload stands is kept in FOLDER/shipped.json; what the server asks for
 
 from __future__ import annotations
 
+import random
 import time
 import typing
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from apps.agent.workloads import output
 CURSOR = "shipped.json"
 # Of one workload in one batch, so that a chatty one does not keep the others waiting.
 LINES, BYTES = 1000, 256 * 1024
+# The server takes 32 MiB at most, and a character may become six.
+BATCH_WORKLOADS = 20
 
 
 @dataclass
@@ -152,3 +155,20 @@ class Shipment:
     def _save(self) -> None:
         kept = {"line": self.line, "seq": self.seq, "dropped": self.dropped}
         files.write_json(self.folder / CURSOR, kept)
+
+
+def send_batch(
+    shipments: typing.Mapping[str, Shipment],
+    send: typing.Callable[[wire.LogBatch], wire.LogReceipt],
+) -> bool:
+    """Send one batch; False when there was nothing, or nothing was taken."""
+    logs = [log for log in (one.next() for one in shipments.values()) if log is not None]
+    if not logs:
+        return False
+    random.shuffle(logs)  # so that none waits for ever behind chatty ones
+    receipt = send(wire.LogBatch(logs[:BATCH_WORKLOADS]))
+    taken = False
+    for log in logs[:BATCH_WORKLOADS]:
+        if log.id in receipt.next_seq:
+            taken |= shipments[log.id].acknowledged(receipt.next_seq[log.id])
+    return taken

@@ -7,6 +7,7 @@ import typing
 from pathlib import Path
 
 from apps.agent import wire
+from apps.agent.caches.keeper import Caches
 from apps.agent.host import ports
 from apps.agent.host.home import Home
 from apps.agent.host.interpreters import Interpreters
@@ -26,6 +27,7 @@ class Host(typing.NamedTuple):
     interpreters: Interpreters
     fetch: typing.Callable[[str, Path, Check], None]
     max_output_bytes: int
+    caches: Caches
     network: typing.Optional[Network] = None
 
 

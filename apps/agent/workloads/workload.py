@@ -114,10 +114,11 @@ class Workload:
         """Return what is measured of it, and what ends it when it takes too much of the disk."""
         limit = disk.bound(self.spec, self.folder, setting=os.environ.get(disk.SETTING, ""))
         return usage.Measured(
-            self.spec, self.folder, self.executor.usage, limit, self._end_for_its_disk
+            self.spec, self.folder, self.executor.usage, limit, self.end_for_its_disk
         )
 
-    def _end_for_its_disk(self, why: str) -> None:
+    def end_for_its_disk(self, why: str) -> None:
+        """End it, because it or its project has too much there."""
         if "stop_reason" not in self.record:
             self._note(stop_message=why)
             self.stop(reason=wire.REASON_OVER_BOUND, seconds=DISK_STOP_SECONDS)
