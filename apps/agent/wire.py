@@ -43,7 +43,7 @@ REASON_EXITED = "exited"  # by itself; see exit_code
 REASON_STOPPED = "stopped"  # it was asked to
 # The agent or its host went down: replaced whatever `retry` is.
 REASON_HOST_STOPPED = "host_stopped"
-# The message of the first of both, with more behind it where something was amiss: nothing failed.
+# The message of the first of both, with more behind it where something was amiss.
 AGENT_STOPPED = "the agent of its host was stopped"
 REASON_PREPARE_FAILED = "prepare_failed"  # upload, image, interpreter or folder; see message
 REASON_PORT_TAKEN = "port_taken"  # it listens nowhere, and the spec's port belongs to another
@@ -220,9 +220,7 @@ ISOLATED_BY_NOTHING = "none"  # they run as the agent's own user
 @dataclass(frozen=True)
 class Isolation:
     """How replicas that are processes are kept apart, and why not better; empty where not known.
-
-    `unbounded` says why nothing bounds their memory and number of processes; "" where it does.
-    """
+    `unbounded` says why nothing bounds their memory and number of processes; "" where it does."""
 
     level: str = ""
     why: str = ""
@@ -350,8 +348,7 @@ def to_json(message: typing.Any) -> dict[str, typing.Any]:
 
 
 def from_json(kind: type[T], data: typing.Any) -> T:
-    """Build `kind` from parsed JSON; unknown fields are ignored. Raise ValueError with the path of
-    a field whose value is missing or has the wrong type."""
+    """Build `kind`; unknown fields are ignored. Raise ValueError with the path of a wrong one."""
     return typing.cast(T, _build(kind, data, kind.__name__))
 
 

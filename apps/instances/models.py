@@ -30,6 +30,8 @@ class Instance(Stateful):
     the machine was there before us, else its enrolment, for which the agent gives the hash of a
     token of its own and its public key once (`enrolled_at`).
     Where the server cannot be called, it calls it through the gateway `home`.
+    `caches` are the model files that it keeps for projects, as its agent told last, and
+    `caches_to_clear` the ids of those to remove.
     `interrupted_at` is when the cloud said that it takes it back, or did so without a word, and
     `ends_at` when it ends by that. `tags` are of the service that it was made for.
     """
@@ -76,6 +78,10 @@ class Instance(Stateful):
     charged_until = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
     error = models.TextField(blank=True)
+    caches = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
+    caches_to_clear = models.JSONField(
+        default=list, db_default=models.Value([], models.JSONField())
+    )
     home = models.ForeignKey(
         "gateways.Gateway", models.SET_NULL, null=True, blank=True, related_name="callers"
     )

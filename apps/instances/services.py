@@ -214,6 +214,11 @@ def _changed(instance: Instance) -> None:
     after_commit(notifications.publish, f"instance:{instance.pk}")
 
 
+def tell_agent(instance: Instance) -> None:
+    """Have its agent hear of something else than workloads that changed, in a transaction."""
+    _changed(instance)
+
+
 def stop_workloads(
     *, workloads: Sequence[Workload], at: datetime, stop_seconds: float | None = None
 ) -> None:

@@ -219,6 +219,15 @@ RETENTION = (
         "always are.",
     ),
     Variable(
+        name="DSTACK_CACHE_KEEP",
+        kind=Kind.DURATION,
+        default="7d",
+        most=365 * 86400,
+        parts=(SERVER,),
+        says="How long a machine keeps a project's model files after the last replica that used "
+        "them; 0: replicas keep none for others.",
+    ),
+    Variable(
         name="DSTACK_LOG_DAYS",
         kind=Kind.WHOLE,
         default="7",

@@ -33,6 +33,15 @@ MACHINE = (
         "allowed, those of this server, link-local, metadata and multicast never.",
     ),
     Variable(
+        name="DSTACK_CACHE_DISK_GB",
+        kind=Kind.WHOLE,
+        default_is="half of the disk",
+        unit="GB",
+        parts=(SERVER,),
+        says="What the model files of one project may take on a machine that several share; see "
+        "[Isolation](/docs/isolation/).",
+    ),
+    Variable(
         name="DSTACK_ALLOW_UNISOLATED",
         kind=Kind.SWITCH,
         default="0",

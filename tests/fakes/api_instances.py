@@ -27,9 +27,18 @@ def terminated(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
     return 200, found
 
 
+def cleared(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
+    _, found = shown(fake, seen, name)
+    if not found.get("caches"):
+        raise ApiError(404, "not_found", f"{name} keeps no model files of project main.")
+    found["caches"] = [{**each, "clearing": True} for each in found["caches"]]
+    return 200, found
+
+
 _ALL = "/api/projects/main/instances"
 ROUTES = (
     ("GET", _ALL, listed),
     ("GET", f"{_ALL}/([^/]+)", shown),
     ("DELETE", f"{_ALL}/([^/]+)", terminated),
+    ("DELETE", f"{_ALL}/([^/]+)/cache", cleared),
 )

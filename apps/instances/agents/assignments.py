@@ -10,7 +10,7 @@ from django.utils import timezone
 from apps.agent import wire
 from apps.core import crypto
 from apps.core.transition import Stale
-from apps.instances import services, states
+from apps.instances import caches, services, states
 from apps.instances.boot import program
 from apps.instances.models import Instance, Workload
 from apps.instances.tunnels import claims as tunnels
@@ -33,6 +33,7 @@ def assignment(*, instance: Instance) -> wire.Assignment:
         [spec for spec in told if spec is not None],
         program_sha256=program.program().sha256,
         tunnels=tunnels.to_open(instance),
+        caches=caches.rules(instance),
     )
 
 

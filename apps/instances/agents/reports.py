@@ -17,7 +17,7 @@ from apps.core import notifications
 from apps.core.after_commit import after_commit
 from apps.core.errors import Invalid
 from apps.core.transition import Change, Stale, transition, transition_all
-from apps.instances import interruptions, states
+from apps.instances import caches, interruptions, states
 from apps.instances.boot import enrolment
 from apps.instances.models import Instance, Workload
 from apps.instances.tunnels import claims as tunnels
@@ -57,8 +57,10 @@ def _heard(instance: Instance, report: wire.Report, *, at: datetime) -> None:
         "boot_id": report.boot_id[:100],
         "isolation": report.isolation.level[:16],
         "isolation_note": _text(_note(report.isolation)),
+        "caches": caches.told(report),
     }
     Instance.objects.filter(pk=instance.pk).update(**known)
+    caches.forget_cleared(instance, report)
     _note_key(instance, report.ssh_public_key)
     if instance.running_at is None:
         # Its backend was not asked yet: it runs, since its agent calls.

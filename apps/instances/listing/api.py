@@ -10,7 +10,7 @@ from ninja import Router
 
 from apps.accounts import access as accounts
 from apps.core.http import paging
-from apps.instances import ending
+from apps.instances import caches, ending
 from apps.instances.listing import queries
 from apps.instances.listing.schemas import InstanceDetail, InstanceList, InstanceOut
 
@@ -35,7 +35,9 @@ def list_instances(
     page = paging.page(found, by="-id", limit=limit, cursor=cursor)
     unknown = queries.unknown_machines(access, where)
     return {
-        "items": [queries.instance_json(each) for each in queries.shown(where, page.rows)],
+        "items": [
+            queries.instance_json(each) for each in queries.shown(where, page.rows, access=access)
+        ],
         "next_cursor": page.next_cursor,
         "unknown_machines": [queries.unknown_json(each) for each in unknown],
     }
@@ -43,8 +45,9 @@ def list_instances(
 
 @router.get(ONE, response=InstanceDetail, summary="Show an instance")
 def show_instance(request: HttpRequest, project: str, instance: str) -> dict[str, Any]:
-    where = accounts.of(request).project(project)
-    (row,) = queries.shown(where, [queries.find(where, instance)])
+    access = accounts.of(request)
+    where = access.project(project)
+    (row,) = queries.shown(where, [queries.find(where, instance)], access=access)
     return queries.detail_json(row)
 
 
@@ -55,5 +58,17 @@ def terminate_instance(request: HttpRequest, project: str, instance: str) -> dic
     where = access.project(project)
     found = queries.find(where, instance)
     ending.terminate(found, access=access, at=timezone.now())
-    (row,) = queries.shown(where, [found])
+    (row,) = queries.shown(where, [found], access=access)
+    return queries.instance_json(row)
+
+
+@router.delete(ONE + "/cache", response=InstanceOut, summary="Clear a project's model files")
+def clear_cache(request: HttpRequest, project: str, instance: str) -> dict[str, Any]:
+    """Have the instance remove the model files that it keeps for the project, whose admins may do
+    that. Refused (409) while replicas of the project run there; 404 where there are none."""
+    access = accounts.of(request)
+    where = access.project(project)
+    found = queries.find(where, instance)
+    caches.clear(found, where, access=access)
+    (row,) = queries.shown(where, [found], access=access)
     return queries.instance_json(row)

@@ -20,8 +20,9 @@ from apps.backends import queries as backends
 from apps.backends import services as kinds
 from apps.core.errors import NotFound
 from apps.core.models import Event
-from apps.instances import states
+from apps.instances import caches, states
 from apps.instances.boot import machine_spec
+from apps.instances.caches import Cache
 from apps.instances.costs import queries as costs
 from apps.instances.models import GATEWAY, Instance, UnknownMachine, Workload
 from apps.instances.strays import unknown
@@ -47,6 +48,7 @@ class Shown:
     running: Sequence[Running]
     others: int
     cost_usd: Decimal
+    caches: Sequence[Cache] = ()
 
     @property
     def resources(self) -> str:
@@ -93,12 +95,24 @@ def find(project: Project, name: str) -> Instance:
     return found
 
 
-def shown(project: Project, instances: Sequence[Instance]) -> list[Shown]:
-    """Return what is to be said of these, with a few queries for all."""
+def shown(
+    project: Project, instances: Sequence[Instance], *, access: Access | None = None
+) -> list[Shown]:
+    """Return what is to be said of these, with a few queries for all.
+
+    Of other projects' model files only to admins of the server (`access`).
+    """
     at = timezone.now()
     spent = costs.of_instances([each.pk for each in instances], at=at)
     running, others = _running(project, instances)
-    return [Shown(each, running[each.pk], others[each.pk], spent[each.pk]) for each in instances]
+    sees_all = access is not None and access.is_global_admin
+    return [
+        Shown(
+            *(each, running[each.pk], others[each.pk], spent[each.pk]),
+            caches=caches.seen(each, project, all_projects=sees_all),
+        )
+        for each in instances
+    ]
 
 
 def _running(
@@ -154,6 +168,7 @@ def instance_json(row: Shown) -> dict[str, Any]:
         "shared": instance.shared,
         "running": [dataclasses.asdict(each) for each in row.running],
         "running_of_others": row.others,
+        "caches": [dataclasses.asdict(each) for each in row.caches],
         "idle_until": row.idle_until,
         "reported_at": instance.reported_at,
         "attempts": instance.attempts,

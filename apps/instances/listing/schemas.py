@@ -14,9 +14,19 @@ class RunningOut(Schema):
     gateway: str = ""
 
 
+class CacheOut(Schema):
+    """Model files that a machine keeps for a project; `bytes` is null before they were measured."""
+
+    project: str
+    bytes: int | None
+    used_at: datetime | None
+    clearing: bool
+
+
 class InstanceOut(Schema):
     """`running` are the project's own replicas; `running_of_others` counts those of other projects
-    on the server's own machine. `attempts` counts calls of the backend that failed in a row."""
+    on the server's own machine. `caches` are the project's, for admins of the server those of all.
+    `attempts` counts calls of the backend that failed in a row."""
 
     name: str
     state: str
@@ -31,6 +41,7 @@ class InstanceOut(Schema):
     shared: bool
     running: list[RunningOut]
     running_of_others: int
+    caches: list[CacheOut]
     idle_until: datetime | None
     reported_at: datetime | None
     attempts: int

@@ -14,4 +14,5 @@ urlpatterns = [
     path(ALL, views.instance_list, name="list"),
     path(ALL + "<str:name>/", views.instance_page, name="instance"),
     path(ALL + "<str:name>/terminate/", views.terminate, name="terminate"),
+    path(ALL + "<str:name>/cache/", views.clear_cache, name="clear_cache"),
 ]

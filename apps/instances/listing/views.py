@@ -10,7 +10,7 @@ from django.utils import timezone
 from apps.accounts import access as who
 from apps.core.http import paging
 from apps.core.http.htmx import live_url, page, redirect, render_page
-from apps.instances import ending
+from apps.instances import caches, ending
 from apps.instances.listing import queries
 from apps.instances.strays import unknown
 
@@ -27,7 +27,7 @@ def instance_list(request: HttpRequest, project: str) -> HttpResponse:
     strays = queries.unknown_machines(access, where)
     context = {
         "project": where,
-        "rows": queries.shown(where, found.rows),
+        "rows": queries.shown(where, found.rows, access=access),
         "next_cursor": found.next_cursor,
         "show_all": show_all,
         "unknown": [(each, unknown.ends_at(each)) for each in strays],
@@ -38,12 +38,14 @@ def instance_list(request: HttpRequest, project: str) -> HttpResponse:
 
 @page("GET")
 def instance_page(request: HttpRequest, project: str, name: str) -> HttpResponse:
-    where = who.of(request).project(project)
+    access = who.of(request)
+    where = access.project(project)
     instance = queries.find(where, name)
-    (row,) = queries.shown(where, [instance])
+    (row,) = queries.shown(where, [instance], access=access)
     context = {
         "project": where,
         "row": row,
+        "may_clear": access.is_admin(where),
         "instance": instance,
         "events": queries.events_of(instance)[: queries.SHOWN_EVENTS],
         "live_url": live_url(project=where.name),
@@ -58,4 +60,15 @@ def terminate(request: HttpRequest, project: str, name: str) -> HttpResponse:
     instance = queries.find(where, name)
     ending.terminate(instance, access=access, at=timezone.now())
     messages.success(request, f"{instance.name} is being terminated.", extra_tags="green")
+    return redirect(request, reverse("instances:instance", args=[where.name, instance.name]))
+
+
+@page("POST")
+def clear_cache(request: HttpRequest, project: str, name: str) -> HttpResponse:
+    access = who.of(request)
+    where = access.project(project)
+    instance = queries.find(where, name)
+    caches.clear(instance, where, access=access)
+    said = f"The model files of {where.name} on {instance.name} are being removed."
+    messages.success(request, said, extra_tags="green")
     return redirect(request, reverse("instances:instance", args=[where.name, instance.name]))

@@ -11,6 +11,7 @@ from django.conf import settings
 from apps.agent import wire
 from apps.backends.base import Offer
 from apps.core import crypto
+from apps.instances import caches
 from apps.instances.services import NewWorkload
 from apps.offers import executors
 from apps.runs import public_urls
@@ -26,9 +27,8 @@ UPLOAD_LIMIT_BYTES_PER_MB = 2**20
 def new_workload(*, run: Run, replica: Replica, offer: Offer) -> NewWorkload:
     """Return the workload of a replica on the machine of an offer."""
     spec = ServiceSpec.from_json(run.spec)
-    base_image = settings.DSTACK_BASE_IMAGE
-    executor = executors.executor(offer, spec, base_image=base_image)
-    image = (spec.image or base_image) if executor == executors.DOCKER else None
+    executor = executors.executor(offer, spec, base_image=settings.DSTACK_BASE_IMAGE)
+    image = (spec.image or settings.DSTACK_BASE_IMAGE) if executor == executors.DOCKER else None
     gpus = _gpus(spec, offer)
     auth = spec.registry_auth
     workload = wire.WorkloadSpec(
@@ -61,12 +61,13 @@ def new_workload(*, run: Run, replica: Replica, offer: Offer) -> NewWorkload:
         probes=probes(spec),
         mounts=mounts(spec, offer),
         owns_machine=not offer.shared,
+        cache=caches.wanted(run.project),
     )
     secrets: dict[str, Any] = crypto.decrypt(run.secrets)
     secrets["env"] |= environment(run, replica, gpus, executor)
-    blob = run.upload.blob if run.upload else ""
     return NewWorkload(
-        *(run.pk, workload.name, _stored(workload), secrets, gpus, blob),
+        *(run.pk, workload.name, _stored(workload), secrets, gpus),
+        upload_blob=run.upload.blob if run.upload else "",
         idle_seconds=spec.idle_duration_seconds,
         owner_id=replica.pk,
         zones=tuple(offer.zones) if spec.availability_zones else (),

@@ -77,7 +77,7 @@ def test_a_process_cannot_reach_that_of_another_project(
     theirs = cache(agent_on_host_network, "1", "process", "huggingface", "hub", "m", "f")
     assert theirs.read_text() == "weights\n"
     hostile = (
-        "exec 2>/dev/null; theirs={}; mkdir -p \"$HF_HOME\"".format(shlex.quote(str(theirs))),
+        f'exec 2>/dev/null; theirs={shlex.quote(str(theirs))}; mkdir -p "$HF_HOME"',
         'cat "$theirs" || echo unread',
         'ls "${theirs%/process/*}" || echo unlisted',
         'ls "${theirs%/1/process/*}" || echo no list of all',
@@ -113,7 +113,9 @@ def test_what_root_in_a_container_leaves_no_process_meets(
     evil = "cd /var/cache/dstack && cp /bin/busybox sh && chmod 4755 sh && chgrp 0 . && ls -l sh"
     assert last_lines(control, "a", evil, **container)[-1].startswith("-rwsr-xr-x")
 
-    lines = last_lines(control, "b", f"ls '{cache(stopped_agent, '1', 'container')}' || echo closed")
+    lines = last_lines(
+        control, "b", f"ls '{cache(stopped_agent, '1', 'container')}' || echo closed"
+    )
     last = last_lines(control, "c", 'ls -d "$HF_HOME/../sh" || echo none')
 
     assert (lines[-1], last[-1]) == ("closed", "none")

@@ -86,6 +86,7 @@ CASES = {
     "GET /api/projects/{project}/instances": members(),
     "GET /api/projects/{project}/instances/{instance}": members(),
     "DELETE /api/projects/{project}/instances/{instance}": members(),
+    "DELETE /api/projects/{project}/instances/{instance}/cache": admins(),
     "GET /api/projects/{project}/offers": members(),
     "GET /api/projects/{project}/offers/groups": members(),
     "POST /api/projects/{project}/runs/plan": members(**RUN),
@@ -201,7 +202,8 @@ def world(tmp_path: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Worl
     path = {"project": "main", "name": "hello", "username": "member", "digest": DIGEST}
     path |= {"backend": "local", "check": str(mine.pk)}
     path |= {"server_backend": shared.name, "server_check": str(ours.pk)}
-    factories.instance(main, name="machine", backend_kind="cloud")
+    kept = [{"id": "i", "key": str(main.pk), "bytes": 1, "used_at": ""}]
+    factories.instance(main, name="machine", backend_kind="cloud", caches=kept)
     path["instance"] = "machine"
     Host.objects.create(project=main, name="desk", user="ann", address="192.0.2.7", state="active")
     path["host"] = "desk"

@@ -90,3 +90,38 @@ def test_says_why_it_terminates_nothing(
     assert done.code == 1
     assert done.err.startswith(f"Error: {error}")
     assert [one["state"] for one in api.instances] == ["ready", "ready"]
+
+
+KEPT = {"project": "main", "bytes": 14 * 2**30, "used_at": None, "clearing": False}
+
+
+def test_lists_and_clears_model_files(cli: Cli, api: FakeApi) -> None:
+    unmeasured = {**KEPT, "project": "other", "bytes": None, "clearing": True}
+    api.instances = [instance_json("dstack-1", caches=[KEPT, unmeasured])]
+
+    listed = cli("instance", "list").out
+    done = cli("instance", "clear-cache", "dstack-1", "-y")
+
+    assert "dstack-1: Project main keeps 14.0 GB of model files there\n" in listed
+    assert "other keeps an amount not known yet of model files there, being removed\n" in listed
+    assert (done.code, done.out) == (0, "The model files on dstack-1 are being removed.\n")
+    assert api.instances[0]["caches"][0]["clearing"]
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "error"),
+    [
+        ("dstack-1", [], "Nobody can answer 'Clear the model files on dstack-1? Project main "),
+        ("my-host", ["-y"], "my-host keeps no model files of project main."),
+        ("nope", ["-y"], "There is no instance 'nope' in project main."),
+    ],
+)
+def test_says_why_it_clears_nothing(
+    cli: Cli, api: FakeApi, name: str, flags: list[str], error: str
+) -> None:
+    api.instances = [instance_json("dstack-1", caches=[KEPT]), dict(HOST)]
+
+    done = cli("instance", "clear-cache", name, *flags)
+
+    assert done.code == 1
+    assert done.err.startswith(f"Error: {error}")

@@ -60,6 +60,7 @@ ACTIONS = [
     ("backends:backend_state", ["local"]),
     ("backends:backend_delete", ["local"]),
     ("instances:terminate", ["machine"]),
+    ("instances:clear_cache", ["machine"]),
     ("gateways:certificate_remove", ["edge", 1]),
     ("gateways:change", ["edge"]),
     ("gateways:delete", ["edge"]),

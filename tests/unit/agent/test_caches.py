@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -225,12 +224,12 @@ def test_a_link_in_the_place_of_the_folder_is_refused(machine: Machine, tmp_path
     inside = machine.about().parent / "process"
     inside.rmdir()
     inside.symlink_to(tmp_path)
-    before = os.stat(tmp_path)
+    before = tmp_path.stat()
 
     remarks = machine.give(spec("b"))
 
     assert remarks and remarks[0].startswith("model files are not kept: ")
-    assert os.stat(tmp_path).st_mode == before.st_mode
+    assert tmp_path.stat().st_mode == before.st_mode
 
 
 def test_containers_of_an_ordinary_users_agent_get_none(tmp_path: Path) -> None:

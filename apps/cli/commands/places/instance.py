@@ -14,7 +14,7 @@ from apps.cli.errors import CliError
 from apps.cli.http.session import opened, print_json
 from apps.cli.render.console import ask, clean, say
 from apps.cli.render.table import Cell, table
-from apps.cli.render.words import age, moment, price
+from apps.cli.render.words import age, moment, price, size
 
 app = typer.Typer(
     help="List and terminate instances: the machines that services run on.",
@@ -68,6 +68,33 @@ def terminate(
         say(f"{clean(name)} is being terminated.")
 
 
+@app.command("clear-cache")
+def clear_cache(
+    name: Annotated[
+        str,
+        typer.Argument(help="The name of the instance.", autocompletion=suggestions.instances),
+    ],
+    yes: flags.Yes = False,
+    project: flags.Project = None,
+) -> None:
+    """Remove the model files that an instance keeps for the project."""
+    with opened(project) as client:
+        path = client.within("instances", name)
+        kept = [each for each in client.get(path).get("caches") or [] if not each.get("clearing")]
+        there = "".join(f" {line}." for line in _kept(kept))
+        if not yes and not ask(f"Clear the model files on {clean(name)}?{there}"):
+            raise CliError(f"The model files on {clean(name)} were not cleared.")
+        client.delete(f"{path}/cache")
+        say(f"The model files on {clean(name)} are being removed.")
+
+
+def _kept(caches: list[dict[str, Any]]) -> Iterator[str]:
+    for one in caches:
+        amount = "an amount not known yet" if one.get("bytes") is None else size(one["bytes"])
+        state = ", being removed" if one.get("clearing") else ""
+        yield clean(f"Project {one.get('project')} keeps {amount} of model files there{state}")
+
+
 def _row(one: dict[str, Any], now: datetime) -> list[str | Cell]:
     state = str(one.get("state", ""))
     return [
@@ -108,6 +135,7 @@ def _notes(found: list[dict[str, Any]]) -> Iterator[str]:
             yield f"{name}: {clean(one['error'])}"
         if (until := moment(one.get("idle_until"))) is not None:
             yield f"{name}: idle until {until:%H:%M:%S} UTC"
+        yield from (f"{name}: {line}" for line in _kept(one.get("caches") or []))
 
 
 def _unknown(found: list[dict[str, Any]]) -> Iterator[str]:
