@@ -24,6 +24,22 @@ def executor(offer: Offer, spec: ServiceSpec, *, base_image: str) -> str:
     return PROCESS
 
 
+def container_image(
+    offer: Offer, spec: ServiceSpec, *, base_image: str, gpu_base_image: str
+) -> str:
+    """Return the image of a service's containers there.
+
+    Without an `image` that is the base image. Machines with GPUs of NVIDIA that have no Python of
+    their own to offer get `gpu_base_image` where the base image cannot be had.
+    """
+    gpu = offer.hardware.gpu
+    has_nvidia = gpu is not None and gpu.count > 0 and gpu.vendor == "nvidia"
+    is_to_replace = has_nvidia and PROCESS not in offer.executors
+    if is_to_replace and not can_be_had(base_image, offer):
+        return spec.image or gpu_base_image or base_image
+    return spec.image or base_image
+
+
 def can_be_had(image: str, offer: Offer) -> bool:
     """Tell whether an image is on the offer's machine, or names the registry that has it."""
     return names_registry(image) or _full(image) in {_full(each) for each in offer.images}
@@ -105,9 +121,13 @@ def open_to_strangers(offer: Offer, spec: ServiceSpec, *, base_image: str) -> bo
     return process and not offer.keeps_processes_apart
 
 
-def remarks(offer: Offer, spec: ServiceSpec, *, base_image: str) -> Iterator[str]:
-    """Say what a person may not expect of a service that would run as a process there."""
+def remarks(
+    offer: Offer, spec: ServiceSpec, *, base_image: str, gpu_base_image: str = ""
+) -> Iterator[str]:
+    """Say what a person may not expect of how a service would run there."""
     if executor(offer, spec, base_image=base_image) != PROCESS:
+        images = {"base_image": base_image, "gpu_base_image": gpu_base_image}
+        yield from _in_container(offer, spec, container_image(offer, spec, **images))
         return
     if DOCKER in offer.executors:
         yield (
@@ -134,4 +154,15 @@ def remarks(offer: Offer, spec: ServiceSpec, *, base_image: str) -> Iterator[str
         yield (
             "env.PORT: processes of one machine each get a port of their own, which is the PORT "
             "that they see: listen on $PORT."
+        )
+
+
+def _in_container(offer: Offer, spec: ServiceSpec, image: str) -> Iterator[str]:
+    if spec.image is None and can_be_had(image, offer):
+        yield f"Runs in a container of {image}, since the service has no `image`."
+    elif spec.image is None:
+        yield (
+            f"Cannot start on {offer.instance}, it seems: the service has no `image`, and the base "
+            f"image {image or '(none)'} names no registry that has it. Give an `image`, or set "
+            "DSTACK_BASE_IMAGE to one with a registry."
         )

@@ -135,8 +135,12 @@ def remarks(found: Found, spec: ServiceSpec) -> list[str]:
         return [why_none(found)]
     unavailable = [f"{name}: {reason}" for name, reason in found.unavailable.items()]
     shut = [said] if (said := kept_away(found)) else []
-    first, base_image = found.matches.offers[0], settings.DSTACK_BASE_IMAGE
-    return [*unavailable, *shut, *executors.remarks(first, spec, base_image=base_image)]
+    images = {
+        "base_image": settings.DSTACK_BASE_IMAGE,
+        "gpu_base_image": settings.DSTACK_GPU_BASE_IMAGE,
+    }
+    first = found.matches.offers[0]
+    return [*unavailable, *shut, *executors.remarks(first, spec, **images)]
 
 
 def offer_json(offer: Offer) -> dict[str, Any]:

@@ -17,6 +17,13 @@ MACHINE = (
         "images` built.",
     ),
     Variable(
+        name="DSTACK_GPU_BASE_IMAGE",
+        default="docker.io/pytorch/pytorch:2.5.1-cuda12.4-cudnn9-runtime",
+        parts=(SERVER,),
+        says="What services without an `image` run in on a cloud's machine with GPUs of NVIDIA, "
+        "where `DSTACK_BASE_IMAGE` names no registry: Python and CUDA.",
+    ),
+    Variable(
         name="DSTACK_VOLUME_PATHS",
         kind=Kind.LIST,
         parts=(SERVER,),

@@ -28,7 +28,7 @@ def new_workload(*, run: Run, replica: Replica, offer: Offer) -> NewWorkload:
     """Return the workload of a replica on the machine of an offer."""
     spec = ServiceSpec.from_json(run.spec)
     executor = executors.executor(offer, spec, base_image=settings.DSTACK_BASE_IMAGE)
-    image = (spec.image or settings.DSTACK_BASE_IMAGE) if executor == executors.DOCKER else None
+    image = _image(spec, offer) if executor == executors.DOCKER else None
     gpus = _gpus(spec, offer)
     auth = spec.registry_auth
     workload = wire.WorkloadSpec(
@@ -73,6 +73,15 @@ def new_workload(*, run: Run, replica: Replica, offer: Offer) -> NewWorkload:
         zones=tuple(offer.zones) if spec.availability_zones else (),
         tags=spec.tags,
         may_create=spec.creation_policy == "reuse-or-create",
+    )
+
+
+def _image(spec: ServiceSpec, offer: Offer) -> str:
+    return executors.container_image(
+        offer,
+        spec,
+        base_image=settings.DSTACK_BASE_IMAGE,
+        gpu_base_image=settings.DSTACK_GPU_BASE_IMAGE,
     )
 
 

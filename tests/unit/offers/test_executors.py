@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from apps.backends.base import Hardware, Offer
+from apps.backends.base import Gpu, Hardware, Offer
 from apps.offers import executors
 from apps.offers.decide import refusal
 from apps.specs.parse import parse
@@ -148,6 +148,40 @@ def test_says_no_shell_for_the_images_own_command() -> None:
 
 
 BIG = Hardware(cpus=8, memory_mib=32_768, disk_mib=200_000)
+CUDA = "registry.test/cuda:1"
+A100 = Gpu(name="A100", memory_mib=81920, count=1)
+WITH_GPU = replace(CLOUD, hardware=replace(CLOUD.hardware, gpu=A100))
+
+
+@pytest.mark.parametrize(
+    ("offer", "more", "base_image", "expected", "words"),
+    [
+        (WITH_GPU, "", UNBUILT, CUDA, "Runs in a container of registry.test/cuda:1, since"),
+        (WITH_GPU, "", "", CUDA, "Runs in a container of registry.test/cuda:1, since"),
+        (WITH_GPU, "", "registry.test/own", "registry.test/own", "Runs in a container of reg"),
+        (WITH_GPU, "image: a/b", UNBUILT, "a/b", ""),
+        (
+            replace(WITH_GPU, hardware=replace(BIG, gpu=replace(A100, vendor="amd"))),
+            *("", UNBUILT, UNBUILT, "Cannot start on box, it seems: the service has no `image`"),
+        ),
+        # Its own Python will do.
+        (
+            replace(WITH_GPU, executors=("docker", "process")),
+            *("", UNBUILT, UNBUILT, "Runs as a process of box, with its Python"),
+        ),
+        (CLOUD, "", UNBUILT, UNBUILT, "Cannot start on box, it seems: the service has no `image`"),
+    ],
+)
+def test_a_machine_with_gpus_gets_an_image_with_cuda(
+    offer: Offer, more: str, base_image: str, expected: str, words: str
+) -> None:
+    spec, images = parse(BASE + more), {"base_image": base_image, "gpu_base_image": CUDA}
+
+    assert executors.container_image(offer, spec, **images) == expected
+    said = list(executors.remarks(offer, spec, **images))
+    assert [text[: len(words)] for text in said] == ([words] if words else [])
+
+
 OWN = replace(ENGINE, shared=False, hardware=BIG)
 OPEN = replace(NO_ENGINE, isolation="user")
 
