@@ -39,6 +39,7 @@ NAMES = (
     "running",
     "settings",
     "isolation",
+    "reach",
     "performance",
     "glossary",
 )
