@@ -9,6 +9,13 @@ from apps.backends.base import Offer
 from apps.specs.sections.service import ServiceSpec
 
 DOCKER, PROCESS = "docker", "process"
+# Folders that no service may have of a machine, nor what holds one of them: as its agent has it,
+# which follows links besides.
+CLOSED = (
+    *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run"),
+    *("/sbin", "/sys", "/usr", "/root/.ssh", "/opt/dstack-agent", "/var/lib/cloud"),
+    *("/var/lib/containerd", "/var/lib/docker", "/var/run", "/var/spool", "/var/lib/dstack-agent"),
+)
 
 
 def executor(offer: Offer, spec: ServiceSpec, *, base_image: str) -> str:
@@ -89,6 +96,11 @@ def unfit_for_volumes(
     for volume in spec.volumes:
         if volume.optional or volume.instance_path is None:
             continue
+        if closed := _closed(volume.instance_path):
+            return (
+                f"volumes: {volume.instance_path} cannot be had of any machine, because of "
+                f"{closed}: give a folder such as /mnt/cache"
+            )
         if not is_open(offer, volume.instance_path, volume_paths):
             return (
                 f"volumes: {volume.instance_path} is not open to services on a machine that "
@@ -97,6 +109,16 @@ def unfit_for_volumes(
         process = executor(offer, spec, base_image=base_image) == PROCESS
         if process and not offer.keeps_processes_apart:
             return "volumes: processes are not kept apart there, and share its folders"
+    return None
+
+
+def _closed(folder: str) -> str | None:
+    """Return the closed folder that keeps this one from services."""
+    wanted = f"{posixpath.normpath(f'/{folder}').lstrip('/')}/".lstrip("/")
+    for closed in CLOSED:
+        below = f"{closed}/".lstrip("/")
+        if below.startswith(wanted) or wanted.startswith(below):
+            return closed
     return None
 
 

@@ -3,6 +3,7 @@ the errors of single values, and stay silent where a value is too wrong to judge
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ _EXCLUDES = {
     "nvcc": ("image", "docker"),
     "docker": ("image",),
 }
+# What a replica has of its kernel, and the root of all.
+_KEPT = ("/", "/proc", "/sys", "/dev")
 # What a group may say only where the service does not.
 _SHARED = (
     "commands", "image", "python", "nvcc", "docker", "privileged", "resources", "spot_policy",
@@ -62,9 +65,13 @@ def _volumes(keys: Mapping[str, Any]) -> Iterator[Problem]:
             continue
         if mount.get("name"):
             yield ("volumes", at), NAMED_VOLUMES
-        path = str(mount.get("path")).rstrip("/")
+        path = posixpath.normpath(f"/{mount.get('path')}").lstrip("/")
+        path = f"/{path}"
+        if path in _KEPT or path.startswith(tuple(f"{kept}/" for kept in _KEPT if kept != "/")):
+            message = f"{path} cannot be replaced by a folder: give another one, such as /data"
+            yield ("volumes", at), message
         if path in taken:
-            yield ("volumes", at), f"{path or '/'} is taken by another volume: give each its own"
+            yield ("volumes", at), f"{path} is taken by another volume: give each its own"
         taken.add(path)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from apps.agent.workloads import mounts
 from apps.backends.base import Gpu, Hardware, Offer
 from apps.offers import executors
 from apps.offers.decide import refusal
@@ -196,7 +197,14 @@ OPEN = replace(NO_ENGINE, isolation="user")
         # Whoever writes to /srv/a could put a link to anywhere in its place.
         (ENGINE, "volumes: ['/srv/a/b:/a']", ("/srv/a",), "/srv/a/b is not open"),
         (ENGINE, "volumes: ['/srv:/a']", ("/srv/a",), "/srv is not open"),
-        (ENGINE, "volumes: ['/:/a']", ("/srv/a",), "/ is not open"),
+        (ENGINE, "volumes: ['/:/a']", ("/srv/a",), "/ cannot be had of any machine"),
+        (ENGINE, "volumes: ['/etc:/a']", ("/etc",), "/etc cannot be had of any machine"),
+        (OWN, "volumes: ['//etc/ssl/:/a']", (), "because of /etc: give a folder such as"),
+        (OWN, "volumes: ['/var:/a']", (), "/var cannot be had of any machine, because of /var/l"),
+        (OWN, "volumes: ['/root:/a']", (), "because of /root/.ssh"),
+        (OWN, "volumes: ['/root/models:/a']", (), None),
+        (OWN, "volumes: ['/etcetera:/a']", (), None),
+        (OWN, "volumes: [{instance_path: /etc, path: /a, optional: true}]", (), None),
         (ENGINE, "volumes: [{instance_path: /x, path: /a, optional: true}]", (), None),
         (OPEN, "volumes: ['/srv/a:/a']", ("/srv/a",), "are not kept apart there"),
     ],
@@ -207,3 +215,7 @@ def test_gives_folders_of_shared_machines_only_where_they_are_listed(
     said = refusal(offer, parse(BASE + more), volume_paths=listed)
 
     assert (said is None) if reason is None else (said is not None and reason in said)
+
+
+def test_what_no_machine_gives_is_what_its_agent_refuses() -> None:
+    assert set(executors.CLOSED) == set(mounts.CLOSED)

@@ -241,6 +241,11 @@ REFUSED: list[Refused] = [
     ("volumes: [¦'data:/d']", "volumes[0]", "not supported yet: network volumes by name"),
     ("volumes: [¦{name: [a, b], path: /d}]", "volumes[0]", "give a folder of the machine"),
     ("volumes: ['/a:/d', ¦'/b:/d/']", "volumes[1]", "/d is taken by another volume"),
+    ("volumes: ['/a:/d', ¦'/b://d/.']", "volumes[1]", "/d is taken by another volume"),
+    ("volumes: [¦'/a:/']", "volumes[0]", "/ cannot be replaced by a folder"),
+    ("volumes: [¦'/a://']", "volumes[0]", "/ cannot be replaced by a folder"),
+    ("volumes: [¦'/a:/proc/1']", "volumes[0]", "/proc/1 cannot be replaced by a folder"),
+    ("volumes: [¦{instance_path: /a, path: /dev/}]", "volumes[0]", "/dev cannot be replaced"),
     ("volumes: [¦{path: /d}]", "volumes[0]", "either name or instance_path"),
     (
         "volumes: [{name: a, path: /d, optional: ¦true}]",
