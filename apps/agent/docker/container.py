@@ -46,6 +46,8 @@ LAST_OUTPUT_SECONDS = 10.0
 # How long a workload that has no container yet waits for an engine that may be restarting.
 PATIENCE_SECONDS = 15.0
 ATTEMPTS = 3
+# As where the agent is a container itself that was given its host's engine.
+ELSEWHERE = "model files are not kept: the container engine does not see this agent's folders"
 
 
 class Shared(typing.NamedTuple):
@@ -110,7 +112,14 @@ class Docker:
         say("creating container")
         remarks = list(image.remarks)
         mounted = mounts.folders(self.spec, self.host.home, remarks)
-        self._create(image, mounted, self.host.caches.give(self.spec, remarks))
+        cache = self.host.caches.give(self.spec, remarks)
+        try:
+            self._create(image, mounted, cache)
+        except EngineRefused as error:
+            if cache is None or cache.folder not in str(error):
+                raise
+            remarks.append(ELSEWHERE)
+            self._create(image, mounted, None)
         return remarks
 
     def _await_engine(self, say: Say, check: Check) -> None:

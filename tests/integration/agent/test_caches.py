@@ -129,6 +129,21 @@ def test_a_container_of_another_project_has_another_one(
     assert last_lines(control, "b", f"{FIND} || echo none", cache="2", **container)[-1] == "none"
 
 
+def test_an_engine_that_does_not_see_the_folder_runs_without(
+    control: ControlPlane, stopped_agent: RunningAgent, engine_address: str, place: Path
+) -> None:
+    """As of an agent that is a container itself."""
+    apart = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(place)]
+    stopped_agent.argv = [*apart, *stopped_agent.argv]
+    stopped_agent.env["DOCKER_HOST"] = engine_address
+    stopped_agent.start()
+
+    lines = last_lines(control, "a", 'echo "none:$HF_HOME"', executor="docker", image=IMAGE)
+
+    assert lines == ["none:"]
+    assert any("does not see this agent's folders" in line for line in control.lines("a"))
+
+
 def test_a_folder_that_the_person_puts_there_is_theirs(
     control: ControlPlane, container: dict[str, Any], place: Path
 ) -> None:
