@@ -1,6 +1,7 @@
 """P16: what a tunnel costs: a new connection, requests at 32 connections, memory of many tunnels.
 
-    python -m tests.bench.tunnels_p16 [--rounds 5] [--seconds 3] [--opening-seconds 60]
+    python -m tests.bench.tunnels_p16 [--rounds 5] [--seconds 3] [--tunnels 1000]
+                                      [--opening-seconds 60]
 
 Real ssh and sshd on this machine's loopback, so without the distance between a machine and its
 gateway. Client and server of each tunnel, wrk and the upstream share the cores.
@@ -19,8 +20,7 @@ from pathlib import Path
 
 from gateway.schema import TunnelServer
 from tests.bench import gateway_stage as stage
-from tests.bench import wrk
-from tests.bench.gateway_p8 import pss_mib
+from tests.bench import many_tunnels, wrk
 from tests.fakes.control_plane_gateway import key, service
 from tests.free_ports import free_port
 from tests.integration.gateway.harness import ALICE, Gateway
@@ -28,7 +28,7 @@ from tests.integration.gateway.ssh_clients import Machine
 
 CONNECTIONS = 32
 NEW_CONNECTIONS = 1000
-FIRST_PORT, MOST_TUNNELS = 30000, 500
+FIRST_PORT = 30000
 REQUEST = b"GET / HTTP/1.1\r\nHost: hello.localhost\r\nConnection: close\r\n\r\n"
 
 
@@ -36,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--tunnels", type=int, default=1000)
     parser.add_argument("--opening-seconds", type=float, default=60.0)
     options = parser.parse_args()
     wrk.need()
@@ -54,11 +55,19 @@ async def measure(folder: Path, options: argparse.Namespace) -> None:
             server = await tunnel_server(gateway)
             try:
                 await gateway.control.put(machine.row(FIRST_PORT))
-                await gateway_knows()
+                await many_tunnels.gateway_knows()
                 await machine.opens(server, FIRST_PORT, to)
                 show_new_connections({"direct": upstream, "tunnel": FIRST_PORT})
                 await show_requests(gateway, upstream, options)
-                await show_memory(gateway, folder, server, to, options.opening_seconds)
+                machine.stop()
+                await many_tunnels.show(
+                    gateway,
+                    folder,
+                    server,
+                    to,
+                    most=options.tunnels,
+                    seconds=options.opening_seconds,
+                )
             finally:
                 machine.stop()
 
@@ -68,11 +77,6 @@ async def tunnel_server(gateway: Gateway) -> TunnelServer:
     if said.tunnels is None:
         raise RuntimeError("the gateway takes no tunnels")
     return said.tunnels
-
-
-async def gateway_knows() -> None:
-    """The file of keys is written a moment after the table has changed."""
-    await asyncio.sleep(0.5)
 
 
 def show_new_connections(ports: dict[str, int]) -> None:
@@ -139,42 +143,6 @@ async def show_requests(gateway: Gateway, upstream: int, options: argparse.Names
             for what in ("per_second", "p50_ms", "p99_ms")
         ]
         print(f"| {name} | {figures[0]:,.0f} | {figures[1]:.2f} | {figures[2]:.2f} |", flush=True)
-
-
-async def show_memory(
-    gateway: Gateway, folder: Path, server: TunnelServer, to: str, seconds: float
-) -> None:
-    """Open as many tunnels as fit into the time, one of a key of its own each."""
-    ports = range(FIRST_PORT + 1, FIRST_PORT + 1 + MOST_TUNNELS)
-    machines = [Machine(folder, name=f"m{port}") for port in ports]
-    await gateway.control.put(*(each.row(port) for each, port in zip(machines, ports, strict=True)))
-    await gateway_knows()
-    before, began, count = memory_mib(), time.monotonic(), 0
-    try:
-        for machine, port in zip(machines, ports, strict=True):
-            if time.monotonic() - began > seconds:
-                break
-            await machine.opens(server, port, to)
-            count += 1
-        took = time.monotonic() - began
-        grown = memory_mib() - before
-        print(f"\n{count} more tunnels, opened one after the other in {took:.0f} s:")
-        print(f"sshd {grown:.0f} MiB (PSS), {grown / count:.2f} MiB each", flush=True)
-    finally:
-        for machine in machines:
-            machine.stop()
-
-
-def memory_mib() -> float:
-    """What all processes of `sshd -i` on this machine take, each with its own part alone."""
-    total = 0.0
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and (folder / "comm").read_text().startswith("sshd"):
-                total += pss_mib(int(folder.name))
-        except (OSError, StopIteration):
-            continue
-    return total
 
 
 if __name__ == "__main__":
