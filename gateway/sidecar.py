@@ -63,6 +63,7 @@ class Sidecar:
             port=settings.ssh_port,
             table=lambda: self._reconciler.known,
             on_change=self._changed.set,
+            withdraw=lambda addresses: self._reconciler.withdraw(addresses),
         )
         self._reconciler = Reconciler(
             store=store,

@@ -11,7 +11,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from gateway.errors import HaproxyFailed, RuntimeRefused
 from gateway.haproxy.health_check import HealthChecks
@@ -60,6 +60,7 @@ class Reconciler:
         self._generation = 0
         self._in_flight: dict[str, int] = {}
         self._waiting: list[Upstream] = []
+        self._withdrawn: set[str] = set()
         self._problems: list[str] = []
         self._fault = ""
         self._applied = 0
@@ -90,6 +91,13 @@ class Reconciler:
 
     def notify(self) -> None:
         self._notified.set()
+
+    def withdraw(self, addresses: Collection[str]) -> None:
+        """Send nothing more to these addresses before they have passed the check anew."""
+        served = {server.address for server in self.layout.servers.values()}
+        if found := served.intersection(addresses):
+            self._withdrawn |= found
+            self.notify()
 
     def attach(self) -> None:
         """Begin to reconcile a HAProxy that runs."""
@@ -163,6 +171,9 @@ class Reconciler:
         self._applied, self._fault = version, ""
 
     def _assign_slots(self) -> None:
+        if self._withdrawn:
+            self.layout = slots.withdrawn(layout=self.layout, addresses=self._withdrawn)
+            self._withdrawn, self._assigned = set(), None
         if self._assigned is self.known.endpoints and not self._health_checks.reachable:
             return
         self._assigned = self.known.endpoints

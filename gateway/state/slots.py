@@ -86,6 +86,13 @@ def assign(
     )
 
 
+def withdrawn(*, layout: Layout, addresses: Collection[str]) -> Layout:
+    """Let the servers at these addresses drain; their replicas are to get new ones."""
+    out = {name: each for name, each in layout.servers.items() if each.address in addresses}
+    kept = {name: each for name, each in layout.servers.items() if name not in out}
+    return layout.model_copy(update={"servers": kept, "draining": {**layout.draining, **out}})
+
+
 def place_endpoints(layout: Layout, table: Table, slot_count: int) -> tuple[dict[str, int], int]:
     # What was taken before this change stays taken during it: its old route may still stand.
     taken = set(layout.slots.values()) | {

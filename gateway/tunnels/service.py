@@ -27,6 +27,8 @@ MOST_UNKNOWN = 64
 EACH_PORT, BESIDES = 4, 8
 LOOK_SECONDS = 0.05
 SWEEP_SECONDS = 5.0
+# While a tunnel is cut, its port is anybody's: how soon who takes it is noticed.
+WATCH_SECONDS = 1.0
 RETRY_SECONDS = 30.0
 # An agent gives up a port that is freed by itself; who does not within this time is cut off.
 GRACE_SECONDS = 5.0
@@ -39,7 +41,8 @@ OFF = "nobody can open a tunnel to this gateway"
 
 
 class Tunnels:
-    """`table` gives the table in force; `on_change` is called when the status may have changed."""
+    """`table` gives the table in force; `on_change` is called when the status may have changed,
+    `withdraw` with addresses at which somebody listens who is not their machine."""
 
     def __init__(
         self,
@@ -48,11 +51,13 @@ class Tunnels:
         port: int,
         table: Callable[[], Table],
         on_change: Callable[[], None],
+        withdraw: Callable[[list[str]], None],
     ) -> None:
         self._home = home
         self._port = port
         self._table = table
         self._on_change = on_change
+        self._withdraw = withdraw
         self._sshd: sshd.Sshd | None = None
         self._error = "" if port else f"{OFF}: it has no port for them (DSTACK_GATEWAY_SSH_PORT)"
         self._keys: list[TunnelKey] | None = None
@@ -80,6 +85,7 @@ class Tunnels:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._accept(listener))
                 group.create_task(self._sweep())
+                group.create_task(self._watch_ports())
 
     def stop(self) -> None:
         """Cut everybody off."""
@@ -199,6 +205,22 @@ class Tunnels:
             for connection in list(self._connections.values()):
                 if self._must_leave(connection):
                     connection.end()
+
+    async def _watch_ports(self) -> None:
+        """Keep requests from whoever took a port whose tunnel is cut."""
+        before: set[listeners.Listener] = set()
+        while True:
+            found = set(await asyncio.to_thread(listeners.on_tunnel_ports))
+            if found - before:
+                holders = await asyncio.to_thread(self._look, fresh=True)
+                taken = [
+                    port
+                    for port, owner in self._owners.items()
+                    if holders.get(port, owner) not in (owner, UNSEEN)
+                ]
+                self._withdraw([f"{authorized_keys.LOOPBACK}:{port}" for port in taken])
+            before = found
+            await asyncio.sleep(WATCH_SECONDS)
 
     def _write(self) -> None:
         """Write the keys where they changed. Raise OSError."""

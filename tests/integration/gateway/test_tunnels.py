@@ -103,6 +103,30 @@ async def test_another_program_on_the_port_is_not_taken_for_the_machine(stage: S
         )
 
 
+async def test_a_program_that_takes_the_port_of_a_cut_tunnel_gets_no_request(stage: Stage) -> None:
+    child = await stage.opened()
+    await stage.control.applied(await stage.serve())
+    assert (await stage.gateway.call("/before", token=ALICE)).status == 200
+    child.kill()
+    await until(lambda: not is_open(stage.port))
+    seen = len(stage.control.statuses)
+
+    thief = await Target(name="thief", port=stage.port).start()
+    try:
+        await stage.control.wait_status(
+            lambda each: any("somebody else" in why for why in each.pending.values()), since=seen
+        )
+        taken = len(thief.seen)
+        call = asyncio.create_task(stage.gateway.call("/held", token=ALICE))
+        await asyncio.sleep(2.5)
+        assert not call.done() and len(thief.seen) == taken
+    finally:
+        await thief.stop()
+
+    await stage.opened()
+    assert (await call).json["name"] == "far"
+
+
 async def test_a_killed_sidecar_cuts_no_tunnel_and_its_successor_knows_them(stage: Stage) -> None:
     child = await stage.opened()
     await stage.control.applied(await stage.serve())

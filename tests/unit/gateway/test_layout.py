@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from gateway.schema import Model, Table
-from gateway.state.slots import MOST_GONE, Layout, adopt, assign, unplaced, waiting, without
+from gateway.state.slots import (
+    MOST_GONE,
+    Layout,
+    adopt,
+    assign,
+    unplaced,
+    waiting,
+    withdrawn,
+    without,
+)
 from tests.fakes.control_plane_gateway import replica, service
 
 A, B = "127.0.0.1:1", "127.0.0.1:2"
@@ -50,6 +59,19 @@ def test_drains_a_replica_that_left() -> None:
 
     assert [server.address for server in second.servers.values()] == [B]
     assert [server.address for server in second.draining.values()] == [A]
+
+
+def test_a_replica_that_is_withdrawn_gets_another_server_once_it_answers_anew() -> None:
+    known = table(("a", A, B))
+    first = place(Layout(), known, A, B)
+
+    second = place(withdrawn(layout=first, addresses=[A]), known)
+    third = place(second, known, A)
+
+    assert [server.address for server in second.servers.values()] == [B]
+    assert waiting(layout=second, table=known) == [replica(A)]
+    assert (list(first.servers), list(third.servers)) == (["n1", "n2"], ["n3", "n2"])
+    assert list(third.draining) == ["n1"]
 
 
 def test_never_uses_a_server_name_twice() -> None:
