@@ -12,8 +12,9 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.haproxy.process import Process, stat_fields
@@ -34,12 +35,14 @@ MOST_LOG_BYTES = 1_000_000
 
 @dataclass
 class Connection:
-    """`key` is the fingerprint of the key that came in, empty until then."""
+    """`key` is the fingerprint of the key that came in, empty until then; `came_at` is when, by the
+    clock that never goes back."""
 
     process: Process
     log: Path
     child: subprocess.Popen[bytes] | None = None
     key: str = ""
+    came_at: float = field(default_factory=time.monotonic)
 
     def look(self) -> None:
         """Find out with which key it came in."""

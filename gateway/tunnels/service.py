@@ -22,6 +22,9 @@ BACKLOG = 256
 # Each is two processes.
 MOST_CONNECTIONS = 2000
 MOST_UNKNOWN = 64
+# To log in takes less, also where all machines come back at once: before, nobody is cut off for
+# the next one's sake, or none of them would ever be in.
+LOGS_IN_SECONDS = 3.0
 # Of one machine: one for each port and one to the server, and some for those that died or came too
 # early, which stay for seconds.
 EACH_PORT, BESIDES = 4, 8
@@ -141,23 +144,26 @@ class Tunnels:
         while True:
             peer, _ = await loop.sock_accept(listener)
             with peer:
-                if len(self._connections) >= MOST_CONNECTIONS:
+                if len(self._connections) >= MOST_CONNECTIONS or not self._has_room():
                     continue
-                self._make_room()
                 assert self._sshd is not None
                 try:
                     self._watch(connections.start(self._sshd, peer))
                 except OSError as error:
                     log.error("sshd cannot be started: %s", error)
 
-    def _make_room(self) -> None:
-        """Cut off who has been there longest without logging in, which takes a machine a moment:
-        so those who never do keep nobody out."""
+    def _has_room(self) -> bool:
+        """Tell whether one more may log in. Who has been there longest without doing it makes room,
+        so that those who never do keep nobody out."""
         unknown = [each for each in self._connections.values() if not each.key]
+        late = time.monotonic() - LOGS_IN_SECONDS
         for each in unknown[: max(0, len(unknown) - MOST_UNKNOWN + 1)]:
             each.look()
+            if not each.key and each.came_at > late:
+                return False
             if not each.key:
                 each.end()
+        return True
 
     def _watch(self, connection: Connection) -> None:
         connection.look()

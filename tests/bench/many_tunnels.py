@@ -80,14 +80,18 @@ async def opened(
 
     async def one_after_the_other() -> None:
         for tunnel in waiting:
+            child: subprocess.Popen[bytes] | None = None
             if time.monotonic() > until:
                 return
-            child = subprocess.Popen(tunnel.command(server, known, to))
-            running.append(child)
             while not is_open(tunnel.port):
-                if child.poll() is not None:
-                    raise RuntimeError("a tunnel was refused")
-                await asyncio.sleep(0.05)
+                # As agents do, whom a busy gateway turns away.
+                if child is None or child.poll() is not None:
+                    argv = tunnel.command(server, known, to)
+                    child = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+                    running.append(child)
+                await asyncio.sleep(0.1)
+                if time.monotonic() > until + REST_SECONDS:
+                    return
 
     async with asyncio.TaskGroup() as group:
         for _ in range(AT_ONCE):
