@@ -1,8 +1,8 @@
 """Where the agent learns which server it belongs to: a file that may come, change and go, or flags.
 
 The file is JSON: `{"url": ..., "token": ..., "instance_id": ...}`, with `"metadata": "aws"` (or
-"gcp") on a machine whose cloud's metadata say when it is taken back (`metadata_url` is where, if
-not at the usual address), `"machine": {...}` on one that was made for its agent, and
+"azure", "gcp") on a machine whose cloud's metadata say when it is taken back (`metadata_url` is
+where, if not at the usual address), `"machine": {...}` on one that was made for its agent, and
 `"authority": "-----BEGIN..."` where the server is known by these certificates alone. The token is
 never an argument, because arguments are shown to every user of the host.
 """

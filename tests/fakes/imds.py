@@ -1,4 +1,4 @@
-"""Metadata of AWS (IMDSv2) and of Google Cloud: what a machine there learns of its own end."""
+"""Metadata of AWS (IMDSv2), Google Cloud and Azure: what a machine there learns of its own end."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from typing import ClassVar
 
 NOTICE_PATH = "/latest/meta-data/spot/instance-action"
 PREEMPTED_PATH = "/computeMetadata/v1/instance/preempted"
+EVENTS_PATH = "/metadata/scheduledevents?api-version=2020-07-01"
 
 
 class Imds:
     """`notice` is the answer of spot/instance-action, None for 404. `tokens` are valid; who comes
     without one is answered 401, as where IMDSv1 is off. `preempted` is Google's answer, to who
-    names its flavor. `broken` answers every call with 500."""
+    names its flavor. `events` are Azure's, for who says that
+    metadata are meant. `broken` answers every call with 500."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.notice: str | None = None
         self.preempted = "FALSE"
+        self.events: object = []
         self.tokens: set[str] = set()
         self.calls: list[str] = []
         self.broken = False
@@ -68,6 +71,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == PREEMPTED_PATH:
             is_google = self.headers.get("Metadata-Flavor") == "Google"
             self._answer(200 if is_google else 403, self.imds.preempted if is_google else "")
+        elif self.path == EVENTS_PATH:
+            is_meant = self.headers.get("Metadata") == "true"
+            said = json.dumps({"DocumentIncarnation": 1, "Events": self.imds.events})
+            self._answer(200 if is_meant else 400, said if is_meant else "")
         elif self.headers.get("X-aws-ec2-metadata-token") not in self.imds.tokens:
             self._answer(401, "")
         elif self.path == NOTICE_PATH and self.imds.notice is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_looks_until_there_is_a_notice_and_tells_once(imds: Imds) -> None:
     assert (told, waited) == ([AT], [5.0, 5.0])
 
 
-@pytest.mark.parametrize("cloud", ["", "azure", "AWS", "GCP", "local"])
+@pytest.mark.parametrize("cloud", ["", "oracle", "AWS", "GCP", "Azure", "local"])
 def test_a_machine_of_no_cloud_that_we_know_is_not_asked(imds: Imds, cloud: str) -> None:
     imds.take_back(AT)
     watch = spot_notice.Watch(cloud, imds.url)
@@ -129,3 +130,70 @@ def test_metadata_of_google_that_do_not_answer_say_nothing(imds: Imds) -> None:
     imds.stop()
 
     assert (broken, spot_notice.Gcp(imds.url).ends_at()) == (None, None)
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    """A scheduled event as Azure documents it."""
+    return {
+        "EventId": "602d9444-d2cd-49c7-8624-8643e7171297",
+        "EventStatus": "Scheduled",
+        "EventType": "Preempt",
+        "ResourceType": "VirtualMachine",
+        "Resources": ["dstack-1"],
+        "NotBefore": "Fri, 18 Sep 2026 08:22:00 GMT",
+        "Description": "",
+        "EventSource": "Platform",
+        "DurationInSeconds": -1,
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ([], ""),
+        ([event(EventType="Reboot"), event(EventType="Freeze")], ""),
+        ([event()], AT),
+        ([event(NotBefore="Fri, 18 Sep 2026 09:22:00 GMT"), event()], AT),
+        (None, None),
+        (["odd"], None),
+        ([{}], None),
+        ([event(NotBefore="soon")], None),
+    ],
+)
+def test_azure_says_when_a_machine_ends_and_no_other_event_is_that(
+    imds: Imds, events: Any, said: str | None
+) -> None:
+    imds.events = events
+
+    assert spot_notice.Azure(imds.url).ends_at() == said
+
+
+def test_what_azure_has_begun_ends_now(imds: Imds) -> None:
+    imds.events = [event(EventStatus="Started", NotBefore="")]
+    now = datetime.now(UTC)
+
+    ends_at = datetime.fromisoformat(str(spot_notice.Azure(imds.url).ends_at()))
+
+    assert abs((ends_at - now).total_seconds()) <= 2
+
+
+def test_azure_is_asked_every_second(imds: Imds) -> None:
+    watch, told, waited = spot_notice.Watch("azure", imds.url), [], []
+
+    def is_over(seconds: float) -> bool:
+        waited.append(seconds)
+        imds.events = [event()]
+        return False
+
+    watch.watch(tell=lambda: told.append(watch.ends_at), is_over=is_over)
+
+    assert (told, waited) == ([AT], [1.0])
+
+
+def test_metadata_of_azure_that_do_not_answer_say_nothing(imds: Imds) -> None:
+    imds.broken = True
+    broken = spot_notice.Azure(imds.url).ends_at()
+    imds.stop()
+
+    assert (broken, spot_notice.Azure(imds.url).ends_at()) == (None, None)
