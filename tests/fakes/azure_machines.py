@@ -299,12 +299,15 @@ def _statuses(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     if error is not None:
         code = f"ProvisioningState/failed/{error['code']}"
         failed = {"level": "Error", "displayStatus": "Provisioning failed"}
-        return [{"code": code, **failed, "message": error["message"]}]
+        found = [{"code": code, **failed, "message": error["message"]}]
+        return found + ([_power(row)] if row.get("was_made") else [])
     found = [{"code": f"ProvisioningState/{state}", "level": "Info", "displayStatus": row["state"]}]
-    if row["state"] in ("Succeeded", "Deleting"):
-        word = f"VM {row['power']}"
-        found.append({"code": f"PowerState/{row['power']}", "level": "Info", "displayStatus": word})
-    return found
+    return found + ([_power(row)] if row["state"] != "Creating" else [])
+
+
+def _power(row: Mapping[str, Any]) -> dict[str, Any]:
+    word = row["power"]
+    return {"code": f"PowerState/{word}", "level": "Info", "displayStatus": f"VM {word}"}
 
 
 def interface(world: World, resource: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,17 +45,23 @@ class Clients:
     def resources(self) -> Any:
         return self._made(library.resources().ResourceManagementClient)
 
-    def ask(self, url: str, **params: str) -> Any:
-        """Ask for what Microsoft's libraries have no method for. Raise what they raise."""
+    def ask(self, url: str, **params: str) -> tuple[dict[str, Any], Mapping[str, str]]:
+        """Ask for what Microsoft's libraries have no method for; return the content and headers.
+
+        Raise what they raise.
+        """
         answer = self.compute.send_request(library.get(url, **params))
         answer.raise_for_status()
-        return answer
+        try:
+            return dict(answer.json()), answer.headers
+        except (ValueError, TypeError):
+            raise library.exceptions().DecodeError("not an object of JSON") from None
 
-    def about(self, path: str, version: str) -> Any:
+    def about(self, path: str, version: str) -> dict[str, Any]:
         """Return what Azure says of the subscription itself."""
         base = self.endpoint or f"https://{HOST}"
         url = f"{base}/subscriptions/{self.subscription}{path}"
-        return self.ask(url, **{"api-version": version}).json()
+        return self.ask(url, **{"api-version": version})[0]
 
     def is_ours(self, url: str) -> bool:
         """Tell whether an address that Azure named is Azure: calls carry a token."""

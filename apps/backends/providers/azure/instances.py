@@ -22,6 +22,8 @@ from apps.backends.providers.azure.network import resource_group
 OPERATION, RETRY = "Azure-AsyncOperation", "Retry-After"
 FIRST_SECONDS, MOST_SECONDS = 0.1, 5.0
 FAILED = "ProvisioningState/failed/"
+# What others put on a machine, such as a policy of the subscription: without it, it works as well.
+OF_OTHERS = ("VMExtension", "VMAgent")
 POWER = "PowerState/"
 RUNNING = ("running", "starting", "")
 CONSOLE_TAIL, LONGEST_CONSOLE = 4096, 4 * 2**20
@@ -91,8 +93,7 @@ def _waited(clients: Clients, headers: Mapping[str, str], *, until: float) -> Fa
         if time.monotonic() + pause > until:
             return None
         time.sleep(pause)
-        answer = clients.ask(url)
-        said, headers = answer.json(), answer.headers
+        said, headers = clients.ask(url)
         if said.get("status") in ("Failed", "Canceled"):
             error = said.get("error") or {}
             return errors.of(str(error.get("code") or ""), str(error.get("message") or ""))
@@ -123,9 +124,11 @@ def status(clients: Clients, row: dict[str, Any], ref: Ref) -> InstanceStatus:
     said = row.get("properties", {})
     statuses = said.get("instanceView", {}).get("statuses", [])
     state = str(said.get("provisioningState"))
+    power = next((each for each in statuses if each["code"].startswith(POWER)), {"code": POWER})
+    if state == "Failed" and _why(statuses)[0].startswith(OF_OTHERS):
+        state = "Succeeded"
     if state == "Failed":
         return _failed(clients, statuses, ref)
-    power = next((each for each in statuses if each["code"].startswith(POWER)), {"code": POWER})
     if state == "Deleting" or power["code"].removeprefix(POWER) not in RUNNING:
         word = state if state == "Deleting" else power.get("displayStatus", power["code"])
         return InstanceStatus(
@@ -134,20 +137,25 @@ def status(clients: Clients, row: dict[str, Any], ref: Ref) -> InstanceStatus:
             console_tail=console_tail(clients, ref) if state != "Deleting" else "",
             spot_notice=said.get("priority") == "Spot" and state == "Deleting",
         )
-    if state != "Succeeded":
+    if state != "Succeeded" and (state != "Updating" or power["code"] == POWER):
         return InstanceStatus(InstanceState.CREATING)
     return InstanceStatus(InstanceState.RUNNING, address=_address(clients, said, ref))
 
 
 def _failed(clients: Clients, statuses: list[dict[str, Any]], ref: Ref) -> InstanceStatus:
     """Of a making that failed after it was answered, the machine itself says why."""
-    failed = next(
-        (each for each in statuses if each["code"].lower().startswith(FAILED.lower())), {}
-    )
-    code = str(failed.get("code", ""))[len(FAILED) :]
-    error = errors.of(code, str(failed.get("message") or "Its making failed.")).told(ref.region)
+    code, message = _why(statuses)
+    error = errors.of(code, message or "Its making failed.").told(ref.region)
     tail = console_tail(clients, ref)
     return InstanceStatus(InstanceState.FAILED, message=str(error), console_tail=tail, error=error)
+
+
+def _why(statuses: list[dict[str, Any]]) -> tuple[str, str]:
+    """Return the code and the sentence with which the last change of a machine failed."""
+    for each in statuses:
+        if each["code"].lower().startswith(FAILED.lower()):
+            return str(each["code"])[len(FAILED) :], str(each.get("message") or "")
+    return "", ""
 
 
 def _address(clients: Clients, said: Mapping[str, Any], ref: Ref) -> str | None:

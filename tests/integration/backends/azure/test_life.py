@@ -76,3 +76,23 @@ def test_a_reference_leads_nowhere_else(azure: World, region: str) -> None:
 
     assert provider().inspect(ref).state == InstanceState.GONE
     assert not azure.faults.asked
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "seen"),
+    [
+        ("Updating", None, InstanceState.RUNNING),
+        ("Failed", "VMExtensionProvisioningError", InstanceState.RUNNING),
+        ("Failed", "OSProvisioningTimedOut", InstanceState.FAILED),
+    ],
+)
+def test_what_others_do_to_a_machine_ends_it_not(
+    azure: World, state: str, code: str | None, seen: InstanceState
+) -> None:
+    """As a policy of the subscription that puts a program of its own on each machine."""
+    one = provider()
+    ref = one.create(spec())
+    error = {"code": code, "message": "No."} if code else None
+    azure.machines()["dstack-1"].update(state=state, error=error, was_made=True)
+
+    assert one.inspect(ref).state == seen
