@@ -308,6 +308,7 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.text("DSTACK_LOG_LEVEL")},
     "loggers": {
+        "azure": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         # A tick of beat that a busy worker comes to too late expires, as it should.

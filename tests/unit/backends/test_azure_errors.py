@@ -67,6 +67,7 @@ def test_a_refused_call_is_known_by_its_code_else_by_its_status(
         (SENTENCE.format("standardDSv5Family Cores"), ErrorKind.QUOTA, Scope.FAMILY_REGION),
         (SENTENCE.format("Total Regional Cores"), ErrorKind.QUOTA, Scope.FAMILY_REGION),
         (SENTENCE.format("LowPriorityCores"), ErrorKind.QUOTA, Scope.SPOT_REGION),
+        ("The VM size does not support Azure Spot.", ErrorKind.REFUSED, Scope.OFFER_REGION),
         ("Managed disk is not allowed for this VM.", ErrorKind.REFUSED, Scope.OFFER_REGION),
     ],
 )

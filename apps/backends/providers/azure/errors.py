@@ -168,9 +168,9 @@ def _meaning(known: Meaning, message: str) -> Meaning:
     if known is not NO_FAMILY_QUOTA:
         return known
     said = message.lower()
-    if "lowpriority" in said or "spot" in said:
-        return NO_SPOT_QUOTA
-    return known if "quota" in said or "limit" in said else REFUSED
+    if "quota" not in said and "limit" not in said:
+        return REFUSED
+    return NO_SPOT_QUOTA if "lowpriority" in said or "spot" in said else known
 
 
 def translated(error: Exception, where: str) -> ProviderError:

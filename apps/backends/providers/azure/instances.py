@@ -86,14 +86,20 @@ def _headers(answer: Any, _: Any, __: Any) -> Mapping[str, str]:
 
 
 def _waited(clients: Clients, headers: Mapping[str, str], *, until: float) -> Fault | None:
-    """Ask for what came of an operation until it is over, or it is time."""
+    """Ask for what came of an operation until it is over, or it is time.
+
+    Where that is not answered the machine is under way all the same: `status` tells the rest.
+    """
     url, pause = headers.get(OPERATION, ""), FIRST_SECONDS
     while clients.is_ours(url):
         pause = max(pause, _seconds(headers.get(RETRY, "")))
         if time.monotonic() + pause > until:
             return None
         time.sleep(pause)
-        said, headers = clients.ask(url)
+        try:
+            said, headers = clients.ask(url)
+        except library.errors():
+            return None
         if said.get("status") in ("Failed", "Canceled"):
             error = said.get("error") or {}
             return errors.of(str(error.get("code") or ""), str(error.get("message") or ""))

@@ -114,12 +114,12 @@ def _rule(name: str, access: str, priority: int, port: str) -> dict[str, Any]:
 def _made(get: Callable[[], Any], make: Callable[[], None], what: str) -> dict[str, Any]:
     """Return it once it is there. Raise ProviderError while it is being made."""
     row = _or_none(get)
-    if row is None:
+    if row is None or _state(row) == "Failed":
         make()
     until, pause = time.monotonic() + MADE_WITHIN, FIRST_SECONDS
     while True:
-        row = _or_none(get) if row is None or not _is_settled(row) else row
-        if row is not None and _is_settled(row):
+        row = _or_none(get) if row is None or _state(row) != "Succeeded" else row
+        if row is not None and _state(row) == "Succeeded":
             return row
         if time.monotonic() >= until:
             raise ProviderError(
@@ -131,8 +131,8 @@ def _made(get: Callable[[], Any], make: Callable[[], None], what: str) -> dict[s
         pause = min(pause * 2, MOST_SECONDS)
 
 
-def _is_settled(row: dict[str, Any]) -> bool:
-    return bool(row.get("properties", {}).get("provisioningState") == "Succeeded")
+def _state(row: dict[str, Any]) -> str:
+    return str(row.get("properties", {}).get("provisioningState"))
 
 
 def _or_none(get: Callable[[], Any]) -> dict[str, Any] | None:

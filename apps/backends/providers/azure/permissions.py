@@ -16,6 +16,7 @@ FOR_MACHINES = (
     "Microsoft.Compute/disks/delete",
     "Microsoft.Compute/disks/read",
     "Microsoft.Compute/disks/write",
+    "Microsoft.Compute/locations/operations/read",
     "Microsoft.Compute/virtualMachines/delete",
     "Microsoft.Compute/virtualMachines/read",
     "Microsoft.Compute/virtualMachines/retrieveBootDiagnosticsData/action",

@@ -203,6 +203,27 @@ def test_a_making_that_fails_later_is_told_with_its_error(in_a_hurry: World) -> 
     assert in_a_hurry.kinds()["disks"] == 0
 
 
+def test_who_may_not_ask_what_came_of_it_learns_it_from_the_machine(azure: World) -> None:
+    azure.faults.refused["GET operations"] = "AuthorizationFailed"
+    azure.faults.full = {(SIZE, WEST)}
+    one = provider()
+
+    seen = one.inspect(one.create(spec()))
+
+    assert seen.error is not None and seen.error.kind == ErrorKind.CAPACITY
+
+
+def test_a_network_whose_making_failed_is_made_again(azure: World) -> None:
+    one = provider()
+    one.create(spec("dstack-1"))
+    network = next(row for key, row in azure.resources.items() if "/virtualnetworks/" in key)
+    network["properties"]["provisioningState"] = "Failed"
+
+    one.create(spec("dstack-2"))
+
+    assert azure.faults.asked["PUT virtualNetworks"] == 2
+
+
 def test_a_stop_while_it_is_made_ends_it(in_a_hurry: World) -> None:
     one = provider()
     ref = one.create(spec())
