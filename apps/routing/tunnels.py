@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
+
 from apps.gateways.models import Gateway
-from apps.instances.boot import home
+from apps.instances.boot import former, home
 from apps.instances.models import Instance, Tunnel
 from apps.instances.tunnels import claims as tunnels
 from apps.routing.models import Entry
@@ -33,9 +35,10 @@ def wanted(gateway_id: int) -> dict[str, dict[str, Any]]:
 
 
 def _callers(gateway_id: int) -> Iterable[Instance]:
-    """Return the machines that call this server through a gateway; their way ends with them."""
-    living = Instance.objects.filter(state__in=Instance.state_machine.unfinished)
-    return living.filter(home=gateway_id)
+    """Return the machines that call this server through a gateway; their way ends with them, and
+    where an agent is left behind, once it was told to go."""
+    living = Q(state__in=Instance.state_machine.unfinished)
+    return Instance.objects.filter(living | Q(pk__in=former.waiting()), home=gateway_id)
 
 
 def entries_of(entries: Iterable[Entry]) -> list[schema.TunnelKey]:

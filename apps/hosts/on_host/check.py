@@ -38,7 +38,7 @@ def main(asked: dict[str, typing.Any]) -> dict[str, typing.Any]:
         "shells": [name for name in ("bash", "sh") if shutil.which(name, path=PATH)],
         "systemd": os.path.isdir("/run/systemd/system"),
         "ssh": bool(shutil.which("ssh", path=PATH) and shutil.which("ssh-keygen", path=PATH)),
-        "server": server(asked["url"], asked.get("authority")) if asked.get("url") else "",
+        "server": server(asked["url"], asked.get("authority")) if asked.get("url") else None,
         "gateways": {f"{h}:{p}": tunnel(str(h), int(p)) for h, p in asked.get("gateways") or []},
         "installed_for": installed_for(),
         "time": time.time(),

@@ -1,7 +1,8 @@
 """Installs the agent on a host, as root. Again, it brings it up to date.
 
 Standard input is JSON in base64: `files` (path, mode, content in base64), the interpreter `python`,
-`instance_id`, whether `systemd` runs, and the `enrolment` of an agent that has none yet.
+`instance_id`, whether `systemd` runs, where the server is `called`, whether the files have a way
+there (`has_way`), and the `enrolment` of an agent that has none yet.
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ import typing
 
 PROGRAM, SETTINGS, HOME = "/opt/dstack-agent", "/etc/dstack-agent", "/var/lib/dstack"
 UNIT, CRON = "dstack-agent.service", "/etc/cron.d/dstack-agent"
+WAY = "dstack-way-home.service"
+WAY_FILES = (
+    f"/etc/systemd/system/{WAY}",
+    f"{PROGRAM}/way-home.sh",
+    f"{SETTINGS}/way-home.key",
+    f"{SETTINGS}/way-home.known",
+)
 PID = "/run/dstack-agent.pid"
 STOP_SECONDS = 30.0
 EVERY_START = f"@reboot root /bin/sh {PROGRAM}/supervise.sh\n"
@@ -32,12 +40,33 @@ def main(asked: dict[str, typing.Any]) -> str:
     stop(asked["systemd"])
     if installed_for() not in ("", asked["instance_id"]):
         clear()
+    if not asked["has_way"]:
+        forget_way(asked["systemd"])
     for file in asked["files"]:
         write(file["path"], base64.b64decode(file["content"]), file["mode"])
     link(asked["python"])
+    call(asked["called"])
     if asked["enrolment"] is not None and not os.path.exists(f"{SETTINGS}/config.json"):
         write(f"{SETTINGS}/enrolment.json", json.dumps(asked["enrolment"]).encode(), 0o600)
-    return started(asked["systemd"])
+    return started(asked["systemd"], asked["has_way"])
+
+
+def forget_way(has_systemd: bool) -> None:
+    if has_systemd:
+        quietly("systemctl", "disable", "--now", WAY)
+    for path in WAY_FILES:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def call(server: dict[str, str]) -> None:
+    """Have an agent that is installed already call the server there."""
+    path = f"{SETTINGS}/config.json"
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        with open(path) as file:
+            known = json.load(file)
+        if {**known, **server} != known:
+            write(path, json.dumps({**known, **server}).encode(), 0o600)
 
 
 def installed_for() -> str:
@@ -90,9 +119,10 @@ def link(python: str) -> None:
     os.symlink(python, f"{PROGRAM}/python")
 
 
-def started(has_systemd: bool) -> str:
+def started(has_systemd: bool, has_way: bool) -> str:
     if has_systemd:
-        for words in (("daemon-reload",), ("enable", UNIT), ("restart", "--no-block", UNIT)):
+        units = (WAY, UNIT) if has_way else (UNIT,)
+        for words in (("daemon-reload",), ("enable", *units), ("restart", "--no-block", *units)):
             subprocess.run(["systemctl", *words], check=True, stdin=subprocess.DEVNULL)
         return "systemd"
     has_cron = os.path.isdir(os.path.dirname(CRON))

@@ -20,11 +20,13 @@ import time
 import typing
 
 PROGRAM, SETTINGS, HOME = "/opt/dstack-agent", "/etc/dstack-agent", "/var/lib/dstack"
-UNIT = "dstack-agent.service"
+UNIT, WAY = "dstack-agent.service", "dstack-way-home.service"
 PID = "/run/dstack-agent.pid"
 FILES = (
     f"/etc/systemd/system/{UNIT}",
     f"/etc/systemd/system/multi-user.target.wants/{UNIT}",
+    f"/etc/systemd/system/{WAY}",
+    f"/etc/systemd/system/multi-user.target.wants/{WAY}",
     "/etc/cron.d/dstack-agent",
     "/var/log/dstack-agent.log",
     PID,
@@ -64,6 +66,7 @@ def take_away() -> list[str]:
     has_systemd = os.path.isdir("/run/systemd/system")
     if has_systemd:
         quietly("systemctl", "disable", "--now", UNIT)
+        quietly("systemctl", "disable", "--now", WAY)
     stop_supervisor()
     table = nft_table()
     if os.path.exists(f"{PROGRAM}/agent.pyz") and os.path.isdir(HOME):
@@ -76,6 +79,7 @@ def take_away() -> list[str]:
     if has_systemd:
         quietly("systemctl", "daemon-reload")
         quietly("systemctl", "reset-failed", UNIT)
+        quietly("systemctl", "reset-failed", WAY)
     for folder in (HOME, SETTINGS, PROGRAM):
         shutil.rmtree(folder, ignore_errors=True)
     return [path for path in (HOME, SETTINGS, PROGRAM, *FILES) if os.path.exists(path)]

@@ -113,7 +113,7 @@ def _more(facts: Mapping[str, Any], now: float) -> Iterator[Step]:
     yield _containers(facts)
     yield _clock(float(facts["time"]) - now)
     yield _tools(facts)
-    yield _server(str(facts.get("server") or ""))
+    yield _server(facts.get("server"))
     yield from _gateways(facts.get("gateways") or {})
 
 
@@ -156,7 +156,9 @@ def _tools(facts: Mapping[str, Any]) -> Step:
     return Step("Tunnels", FAILED, "ssh or ssh-keygen is missing: install openssh-client(s).")
 
 
-def _server(why: str) -> Step:
+def _server(why: str | None) -> Step:
+    if why is None:
+        return Step("This server", OK, "The host calls it through a gateway.")
     if not why:
         return Step("This server", OK, "The host reaches it.")
     return Step("This server", FAILED, f"The host does not reach it: {why.rstrip('.')}.")

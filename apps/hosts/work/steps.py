@@ -18,7 +18,7 @@ from apps.gateways import queries as gateways
 from apps.hosts import keys, states
 from apps.hosts.models import Host
 from apps.hosts.ssh import client, words
-from apps.hosts.work import findings, machines, reaching, removal, scripts
+from apps.hosts.work import findings, machines, reaching, removal, scripts, ways
 from apps.hosts.work.findings import Step
 from apps.instances import states as instance_states
 
@@ -52,7 +52,7 @@ def _advance(host: Host) -> None:
 
 def _check(host: Host) -> None:
     try:
-        url, asked = _asked(host)
+        asked = _asked(host)
         ran = reaching.run(host, client.PLAIN, scripts.check(asked), seconds=CHECK_SECONDS)
     except way_home.NoWayHome as error:
         _fail(host, [Step("This server", findings.FAILED, str(error))])
@@ -80,34 +80,46 @@ def _check(host: Host) -> None:
     transition(host, states.INSTALLING, at=now, reason="all that it needs is there", **fields)
 
 
-def _asked(host: Host) -> tuple[str, dict[str, Any]]:
+def _asked(host: Host) -> dict[str, Any]:
     """Return what the host is to try to reach, and how its GPUs are asked. Raise NoWayHome."""
-    url = way_home.address()
+    way = ways.of(host)
     published = [each.gateway for each in gateways.gateways_of(host.project)]
     places = [[each.tunnel_host, each.tunnel_port] for each in published if each.tunnel_port]
+    if way.kind == way_home.GATEWAY and [way.host, way.ssh_port] not in places:
+        places.append([way.host, way.ssh_port])
     far = [place for place in places if not way_home.is_near_host(str(place[0]))]
     fields = range(len(nvidia.FIELDS), nvidia.FEWEST_FIELDS - 1, -1)
-    ways = [nvidia.arguments(count) for count in fields]
-    known_by = way_home.authority(url)
-    return url, {"url": url, "authority": known_by, "gateways": far, "gpu_arguments": ways}
+    return {
+        "url": way.url if way.kind == way_home.DIRECT else "",
+        "authority": way.authority,
+        "gateways": far,
+        "gpu_arguments": [nvidia.arguments(count) for count in fields],
+    }
 
 
 def _install(host: Host) -> None:
     at = timezone.now()
     instance, enrolment = machines.wanted(host, str(host.fact("installed_for") or ""), at=at)
-    url = way_home.address()
-    asked = {"url": url, "enrolment": enrolment, "machine": {"lent": True}}
-    asked |= {"authority": way_home.authority(url)}
-    script = scripts.install(
+    done = [Step(**each) for each in host.progress]
+    try:
+        way = ways.of(host)
+    except way_home.NoWayHome as error:
+        _fail(host, [*done, Step("This server", findings.FAILED, str(error))])
+        return
+    called = {"url": way.url, "authority": way.authority}
+    asked = {**called, "enrolment": enrolment, "machine": {"lent": True}}
+    wanted = scripts.Installation(
         python=host.facts["python"],
         systemd=bool(host.fact("systemd")),
         instance_id=str(instance.pk),
+        called=called,
+        way=ways.files(instance, way),
         enrolment=asked if enrolment else None,
         let_in=scripts.let_in(
             user=host.user, public_key="" if host.key else keys.of_project(host.project).public
         ),
     )
-    done = [Step(**each) for each in host.progress]
+    script = scripts.install(wanted)
     try:
         ran = reaching.run(host, reaching.as_root(host), script, seconds=INSTALL_SECONDS)
     except client.SshError as error:

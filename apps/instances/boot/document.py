@@ -73,7 +73,7 @@ class Boot:
 
 def document(boot: Boot) -> str:
     """Return the text. Raise TooLong."""
-    ways = [*_to_gateway(boot.to_gateway), *(relay_files(boot.relay) if boot.relay else [])]
+    ways = [*way_files(boot.to_gateway), *(relay_files(boot.relay) if boot.relay else [])]
     units = [UNIT, *[each for each in (WAY_UNIT, RELAY_UNIT) if _is_among(each, ways)]]
     content = {
         "write_files": [
@@ -99,7 +99,8 @@ def _file(path: str, content: str, *, mode: str) -> dict[str, str]:
     return {"path": path, "owner": "root:root", "permissions": mode, "content": content}
 
 
-def _to_gateway(to: ToGateway | None) -> list[dict[str, str]]:
+def way_files(to: ToGateway | None) -> list[dict[str, str]]:
+    """Return the files of a machine's way, which the unit `WAY_UNIT` keeps open."""
     if to is None:
         return []
     way = to.way

@@ -4,7 +4,9 @@ they call, and take themselves off."""
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.core import ids, retention
@@ -14,6 +16,7 @@ from apps.instances.models import FormerAgent, Instance
 OVER = "This machine is no host of this server any more: its agent ends what it runs, and goes."
 # A machine may lie in a cupboard for as long.
 KEPT = timedelta(days=3 * 365)
+HEARD = timedelta(hours=1)
 
 
 def note(instance: Instance, *, at: datetime) -> None:
@@ -44,6 +47,12 @@ def told_at(instance: Instance | None) -> datetime | None:
         return None
     rows = FormerAgent.objects.filter(instance_id=instance.pk)
     return rows.values_list("told_at", flat=True).first()
+
+
+def waiting() -> QuerySet[Any, Any]:
+    """Return the ids of the instances whose agents are to be told, or may not have heard it yet."""
+    heard = Q(told_at__lt=timezone.now() - HEARD)
+    return FormerAgent.objects.exclude(heard).values_list("instance_id", flat=True)
 
 
 def prune(*, at: datetime) -> int:

@@ -3,7 +3,10 @@ of its own."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import apps
+from django.db.models import QuerySet
 
 from apps.backends import way_home
 from apps.backends.way_home import Relay
@@ -25,11 +28,20 @@ def of(instance: Instance) -> Relay | None:
     return instance.home
 
 
+def any_usable() -> Relay | None:
+    """Return a gateway that a machine without one would take, None where there is none."""
+    found: Relay | None = _usable().order_by("pk").first()
+    return found
+
+
+def _usable() -> QuerySet[Any]:
+    gateways = apps.get_model("gateways", "Gateway").objects
+    return gateways.filter(instance__isnull=False, tunnel_port__isnull=False)
+
+
 def _choose(instance: Instance) -> int | None:
     """Take the gateway of its service, else any."""
-    usable = apps.get_model("gateways", "Gateway").objects.filter(
-        instance__isnull=False, tunnel_port__isnull=False
-    )
+    usable = _usable()
     own = usable.filter(tunnels__instance=instance, tunnels__freed_at=None)
     ids = own.values_list("pk", flat=True).order_by("pk")
     return ids.first() or usable.values_list("pk", flat=True).order_by("pk").first()
