@@ -35,9 +35,10 @@ logger = logging.getLogger(__name__)
 # States that are no machine's: "scaled" (a run's wanted number changed), "updated" (it has another
 # version), "drained" (a replica's last request ended), "moved" (its address is another one), "held"
 # (requests wait for a service without replicas), "changed" (a workload's readiness or address did,
-# or who may call what), "interrupted" (its cloud takes a machine back), "waiting" (a ready replica
-# is not reached by its gateway yet), "reached" (it is), "read" (what a model's repository says of
-# chats), "usable" (a backend was connected, changed or enabled).
+# or who may call what), "interrupted" (its cloud takes a machine back), "measured" (a machine has
+# other hardware), "waiting" (a ready replica is not reached by its gateway yet), "reached" (it is),
+# "read" (what a model's repository says of chats), "usable" (a backend was connected, changed or
+# enabled).
 REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("run", "submitted"): (runs.reconcile, routing.publish_runs, chat_templates.read),
     # A schedule that switches a service decides whether requests are held for it.
@@ -91,6 +92,7 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("instance", "idle"): (runs.look_for_places_after_instances,),
     ("instance", "lost"): (runs.advance_on_instances, instances.advance),
     ("instance", "interrupted"): (runs.reconcile_on_instances, instances.advance),
+    ("instance", "measured"): (hosts.advance_of_instances,),
     ("instance", "ready"): (
         runs.advance_on_instances,
         gateways.advance_on_instances,

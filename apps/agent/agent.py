@@ -20,7 +20,16 @@ from apps.agent.caches.keeper import Caches, User
 from apps.agent.config import Config
 from apps.agent.docker.shared import TIDY_SECONDS, Containers
 from apps.agent.gateways.executor import GatewayProcess
-from apps.agent.host import files, interpreters, ports, pulse, spot_notice, trees, usage
+from apps.agent.host import (
+    files,
+    hardware,
+    interpreters,
+    ports,
+    pulse,
+    spot_notice,
+    trees,
+    usage,
+)
 from apps.agent.host.home import Home
 from apps.agent.host.journal import say
 from apps.agent.isolation import check
@@ -77,6 +86,9 @@ class Agent:
         self._spot = spot_notice.Watch(config.metadata, config.metadata_url)
         self._containers = Containers(home, known=self.workloads, log=say)
         self._caches = Caches(home, users=self._users)
+        is_lent = config.machine is not None and config.machine.lent
+        named = self._containers.image_names
+        self._hardware = hardware.Watch(home.base, named, is_wanted=is_lent)
         self._tunnels = Keeper(home.root / "ssh", self._address)
         self._revision = -1
         self._host = Host(
@@ -93,7 +105,7 @@ class Agent:
         self._open_network()
         self.load()
         loops = (self._poll, self._report, self._ship, self._listen, self._look_around)
-        for loop in (*loops, self._measure, self._watch_spot, self._mind_caches):
+        for loop in (*loops, self._measure, self._watch_spot, self._mind_caches, self._watch_hardware):
             threading.Thread(target=self._keep, args=(loop,), daemon=True).start()
 
     def _open_network(self) -> None:
@@ -274,7 +286,9 @@ class Agent:
             self._changed.clear()
             reported_at = time.monotonic()
             try:
-                self.client.report(self.report())
+                report = self.report()
+                self.client.report(report)
+                self._hardware.told(report.hardware)
                 backoff.reset()
             except (ServerAway, Refused) as error:
                 self._changed.set()
@@ -294,6 +308,7 @@ class Agent:
             ssh_public_key=self._tunnels.public_key,
             spot_notice=self._spot.ends_at,
             caches=self._caches.report(),
+            hardware=self._hardware.news,
         )
 
     def _mind_caches(self) -> None:
@@ -301,6 +316,9 @@ class Agent:
 
     def _watch_spot(self) -> None:
         self._spot.watch(tell=self._changed.set, is_over=self._closing.wait)
+
+    def _watch_hardware(self) -> None:
+        self._hardware.watch(tell=self._changed.set, is_over=self._closing.wait)
 
     def _ship(self) -> None:
         backoff = Backoff()

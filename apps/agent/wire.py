@@ -238,9 +238,24 @@ class CacheReport:
 
 
 @dataclass(frozen=True)
+class Hardware:
+    """What a machine that a person lent has. `gpus` is what its nvidia-smi says, None where there
+    is none; `images` are the names of those of its container engine, None where none answers."""
+
+    cpus: int
+    memory_mib: int
+    disk_mib: int
+    gpus: typing.Optional[str] = None
+    images: typing.Optional[list[str]] = None
+    pythons: list[str] = field(default_factory=list)
+    shells: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that is. `boot_id` changes when the host or the agent's home is made anew.
 
+    `hardware` comes with the first report, and when it is another one, None in between.
     `spot_notice` is when the cloud ends the machine, RFC 3339; "" while it has said nothing.
     """
 
@@ -253,6 +268,7 @@ class Report:
     ssh_public_key: str = ""
     spot_notice: str = ""
     caches: list[CacheReport] = field(default_factory=list)
+    hardware: typing.Optional[Hardware] = None
     wire: int = WIRE_VERSION
 
 

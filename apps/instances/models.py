@@ -32,6 +32,7 @@ class Instance(Stateful):
     Where the server cannot be called, it calls it through the gateway `home`.
     `caches` are the model files that it keeps for projects, as its agent told last, and
     `caches_to_clear` the ids of those to remove.
+    `hardware` is what the agent of a standing machine last said that it has.
     `interrupted_at` is when the cloud said that it takes it back, or did so without a word, and
     `ends_at` when it ends by that. `tags` are of the service that it was made for.
     """
@@ -52,6 +53,7 @@ class Instance(Stateful):
     price_usd_per_hour = models.DecimalField(max_digits=10, decimal_places=4, default=0)
     shared = models.BooleanField(default=False)
     ref = models.TextField(blank=True)
+    hardware = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
     token = models.TextField()
     token_hash = models.CharField(max_length=64, unique=True)
     enrolment_hash = models.CharField(max_length=64, blank=True, default="", db_default="")

@@ -29,6 +29,7 @@ SAID = {
     ("replica", "reached"): "apps/routing/gateway_api.py",
     ("tunnel", "changed"): "apps/instances/tunnels/claims.py",
     ("instance", "interrupted"): "apps/instances/interruptions.py",
+    ("instance", "measured"): "apps/instances/agents/reports.py",
     ("workload", "changed"): "apps/instances/agents/reports.py",
     ("endpoint", "held"): "apps/routing/gateway_api.py",
     ("endpoint", "counted"): "apps/telemetry/traffic/ingest.py",

@@ -18,6 +18,7 @@ from apps.agent.host.home import Home
 from apps.agent.workloads.host import Host
 
 TIDY_SECONDS = 60.0
+MOST_IMAGES = 500
 # How full the engine's disk may be before images that nobody uses are removed; 100 is never.
 PERCENT, DEFAULT_PERCENT = "DSTACK_IMAGES_DISK_PERCENT", 85.0
 Log = typing.Callable[[str], None]
@@ -50,6 +51,16 @@ class Containers:
             shared=Shared(self.engine, self.networks, self.images),
             on_event=on_event,
         )
+
+    def image_names(self) -> typing.Optional[list[str]]:
+        """Return the names of the images that the engine has, None where none answers."""
+        try:
+            listed = self.engine.call("GET", "/images/json")
+        except (EngineAway, EngineRefused):
+            return None
+        keys = ("RepoTags", "RepoDigests")
+        names = {name for image in listed for key in keys for name in image.get(key) or ()}
+        return sorted(name for name in names if not name.startswith("<none>"))[:MOST_IMAGES]
 
     def tidy(self) -> None:
         """Remove what nobody knows or needs; without an engine there is nothing to do."""

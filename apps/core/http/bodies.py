@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from apps.core.errors import Invalid, TooLarge
 T = TypeVar("T")
 
 NOT_JSON = "The body is not JSON."
+HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def read(request: HttpRequest, *, most_bytes: int, what: str) -> bytes:
@@ -25,11 +27,14 @@ def read(request: HttpRequest, *, most_bytes: int, what: str) -> bytes:
 
 
 def parsed(body: bytes) -> Any:
-    """Parse JSON. Raise Invalid."""
+    """Parse JSON; half a character, which nothing can store, is a question mark. Raise Invalid."""
     try:
-        return json.loads(body)
+        found = json.loads(body)
+        if HALF.search(body):
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise Invalid(NOT_JSON) from error
+    return found
 
 
 def validated(body: bytes, validate: Callable[[bytes], T]) -> T:

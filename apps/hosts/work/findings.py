@@ -10,6 +10,7 @@ from typing import Any
 
 from apps.backends import nvidia
 from apps.backends.base import gigabytes
+from apps.hosts.work import facts as facts_of
 
 MARK = "dstack:"
 PYTHON_PATH = re.compile(r"/[A-Za-z0-9._/+-]{1,200}")
@@ -38,14 +39,17 @@ def read(output: str) -> dict[str, Any]:
         if not name.startswith(MARK) or not space:
             continue
         if name == f"{MARK}found":
-            try:
-                found = json.loads(value)
-            except ValueError:
-                continue
-            facts |= found if isinstance(found, dict) else {}
+            facts |= _found(value)
         else:
             facts[name.removeprefix(MARK)] = value.strip()[:300]
     return facts
+
+
+def _found(text: str) -> dict[str, Any]:
+    try:
+        return facts_of.of_check(json.loads(text))
+    except (ValueError, RecursionError):
+        return {}
 
 
 def left(output: str) -> list[str] | None:
@@ -86,9 +90,10 @@ def _basics(facts: Mapping[str, Any], user: str) -> Iterator[Step]:
         there = f" (found {found})" if found.startswith("Python") else ""
         yield Step("Python", FAILED, f"Python 3.9 or newer is missing{there}: install python3.")
     elif not facts.get("cpus"):
-        yield Step("Python", FAILED, f"{python} does not run there as root.")
+        why = f"{python} does not run there as root, or says what cannot be."
+        yield Step("Python", FAILED, why)
     else:
-        yield Step("Python", OK, f"{facts['pythons'][0]} at {python}.")
+        yield Step("Python", OK, f"{(facts.get('pythons') or ['3'])[0]} at {python}.")
 
 
 def _no_linux(system: str) -> str:

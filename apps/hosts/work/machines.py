@@ -20,7 +20,7 @@ from apps.core import crypto
 from apps.core.transition import created, transition
 from apps.hosts import states
 from apps.hosts.models import Host
-from apps.hosts.work import findings
+from apps.hosts.work import facts, findings
 from apps.instances import ending
 from apps.instances import states as instance_states
 from apps.instances.boot import credentials
@@ -117,6 +117,15 @@ def _backend(project: Project) -> Backend:
     if found is not None:
         return found
     return backends.connect(project=project, kind=connected.SSH, config={})
+
+
+def note_hardware(host: Host) -> None:
+    """Take over what the agent says that the host has by now."""
+    said = facts.of_agent(host.instance.hardware) if host.instance else {}
+    now = {**host.facts, **said}
+    if now != host.facts:
+        Host.objects.filter(pk=host.pk).update(facts=now)
+        host.facts = now
 
 
 def publish(project: Project) -> None:

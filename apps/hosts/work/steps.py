@@ -167,6 +167,7 @@ def _start(host: Host) -> None:
 
 
 def _look(host: Host) -> None:
+    machines.note_hardware(host)
     machines.publish(host.project)
     if host.instance is None or host.instance.is_final:
         _fail(host, [Step("Report", findings.FAILED, "Its instance has ended: add it again.")])

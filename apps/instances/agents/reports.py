@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from apps.instances.tunnels import claims as tunnels
 
 LAST_LINES = 20
 TEXT = 2000
+HARDWARE_CHARACTERS = 200_000
 # No report is under way for longer: the agent waits 30 s for an answer.
 GOODBYE_SETTLES = timedelta(seconds=30)
 YEARS = range(2000, 2200)
@@ -52,10 +54,10 @@ def _unfinished(instance: Instance) -> Sequence[Workload]:
 def _heard(instance: Instance, report: wire.Report, *, at: datetime) -> None:
     known = {
         "reported_at": at,
-        "hostname": report.hostname[:255],
-        "agent_version": report.agent_version[:50],
-        "boot_id": report.boot_id[:100],
-        "isolation": report.isolation.level[:16],
+        "hostname": _text(report.hostname)[:255],
+        "agent_version": _text(report.agent_version)[:50],
+        "boot_id": _text(report.boot_id)[:100],
+        "isolation": _text(report.isolation.level)[:16],
         "isolation_note": _text(_note(report.isolation)),
         "caches": caches.told(report),
     }
@@ -65,6 +67,8 @@ def _heard(instance: Instance, report: wire.Report, *, at: datetime) -> None:
     if instance.running_at is None:
         # Its backend was not asked yet: it runs, since its agent calls.
         Instance.objects.filter(pk=instance.pk, running_at=None).update(running_at=at)
+    if report.hardware is not None and backends.is_standing(instance.backend_kind):
+        _note_hardware(instance, wire.to_json(report.hardware))
     if report.spot_notice:
         interruptions.note(instance=instance, ends_at=_time(report.spot_notice), at=at)
     if report.stopping:
@@ -79,6 +83,23 @@ def _note_key(instance: Instance, said: str) -> None:
         key = enrolment.checked_key(said)
         if key and key != instance.public_key:
             tunnels.note_key(instance, key)
+
+
+def _note_hardware(instance: Instance, said: dict[str, Any]) -> None:
+    """Keep what a machine has; whoever offers it judges it."""
+    found = _storable(said)
+    if found == instance.hardware or len(json.dumps(found)) > HARDWARE_CHARACTERS:
+        return
+    Instance.objects.filter(pk=instance.pk).update(hardware=found)
+    after_commit(notifications.transitioned, "instance", "measured", [instance.pk])
+
+
+def _storable(said: Any) -> Any:
+    if isinstance(said, str):
+        return said.replace("\x00", "�")
+    if isinstance(said, list):
+        return [_storable(each) for each in said]
+    return {key: _storable(each) for key, each in said.items()} if isinstance(said, dict) else said
 
 
 def _goodbye(instance: Instance, *, at: datetime) -> None:
