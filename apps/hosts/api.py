@@ -61,7 +61,8 @@ class HostRunning(Schema):
 
 class OwnHostOut(Schema):
     """`state` is checking, installing, starting, active, failed, removing or removed; `status` says
-    of an active one how its agent does. `key` is "given" or "server". `offered_fingerprint` is that
+    of an active one how its agent does. `executors` are "docker" and "process", as far as services
+    can run there as such. `key` is "given" or "server". `offered_fingerprint` is that
     of a host key which is another one than was known: of the host, or of its jump host. `left_over`
     is what a removal had to leave there; its agent calls, and is told to go, at
     `told_to_leave_at`."""
@@ -79,6 +80,7 @@ class OwnHostOut(Schema):
     offered_fingerprint: str | None
     price_usd_per_hour: float
     resources: str | None
+    executors: list[str]
     gpus: list[HostGpu]
     running: list[HostRunning]
     progress: list[HostStep]

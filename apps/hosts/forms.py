@@ -31,7 +31,7 @@ class HostForm(PageForm):
     key = forms.CharField(
         label="Private key (optional)",
         help_text="Without a passphrase. Kept encrypted and never shown again. Empty: the "
-        "server's own key, whose public half is beside.",
+        "server's own key, whose public half is on this page.",
         required=False,
         max_length=2 * MOST_BYTES,
         widget=forms.Textarea(

@@ -38,6 +38,11 @@ class Shown:
         return instance.state, instance_states.INSTANCE.looks[instance.state]
 
     @property
+    def executors(self) -> Sequence[str]:
+        """How services run there, () before its check."""
+        return machines.executors(self.host) if self.host.fact("cpus") else ()
+
+    @property
     def told_to_leave_at(self) -> datetime | None:
         """When the agent that a removal had to leave there called, and was told to go."""
         return former.told_at(self.host.instance) if self.host.left_over else None
@@ -104,6 +109,7 @@ def host_json(row: Shown) -> dict[str, Any]:
         "offered_fingerprint": host.offered_fingerprint or None,
         "price_usd_per_hour": float(host.price_usd_per_hour),
         "resources": row.resources or None,
+        "executors": list(row.executors),
         "gpus": [{"name": g.name, "count": g.count, "memory_mib": g.memory_mib} for g in gpus],
         "running": [{"run": each.run, "replica": each.replica} for each in row.running],
         "progress": host.progress,

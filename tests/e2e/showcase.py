@@ -118,7 +118,11 @@ def _clouds(main: Project) -> None:
 
 def _hosts(main: Project) -> None:
     """One in each of its states, with all that may be long."""
-    steps = [{"name": "Docker", "ok": True, "text": "27.5.1"}, {"name": "Disk", "ok": False}]
+    steps = [
+        {"name": "Docker", "state": "ok", "text": "27.5.1"},
+        {"name": "Clock", "state": "warned"},
+        {"name": "Disk", "state": "failed"},
+    ]
     for number, state in enumerate(HOST_MACHINE.states):
         made = Host.objects.create(
             project=main,
@@ -128,6 +132,7 @@ def _hosts(main: Project) -> None:
             address=f"{number}.{'a' * 60}.example.org",
             jump=f"ann@{'b' * 60}.example.org:2222",
             fingerprint="SHA256:" + "x" * 43,
+            offered_fingerprint="SHA256:" + "y" * 43 if state == "failed" else "",
             error=WHY,
             left_over=WHY,
             progress=[{**each, "text": each.get("text", WHY)} for each in steps],

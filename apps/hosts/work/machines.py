@@ -145,6 +145,10 @@ def publish(project: Project) -> None:
             backends.connect(project=project, kind=connected.SSH, config=config)
 
 
+def executors(host: Host) -> tuple[str, ...]:
+    return ("process",) if host.fact("images") is None else ("docker", "process")
+
+
 def offered(host: Host) -> ssh.Host:
     """Return what the host has, as its backend keeps it."""
     gpus = findings.gpus(host.facts)
@@ -159,7 +163,7 @@ def offered(host: Host) -> ssh.Host:
         gpus=tuple(ssh.HostGpu(**_gpu(each)) for each in gpus.kinds),
         gpu_problems=gpus.problems,
         price_usd_per_hour=float(host.price_usd_per_hour),
-        executors=("process",) if images is None else ("docker", "process"),
+        executors=executors(host),
         pythons=tuple(host.fact("pythons") or ()),
         images=tuple(images or ()),
         shells=tuple(host.fact("shells") or ()),
