@@ -4,7 +4,9 @@ fact system "$(uname -s)"
 root=no
 if [ "$(id -u)" = 0 ]; then
     root=yes
-elif command -v sudo >/dev/null 2>&1 && sudo -n true </dev/null >/dev/null 2>&1; then
+elif ! command -v sudo >/dev/null 2>&1; then
+    root=alone
+elif sudo -n true </dev/null >/dev/null 2>&1; then
     root=sudo
 fi
 fact root "$root"

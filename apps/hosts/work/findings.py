@@ -83,7 +83,8 @@ def _basics(facts: Mapping[str, Any], user: str) -> Iterator[Step]:
         return
     root = facts.get("root")
     said = {"yes": "Logs in as root.", "sudo": f"{user} becomes root by sudo, without a password."}
-    yield Step("Root", OK if root in said else FAILED, said.get(str(root), _no_root(user)))
+    why = _no_sudo(user) if root == "alone" else _no_root(user)
+    yield Step("Root", OK if root in said else FAILED, said.get(str(root), why))
     python = str(facts.get("python") or "")
     if not PYTHON_PATH.fullmatch(python):
         found = str(facts.get("python3") or "")
@@ -100,9 +101,13 @@ def _no_linux(system: str) -> str:
     return f"It runs {system[:40]}: services need Linux."
 
 
+def _no_sudo(user: str) -> str:
+    return f"{user} is not root, and sudo is missing there: log in as root, or install sudo."
+
+
 def _no_root(user: str) -> str:
     return (
-        f"{user} may not become root without a password: log in as root, or allow it with a line "
+        f"sudo asks {user} for a password there: log in as root, or do without one by a line "
         f"`{user} ALL=(ALL) NOPASSWD: ALL` in /etc/sudoers.d/{user}."
     )
 
