@@ -18,7 +18,7 @@ from apps.agent.host.home import Home
 from apps.agent.workloads.host import Host
 
 TIDY_SECONDS = 60.0
-MOST_IMAGES = 500
+MOST_IMAGES, LONGEST_NAME = 500, 600
 # How full the engine's disk may be before images that nobody uses are removed; 100 is never.
 PERCENT, DEFAULT_PERCENT = "DSTACK_IMAGES_DISK_PERCENT", 85.0
 Log = typing.Callable[[str], None]
@@ -60,7 +60,8 @@ class Containers:
             return None
         keys = ("RepoTags", "RepoDigests")
         names = {name for image in listed for key in keys for name in image.get(key) or ()}
-        return sorted(name for name in names if not name.startswith("<none>"))[:MOST_IMAGES]
+        named = (name for name in names if not name.startswith("<none>"))
+        return sorted(name for name in named if len(name) <= LONGEST_NAME)[:MOST_IMAGES]
 
     def tidy(self) -> None:
         """Remove what nobody knows or needs; without an engine there is nothing to do."""

@@ -91,7 +91,7 @@ def images() -> typing.Optional[list[str]]:
     if found is None:
         return None
     names = {n for one in found for key in ("RepoTags", "RepoDigests") for n in one.get(key) or ()}
-    return sorted(name for name in names if not name.startswith("<none>"))[:500]
+    return sorted(n for n in names if not n.startswith("<none>") and len(n) <= 600)[:500]
 
 
 def pythons() -> list[str]:

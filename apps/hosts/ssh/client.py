@@ -135,7 +135,8 @@ def _call(
 def _failure(folder: Path, target: Target, called: Target, errors: str) -> SshError:
     if alias := words.with_another_key(errors):
         return _other_key(folder, target, called, alias)
-    said = words.in_words(errors, target.place, target.jump)
+    jump = called.jump.address if called.jump else ""
+    said = words.in_words(errors, target.place, target.jump, called=jump)
     if words.UNKNOWN.format(at=target.place) == said:
         logger.warning("ssh to %s: %r", target.place, errors[-1000:])
     return SshError(said)

@@ -55,15 +55,20 @@ OTHER_KEYS = (
 )
 
 
-def in_words(errors: str, place: Place, jump: Place | None) -> str:
-    """Return one sentence about what ssh wrote."""
+def in_words(errors: str, place: Place, jump: Place | None, *, called: str = "") -> str:
+    """Return one sentence about what ssh wrote; `called` is the address of the jump host, where it
+    has a name."""
     at = str(place)
-    if jump is not None and f"{jump.user}@{jump.address}" in errors.replace("[", "").replace(
-        "]", ""
-    ):
+    if jump is not None and _is_of(jump, called or jump.address, errors):
         at = f"the jump host {jump}"
     sentence = next((text for mark, text in TABLE if mark in errors), UNKNOWN).format(at=at)
     return sentence[0].upper() + sentence[1:] if sentence.startswith("the ") else sentence
+
+
+def _is_of(jump: Place, called: str, errors: str) -> bool:
+    """Tell whether it is the jump host of which ssh speaks. It alone is connected to from here."""
+    plain = errors.replace("[", "").replace("]", "")
+    return f"{jump.user}@{called}:" in plain or f"connect to host {called} port" in plain
 
 
 def with_another_key(errors: str) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 Name = Annotated[str, StringConstraints(max_length=300)]
+Image = Annotated[str, StringConstraints(max_length=600)]
 Version = Annotated[str, StringConstraints(pattern=r"^3\.\d{1,2}$")]
 Text = Annotated[str, StringConstraints(max_length=20_000)]
 
@@ -24,7 +25,7 @@ class Hardware(BaseModel):
     memory_mib: int = Field(ge=1, le=2**28)
     disk_mib: int = Field(ge=0, le=2**34)
     gpus: Text | None = None
-    images: list[Name] | None = Field(default=None, max_length=500)
+    images: list[Image] | None = Field(default=None, max_length=500)
     pythons: list[Version] = Field(default=[], max_length=50)
     shells: list[Literal["bash", "sh"]] = Field(default=[], max_length=2)
 

@@ -25,7 +25,7 @@ from apps.instances.tunnels import claims as tunnels
 
 LAST_LINES = 20
 TEXT = 2000
-HARDWARE_CHARACTERS = 200_000
+HARDWARE_CHARACTERS = 500_000
 # No report is under way for longer: the agent waits 30 s for an answer.
 GOODBYE_SETTLES = timedelta(seconds=30)
 YEARS = range(2000, 2200)

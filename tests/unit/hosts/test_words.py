@@ -30,6 +30,18 @@ def test_says_what_failed(errors: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "errors, said",
+    [
+        ("bob@192.0.2.1: Permission denied (publickey).", "The jump host bob@gate.example.com"),
+        ("ssh: connect to host 192.0.2.1 port 22: Connection refused", "at the jump host bob@gate"),
+        ("channel 0: open failed: connect failed: Connection refused", "at ann@192.0.2.7:2222"),
+    ],
+)
+def test_names_a_jump_host_by_what_a_person_called_it(errors: str, said: str) -> None:
+    assert said in words.in_words(errors, HOST, parse("bob@gate.example.com"), called="192.0.2.1")
+
+
+@pytest.mark.parametrize(
     "errors",
     [
         "Bad remote protocol version identification: 'secret of the network'",
