@@ -20,16 +20,7 @@ from apps.agent.caches.keeper import Caches, User
 from apps.agent.config import Config
 from apps.agent.docker.shared import TIDY_SECONDS, Containers
 from apps.agent.gateways.executor import GatewayProcess
-from apps.agent.host import (
-    files,
-    hardware,
-    interpreters,
-    ports,
-    pulse,
-    spot_notice,
-    trees,
-    usage,
-)
+from apps.agent.host import files, hardware, interpreters, ports, pulse, spot_notice, trees, usage
 from apps.agent.host.home import Home
 from apps.agent.host.journal import say
 from apps.agent.isolation import check
@@ -86,9 +77,8 @@ class Agent:
         self._spot = spot_notice.Watch(config.metadata, config.metadata_url)
         self._containers = Containers(home, known=self.workloads, log=say)
         self._caches = Caches(home, users=self._users)
-        is_lent = config.machine is not None and config.machine.lent
         named = self._containers.image_names
-        self._hardware = hardware.Watch(home.base, named, is_wanted=is_lent)
+        self._hardware = hardware.Watch(home.base, named, is_wanted=config.is_lent)
         self._tunnels = Keeper(home.root / "ssh", self._address)
         self._revision = -1
         self._host = Host(
@@ -105,7 +95,8 @@ class Agent:
         self._open_network()
         self.load()
         loops = (self._poll, self._report, self._ship, self._listen, self._look_around)
-        for loop in (*loops, self._measure, self._watch_spot, self._mind_caches, self._watch_hardware):
+        more = (self._measure, self._watch_spot, self._watch_hardware, self._mind_caches)
+        for loop in (*loops, *more):
             threading.Thread(target=self._keep, args=(loop,), daemon=True).start()
 
     def _open_network(self) -> None:
@@ -360,13 +351,7 @@ class Agent:
 
     def _listen(self) -> None:
         """Hear from the shims that something happened, instead of looking all the time."""
-        fifo = os.open(str(self.home.wake), os.O_RDWR)
-        rest = b""
-        while not self._closing.is_set():
-            *names, rest = (rest + os.read(fifo, 4096)).split(b"\n")
-            for name in set(names):
-                self._heard(name.decode("ascii", "replace"))
-        os.close(fifo)
+        self.home.listen(self._heard, is_over=self._closing.is_set)
 
     def _look_around(self) -> None:
         """Find the usual Python before the first workload asks for it; then keep house."""
@@ -404,10 +389,7 @@ class Agent:
             self._again.notify_all()
         self._changed.set()
         self._written.set()
-        with contextlib.suppress(OSError):
-            fifo = os.open(str(self.home.wake), os.O_WRONLY | os.O_NONBLOCK)
-            os.write(fifo, b"\n")
-            os.close(fifo)
+        self.home.rouse()
 
     def wipe(self) -> None:
         """Remove all workloads from the disk, after `shut_down`."""

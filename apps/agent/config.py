@@ -53,6 +53,10 @@ class Config:
     authority: str = ""
     machine: typing.Optional[Machine] = None
 
+    @property
+    def is_lent(self) -> bool:
+        return self.machine is not None and self.machine.lent
+
 
 class Source(typing.Protocol):
     def read(self) -> typing.Optional[Config]:

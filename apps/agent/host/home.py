@@ -54,6 +54,25 @@ class Home:
     def wake(self) -> Path:
         return self.root / "wake"
 
+    def listen(
+        self, heard: typing.Callable[[str], None], *, is_over: typing.Callable[[], bool]
+    ) -> None:
+        """Call with each name that is written into the FIFO; whether it is over, is asked then."""
+        fifo = os.open(str(self.wake), os.O_RDWR)
+        rest = b""
+        while not is_over():
+            *names, rest = (rest + os.read(fifo, 4096)).split(b"\n")
+            for name in set(names):
+                heard(name.decode("ascii", "replace"))
+        os.close(fifo)
+
+    def rouse(self) -> None:
+        """Have whoever listens look whether it is over."""
+        with contextlib.suppress(OSError):
+            fifo = os.open(str(self.wake), os.O_WRONLY | os.O_NONBLOCK)
+            os.write(fifo, b"\n")
+            os.close(fifo)
+
     @property
     def program(self) -> Path:
         return self.root / "agent.pyz"
