@@ -19,7 +19,7 @@ from apps.instances.costs import queries as spent
 from apps.runs import public_urls, queries, states
 from apps.runs.models import Run
 from apps.runs.pages import snippets, view_models
-from apps.runs.rollout import history
+from apps.runs.rollout import history, version_rows
 from apps.runs.whereabouts import looking
 
 HOURS_A_MONTH = 730
@@ -134,7 +134,7 @@ def _of_tab(
     if tab == "configuration":
         return {"configuration": crypto.decrypt(run.configuration)}
     if tab == "versions":
-        return {"versions": history.of(run)}
+        return {"versions": version_rows.of(history.of(run))}
     ended = [row for row in rows if row.replica.is_final]
     ended.sort(key=lambda row: row.replica.pk, reverse=True)
     events = list(queries.timeline(run)[:SHOWN_EVENTS]) if tab in ("overview", "events") else []

@@ -15,11 +15,12 @@ from apps.routing import services as routing
 from apps.runs import queries, services, states
 from apps.runs.models import Replica, Run, RunVersion
 from apps.runs.planning.request import PlanRequest
-from apps.runs.rollout import history
+from apps.runs.rollout import history, version_rows
 from apps.runs.rollout import versions as updates
 from tests import factories
 from tests.fakes.agent import FakeAgent
 from tests.integration.runs.test_life import applied
+from tests.people import signed_in
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager", "gateway")]
 
@@ -252,6 +253,23 @@ def test_updates_a_run_from_before_there_were_versions(
 
     assert [one.version for one in history.of(run())] == [2, 1]
     assert queries.run_json(run())["version"] == 2
+
+
+def test_the_page_shows_what_the_file_says_otherwise(
+    alice: Access, project: Project, agent: FakeAgent
+) -> None:
+    submit(alice, project, YAML + "env: [KEY=<b>]\nauth: false\n")
+
+    second, first = version_rows.of(history.of(run()))
+    page = signed_in(alice.user).get("/projects/main/services/hello/versions/").content.decode()
+
+    assert [(line.kind, line.parts[0].text) for line in second.lines if line.kind == "new"] == [
+        ("new", "env: [KEY=<b>]"),
+        ("new", "auth: false"),
+    ]
+    assert (second.needs_replicas, second.differences) == (True, [])
+    assert (first.lines, first.differences) == ([], [])
+    assert '<span class="diff-sign">+</span>env: [KEY=&lt;b&gt;]' in page
 
 
 def test_the_page_of_a_service_leads_to_the_last_lines_of_what_was_given_up(
