@@ -16,8 +16,7 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.db import transaction
 
-from apps.accounts.access import Access
-from apps.accounts.models import User
+from apps.accounts.models import Member, User
 from apps.core.errors import Conflict
 from apps.core.ids import new_token, token_hash
 from apps.gateways.models import Gateway
@@ -97,16 +96,16 @@ def _good(rows: Iterable[BrowserSession], *, at: datetime) -> list[BrowserSessio
     live = Session.objects.filter(session_key__in=keys, expire_date__gt=at)
     sessions = set(live.values_list("session_key", flat=True))
     users = User.objects.filter(is_active=True).in_bulk({row.user_id for row in rows})
-    projects = {
-        pk: set(Access(user=user).projects().values_list("pk", flat=True))
-        for pk, user in users.items()
-    }
-    runs = Run.objects.in_bulk({row.run_id for row in rows})
+    runs = Run.objects.filter(pk__in={row.run_id for row in rows}, project__deleted_at=None)
+    projects = dict(runs.values_list("pk", "project_id"))
+    members = Member.objects.filter(user__in=users, project__in=set(projects.values()))
+    opened = set(members.values_list("user_id", "project_id"))
     return [
         row
         for row in rows
         if row.session_key in sessions
-        and row.user_id in users
-        and secrets.compare_digest(users[row.user_id].get_session_auth_hash(), row.password_stamp)
-        and runs[row.run_id].project_id in projects[row.user_id]
+        and (user := users.get(row.user_id)) is not None
+        and secrets.compare_digest(user.get_session_auth_hash(), row.password_stamp)
+        and (project := projects.get(row.run_id)) is not None
+        and (user.is_superuser or (user.pk, project) in opened)
     ]

@@ -10,7 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.contrib.sessions.models import Session
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.accounts.models import Member, Project, User
@@ -211,6 +213,36 @@ def test_is_for_services_with_tokens_and_a_host(
 
 def test_is_offered_on_the_services_page(run: Run, browser: Client) -> None:
     assert "Open in the browser" in browser.get("/projects/main/services/hello/").text
+
+
+def test_asks_no_more_for_many_than_for_one(
+    run: Run, browser: Client, django_assert_num_queries: Any
+) -> None:
+    exchange(run, ticket_of(browser))
+    with CaptureQueriesContext(connection) as one:
+        browsers.wanted(gateway_of(run).pk, at=timezone.now())
+    count = len(one)
+    for name in ("bob", "dora"):
+        factories.member(run.project, factories.user(name))
+        client = Client()
+        client.force_login(User.objects.get(username=name))
+        exchange(run, ticket_of(client))
+
+    with django_assert_num_queries(count):
+        assert len(browsers.wanted(gateway_of(run).pk, at=timezone.now())) == 3
+
+
+def test_opens_any_for_an_admin_of_the_server_until_that_one_is_none(
+    run: Run, client: Client
+) -> None:
+    root = factories.user("root", admin=True)
+    client.force_login(root)
+    exchange(run, ticket_of(client))
+    assert len(keys(run)) == 1
+
+    User.objects.filter(pk=root.pk).update(is_superuser=False)
+
+    assert keys(run) == []
 
 
 def test_forgets_what_is_over(run: Run, browser: Client) -> None:
