@@ -33,7 +33,8 @@ class Caches:
     def __init__(self, home: Home, *, users: typing.Callable[[], typing.Sequence[User]]) -> None:
         self._home = home
         self._users = users
-        self._rules = wire.CacheRules()
+        # Until the server says them, nothing is removed and nobody ended.
+        self._rules = wire.CacheRules(is_bounded=False)
         self._sizes: dict[str, disk.Folder] = {}
         self._lock = threading.Lock()
 

@@ -131,8 +131,15 @@ def test_it_stays_while_it_is_used_and_goes_some_time_after(machine: Machine) ->
     assert list(machine.caches.folder.iterdir()) == []
 
 
-def test_without_a_word_of_the_server_none_goes(machine: Machine) -> None:
+def test_without_a_word_of_the_server_none_goes(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent that starts while its server is away knows no bound yet."""
+    monkeypatch.setattr(disk, "share", lambda folder: 2**20)
     machine.give(spec())
+    machine.fill(mib=2)
+    machine.caches.look()
+    assert machine.ended == []
     machine.living.clear()
     machine.unused_for(10**8)
 
