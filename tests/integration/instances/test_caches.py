@@ -54,7 +54,7 @@ def test_members_see_what_is_kept_for_their_project_alone(
     kept = {"project": "main", "bytes": 3 * 2**30, "used_at": USED, "clearing": False}
     assert found == kept
     page = signed_in(people.bob).get("/projects/main/instances/machine/").content.decode()
-    assert "3.0 GB" in page and "project other" not in page
+    assert "3.0 GB" in page and ">other<" not in page
     assert "Clear the model files?" not in page
 
 
@@ -139,7 +139,7 @@ def test_what_no_agent_of_ours_would_say_does_no_harm(
     assert api(people.root).status_code == 200
     page = signed_in(people.root).get("/projects/main/instances/machine/")
     assert page.status_code == 200
-    assert "<script>" not in page.content.decode().partition("Model files kept there")[2]
+    assert "<script>" not in page.content.decode().partition("Model files kept for projects")[2]
 
 
 @pytest.mark.parametrize(
