@@ -97,8 +97,14 @@ def stat_fields(pid: int) -> list[str]:
     return text[text.rindex(")") + 2 :].split()
 
 
-def start(*, binary: Path, home: Path, config: str, fingerprint: str) -> subprocess.Popen[bytes]:
-    """Start HAProxy in `home`, in a session of its own. Raise HaproxyFailed."""
+def start(
+    *, binary: Path, home: Path, config: str, fingerprint: str, takes_over: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """Start HAProxy in `home`, in a session of its own. Raise HaproxyFailed.
+
+    It has the open ports of another one whose runtime socket is `takes_over`, so that nobody who
+    connects meanwhile is turned away.
+    """
     log = home / LOG_FILE
     pid_file = home.absolute() / PID_FILE
 
@@ -110,7 +116,13 @@ def start(*, binary: Path, home: Path, config: str, fingerprint: str) -> subproc
     try:
         with log.open("ab") as output:
             return subprocess.Popen(
-                [str(binary), "-db", "-f", config],
+                [
+                    str(binary),
+                    "-db",
+                    "-f",
+                    config,
+                    *(("-x", str(takes_over)) if takes_over else ()),
+                ],
                 cwd=home,
                 # The start of every request id: two processes never give the same one.
                 env={"PATH": os.defpath, "LANG": "C.UTF-8", "GATEWAY_BOOT": secrets.token_hex(6)},

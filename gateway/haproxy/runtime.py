@@ -89,9 +89,11 @@ class Runtime:
             raise HaproxyFailed(f"HAProxy does not answer on its socket: {reason}") from None
         return answer.decode(errors="replace").strip()
 
-    async def is_ready(self) -> bool:
-        """Tell whether HAProxy answers."""
+    async def is_ready(self, *, pid: int | None = None) -> bool:
+        """Tell whether HAProxy answers, and the one of this process if that is given."""
         try:
+            if pid is not None:
+                return f"Pid: {pid}" in (await self.ask("show info")).splitlines()
             return bool(await self.ask("show version"))
         except HaproxyFailed:
             return False

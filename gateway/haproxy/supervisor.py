@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 20.0
 STOP_SECONDS = 1.0
+# Of both that have the runtime socket while one hands over, the other one answers no more.
+SURE_ANSWERS = 5
 # One that lived this long did not die of its start: it is started again at once.
 SETTLED_SECONDS = 5.0
 LOG_POLL_SECONDS = 60.0
@@ -58,6 +60,7 @@ class Supervisor:
         self._on_start = on_start
         self._process: Process | None = None
         self._child: subprocess.Popen[bytes] | None = None
+        self._draining: Process | None = None
         fixed = f"{config.fixed_part(shape)}{shape.slots}{binary}"
         self._fingerprint = hashlib.sha256(fixed.encode()).hexdigest()[:16]
 
@@ -71,6 +74,8 @@ class Supervisor:
             return
         if found is not None:
             log.info("HAProxy %d runs with other settings and is replaced", found.pid)
+            if await self._runtime.is_ready() and await self._has_taken_over(found):
+                return
             await self._end(found)
         await self._start()
 
@@ -100,6 +105,8 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Let requests in flight finish for a second, then end HAProxy."""
+        if self._draining is not None:
+            self._draining.signal(signal.SIGKILL)
         if self._process is not None:
             await self._end(self._process)
         if self._child is not None:
@@ -133,7 +140,27 @@ class Supervisor:
     async def _is_ours(self, found: Process) -> bool:
         return found.fingerprint == self._fingerprint and await self._runtime.is_ready()
 
-    async def _start(self) -> None:
+    async def _has_taken_over(self, found: Process) -> bool:
+        """Start another one beside the one that runs, which then serves on who is connected to it;
+        return whether that went well."""
+        try:
+            await self._start(takes_over=found)
+        except HaproxyFailed as error:
+            log.info("HAProxy %d does not hand over and is ended: %s", found.pid, error)
+            return False
+        return True
+
+    async def _hand_over(self, before: Process, child: subprocess.Popen[bytes]) -> None:
+        """Have who runs since before serve on who is connected to it, and nobody else."""
+        before.signal(signal.SIGUSR1)
+        self._draining = before
+
+        async def has_the_socket() -> bool:
+            return all([await self._runtime.is_ready(pid=child.pid) for _ in range(SURE_ANSWERS)])
+
+        await process.wait_ready(child=child, is_ready=has_the_socket, seconds=START_SECONDS)
+
+    async def _start(self, *, takes_over: Process | None = None) -> None:
         if self._child is not None:
             self._child.poll()
         self._reconciler.detach()
@@ -144,13 +171,18 @@ class Supervisor:
             home=self._home,
             config=config.FILE,
             fingerprint=self._fingerprint,
+            takes_over=Path(config.SOCKET) if takes_over else None,
         )
         self._child = child
         self._process = process.running(self._home)
         try:
             await process.wait_ready(
-                child=child, is_ready=self._runtime.is_ready, seconds=START_SECONDS
+                child=child,
+                is_ready=lambda: self._runtime.is_ready(pid=child.pid),
+                seconds=START_SECONDS,
             )
+            if takes_over is not None:
+                await self._hand_over(takes_over, child)
         except HaproxyFailed as error:
             self._process = None
             child.kill()

@@ -207,16 +207,30 @@ async def test_reports_every_five_seconds_that_it_lives(fresh: Fresh) -> None:
 
 
 async def test_replaces_a_haproxy_with_other_settings(fresh: Fresh) -> None:
-    gateway, _ = fresh
+    gateway, target = fresh
     old = running(gateway)
-    kill(gateway.sidecar)
-    gateway.environ["DSTACK_GATEWAY_SLOTS"] = "50"
+    stream = asyncio.create_task(gateway.call("/wait", token=ALICE))
+    await until(lambda: "/wait" in target.seen)
+    async with Load(gateway) as load:
+        kill(gateway.sidecar)
+        gateway.environ["DSTACK_GATEWAY_SLOTS"] = "50"
 
-    await gateway.start()
-    await until(lambda: not old.is_alive())
+        await gateway.start()
+        await until(lambda: gateway.haproxy() not in (None, old))
+        seen = load.count
+        await until(lambda: load.count > seen + 200)
 
-    await until(gateway.is_alive)
+    # Who was connected to the one before is served to the end, and nobody is turned away.
+    assert load.failures == []
+    target.go_on.set()
+    assert (await stream).body.startswith(b"first\n") and stream.result().status == 200
     assert (await gateway.call(token=ALICE)).status == 200
+    assert gateway.sidecar is not None
+
+    gateway.sidecar.terminate()
+    await asyncio.to_thread(gateway.sidecar.wait, 20)
+
+    assert not old.is_alive()
 
 
 async def test_takes_no_stranger_for_its_haproxy(fresh: Fresh) -> None:
