@@ -107,7 +107,9 @@ def why_none() -> str:
 def _has_relay() -> bool:
     # By name: gateways know what a backend is, not the other way round.
     known = apps.get_model("gateways", "Gateway").objects
-    return bool(known.filter(instance__isnull=False, tunnel_port__isnull=False).exists())
+    # A host of a person's calls the server itself, so that no way leads through it.
+    usable = known.filter(instance__isnull=False, instance__shared=False)
+    return bool(usable.filter(tunnel_port__isnull=False).exists())
 
 
 def _none() -> str:

@@ -19,9 +19,10 @@ def gateways_of(project: Project) -> QuerySet[Publication]:
 
 
 def on_machines() -> QuerySet[Gateway]:
-    """Return the gateways on machines whose addresses are known."""
+    """Return the gateways on machines of clouds whose addresses are known."""
     there = Gateway.objects.filter(state__in=[states.PROVISIONING, states.RUNNING])
-    return there.filter(instance__isnull=False).exclude(address="")
+    made = there.filter(instance__isnull=False, instance__shared=False)
+    return made.exclude(address="")
 
 
 def gateway_for(project: Project, *, name: str | None = None) -> Gateway | None:
@@ -43,11 +44,13 @@ def gateway_for(project: Project, *, name: str | None = None) -> Gateway | None:
 
 def how_to_have_one(project: Project) -> str:
     """Say what to run where a project has no gateway."""
-    clouds = (each.name for each in backends.usable_by(project) if not kinds.is_standing(each.kind))
-    cloud = next(clouds, "aws")
+    usable = list(backends.usable_by(project))
+    clouds = [each.name for each in usable if not kinds.is_standing(each.kind)]
+    has_hosts = any(each.kind == backends.SSH for each in usable)
+    place = "--host HOST" if has_hosts and not clouds else "--backend {} --region REGION"
     return (
         "This project has no gateway: the service will run but have no public address. Create one "
-        f"with: dstack gateway create --domain example.com --backend {cloud} --region REGION"
+        f"with: dstack gateway create --domain example.com {place.format(*clouds, 'aws')}"
     )
 
 

@@ -17,6 +17,7 @@ from apps.accounts.models import Project
 from apps.core import crypto
 from apps.core.errors import Conflict, Detail, Forbidden, Invalid
 from apps.core.transition import Stale, created, transition
+from apps.gateways.machines import closing as gateways
 from apps.hosts import address, keys, states
 from apps.hosts.models import Host
 from apps.hosts.ssh import client, destinations, words
@@ -136,11 +137,13 @@ def accept_key(*, access: Access, host: Host, fingerprint: str, at: datetime) ->
 def remove(*, access: Access, host: Host, at: datetime) -> Host:
     """Begin to remove a host: what runs there is ended and placed elsewhere, and the agent goes.
 
-    Raise Forbidden, and Conflict where it changed meanwhile.
+    Raise Forbidden, and Conflict where it changed meanwhile or a gateway stands there.
     """
     require_manager(access, host.project)
     if host.state in (states.REMOVING, states.REMOVED):
         return host
+    if host.instance is not None:
+        gateways.refuse_while_on(host.instance)
     try:
         _begin_to_remove(host, "a person removed it", at=at, actor=access.actor)
     except Stale:

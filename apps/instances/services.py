@@ -35,7 +35,8 @@ class NewWorkload:
     in `secrets`: {"env": {...}, "registry_password": ...}. A machine of its own is kept
     `idle_seconds` after it, for ever where that is None. `owner_id` is the replica's.
     Only a machine in one of `zones` is taken again, where any are given; a new one gets `tags`.
-    Without `may_create` none is made. A gateway (`owner_kind`) has a new machine to itself.
+    Without `may_create` none is made. A gateway (`owner_kind`) has a new machine to itself, but
+    for a host, which it shares.
     `tunnel_to` is the gateway that cannot dial it, None where
     that is on the same host."""
 
@@ -71,7 +72,7 @@ def place(
     OverLimit where the project may not have one more made.
     """
     with transaction.atomic():
-        is_alone = new.owner_kind == GATEWAY
+        is_alone = new.owner_kind == GATEWAY and not offer.shared
         known = None if is_alone else _reusable(project, backend, offer, new.zones)
         instance = known or _request(project, backend, offer, new, at)
         instance = Instance.objects.select_for_update().get(pk=instance.pk)

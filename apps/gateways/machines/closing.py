@@ -1,4 +1,5 @@
-"""A backend is not closed, and a project not deleted, under the gateways that stand there."""
+"""A backend is not closed, a host not removed and a project not deleted under the gateways that
+stand there."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from apps.backends.models import Backend
 from apps.core.errors import Conflict
 from apps.gateways.machines import verbs
 from apps.gateways.models import Gateway
+from apps.instances.models import Instance
 
 NAMED = 5
 WHY = "its backend is being deleted"
@@ -21,6 +23,15 @@ def refuse_while_used(backend: Backend) -> None:
         raise Conflict(
             f"Gateways stand on machines of {backend.name}: {names}. Delete them first, with "
             "`dstack gateway delete`."
+        )
+
+
+def refuse_while_on(instance: Instance) -> None:
+    """Raise Conflict while a gateway stands on this host."""
+    if names := _names(Gateway.objects.filter(instance=instance)):
+        raise Conflict(
+            f"Gateway {names} stands on host {instance.name}: delete it first, with "
+            f"`dstack gateway delete {names}`."
         )
 
 

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 
 from apps.gateways.models import Gateway
 
@@ -15,19 +16,28 @@ MOST_CHARACTERS = 300
 # While somebody waits for it, and afterwards.
 OFTEN, SELDOM = timedelta(seconds=30), timedelta(minutes=10)
 NOTHING, NO_ANSWER = "nothing", "no answer"
+A, AAAA, CNAME = "A", "AAAA", "CNAME"
 
-Resolve = Callable[[str], list[str]]
+Resolve = Callable[[str, int], list[str]]
 
 
-def resolved(host: str) -> list[str]:
-    """Return the IPv4 addresses of a name, none where it has none. Raise OSError."""
+def resolved(host: str, family: int) -> list[str]:
+    """Return the addresses of a name, none where it has none. Raise OSError."""
     try:
-        found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, None, family, socket.SOCK_STREAM)
     except socket.gaierror as error:
         if error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)):
             return []
         raise
     return sorted({str(address[0]) for *_, address in found})
+
+
+def record_type(address: str) -> str:
+    """Return the type of the record that leads to an address: a host may be known by a name."""
+    try:
+        return A if ip_address(address).version == 4 else AAAA
+    except ValueError:
+        return CNAME
 
 
 def asked_name(gateway: Gateway) -> str:
@@ -50,7 +60,7 @@ def look(gateway: Gateway, *, at: datetime, resolve: Resolve = resolved) -> None
 
     def ask() -> None:
         try:
-            answer.append(", ".join(resolve(asked_name(gateway))) or NOTHING)
+            answer.append(_said(gateway, resolve))
         except (OSError, UnicodeError):
             answer.append(NO_ANSWER)
 
@@ -60,3 +70,18 @@ def look(gateway: Gateway, *, at: datetime, resolve: Resolve = resolved) -> None
     said = (answer[0] if answer else NO_ANSWER)[:MOST_CHARACTERS]
     Gateway.objects.filter(pk=gateway.pk).update(dns_answer=said, dns_asked_at=at)
     gateway.dns_answer, gateway.dns_asked_at = said, at
+
+
+def _said(gateway: Gateway, resolve: Resolve) -> str:
+    """Return the gateway's address, as it is written, where the name leads there and nowhere
+    else."""
+    kind = record_type(gateway.address)
+    family = socket.AF_INET6 if kind == AAAA else socket.AF_INET
+    found = resolve(asked_name(gateway), family)
+    wanted = resolve(gateway.address, family) if kind == CNAME else [gateway.address]
+    is_it = bool(found) and [_same(each) for each in found] == [_same(each) for each in wanted]
+    return gateway.address if is_it else ", ".join(found) or NOTHING
+
+
+def _same(address: str) -> str:
+    return str(ip_address(address))

@@ -11,10 +11,12 @@ from apps.core.http.forms import PageForm
 from apps.gateways.machines import offers
 
 MOST_CHARACTERS = 300
+# No name of a backend has a colon.
+HOST = "host:"
 
 
 class GatewayForm(PageForm):
-    """`place` is a backend and a region of it, with the price of the machine there."""
+    """`place` is a host, or a backend and a region of it, with the price of the machine there."""
 
     domain = forms.CharField(
         label="Domain",
@@ -39,7 +41,11 @@ class GatewayForm(PageForm):
     def __init__(self, project: Project, *args: Any) -> None:
         super().__init__(*args)
         where: Any = self.fields["place"]
-        where.choices = [
+        hosts = [
+            (f"{HOST}{each.instance}", f"host {each.instance}: {each.hardware}")
+            for each in offers.hosts(project)
+        ]
+        where.choices = hosts + [
             (
                 f"{each.backend}/{each.region}",
                 f"{each.backend} {each.region}: {each.instance}, "
@@ -57,7 +63,10 @@ class GatewayForm(PageForm):
     def wanted(self) -> dict[str, Any]:
         """Return the words of `verbs.Wanted`."""
         given = dict(self.cleaned_data)
-        backend, _, region = given.pop("place").partition("/")
+        place = given.pop("place")
+        if place.startswith(HOST):
+            return {**given, "host": place.removeprefix(HOST)}
+        backend, _, region = place.partition("/")
         return {**given, "backend": backend, "region": region}
 
 

@@ -1,7 +1,9 @@
-"""Which machine a gateway gets: the cheapest that is always there, in its backend and region."""
+"""Which machine a gateway gets: the cheapest that is always there, in its backend and region; or a
+host of the project's."""
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple
@@ -50,6 +52,40 @@ def cheapest(*, project: Project, backend: str, region: str, at: datetime) -> Ch
             details=[Detail("region", "has no machine for a gateway")],
         )
     return Choice(row, offer)
+
+
+def on_host(*, project: Project, host: str) -> Choice:
+    """Return a host of the project's, which may run services too. Raise Invalid."""
+    for row in _host_backends(project):
+        for offer in _hosts_of(row):
+            if offer.instance == host:
+                return Choice(row, offer)
+    known = [each.instance for each in hosts(project)]
+    first = f"it has {', '.join(known[:10])}" if known else "add it with `dstack host add` first"
+    raise Invalid(
+        f"Project {project.name} has no host {host[:50]!r} that is ready: {first}.",
+        details=[Detail("host", "is none to use")],
+    )
+
+
+def hosts(project: Project) -> list[Offer]:
+    """Return the hosts on which a gateway could stand, one offer each, by name."""
+    found = {each.instance: each for row in _host_backends(project) for each in _hosts_of(row)}
+    return [found[name] for name in sorted(found)]
+
+
+def _host_backends(project: Project) -> list[Backend]:
+    return list(connected.usable_by(project).filter(kind=connected.SSH))
+
+
+def _hosts_of(row: Backend) -> list[Offer]:
+    offers = backends.provider_of(row).offers()
+    return [dataclasses.replace(each, backend=row.name, kind=row.kind) for each in offers]
+
+
+def named(offer: Offer) -> str:
+    """Return how an offer is called where it is taken."""
+    return f"host {offer.instance}" if offer.shared else f"{offer.instance} in {offer.region}"
 
 
 def _fits(offer: Offer, backend: Backend, region: str) -> bool:

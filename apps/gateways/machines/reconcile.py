@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from django.db import transaction
 from django.utils import timezone
 
+from apps.accounts.models import Project
 from apps.backends import services as backends
 from apps.backends.base import Address, Feature, Provider, ProviderError
 from apps.backends.registry import PROVIDERS
@@ -118,9 +119,7 @@ def _place(gateway: Gateway, step: decide.Step, at: datetime) -> None:
     project, token = gateway.made_for, ids.new_token("g")
     assert project is not None and gateway.connection is not None
     try:
-        choice = offers.cheapest(
-            project=project, backend=gateway.connection.name, region=gateway.region, at=at
-        )
+        choice = _choice(gateway, project, at)
         new = workload.of(gateway, token=token)
         with transaction.atomic():
             made = services.place(
@@ -130,7 +129,7 @@ def _place(gateway: Gateway, step: decide.Step, at: datetime) -> None:
                 gateway,
                 states.PROVISIONING,
                 at=at,
-                reason=f"on {choice.offer.instance} in {choice.offer.region}",
+                reason=f"on {offers.named(choice.offer)}",
                 instance=made.instance,
                 token_hash=ids.token_hash(token),
                 failure="",
@@ -138,6 +137,15 @@ def _place(gateway: Gateway, step: decide.Step, at: datetime) -> None:
             )
     except (Invalid, services.NoRoom, in_use.OverLimit, OSError) as error:
         _retry(gateway, str(error), at=at)
+
+
+def _choice(gateway: Gateway, project: Project, at: datetime) -> offers.Choice:
+    """Return its host, which stays the same, or the cheapest machine. Raise Invalid."""
+    assert gateway.connection is not None
+    if _is_standing(gateway):
+        return offers.on_host(project=project, host=gateway.region)
+    name = gateway.connection.name
+    return offers.cheapest(project=project, backend=name, region=gateway.region, at=at)
 
 
 def _attach(gateway: Gateway, step: decide.Step, at: datetime) -> None:

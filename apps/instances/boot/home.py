@@ -36,7 +36,10 @@ def any_usable() -> Relay | None:
 
 def _usable() -> QuerySet[Any]:
     gateways = apps.get_model("gateways", "Gateway").objects
-    return gateways.filter(instance__isnull=False, tunnel_port__isnull=False)
+    # A host of a person's calls the server itself, so that no way leads through it.
+    return gateways.filter(
+        instance__isnull=False, instance__shared=False, tunnel_port__isnull=False
+    )
 
 
 def _choose(instance: Instance) -> int | None:

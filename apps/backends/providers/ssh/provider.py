@@ -27,12 +27,14 @@ class HostGpu(BaseModel):
 
 
 class Host(BaseModel):
-    """What can be had of a host; `ref` is what its instance is called by."""
+    """What can be had of a host; `ref` is what its instance is called by, `address` where this
+    server reaches it."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     ref: str
+    address: str = ""
     cpus: int
     memory_mib: int
     disk_mib: int
@@ -73,7 +75,8 @@ class SshProvider(base.Provider):
         )
 
     def inspect(self, ref: str) -> base.InstanceStatus:
-        return base.InstanceStatus(base.InstanceState.RUNNING)
+        at = next((host.address for host in self.config.hosts if host.ref == ref), "")
+        return base.InstanceStatus(base.InstanceState.RUNNING, address=at or None)
 
     def terminate(self, ref: str) -> None:
         """Nothing ends with it but what the host's removal takes away."""

@@ -46,7 +46,9 @@ class Options:
         str, typer.Option("--backend", autocompletion=suggestions.backends, help="Whose machine.")
     ] = ""
     region: Annotated[str, typer.Option("--region", help="Where the machine is.")] = ""
-    host: Annotated[str, typer.Option("--host", help="A host of yours, instead of both.")] = ""
+    host: Annotated[
+        str, typer.Option("--host", help="A host of yours, instead of both: see `dstack host`.")
+    ] = ""
     name: Annotated[str, typer.Option("--name", help="Of its place where left out.")] = ""
     default: MakeDefault = False
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Do not wait for it.")] = False
@@ -60,7 +62,7 @@ class Options:
 @app.command()
 @flags.takes(Options)
 def create(options: Options) -> None:
-    """Create a gateway on a machine of a cloud, and wait until it serves."""
+    """Create a gateway on a machine of a cloud or on a host, and wait until it serves."""
     with opened(options.project) as client:
         made = client.post(client.within("gateways"), options.body())
         name = str(made["name"])
@@ -129,7 +131,7 @@ def delete(
             say(f"Gateway {clean(name)} is being deleted.")
             return
         _wait_for_end(client, path, name)
-    say(f"Gateway {clean(name)} is deleted: its machine and its address are given back.")
+    say(f"Gateway {clean(name)} is deleted: {_given_back(found)}.")
 
 
 @app.command()
@@ -183,10 +185,17 @@ def _wait_for_end(client: Client, path: str, name: str) -> None:
                 return
             raise
         now = f"machine {found['machine_state']}" if found.get("machine") else "giving back"
+        now = f"ending on host {clean(found['host'])}" if found.get("host") else now
         if now != said:
             say(f"{clean(name)}: {now}")
             said = now
         time.sleep(PAUSE_SECONDS)
+
+
+def _given_back(found: dict[str, Any]) -> str:
+    if host := found.get("host"):
+        return f"nothing of it is left on host {clean(host)}"
+    return "its machine and its address are given back"
 
 
 def _unpublishes(found: dict[str, Any]) -> str:
