@@ -26,6 +26,7 @@ from apps.instances.costs.api import router as costs
 from apps.instances.listing.api import router as instances
 from apps.offers.api import router as offers
 from apps.runs.api import router as runs
+from apps.telemetry.gateways.api import router as gateways_telemetry
 from apps.telemetry.logs.api import router as telemetry
 from apps.telemetry.metrics.api import router as metrics
 from dstack_web.api_document import DocumentedAPI
@@ -105,3 +106,4 @@ api.add_router("", metrics, tags=["runs"])
 api.add_router("", autoscaling, tags=["runs"])
 api.add_router("", gateways, tags=["gateways"])
 api.add_router("", certificates, tags=["gateways"])
+api.add_router("", gateways_telemetry, tags=["gateways"])

@@ -42,7 +42,7 @@ COMMANDS = {
     "backend": "Connect, check, list and delete backends: where services run.",
     "host": "Add, list and remove own hosts: machines of yours, by ssh.",
     "instance": "List and terminate instances: the machines that services run on.",
-    "gateway": "Create, list, change and delete gateways: where services are published.",
+    "gateway": "Create, show, change, upgrade and delete gateways: where services are published.",
     "upload": "List and delete uploaded folders.",
     "token": "Create, list and revoke tokens.",
     "project": "Add, list and choose saved projects; bound their machines.",

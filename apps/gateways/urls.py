@@ -18,6 +18,7 @@ urlpatterns = [
     path(ONE, machines.gateway_page, name="gateway"),
     path(ONE + "change", machines.change, name="change"),
     path(ONE + "delete", machines.delete, name="delete"),
+    path(ONE + "upgrade", machines.upgrade, name="upgrade"),
     path(ONE + "retry", machines.retry, name="retry"),
     path(CERTIFICATES, views.certificate_list, name="certificates"),
     path(CERTIFICATES + "<int:pk>/remove", views.certificate_remove, name="certificate_remove"),

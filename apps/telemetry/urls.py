@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from apps.telemetry.alerts import views as alerts_views
+from apps.telemetry.gateways import views as gateways_views
 from apps.telemetry.logs import views
 from apps.telemetry.logs.download import download
 from apps.telemetry.metrics import views as metrics_views
@@ -12,6 +13,7 @@ from apps.telemetry.metrics import views as metrics_views
 app_name = "telemetry"
 
 SERVICE = "projects/<str:project>/services/<str:name>/"
+GATEWAY = "projects/<str:project>/gateways/<str:name>/"
 
 urlpatterns = [
     path(f"{SERVICE}log-lines/", views.logs, name="logs"),
@@ -20,6 +22,8 @@ urlpatterns = [
     path(f"{SERVICE}chart-data/", metrics_views.metrics_data, name="metrics_data"),
     path(f"{SERVICE}alerts/", alerts_views.alerts, name="alerts"),
     path(f"{SERVICE}figures/", metrics_views.figures, name="figures"),
+    path(f"{GATEWAY}traffic/", gateways_views.traffic, name="gateway_traffic"),
+    path(f"{GATEWAY}log/", gateways_views.log, name="gateway_log"),
     path("projects/<str:project>/figures/", metrics_views.list_figures, name="list_figures"),
     path(
         "projects/<str:project>/model-figures/", metrics_views.model_figures, name="model_figures"

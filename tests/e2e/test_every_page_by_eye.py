@@ -84,7 +84,7 @@ NO_PAGES = {
 FOR_PARTS = ("telemetry:",)
 # What a button of a page asks for.
 ACTIONS = re.compile(
-    r"_(state|delete|remove|stop|scale|rollback|revoke|role|edit|withdraw|close|check)$|open_local$|:(terminate|change|delete|retry|check|remove)$"
+    r"_(state|delete|remove|stop|scale|rollback|revoke|role|edit|withdraw|close|check)$|open_local$|:(terminate|change|delete|retry|upgrade|check|remove)$"
 )
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 WIDTH, HEIGHT = "document.documentElement.scrollWidth", "document.documentElement.scrollHeight"

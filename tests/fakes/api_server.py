@@ -295,6 +295,14 @@ def _gateways(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
     return _page(fake, seen, fake.gateways)
 
 
+def _gateway(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
+    return 200, next(each for each in fake.gateways if each["name"] == name)
+
+
+def _gateway_part(fake: FakeApi, seen: Seen, name: str, part: str) -> tuple[int, Any]:
+    return 200, next(each for each in fake.gateways if each["name"] == name)["parts"][part]
+
+
 def _backends(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
     return _page(fake, seen, fake.backends)
 
@@ -341,6 +349,8 @@ _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", f"{_MAIN}/offers", _offers),
     ("GET", f"{_MAIN}/offers/groups", _offer_groups),
     ("GET", f"{_MAIN}/gateways", _gateways),
+    ("GET", f"{_MAIN}/gateways/([^/]+)", _gateway),
+    ("GET", f"{_MAIN}/gateways/([^/]+)/(traffic|logs)", _gateway_part),
     *api_instances.ROUTES,
     ("GET", f"{_MAIN}/backends", _backends),
     ("POST", f"{_MAIN}/backends", api_backends.connect),

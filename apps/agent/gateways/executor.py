@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from pathlib import Path
 
 from apps.agent import wire
@@ -21,6 +22,8 @@ from apps.agent.workloads.workload import RECORD
 # Of its environment, what becomes a file.
 TOKEN, CA = "TOKEN", "ACME_CA"
 PIN = "gateway@"
+# Between tries to have another version: what is in the way may pass.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
 PORTS = ("DSTACK_GATEWAY_PORT", "DSTACK_GATEWAY_TLS_PORT", "DSTACK_GATEWAY_SSH_PORT")
 # One takes the folder while the one before it leaves.
 _FOLDER = threading.Lock()
@@ -34,6 +37,7 @@ class GatewayProcess(Process):
         self._client = client
         self._kept = Folder(host.home.root / "gateway")
         self._renewing = threading.Lock()
+        self._wanted = spec.wheel_sha256
 
     def prepare(self, *, say: Say, check: Check) -> list[str]:
         say("preparing folder")
@@ -102,26 +106,37 @@ class GatewayProcess(Process):
 
     def renew(self, spec: wire.WorkloadSpec) -> None:
         """Have the version that the server wants now take the place of the one that runs."""
-        if spec.wheel_sha256 in ("", self._kept.running) or not self.sight().is_running:
+        self._wanted = spec.wheel_sha256
+        if self._wanted in ("", self._kept.running) or not self.sight().is_running:
             return
-        threading.Thread(target=self._renew, args=(spec.wheel_sha256,), daemon=True).start()
+        threading.Thread(target=self._renew, args=(self._wanted,), daemon=True).start()
 
     def _renew(self, wanted: str) -> None:
         with self._renewing:
+            pause = FIRST_PAUSE_SECONDS
+            while not self._has(wanted):
+                if wanted != self._wanted or not self.sight().is_running:
+                    return
+                time.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             if wanted == self._kept.running:
-                return
-            try:
-                install.install(
-                    self._kept, wanted, client=self._client, say=journal, check=lambda: None
-                )
-            except (PrepareFailed, OSError) as error:
-                journal(f"the server's gateway cannot be had, this one goes on: {error}")
                 return
             install.make_current(self._kept, wanted)
             state = self._state() or {}
             if procs.start_of(state.get("pid", -1)) == state.get("pid_start"):
                 procs.signal_all([state["pid"]], 1)
             install.forget_others(self._kept, wanted)
+
+    def _has(self, wanted: str) -> bool:
+        """Install a version; say what is in the way."""
+        try:
+            install.install(
+                self._kept, wanted, client=self._client, say=journal, check=lambda: None
+            )
+        except (PrepareFailed, OSError) as error:
+            journal(f"the server's gateway cannot be had, this one goes on: {error}")
+            return False
+        return True
 
     def place(self) -> Place:
         return Place(address=f"127.0.0.1:{self.spec.container_port}")

@@ -33,9 +33,19 @@ class DnsOut(Schema):
     is_right: bool
 
 
+class CertificatesOut(Schema):
+    """How many hosts have a good certificate, wait for one or failed to get one."""
+
+    valid: int
+    pending: int
+    failed: int
+    first_expires_at: datetime | None
+
+
 class GatewayOut(Schema):
-    """`runs` are the project's services there; `machine` is that of a gateway on a machine, `host`
-    the one on which it stands, which is its region too."""
+    """`step` is what goes on until it serves; `is_current`: it runs this server's version. `runs`
+    are the project's services there; `machine` is that of a gateway on a machine, `host` the one on
+    which it stands, which is its region too."""
 
     name: str
     state: str
@@ -51,6 +61,10 @@ class GatewayOut(Schema):
     machine_state: str | None
     price_usd_per_hour: float | None
     version: str | None
+    is_current: bool
+    step: str | None
+    tunnels: int
+    certificates: CertificatesOut
     dns: DnsOut | None
     runs: list[str]
     reported_at: datetime | None
@@ -119,6 +133,16 @@ def delete_gateway(request: HttpRequest, project: str, gateway: str) -> Status[d
     access = accounts.of(request)
     found = publication_of(access, project, gateway)
     verbs.delete(access=access, publication=found, at=timezone.now())
+    return Status(202, gateway_json(access, publication_of(access, project, gateway)))
+
+
+@router.post(ONE + "/upgrade", response={202: GatewayOut}, summary="Upgrade a gateway")
+def upgrade_gateway(request: HttpRequest, project: str, gateway: str) -> Status[dict[str, Any]]:
+    """To this server's version, which happens by itself too: `is_current` says when it is there. It
+    goes on meanwhile."""
+    access = accounts.of(request)
+    found = publication_of(access, project, gateway)
+    verbs.upgrade(access=access, publication=found)
     return Status(202, gateway_json(access, publication_of(access, project, gateway)))
 
 

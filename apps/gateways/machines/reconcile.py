@@ -68,7 +68,7 @@ def _advance(gateway: Gateway, *, at: datetime) -> None:
 
 
 def _facts(gateway: Gateway) -> decide.Facts:
-    instance, live = gateway.instance, _live(gateway)
+    instance, live = gateway.instance, workload.live_of(gateway)
     reported = gateway.reported_at
     is_new = bool(instance and reported and reported >= instance.created_at)
     return decide.Facts(
@@ -92,13 +92,6 @@ def _machine(gateway: Gateway, live: Workload | None) -> str:
     if instance.state in OVER or live is None:
         return "over"
     return "there" if instance.boot_id or instance.running_at else "coming"
-
-
-def _live(gateway: Gateway) -> Workload | None:
-    if gateway.instance is None:
-        return None
-    mine = gateway.instance.workloads.filter(owner_id=gateway.uid)
-    return mine.exclude(state=instance_states.EXITED).order_by("-pk").first()
 
 
 def _reserve(gateway: Gateway, step: decide.Step, at: datetime) -> None:
@@ -270,7 +263,7 @@ _DO: dict[str, Callable[[Gateway, decide.Step, datetime], None]] = {
 
 def _look_after(gateway: Gateway, *, at: datetime) -> None:
     """Of one that serves: is its program this server's, and do callers find it?"""
-    live = _live(gateway)
+    live = workload.live_of(gateway)
     wanted = workload.wanted_version()
     if live is not None and live.spec.get("wheel_sha256") != wanted:
         logger.info("gateway %s gets version %s", gateway.name, wanted[:12])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from apps.accounts.access import Access
 from apps.backends import services as backends
 from apps.core.models import Event
 from apps.gateways import queries, seen, states
-from apps.gateways.machines import dns
+from apps.gateways.machines import dns, workload
 from apps.gateways.models import Gateway, Publication
-from apps.instances.models import Instance
+from apps.instances import states as instance_states
+from apps.instances.models import Instance, Tunnel
 
 MOST_RUNS = 50
 SHOWN_EVENTS = 50
@@ -75,6 +77,42 @@ def machine_of(access: Access, publication: Publication) -> Instance | None:
     return gateway.instance if is_theirs else None
 
 
+def step_of(access: Access, publication: Publication) -> str:
+    """Say what goes on until it serves, "" where nothing does."""
+    gateway, machine = publication.gateway, machine_of(access, publication)
+    if gateway.state == states.CREATING:
+        return "choosing its machine" if gateway.address else "asking for its address"
+    if gateway.state == states.DELETING:
+        return f"ending its machine ({machine.state})" if machine else "giving back its address"
+    if gateway.state != states.PROVISIONING or machine is None:
+        return ""
+    if machine.state != instance_states.READY:
+        return f"machine {machine.state}" + (f": {machine.boot_step}" if machine.boot_step else "")
+    live = workload.live_of(gateway)
+    return (live.phase if live else "") or "waiting for its first report"
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """How many hosts have which, and when the first of them expires."""
+
+    valid: int
+    pending: int
+    failed: int
+    first_expires_at: datetime | None
+
+    @classmethod
+    def of(cls, found: seen.Seen) -> Certificates:
+        count = Counter(each["state"] for each in found.hosts)
+        ends = [each["expires_at"] for each in found.hosts if each["expires_at"]]
+        first = datetime.fromtimestamp(min(ends), UTC) if ends else None
+        return cls(count[states.VALID], count[states.PENDING], count[states.FAILED], first)
+
+
+def tunnels_to(gateway: Gateway) -> int:
+    return Tunnel.objects.filter(gateway=gateway, freed_at=None).count()
+
+
 def error_of(access: Access, publication: Publication) -> str:
     """Return what is wrong with it, as far as those of the project see it."""
     gateway = publication.gateway
@@ -101,6 +139,10 @@ def gateway_json(access: Access, publication: Publication) -> dict[str, Any]:
         "machine_state": machine.state if machine else None,
         "price_usd_per_hour": float(machine.price_usd_per_hour) if machine else None,
         "version": gateway.version or None,
+        "is_current": workload.is_current(gateway),
+        "step": step_of(access, publication) or None,
+        "tunnels": tunnels_to(gateway),
+        "certificates": asdict(Certificates.of(seen.of(access, publication.project, gateway))),
         "dns": record
         and {
             "name": record.name,

@@ -17,8 +17,9 @@ from apps.core.after_commit import after_commit
 from apps.core.errors import Conflict, Detail, Invalid
 from apps.core.transition import created, transition
 from apps.gateways import queries, states
-from apps.gateways.machines import names, offers
+from apps.gateways.machines import names, offers, workload
 from apps.gateways.models import Gateway, Publication
+from apps.instances import services as instances
 from apps.instances.boot.machine_spec import HTTP, HTTPS
 from apps.instances.costs import in_use
 
@@ -182,6 +183,22 @@ def retry(*, access: Access, publication: Publication, at: datetime) -> Gateway:
     if gateway.state != states.GAVE_UP:
         raise Conflict(f"Gateway {gateway.name} is {gateway.state}: there is nothing to try again.")
     transition(gateway, states.CREATING, at=at, actor=access.actor, attempts=0, next_check_at=at)
+    return gateway
+
+
+def upgrade(*, access: Access, publication: Publication) -> Gateway:
+    """Have a gateway brought to this server's version now, or tried again at once where that failed
+    before; it goes on meanwhile. Raise Forbidden and Conflict."""
+    gateway = publication.gateway
+    queries.require_manage(access, publication.project, gateway)
+    require_on_machine(gateway, "it is of this server's version always")
+    live = workload.live_of(gateway)
+    if gateway.state != states.RUNNING or live is None:
+        raise Conflict(
+            f"Gateway {gateway.name} is {gateway.state}: its next machine has this server's "
+            "version."
+        )
+    instances.update_spec(workload=live, wheel_sha256=workload.wanted_version())
     return gateway
 
 

@@ -13,10 +13,9 @@ from apps.accounts.models import Project
 from apps.core.errors import AppError
 from apps.core.http.htmx import live_url, page, redirect, render_page
 from apps.gateways import queries, seen, states
-from apps.gateways.machines import showing, verbs
+from apps.gateways.machines import showing, verbs, workload
 from apps.gateways.machines.forms import DomainForm, GatewayForm
 from apps.gateways.models import Gateway, Publication
-from apps.instances.models import Tunnel
 
 
 @page("GET", "POST")
@@ -58,17 +57,21 @@ def gateway_page(request: HttpRequest, project: str, name: str) -> HttpResponse:
     found = showing.publication_of(access, project, name)
     gateway, where = found.gateway, found.project
     on_machine = gateway.connection_id is not None
+    shown = seen.of(access, where, gateway)
     context = {
         "project": where,
         "publication": found,
         "gateway": gateway,
-        "seen": seen.of(access, where, gateway),
+        "seen": shown,
         "error": showing.error_of(access, found),
         "record": showing.record_of(gateway),
         "runs": showing.runs_on(found),
         "events": showing.events_of(gateway),
         "machine": showing.machine_of(access, found),
-        "tunnels": Tunnel.objects.filter(gateway=gateway, freed_at=None).count(),
+        "tunnels": showing.tunnels_to(gateway),
+        "certificates": showing.Certificates.of(shown),
+        "step": showing.step_of(access, found),
+        "is_current": workload.is_current(gateway),
         "on_machine": on_machine,
         "on_host": showing.is_on_host(gateway),
         "is_serving": gateway.state == states.RUNNING,
@@ -101,6 +104,15 @@ def delete(request: HttpRequest, project: str, name: str) -> HttpResponse:
     found = showing.publication_of(access, project, name)
     verbs.delete(access=access, publication=found, at=timezone.now())
     messages.success(request, f"Gateway {name} is being deleted.", extra_tags="green")
+    return _back(request, found)
+
+
+@page("POST")
+def upgrade(request: HttpRequest, project: str, name: str) -> HttpResponse:
+    """Bring it to this server's version now."""
+    found = showing.publication_of(who.of(request), project, name)
+    verbs.upgrade(access=who.of(request), publication=found)
+    messages.success(request, f"Gateway {name} is being upgraded.", extra_tags="green")
     return _back(request, found)
 
 

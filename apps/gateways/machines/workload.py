@@ -8,9 +8,10 @@ from django.conf import settings
 
 from apps.agent import wire
 from apps.gateways.models import Gateway
+from apps.instances import states
 from apps.instances.boot import gateway_wheel
 from apps.instances.boot.machine_spec import HTTP, HTTPS, TUNNELS
-from apps.instances.models import GATEWAY
+from apps.instances.models import GATEWAY, Workload
 from apps.instances.services import NewWorkload
 
 STOP_SECONDS = 15.0
@@ -21,6 +22,19 @@ LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 def wanted_version() -> str:
     """Return the version that gateways are to run: that of this very server."""
     return gateway_wheel.wheel().sha256
+
+
+def live_of(gateway: Gateway) -> Workload | None:
+    """Return the one that is there now."""
+    if gateway.instance is None:
+        return None
+    mine = gateway.instance.workloads.filter(owner_id=gateway.uid)
+    return mine.exclude(state=states.EXITED).order_by("-pk").first()
+
+
+def is_current(gateway: Gateway) -> bool:
+    """Tell whether it runs this server's own version; the server's own gateway always does."""
+    return gateway.connection_id is None or gateway.version == wanted_version()
 
 
 def of(gateway: Gateway, *, token: str) -> NewWorkload:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Collate, Lower, StrIndex
@@ -94,7 +95,7 @@ def scan(
 ) -> Reading:
     """Read one page: up to `limit` lines or about 2 MB. Raise Invalid."""
     chunk_id, index = _place(cursor)
-    chunks = _chunks(run, wanted)
+    chunks = _chunks(run.pk, wanted)
     newest = _newest_id(run)
     found = _dropped_note(run) if cursor is None and wanted == EVERYTHING else []
     size = 0
@@ -109,8 +110,17 @@ def scan(
 
 def tail(*, run: Run, wanted: Filter = EVERYTHING, limit: int = 200) -> list[Line]:
     """Return the newest `limit` lines that fit, oldest first."""
+    return _newest(_chunks(run.pk, wanted), wanted, limit)
+
+
+def newest(*, run_id: UUID, limit: int) -> list[Line]:
+    """Return the newest lines of what is no run and writes all the same: a gateway."""
+    return _newest(_chunks(run_id, EVERYTHING), EVERYTHING, limit)
+
+
+def _newest(chunks: QuerySet[LogChunk], wanted: Filter, limit: int) -> list[Line]:
     found: list[Line] = []
-    for chunk in _backwards(_chunks(run, wanted)):
+    for chunk in _backwards(chunks):
         found = _lines(chunk, wanted) + found
         if len(found) >= limit:
             break
@@ -123,7 +133,7 @@ def begin_of_tail(*, run: Run, wanted: Filter, count: int) -> str | None:
     left = count
     if left == 0:
         return f"{newest}-{END_OF_CHUNK}"
-    for chunk in _backwards(_chunks(run, wanted).filter(pk__lte=newest)):
+    for chunk in _backwards(_chunks(run.pk, wanted).filter(pk__lte=newest)):
         found = _lines(chunk, wanted)
         if len(found) >= left:
             return _before(found[-left].cursor)
@@ -172,8 +182,8 @@ def _newest_id(run: Run) -> int:
     return newest.first() or 0
 
 
-def _chunks(run: Run, wanted: Filter) -> QuerySet[LogChunk]:
-    chunks = LogChunk.objects.filter(run_id=run.pk)
+def _chunks(run_id: UUID, wanted: Filter) -> QuerySet[LogChunk]:
+    chunks = LogChunk.objects.filter(run_id=run_id)
     if wanted.replica is not None:
         chunks = chunks.filter(replica_num=wanted.replica)
     if wanted.since is not None:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from apps.core.errors import Detail, Invalid
 from apps.runs.models import Run
 from apps.specs.errors import Misfit
@@ -178,6 +180,13 @@ def figures(*, run_ids: Iterable[UUID], at: datetime) -> dict[UUID, Figures]:
     for row in Traffic.objects.filter(run_id__in=ids, at__gte=begin, at__lte=at):
         rows[row.run_id].append(row)
     return {pk: _figures(its, begin, at) for pk, its in rows.items()}
+
+
+def figures_together(*, run_ids: QuerySet[Any, Any], at: datetime) -> Figures:
+    """Return the same of all these runs together."""
+    begin = bucket_of(at, 60) - timedelta(minutes=SPARK_MINUTES - 1)
+    rows = Traffic.objects.filter(run_id__in=run_ids, at__gte=begin, at__lte=at)
+    return _figures(list(rows), begin, at)
 
 
 def _figures(rows: Sequence[Traffic], begin: datetime, at: datetime) -> Figures:

@@ -128,6 +128,9 @@ CASES = {
     # It stands on no machine.
     "DELETE /api/projects/{project}/gateways/{gateway}": admins(409),
     "POST /api/projects/{project}/gateways/{gateway}/retry": admins(409),
+    "POST /api/projects/{project}/gateways/{gateway}/upgrade": admins(409),
+    "GET /api/projects/{project}/gateways/{gateway}/traffic": members(),
+    "GET /api/projects/{project}/gateways/{gateway}/logs": admins(),
     "GET /api/projects/{project}/gateways/{gateway}/certificates": members(),
     # Refused as no certificate, but only to those who may bring one.
     "POST /api/projects/{project}/gateways/{gateway}/certificates": admins(

@@ -20,7 +20,7 @@ from apps.cli.render.table import Cell, table
 from apps.cli.render.words import age, price
 
 app = typer.Typer(
-    help="Create, list, change and delete gateways: where services are published.",
+    help="Create, show, change, upgrade and delete gateways: where services are published.",
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,
@@ -30,6 +30,7 @@ COLUMNS = ("BACKEND", "REGION", "NAME", "ADDRESS", "DOMAIN", "DEFAULT")
 MORE = ("STATUS", "MACHINE", "PRICE", "DNS", "CREATED", "ERROR")
 COLOURS = {"running": "green", "failed": "red", "deleting": "dim"}
 PAUSE_SECONDS = 1.0
+UPGRADE_SECONDS, VERSION_LETTERS = 900.0, 12
 NAME = typer.Argument(help="The name of the gateway.", autocompletion=suggestions.gateways)
 Name = Annotated[str, NAME]
 MakeDefault = Annotated[
@@ -135,6 +136,62 @@ def delete(
 
 
 @app.command()
+def show(name: Name, as_json: flags.AsJson = False, project: flags.Project = None) -> None:
+    """Show a gateway: what it carries, its version, tunnels, certificates and what DNS says."""
+    with opened(project) as client:
+        path = client.within("gateways", name)
+        found = {**client.get(path), "traffic": client.get(f"{path}/traffic")}
+    if as_json:
+        print_json(found)
+        return
+    for title, text in _facts(found, datetime.now(UTC)):
+        say(f"{title + ':':<13} {text}")
+    if not (found.get("dns") or {}).get("is_right"):
+        _tell_record(found)
+
+
+@app.command()
+def logs(
+    name: Name,
+    lines: Annotated[
+        int, typer.Option("-n", "--lines", min=1, max=1000, help="How many, the newest.")
+    ] = 100,
+    project: flags.Project = None,
+) -> None:
+    """Print the last lines that a gateway's program wrote on its machine."""
+    with opened(project) as client:
+        found = client.get(client.within("gateways", name, "logs"), limit=lines)["items"]
+    for each in found:
+        say(f"{clean(str(each['at']))}  {clean(each['text'])}")
+    if not found:
+        say("It has written nothing yet.")
+
+
+@app.command()
+def upgrade(name: Name, project: flags.Project = None) -> None:
+    """Bring a gateway to this server's version now; callers notice nothing. It happens by itself
+    too, within a minute of a server's upgrade."""
+    with opened(project) as client:
+        path = client.within("gateways", name)
+        before = client.get(path)
+        if before.get("is_current"):
+            say(f"Gateway {clean(name)} has this server's version, {_version(before)}.")
+            return
+        found = client.post(client.within("gateways", name, "upgrade"), {})
+        say(f"{clean(name)}: upgrading from {_version(before)}")
+        end = time.monotonic() + UPGRADE_SECONDS
+        while not found.get("is_current"):
+            if time.monotonic() > end:
+                raise CliError(
+                    f"Gateway {clean(name)} still runs {_version(found)}; it is tried again.",
+                    notes=[f"See: dstack gateway logs {clean(name)}"],
+                )
+            time.sleep(PAUSE_SECONDS)
+            found = client.get(path)
+    say(f"Gateway {clean(name)} has this server's version, {_version(found)}.")
+
+
+@app.command()
 def retry(name: Name, project: flags.Project = None) -> None:
     """Try again to make a gateway for which no machine could be had."""
     with opened(project) as client:
@@ -168,11 +225,7 @@ def _followed(client: Client, name: str, made: dict[str, Any]) -> dict[str, Any]
 
 def _stage(made: dict[str, Any]) -> str:
     trouble = f" ({clean(made['error'])})" if made.get("error") else ""
-    if not made.get("machine"):
-        return f"{made['state']}{trouble}"
-    state = made.get("machine_state")
-    word = {"ready": "installing the gateway"}.get(str(state), f"machine {state}")
-    return f"{word}{trouble}"
+    return f"{clean(made.get('step') or made['state'])}{trouble}"
 
 
 def _wait_for_end(client: Client, path: str, name: str) -> None:
@@ -190,6 +243,52 @@ def _wait_for_end(client: Client, path: str, name: str) -> None:
             say(f"{clean(name)}: {now}")
             said = now
         time.sleep(PAUSE_SECONDS)
+
+
+def _facts(one: dict[str, Any], now: datetime) -> list[tuple[str, str]]:
+    """Return what is to be said of a gateway, line by line."""
+    domain, traffic = clean(one["domain"]), one["traffic"]
+    where = f"host {clean(one['host'])}" if one.get("host") else f"{one['backend']} {one['region']}"
+    named = one.get("certificates") or {}
+    counts = [f"{named[each]} {each}" for each in ("valid", "pending", "failed") if named.get(each)]
+    first = str(named.get("first_expires_at") or "")[:10]
+    dns = one.get("dns") or {}
+    facts = [
+        ("Gateway", f"{clean(one['name'])}{', the default' if one.get('default') else ''}"),
+        ("State", clean(one.get("step") or one["state"])),
+        ("Where", clean(f"{where} {one.get('address') or ''}").strip()),
+        ("Services at", f"NAME.{domain}"),
+        ("Traffic", _traffic(traffic)),
+        ("Tunnels", str(one.get("tunnels") or 0)),
+        (
+            "Certificates",
+            (", ".join(counts) or "none") + (f", first expires {first}" * bool(first)),
+        ),
+        (
+            "Version",
+            _version(one) + ("" if one.get("is_current") else " (older than the server's)"),
+        ),
+        ("Services", clean(", ".join(one.get("runs") or [])) or "none"),
+        ("Last report", age(one.get("reported_at"), now=now)),
+    ]
+    if dns:
+        right = " (right)" if dns.get("is_right") else ""
+        asked = f"{dns.get('answer') or 'not asked yet'}{right}"
+        facts.append(("DNS", clean(f"{dns['asked']}: {asked}")))
+    return [*facts, ("Error", clean(one["error"]))] if one.get("error") else facts
+
+
+def _traffic(found: dict[str, Any]) -> str:
+    words = [f"{found['rps']:.1f} requests/s"]
+    if found.get("p95_ms") is not None:
+        words.append(f"p95 {found['p95_ms']:.0f} ms")
+    if found.get("errors_percent") is not None:
+        words.append(f"{found['errors_percent']:.1f} % errors")
+    return ", ".join(words)
+
+
+def _version(one: dict[str, Any]) -> str:
+    return clean(str(one.get("version") or "of the server")[:VERSION_LETTERS])
 
 
 def _given_back(found: dict[str, Any]) -> str:
