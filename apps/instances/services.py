@@ -267,6 +267,12 @@ def release(*, instance_ids: Collection[UUID]) -> None:
     Instance.objects.filter(pk__in=instance_ids, shared=False).update(idle_seconds=0)
 
 
+def tell(instance: Instance) -> None:
+    """Have its agent learn at once what should be there no more."""
+    with transaction.atomic():
+        _changed(instance)
+
+
 def update_spec(*, workload: Workload, **changed: Any) -> None:
     """Tell its agent that these parts of what it runs are others now."""
     with transaction.atomic():

@@ -240,6 +240,9 @@ def _release(gateway: Gateway, step: decide.Step, at: datetime) -> None:
     if gateway.connection is not None and not _is_standing(gateway):
         _ask(gateway, lambda provider: provider.tidy(gateway.region))
     with transaction.atomic():
+        if _is_standing(gateway) and gateway.instance is not None:
+            # What it left on its host goes when the agent hears that it is wanted no more.
+            services.tell(gateway.instance)
         transition(gateway, states.DELETED, at=timezone.now(), next_check_at=None)
         Gateway.objects.filter(pk=gateway.pk).delete()
 

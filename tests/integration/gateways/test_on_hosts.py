@@ -90,6 +90,8 @@ def test_it_is_made_beside_what_runs_there_and_ends_alone(
         closing.refuse_while_on(instance)
     verbs.delete(access=owner, publication=publication(gateway), at=timezone.now())
     pass_time(10)
+    instance.refresh_from_db()
+    ended_at = instance.revision
     agent.sync()
     pass_time(30)
 
@@ -98,7 +100,8 @@ def test_it_is_made_beside_what_runs_there_and_ends_alone(
         "who-0"
     ]
     instance.refresh_from_db()
-    assert instance.state == "ready"
+    # Its agent hears at once that it has to leave nothing.
+    assert (instance.state, instance.revision > ended_at) == ("ready", True)
     closing.refuse_while_on(instance)
 
 
