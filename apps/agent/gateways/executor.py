@@ -24,7 +24,7 @@ TOKEN, CA = "TOKEN", "ACME_CA"
 PIN = "gateway@"
 # Between tries to have another version: what is in the way may pass.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
-PORTS = ("DSTACK_GATEWAY_PORT", "DSTACK_GATEWAY_TLS_PORT", "DSTACK_GATEWAY_SSH_PORT")
+OF_GATEWAY = "DSTACK_GATEWAY_"
 # One takes the folder while the one before it leaves.
 _FOLDER = threading.Lock()
 
@@ -69,7 +69,10 @@ class GatewayProcess(Process):
 
     def _require_ports(self) -> None:
         """Raise PrepareFailed where another program of the machine has a port."""
-        wanted = {int(self.spec.env.get(name) or 0) for name in PORTS}
+        named = (
+            (name, text) for name, text in self.spec.env.items() if name.startswith(OF_GATEWAY)
+        )
+        wanted = {int(text) for name, text in named if name.endswith("PORT") and text}
         if taken := sorted({one.port for one in ports.listeners(wanted)}):
             said = " and ".join(map(str, taken))
             raise PrepareFailed(
@@ -88,7 +91,7 @@ class GatewayProcess(Process):
         if authority := given.pop(CA, ""):
             file = self._kept.root / "acme-ca.pem"
             install.write_secret(file, authority)
-            given[f"DSTACK_GATEWAY_{CA}"] = str(file)
+            given[f"{OF_GATEWAY}{CA}"] = str(file)
         if known_by := self._client.config.authority:
             file = self._kept.root / "control-ca.pem"
             install.write_secret(file, known_by)
