@@ -57,7 +57,10 @@ function soon() {
   }, GATHER_MS);
 }
 
-document.body.addEventListener("htmx:afterSettle", (event) => event.target.closest("#metrics, #decisions") && find());
+document.body.addEventListener("htmx:afterSettle", (event) => {
+  // Of a service's page the charts stay as they are, unless these are the first.
+  if (event.target.closest("#metrics, #decisions") || !charts?.card.isConnected) find();
+});
 document.body.addEventListener("live:metrics", soon);
 document.body.addEventListener("live", soon);
 addEventListener("resize", () => charts?.draw());

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -33,6 +33,7 @@ TABS = (
     ("configuration", "Configuration"),
 )
 SHOWN_EVENTS = 300
+YOUNG = timedelta(minutes=30)
 SHOWN_ENDED = 20
 
 
@@ -143,6 +144,8 @@ def _of_tab(
         "last_failed": view_models.failure_to_show(run, [row.replica for row in rows]),
         "starting": view_models.starting(run, rows, at=now),
         "happenings": view_models.happenings(events),
+        # An hour of a service that is new would show mostly nothing.
+        "is_young": now - run.created_at < YOUNG,
         "starts": view_models.starts(
             events, at=now, machine_of=queries.machines_of(events) if tab == "overview" else {}
         ),

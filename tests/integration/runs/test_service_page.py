@@ -182,6 +182,27 @@ def test_needs_few_queries(
         client.get(HELLO + tab)
 
 
+@pytest.mark.parametrize(
+    ("state", "was_ready", "is_shown"),
+    [("running", True, True), ("idle", True, True), ("running", False, False),
+     ("failed", True, False), ("stopped", True, False)],
+)  # fmt: skip
+def test_draws_the_last_hour_of_what_served_and_goes_on(
+    people: People, state: str, was_ready: bool, is_shown: bool
+) -> None:
+    ready_at = timezone.now() if was_ready else None
+    factories.run(people.project, name="drawn", state=state, ready_at=ready_at)
+
+    page = text(signed_in(people.bob).get("/projects/main/services/drawn/"))
+
+    assert ("/projects/main/services/drawn/chart-data/?range=15m" in page) == is_shown
+
+    Run.objects.update(created_at=timezone.now() - timedelta(hours=1))
+
+    page = text(signed_in(people.bob).get("/projects/main/services/drawn/"))
+    assert ("/projects/main/services/drawn/chart-data/?range=1h" in page) == is_shown
+
+
 def test_shows_the_configuration_as_text(people: People, hello: Run) -> None:
     assert "type: service" in text(signed_in(people.bob).get(f"{HELLO}configuration/"))
 
