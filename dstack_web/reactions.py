@@ -103,6 +103,7 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("gateway", "creating"): (gateways.advance,),
     ("gateway", "provisioning"): (gateways.advance,),
     ("gateway", "deleting"): (gateways.advance,),
+    ("gateway", "asked"): (gateways.advance,),
     ("endpoint", "held"): (autoscaling.wake,),
     ("endpoint", "counted"): (autoscaling.look,),
     ("grants", "changed"): (routing.publish_keys,),

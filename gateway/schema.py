@@ -7,6 +7,7 @@ JSON over HTTP with `Authorization: Bearer dsk_g_...` (one token per gateway):
   Answers at once when there is something newer, else when there is, or after `wait` seconds.
 - `POST /api/gateway/status` Status -> {}: what the gateway has applied, which replicas that left
   the table still carry requests, which services hold some; sent at each change and every 5 s.
+- `POST /api/gateway/dns` DnsAnswer -> DnsState: asked until it is there.
 - `POST /api/gateway/stats` Stats -> {}: what was asked and answered, each second; every 2 s while
   nothing is.
 - `POST /api/gateway/ticket` Ticket -> Opened: the cookie for a browser in which a member opens a
@@ -219,12 +220,31 @@ class CertificateState(Message):
     error: str = ""
 
 
+class DnsAnswer(Message):
+    """What the control plane shall write into the DNS, or take away: the TXT record `name` holds
+    `value`, as an ACME server wants to see it."""
+
+    name: Host
+    value: str = Field(pattern=r"^[A-Za-z0-9_-]{43}$")
+    is_wanted: bool = True
+
+
+class DnsState(Message):
+    """Whether it is seen by whoever asks; `error` is why it cannot be written."""
+
+    is_there: bool
+    error: str = ""
+
+
 class Table(Message):
+    """`solves_dns`: the control plane writes answers to challenges into the DNS."""
+
     schema_version: int = SCHEMA_VERSION
     version: int
     whole: bool
     gateway: Id
     domain: str = Field(default="", pattern=r"^[a-z0-9._-]*$", max_length=253)
+    solves_dns: bool = False
     own_hosts: list[OwnHost] = Field(default_factory=list)
     endpoints: list[Endpoint] = Field(default_factory=list)
     keys: list[Key] = Field(default_factory=list)

@@ -128,7 +128,7 @@ class Sidecar:
                 sync.poll_table(control=control, reconciler=self._reconciler),
                 sync.report(control=control, status=self._status, changed=self._changed),
             )
-            parts += self._tls.parts() if self._tls else ()
+            parts += self._tls.parts(control.dns) if self._tls else ()
             parts += (self._tunnels.run(),) if self._settings.ssh_port else ()
             tasks = [group.create_task(part) for part in parts]
             await stopping.wait()

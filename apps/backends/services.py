@@ -19,6 +19,7 @@ from apps.accounts.models import Project
 from apps.backends import queries, way_home
 from apps.backends.base import ErrorKind, Feature, Provider, ProviderError, Scope
 from apps.backends.connecting import configs, roles, rows
+from apps.backends.dns.port import ManagesDns
 from apps.backends.identity import server_id as server_id
 from apps.backends.models import Backend
 from apps.backends.registry import PROVIDERS
@@ -206,6 +207,12 @@ def is_standing(kind: str) -> bool:
     """Tell whether machines of this kind were there before us and stay."""
     provider = PROVIDERS.get(kind)
     return provider is not None and Feature.STANDING in provider.features
+
+
+def manages_dns(kind: str) -> bool:
+    """Tell whether a kind of backend has records of the DNS."""
+    provider = PROVIDERS.get(kind)
+    return provider is not None and issubclass(provider, ManagesDns)
 
 
 def family_of(kind: str, instance: str) -> str:

@@ -27,7 +27,11 @@ class Gateway(Stateful):
     project whose money it costs; `tried` are the offers that could not be had since it last had a
     machine, `failure` why there is none; `version` is that of the wheel that
     runs there. `dns_answer` is what a resolver said of a name below its domain at `dns_asked_at`.
-    `projects` may publish there; `preset` ones serve each new project too.
+    Where a person asked for it (`makes_records`), this server makes its records by the backend
+    `dns_connection`: `dns_records` are those that it made ({"zone", "name", "type", "value",
+    "is_made"}), `dns_error` says why not. `solves_dns` is what the gateway is told: that we
+    write answers to challenges for it. `projects` may publish there; `preset` ones serve each
+    new project too.
 
     `revision` is the version of the newest entry of its table, `applied` the version that the
     gateway says is in force; tombstones up to version `pruned` are gone, so that whoever knows an
@@ -67,6 +71,15 @@ class Gateway(Stateful):
     version = models.CharField(max_length=64, blank=True, default="", db_default="")
     dns_answer = models.CharField(max_length=300, blank=True, default="", db_default="")
     dns_asked_at = models.DateTimeField(null=True)
+    dns_connection = models.ForeignKey(
+        Backend, models.SET_NULL, null=True, blank=True, related_name="named_gateways"
+    )
+    makes_records = models.BooleanField(default=False, db_default=False)
+    dns_records = models.JSONField(
+        default=list, blank=True, db_default=models.Value([], models.JSONField())
+    )
+    dns_error = models.TextField(blank=True, default="", db_default="")
+    solves_dns = models.BooleanField(default=False, db_default=False)
     name = models.CharField(max_length=50, unique=True)
     domain = models.CharField(max_length=253)
     scheme = models.CharField(max_length=5, default="http")
@@ -160,6 +173,30 @@ class Certificate(models.Model):
 
     def __str__(self) -> str:
         return ", ".join(self.hosts)
+
+
+class DnsAnswer(models.Model):
+    """What a gateway on a machine has this server write into the DNS, as an authority wants to see
+    it for a certificate: the TXT record `name` holds `value`. `change` is what its provider calls
+    the change, `asked_at` is when it was made; `is_wanted` is False once it may go."""
+
+    gateway = models.ForeignKey(Gateway, models.CASCADE, related_name="dns_answers")
+    name = models.CharField(max_length=253)
+    value = models.CharField(max_length=64)
+    is_wanted = models.BooleanField(default=True)
+    is_there = models.BooleanField(default=False)
+    change = models.CharField(max_length=100, blank=True, default="")
+    asked_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["gateway", "name", "value"], name="one_dns_answer")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.gateway_id}"
 
 
 class Publication(models.Model):

@@ -14,6 +14,7 @@ from apps.core.http.long_poll import long_poll, since
 from apps.core.threads import in_thread
 from apps.gateways.access import gateway_of
 from apps.gateways.models import Gateway
+from apps.gateways.records import keeping
 from apps.routing import services, tunnels
 from gateway import schema
 
@@ -62,3 +63,22 @@ async def ticket(request: HttpRequest) -> HttpResponseBase:
         at=timezone.now(),
     )
     return HttpResponse(opened.model_dump_json(), content_type="application/json")
+
+
+@internal_route("POST")
+async def dns(request: HttpRequest) -> HttpResponse:
+    """An answer to an authority's challenge, which is written elsewhere: asked again, it says how
+    that stands."""
+    gateway = await in_thread(gateway_of, request)
+    asked = bodies.validated(request.body, schema.DnsAnswer.model_validate_json)
+    answer = await in_thread(_dns_state, gateway, asked)
+    return HttpResponse(answer.model_dump_json(), content_type="application/json")
+
+
+def _dns_state(gateway: Gateway, asked: schema.DnsAnswer) -> schema.DnsState:
+    found = keeping.ask(
+        gateway=gateway, name=asked.name, value=asked.value, is_wanted=asked.is_wanted
+    )
+    if found is None:
+        return schema.DnsState(is_there=False)
+    return schema.DnsState(is_there=found.is_there, error=found.error)

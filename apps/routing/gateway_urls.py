@@ -8,4 +8,5 @@ urlpatterns = [
     path("table", gateway_api.table),
     path("status", gateway_api.status),
     path("ticket", gateway_api.ticket),
+    path("dns", gateway_api.dns),
 ]

@@ -267,6 +267,7 @@ def table(*, gateway: Gateway, since: int) -> schema.Table:
         whole=whole,
         gateway=str(gateway.pk),
         domain=gateway.domain.lower(),
+        solves_dns=gateway.solves_dns,
         own_hosts=[host.lower() for host in gateway.own_hosts],
         endpoints=[
             schema.Endpoint(id=e.ref, version=e.version, deleted=e.deleted, **e.payload)

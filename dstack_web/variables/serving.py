@@ -155,16 +155,16 @@ GATEWAY_ROWS = (
         name="DSTACK_GATEWAY_DNS_HOOK",
         kind=Kind.PATH,
         default_is="off",
-        parts=(GATEWAY, COMPOSE),
+        parts=(GATEWAY, COMPOSE, SERVER),
         says="Program that writes records of the DNS, for one wildcard certificate of all "
-        "services, see [TLS](/docs/tls/).",
+        "services, see [TLS](/docs/tls/). The server runs it for gateways on machines.",
     ),
     Variable(
         name="DSTACK_GATEWAY_DNS_SECONDS",
         kind=Kind.WHOLE,
         default="60",
         most=3600,
-        parts=(GATEWAY, COMPOSE),
+        parts=(GATEWAY, COMPOSE, SERVER),
         says="How long a record that the program wrote takes until it is seen everywhere.",
     ),
     Variable(

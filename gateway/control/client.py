@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from gateway.config import read_token
 from gateway.errors import BadConfig, ControlPlaneError
-from gateway.schema import Opened, Stats, Status, Ticket
+from gateway.schema import DnsAnswer, DnsState, Opened, Stats, Status, Ticket
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 15
@@ -48,6 +48,14 @@ class ControlPlane:
         """Send what is so here; raises ControlPlaneError."""
         text = status.model_dump_json()
         await self._call("POST", "/api/gateway/status", 0, data=text)
+
+    async def dns(self, asked: DnsAnswer) -> DnsState:
+        """Have an answer written or taken away; raises ControlPlaneError."""
+        said = await self._call("POST", "/api/gateway/dns", 0, data=asked.model_dump_json())
+        try:
+            return DnsState.model_validate_json(said)
+        except ValidationError:
+            raise ControlPlaneError("the control plane does not say how an answer stands") from None
 
     async def count(self, stats: Stats) -> None:
         """Send one scrape of the counters; raises ControlPlaneError."""

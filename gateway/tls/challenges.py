@@ -16,8 +16,10 @@ from acme import challenges, messages
 from josepy.jwk import JWKRSA
 
 from gateway.errors import OrderFailed
+from gateway.schema import DnsAnswer, DnsState
 
 HOOK_SECONDS = 300
+SERVER_SECONDS, PAUSE_SECONDS = 600, 2.0
 MOST_WORDS = 300
 
 
@@ -73,6 +75,32 @@ class Http:
     def clean_up(self) -> None:
         for token in self._tokens:
             self._take(token)
+
+
+class DnsOfServer:
+    """By DNS-01: the control plane writes the record, so that no key of the DNS is here. `ask`
+    tells it what is wanted and returns how that stands."""
+
+    kind = challenges.DNS01
+
+    def __init__(self, ask: Callable[[DnsAnswer], DnsState]) -> None:
+        self._ask = ask
+        self._asked: list[DnsAnswer] = []
+
+    def present(self, name: str, answer: str) -> None:
+        asked = DnsAnswer(name=name, value=answer)
+        self._asked.append(asked)
+        give_up_at = time.monotonic() + SERVER_SECONDS
+        while not (state := self._ask(asked)).is_there:
+            if state.error:
+                raise OrderFailed(f"the server cannot write {name}: {state.error}")
+            if time.monotonic() > give_up_at:
+                raise OrderFailed(f"the server did not write {name} in {SERVER_SECONDS} s")
+            time.sleep(PAUSE_SECONDS)
+
+    def clean_up(self) -> None:
+        for asked in self._asked:
+            self._ask(asked.model_copy(update={"is_wanted": False}))
 
 
 class DnsHook:

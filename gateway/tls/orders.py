@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from gateway import atomic_write
-from gateway.errors import BadCertificate, GatewayError
+from gateway.errors import BadCertificate, GatewayError, OrderFailed
 from gateway.haproxy.config import CHALLENGES, map_file
 from gateway.haproxy.runtime import Command, Runtime, line
 from gateway.schema import CertificateState
@@ -58,7 +58,7 @@ class Issued:
 
 class Orders:
     """`on_change` is called when a certificate came or an order failed. `dns` makes what answers
-    for wildcards, which HTTP cannot; None where nothing can."""
+    for wildcards, which HTTP cannot, or returns None where nothing can now."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Orders:
         home: Path,
         authority: Authority,
         runtime: Runtime,
-        dns: Callable[[], Solver] | None = None,
+        dns: Callable[[], Solver | None],
         on_change: Callable[[], None],
     ) -> None:
         self._folder = home / FOLDER
@@ -182,7 +182,10 @@ class Orders:
         self.on_change()
 
     async def _ask(self, host: str) -> str:
-        solver = self.dns() if self.dns and host.startswith("*.") else self._http()
+        by_dns = self.dns() if host.startswith("*.") else None
+        if host.startswith("*.") and by_dns is None:
+            raise OrderFailed("nothing writes records of the DNS for this gateway any more")
+        solver = by_dns or self._http()
 
         def order() -> str:
             try:

@@ -93,7 +93,7 @@ class CertificateReconciler:
     def resync_if_changed(self, generation: int) -> None:
         """Resync where the table or HAProxy changed; `generation` counts HAProxies."""
         table = self._table()
-        seen = (table.endpoints, table.certificates, table.domain, generation)
+        seen = (table.endpoints, table.certificates, table.domain, table.solves_dns, generation)
         if len(seen) != len(self._seen) or any(
             a is not b for a, b in zip(seen, self._seen, strict=True)
         ):
@@ -185,7 +185,7 @@ class CertificateReconciler:
 
     def _ordered(self, orders: Orders, hosts: list[str]) -> dict[str, Bundle]:
         domain = self._table().domain
-        named = names.to_order(hosts, domain=domain, wildcards=orders.dns is not None)
+        named = names.to_order(hosts, domain=domain, wildcards=orders.dns() is not None)
         orders.want(named)
         self._built += [
             state.model_copy(update={"host": host})

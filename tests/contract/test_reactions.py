@@ -37,6 +37,7 @@ SAID = {
     ("limits", "changed"): "apps/accounts/projects.py",
     ("grants", "changed"): "apps/accounts/services.py",
     ("chat_template", "read"): "apps/chat_templates/services.py",
+    ("gateway", "asked"): "apps/gateways/records/keeping.py",
     ("certificate", "changed"): "apps/gateways/certificates.py",
 }
 CALL = re.compile(r"notifications\.transitioned,?\(?\s*([^,\s]+),\s*\"(\w+)\"")

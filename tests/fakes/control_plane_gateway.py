@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -12,6 +12,8 @@ from aiohttp import web
 from gateway.schema import (
     Certificate,
     Counts,
+    DnsAnswer,
+    DnsState,
     Endpoint,
     Key,
     Latency,
@@ -40,6 +42,9 @@ class ControlPlane:
         self.certificates: dict[str, Certificate] = {}
         self.tunnels: dict[str, TunnelKey] = {}
         self.statuses: list[Status] = []
+        # What writes records of the DNS, where it does, and what was asked of it.
+        self.write_dns: Callable[[DnsAnswer], Awaitable[DnsState]] | None = None
+        self.answers: list[DnsAnswer] = []
         self.stats: list[Stats] = []
         # Text sent instead of a table, to see that a bad one is refused.
         self.instead: str | None = None
@@ -54,6 +59,7 @@ class ControlPlane:
         app.router.add_get("/api/gateway/table", self._table)
         app.router.add_post("/api/gateway/status", self._status)
         app.router.add_post("/api/gateway/stats", self._stats)
+        app.router.add_post("/api/gateway/dns", self._dns)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
@@ -115,6 +121,7 @@ class ControlPlane:
             whole=whole,
             gateway="g1",
             domain=self.domain,
+            solves_dns=self.write_dns is not None,
             own_hosts=self.own_hosts,
             endpoints=entries_of(self.endpoints.values(), since, whole),
             keys=entries_of(self.keys.values(), since, whole),
@@ -149,6 +156,14 @@ class ControlPlane:
         self.stats.append(Stats.model_validate_json(await request.read()))
         await self.tell()
         return web.json_response({})
+
+    async def _dns(self, request: web.Request) -> web.Response:
+        self._check(request)
+        asked = DnsAnswer.model_validate_json(await request.read())
+        self.answers.append(asked)
+        assert self.write_dns is not None
+        state = await self.write_dns(asked)
+        return web.Response(text=state.model_dump_json(), content_type="application/json")
 
     def counts(self, endpoint: str, token: str = "") -> Counts:
         """The newest sums of one endpoint and the key of a token, over all boots of HAProxy."""

@@ -22,7 +22,8 @@ ONE = ALL + "/{gateway}"
 
 
 class DnsOut(Schema):
-    """The record to make; `answer` is what a resolver said of the name `asked`."""
+    """The record to make; `answer` is what a resolver said of the name `asked`. `made_by` is the
+    backend by which this server makes it, `error` why it cannot."""
 
     name: str
     type: str
@@ -31,6 +32,8 @@ class DnsOut(Schema):
     answer: str | None
     asked_at: datetime | None
     is_right: bool
+    made_by: str | None
+    error: str | None
 
 
 class CertificatesOut(Schema):
@@ -77,7 +80,8 @@ class GatewayList(Schema):
 
 
 class NewGateway(Schema):
-    """On `host`, or on a machine of `backend` in `region`; services are names below `domain`."""
+    """On `host`, or on a machine of `backend` in `region`; services are names below `domain`. With
+    `dns`, a backend that manages DNS, its records are made there."""
 
     domain: str
     backend: str = ""
@@ -85,11 +89,13 @@ class NewGateway(Schema):
     name: str = ""
     default: bool = False
     host: str = ""
+    dns: str = ""
 
 
 class ChangedGateway(Schema):
     domain: str | None = None
     default: bool | None = None
+    dns: str | None = None
 
 
 @router.get(ALL, response=GatewayList, summary="List gateways")
@@ -120,10 +126,11 @@ def show_gateway(request: HttpRequest, project: str, gateway: str) -> dict[str, 
 def change_gateway(
     request: HttpRequest, project: str, gateway: str, body: ChangedGateway
 ) -> dict[str, Any]:
-    """Give it another domain, or make it the project's default; it goes on meanwhile."""
+    """Give it another domain, make it the project's default, have its records made by the backend
+    `dns`, or, with an empty text, taken away. It goes on meanwhile."""
     access = accounts.of(request)
     found = publication_of(access, project, gateway)
-    verbs.update(access=access, publication=found, domain=body.domain, default=body.default)
+    verbs.update(access=access, publication=found, **body.dict())
     return gateway_json(access, publication_of(access, project, gateway))
 
 

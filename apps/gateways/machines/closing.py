@@ -19,6 +19,11 @@ WHY = "its backend is being deleted"
 
 def refuse_while_used(backend: Backend) -> None:
     """Raise Conflict while a gateway has its machine there."""
+    if names := _names(Gateway.objects.filter(dns_connection=backend)):
+        raise Conflict(
+            f"{backend.name} has DNS records of gateways: {names}. Have them forgotten first, with "
+            '`dstack gateway update NAME --dns ""`.'
+        )
     if names := _names(Gateway.objects.filter(connection=backend)):
         raise Conflict(
             f"Gateways stand on machines of {backend.name}: {names}. Delete them first, with "

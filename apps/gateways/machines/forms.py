@@ -8,7 +8,7 @@ from django import forms
 
 from apps.accounts.models import Project
 from apps.core.http.forms import PageForm
-from apps.gateways.machines import offers
+from apps.gateways.machines import offers, verbs
 
 MOST_CHARACTERS = 300
 # No name of a backend has a colon.
@@ -38,8 +38,19 @@ class GatewayForm(PageForm):
         widget=forms.CheckboxInput(attrs={"class": "form-check-input"}),
     )
 
+    dns = forms.ChoiceField(
+        label="DNS record",
+        required=False,
+        help_text="Made by a backend that manages the domain, with a certificate for all services.",
+    )
+
     def __init__(self, project: Project, *args: Any) -> None:
         super().__init__(*args)
+        by: Any = self.fields["dns"]
+        by.choices = [("", "I add it myself")]
+        by.choices += [(each.name, f"by {each.name}") for each in verbs.dns_backends(project)]
+        if len(by.choices) == 1:
+            del self.fields["dns"]
         where: Any = self.fields["place"]
         hosts = [
             (f"{HOST}{each.instance}", f"host {each.instance}: {each.hardware}")

@@ -19,8 +19,9 @@ from apps.core.errors import Invalid
 from apps.core.sweep import one_by_one
 from apps.core.transition import Stale, transition
 from apps.gateways import states
-from apps.gateways.machines import decide, dns, offers, workload
+from apps.gateways.machines import decide, offers, workload
 from apps.gateways.models import Gateway
+from apps.gateways.records import keeping, resolving
 from apps.instances import calls, ending, services
 from apps.instances import states as instance_states
 from apps.instances.costs import in_use
@@ -234,6 +235,8 @@ def _end_machine_of(gateway: Gateway, instance: Instance) -> None:
 
 def _release(gateway: Gateway, step: decide.Step, at: datetime) -> None:
     """Its machine is gone, says its cloud: so go its address and, with the last, its group."""
+    if keeping.is_kept_for(gateway):
+        keeping.forget(gateway)
     address = _reserved(gateway)
     if address is not None:
         _ask(gateway, lambda provider: provider.release_address(address))
@@ -275,8 +278,10 @@ def _look_after(gateway: Gateway, *, at: datetime) -> None:
     if runs and runs != gateway.version:
         gateway.version = runs[:64]
         _keep(gateway, "version")
-    if dns.is_due(gateway, at=at):
-        dns.look(gateway, at=at)
+    if keeping.is_kept_for(gateway) and (again := keeping.keep(gateway, at=at)):
+        sweep.set_next_check(gateway, at=again)
+    if resolving.is_due(gateway, at=at):
+        resolving.look(gateway, at=at)
 
 
 def _retry(gateway: Gateway, error: str, *, at: datetime) -> None:

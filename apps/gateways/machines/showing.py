@@ -11,8 +11,9 @@ from apps.accounts.access import Access
 from apps.backends import services as backends
 from apps.core.models import Event
 from apps.gateways import queries, seen, states
-from apps.gateways.machines import dns, workload
+from apps.gateways.machines import workload
 from apps.gateways.models import Gateway, Publication
+from apps.gateways.records import resolving
 from apps.instances import states as instance_states
 from apps.instances.models import Instance, Tunnel
 
@@ -31,6 +32,8 @@ class Record:
     asked_name: str
     asked_at: datetime | None
     is_right: bool
+    made_by: str = ""
+    error: str = ""
 
     @property
     def text(self) -> str:
@@ -43,12 +46,16 @@ def record_of(gateway: Gateway) -> Record | None:
         return None
     return Record(
         name=f"*.{gateway.domain}",
-        kind=dns.record_type(gateway.address),
+        kind=resolving.record_type(gateway.address),
         address=gateway.address,
         answer=gateway.dns_answer,
-        asked_name=dns.asked_name(gateway),
+        asked_name=resolving.asked_name(gateway),
         asked_at=gateway.dns_asked_at,
-        is_right=dns.is_right(gateway),
+        is_right=resolving.is_right(gateway),
+        made_by=gateway.dns_connection.name
+        if gateway.makes_records and gateway.dns_connection
+        else "",
+        error=gateway.dns_error,
     )
 
 
@@ -152,6 +159,8 @@ def gateway_json(access: Access, publication: Publication) -> dict[str, Any]:
             "answer": record.answer or None,
             "asked_at": record.asked_at,
             "is_right": record.is_right,
+            "made_by": record.made_by or None,
+            "error": record.error or None,
         },
         "runs": runs_on(publication),
         "reported_at": gateway.reported_at,

@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends import queries as connected
+from apps.backends import services as backends
 from apps.backends.models import Backend
 from apps.core import ids, notifications
 from apps.core.after_commit import after_commit
@@ -19,6 +20,7 @@ from apps.core.transition import created, transition
 from apps.gateways import queries, states
 from apps.gateways.machines import names, offers, workload
 from apps.gateways.models import Gateway, Publication
+from apps.gateways.records import keeping
 from apps.instances import services as instances
 from apps.instances.boot.machine_spec import HTTP, HTTPS
 from apps.instances.costs import in_use
@@ -40,7 +42,8 @@ def on_deleting(hook: Hook) -> None:
 @dataclass(frozen=True)
 class Wanted:
     """As a person asks for it: a `host` of theirs, or a machine of `backend` in `region`. Without a
-    name it gets that of its place."""
+    name it gets that of its place. Its records are made in the DNS of the backend `dns`, if given.
+    """
 
     domain: str
     backend: str = ""
@@ -48,6 +51,7 @@ class Wanted:
     name: str = ""
     default: bool = False
     host: str = ""
+    dns: str = ""
 
 
 def create(*, access: Access, project: Project, wanted: Wanted, at: datetime) -> Gateway:
@@ -61,6 +65,8 @@ def create(*, access: Access, project: Project, wanted: Wanted, at: datetime) ->
     choice = _choice(project, wanted, at)
     _require_money(project, choice)
     gateway = Gateway(
+        dns_connection=records_by(project, wanted.dns),
+        makes_records=bool(wanted.dns),
         name=name,
         domain=domain,
         scheme="https",
@@ -111,13 +117,21 @@ def _require_free(choice: offers.Choice) -> None:
 
 
 def update(
-    *, access: Access, publication: Publication, domain: str | None, default: bool | None
+    *,
+    access: Access,
+    publication: Publication,
+    domain: str | None = None,
+    default: bool | None = None,
+    dns: str | None = None,
 ) -> None:
     """Change a gateway where it stands. Raise Forbidden, Invalid and Conflict."""
     project, gateway = publication.project, publication.gateway
     if domain is not None:
         queries.require_manage(access, project, gateway)
         _move(gateway, names.checked_domain(domain))
+    if dns is not None:
+        queries.require_manage(access, project, gateway)
+        _let_write(gateway, records_by(project, dns))
     if default is False and publication.is_default:
         raise Invalid(
             "A project has one default gateway: make another one the default instead.",
@@ -139,7 +153,44 @@ def _move(gateway: Gateway, domain: str) -> None:
         row.revision += 1
         row.save(update_fields=["domain", "dns_answer", "dns_asked_at", "revision"])
         after_commit(notifications.publish, f"gateway:{gateway.pk}")
+        keeping.wake(gateway)
     gateway.domain = domain
+
+
+def records_by(project: Project, name: str) -> Backend | None:
+    """Return the backend of that name, in whose DNS records are made. Raise Invalid."""
+    if not name:
+        return None
+    found = connected.usable_by(project).filter(name=name).first()
+    if found is None or not backends.manages_dns(found.kind):
+        known = [each.name for each in dns_backends(project)]
+        has = f"take one of {', '.join(known)}" if known else "connect AWS, with Route 53, first"
+        raise Invalid(
+            f"Project {project.name} has no backend {name[:50]!r} that manages DNS: {has}.",
+            details=[Detail("dns", "is none to use")],
+        )
+    return found
+
+
+def dns_backends(project: Project) -> list[Backend]:
+    usable = connected.usable_by(project)
+    return [each for each in usable if backends.manages_dns(each.kind)]
+
+
+def _let_write(gateway: Gateway, by: Backend | None) -> None:
+    """Have records made by a backend from now on, or what was made taken away."""
+    require_on_machine(gateway, "its domain is a setting of the server (DSTACK_GATEWAY_DOMAIN)")
+    with transaction.atomic():
+        row = Gateway.objects.select_for_update().get(pk=gateway.pk)
+        if by is not None and row.dns_connection_id not in (None, by.pk):
+            raise Conflict(
+                f"Records of gateway {row.name} are made by another backend: have them taken away "
+                'first, with `--dns ""`.'
+            )
+        row.dns_connection, row.makes_records = by or row.dns_connection, by is not None
+        row.dns_error = ""
+        row.save(update_fields=["dns_connection", "makes_records", "dns_error"])
+        keeping.wake(gateway)
 
 
 def make_default(publication: Publication) -> None:

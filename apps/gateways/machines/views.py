@@ -65,6 +65,7 @@ def gateway_page(request: HttpRequest, project: str, name: str) -> HttpResponse:
         "seen": shown,
         "error": showing.error_of(access, found),
         "record": showing.record_of(gateway),
+        "dns_backends": verbs.dns_backends(where),
         "runs": showing.runs_on(found),
         "events": showing.events_of(gateway),
         "machine": showing.machine_of(access, found),
@@ -93,6 +94,7 @@ def change(request: HttpRequest, project: str, name: str) -> HttpResponse:
         publication=found,
         domain=request.POST.get("domain"),
         default=True if request.POST.get("default") else None,
+        dns=request.POST.get("dns"),
     )
     messages.success(request, f"Gateway {name} is changed.", extra_tags="green")
     return _back(request, found)

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import pytest_asyncio
 
-from gateway.schema import Status
+from gateway.schema import DnsAnswer, DnsState, Status
 from tests.fakes.control_plane_gateway import ControlPlane, service
 from tests.fakes.target import Target
 from tests.free_ports import free_port
@@ -34,6 +35,7 @@ class Secured:
     gateway: Gateway
     target: Target
     folder: Path
+    dns_url: str
 
     @property
     def calls(self) -> list[str]:
@@ -64,7 +66,7 @@ async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
             "DSTACK_GATEWAY_DNS_HOOK": str(hook),
             "DSTACK_GATEWAY_DNS_SECONDS": "0",
         }
-        yield Secured(gateway, target, tmp_path)
+        yield Secured(gateway, target, tmp_path, server.dns_url)
         await gateway.stop()
         await target.stop()
         await control.stop()
@@ -89,6 +91,35 @@ async def test_one_certificate_is_for_all_services_also_those_to_come(secured: S
     present, cleanup = secured.calls
     assert present.startswith("3 present _acme-challenge.example.test. ")
     assert cleanup == present.replace("present", "cleanup")
+
+
+async def test_the_server_writes_the_record_for_a_gateway_without_a_program(
+    secured: Secured,
+) -> None:
+    gateway, asked = secured.gateway, secured.gateway.control.answers
+    del gateway.environ["DSTACK_GATEWAY_DNS_HOOK"]
+
+    async def write(answer: DnsAnswer) -> DnsState:
+        # The first time it is on its way only.
+        if not answer.is_wanted or len(asked) == 1:
+            return DnsState(is_there=False)
+        record = {"host": f"{answer.name}.", "value": answer.value}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{secured.dns_url}/set-txt", json=record) as said,
+        ):
+            assert said.status == 200
+        return DnsState(is_there=True)
+
+    gateway.control.write_dns = write
+    await gateway.start()
+    await secured.says("gateway.example.test", "valid")
+
+    port = int(gateway.environ["DSTACK_GATEWAY_TLS_PORT"])
+    assert names_of(await served_certificate(port, "x.example.test")) == ["*.example.test"]
+    assert {each.name for each in asked} == {"_acme-challenge.example.test"}
+    assert [each.is_wanted for each in asked] == [True, True, False]
+    assert not (secured.folder / "calls").exists()
 
 
 async def test_a_program_that_fails_is_told_in_its_own_words(secured: Secured) -> None:

@@ -70,7 +70,14 @@ FOR_GATEWAYS = (
     "ec2:DisassociateAddress",
     "ec2:ReleaseAddress",
 )
-EVERY = (*PROBES, PARAMETER, *FOR_THE_CHECK, *FOR_PRICES, *FOR_A_VPC, *FOR_GATEWAYS)
+# Those of records that are made for gateways where a person asks for it.
+FOR_DNS = (
+    "route53:ChangeResourceRecordSets",
+    "route53:GetChange",
+    "route53:ListHostedZones",
+    "route53:ListResourceRecordSets",
+)
+EVERY = (*PROBES, PARAMETER, *FOR_THE_CHECK, *FOR_PRICES, *FOR_A_VPC, *FOR_GATEWAYS, *FOR_DNS)
 
 
 def policy(actions: Iterator[str] | tuple[str, ...] | list[str]) -> str:

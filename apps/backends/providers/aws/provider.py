@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from apps.backends import base
 from apps.backends.base import ErrorKind, InstanceSpec, InstanceState, ProviderError, Scope
+from apps.backends.dns.port import ManagesDns
 from apps.backends.providers.aws import (
     catalog,
     check,
@@ -21,7 +22,7 @@ from apps.backends.providers.aws import (
     network,
     permissions,
 )
-from apps.backends.providers.aws.clients import Clients
+from apps.backends.providers.aws.clients import FIRST_REGION, Clients
 from apps.backends.providers.aws.config import AwsConfig
 from apps.backends.providers.aws.errors import (
     CAPACITY_LASTS,
@@ -30,10 +31,11 @@ from apps.backends.providers.aws.errors import (
     meaning_of,
     told,
 )
-from apps.backends.providers.aws.nets import addresses, groups
+from apps.backends.providers.aws.nets import addresses, dns, groups
 
 LONGEST_USER_DATA = 16 * 1024
 REGIONS_AT_ONCE = 16
+GLOBAL = "Route 53"
 
 
 class Ref(NamedTuple):
@@ -54,7 +56,7 @@ class Ref(NamedTuple):
             return None
 
 
-class AwsProvider(base.Provider):
+class AwsProvider(base.Provider, ManagesDns):
     kind = "aws"
     Config = AwsConfig
     features = frozenset(
@@ -187,6 +189,26 @@ class AwsProvider(base.Provider):
 
         with ThreadPoolExecutor(REGIONS_AT_ONCE) as pool:
             return [each for found in pool.map(of_region, clients) for each in found]
+
+    @property
+    def _route53(self) -> Any:
+        return self._clients.of("route53", FIRST_REGION)
+
+    def dns_zone(self, domain: str) -> str:
+        with told(GLOBAL):
+            return dns.zone_of(self._route53, domain)
+
+    def dns_values(self, zone: str, name: str, kind: str) -> list[str]:
+        with told(GLOBAL):
+            return dns.values(self._route53, zone, name, kind)
+
+    def set_dns(self, zone: str, name: str, kind: str, values: Sequence[str]) -> str:
+        with told(GLOBAL):
+            return dns.put(self._route53, zone, name, kind, values)
+
+    def is_dns_spread(self, change: str) -> bool:
+        with told(GLOBAL):
+            return not change or dns.is_spread(self._route53, change)
 
     def tidy(self, region: str) -> None:
         with told(region):

@@ -51,12 +51,16 @@ class Options:
         str, typer.Option("--host", help="A host of yours, instead of both: see `dstack host`.")
     ] = ""
     name: Annotated[str, typer.Option("--name", help="Of its place where left out.")] = ""
+    dns: Annotated[
+        str,
+        typer.Option("--dns", help="A backend with the domain's DNS: its records are made there."),
+    ] = ""
     default: MakeDefault = False
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Do not wait for it.")] = False
     project: flags.Project = None
 
     def body(self) -> dict[str, Any]:
-        names = ("domain", "backend", "region", "host", "name", "default")
+        names = ("domain", "backend", "region", "host", "name", "default", "dns")
         return {name: getattr(self, name) for name in names}
 
 
@@ -99,14 +103,18 @@ def list_gateways(
 def update(
     name: Name,
     domain: Annotated[str | None, typer.Option("--domain", help="Another domain.")] = None,
+    dns: Annotated[
+        str | None,
+        typer.Option("--dns", help="Have its records made by a backend; '' takes them away."),
+    ] = None,
     default: MakeDefault = False,
     project: flags.Project = None,
 ) -> None:
-    """Give a gateway another domain, or make it the default; it goes on meanwhile."""
-    changed: dict[str, Any] = {"domain": domain, "default": True if default else None}
+    """Give a gateway another domain, make it the default or have its DNS records made."""
+    changed: dict[str, Any] = {"domain": domain, "default": True if default else None, "dns": dns}
     body = {key: value for key, value in changed.items() if value is not None}
     if not body:
-        raise CliError("Say what to change: --domain or --default.")
+        raise CliError("Say what to change: --domain, --default or --dns.")
     with opened(project) as client:
         made = client.send("PATCH", client.within("gateways", name), json=body)
     say(table(COLUMNS, [_row(made)]))
@@ -328,9 +336,15 @@ def _tell_record(one: dict[str, Any]) -> None:
     if not dns:
         return
     say()
-    say("Add this DNS record, so that callers find your services:")
+    if dns.get("made_by"):
+        say(f"This DNS record is made by {clean(dns['made_by'])}:")
+    else:
+        say("Add this DNS record, so that callers find your services:")
     say()
     say(f"  {clean(dns['name'])} {clean(dns['type'])} {clean(dns['value'])}")
+    if dns.get("error"):
+        say()
+        say(f"It is not made yet: {clean(dns['error'])}.")
     if dns.get("answer"):
         right = " (right)" if dns.get("is_right") else ""
         say()
