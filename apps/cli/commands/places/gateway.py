@@ -74,6 +74,7 @@ def create(options: Options) -> None:
         if options.detach:
             say(f"Gateway {clean(name)} is being created.")
             return
+        say("Creating gateway...")
         made = _followed(client, name, made)
     say()
     say(table(COLUMNS, [_row(made)]))
