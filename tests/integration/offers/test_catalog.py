@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from functools import cache
 
 import pytest
+from pytest_django import DjangoDbBlocker
 
+from apps.backends.base import Offer
 from apps.offers import decide
 from apps.offers.catalog import match, snapshot
 from apps.offers.catalog.as_offer import as_offer
@@ -14,6 +18,7 @@ from apps.offers.catalog.kinds import KINDS
 from apps.offers.catalog.supply import Supply
 from apps.offers.lists.wishes import asked_for
 from apps.offers.models import CatalogOffer, CatalogSource
+from apps.specs.fields.ranges import Range
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loaded")]
 
@@ -71,11 +76,21 @@ def test_keeps_what_a_cloud_itself_said(loaded: int) -> None:
     assert not CatalogOffer.objects.filter(source__key="aws-karpenter").exists()
 
 
+@pytest.fixture(scope="module")
+def as_offers(loaded: int, django_db_blocker: DjangoDbBlocker) -> Callable[[Range], list[Offer]]:
+    """The whole catalog as offers with the disk that is asked for; read once for all tests."""
+    with django_db_blocker.unblock():
+        rows = list(CatalogOffer.objects.all())
+    return cache(lambda disk: [as_offer(row, disk=disk) for row in rows])
+
+
 @pytest.mark.parametrize("wish", WISHES, ids=str)
-def test_sql_finds_what_the_rules_find(wish: dict[str, object]) -> None:
+def test_sql_finds_what_the_rules_find(
+    as_offers: Callable[[Range], list[Offer]], wish: dict[str, object]
+) -> None:
     spec = asked_for(**wish)
     found = match.find(spec, ALL, limit=50)
-    rows = [as_offer(row, disk=spec.resources.disk_mib) for row in CatalogOffer.objects.all()]
+    rows = as_offers(spec.resources.disk_mib)
     expected = decide.match(rows, spec)
 
     assert found.count == len(expected.offers)
