@@ -14,7 +14,7 @@ from django.test import Client
 
 from apps.backends.providers.gcp.pricing import catalog as gcp_prices
 from apps.core.stores.valkey import pause
-from tests import documented, programs
+from tests import documented, programs, quiet_network
 from tests.fakes import aws_cloud, azure_cloud, azure_prices, gcp_cloud, tensordock_api
 from tests.servers import servers
 
@@ -105,9 +105,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> str:
-    """The path of a real Chromium; without one the test is skipped, or fails in CI."""
-    return programs.require_program(*programs.CHROMIUM, package="chromium fonts-dejavu-core")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of a real Chromium; without one the test is skipped, or fails in CI.
+
+    Networks that other tests make do not disturb it.
+    """
+    found = programs.require_program(*programs.CHROMIUM, package="chromium fonts-dejavu-core")
+    return quiet_network.launcher(found, folder=tmp_path_factory.mktemp("chromium"))
 
 
 @pytest.fixture(scope="session")

@@ -71,10 +71,9 @@ def opened(chromium: str) -> Iterator[Page]:
 
 def _bad(said: ConsoleMessage) -> bool:
     # Broken assets, refused inline code (the content security policy), errors of scripts. No
-    # fault are an answer of 422, which says that what one sent cannot be used, a request that ends
-    # with its page (one that fails says `htmx:sendError` besides), and one that the browser breaks
-    # off because this host got a network more, which is a replica's.
-    right = ("status of 422", "htmx:sendAbort", "htmx:afterRequest", "ERR_NETWORK_CHANGED")
+    # fault are an answer of 422, which says that what one sent cannot be used, and a request that
+    # ends with its page (one that fails says `htmx:sendError` besides).
+    right = ("status of 422", "htmx:sendAbort", "htmx:afterRequest")
     return said.type == "error" and not any(text in said.text for text in right)
 
 
