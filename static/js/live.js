@@ -3,18 +3,27 @@
 const GATHER_MS = 400;
 const RETRY_MS = 3000;
 const POLL_MS = 5000;
+// A proxy that gathers answers passes on no stream, and says nothing either.
+const OPEN_MS = 5000;
 
 const url = document.body.dataset.liveUrl;
 let source = null;
 let last = "";
 let gathering = null;
 let retrying = null;
+let opening = null;
+let shown = null;
 
 function show(state, title) {
+  shown = { state, title };
+  mark();
+}
+
+function mark() {
   const dot = document.querySelector("[data-live-dot]");
-  if (!dot) return;
-  dot.dataset.live = state;
-  dot.title = title;
+  if (!dot || !shown) return;
+  dot.dataset.live = shown.state;
+  dot.title = shown.title;
 }
 
 function fire(name) {
@@ -45,7 +54,11 @@ function open() {
   clearTimeout(retrying);
   if (source || document.hidden) return;
   source = new EventSource(last ? `${url}&last=${encodeURIComponent(last)}` : url);
-  source.addEventListener("open", () => show("on", "Live"));
+  opening = setTimeout(() => show("off", "Not connected, asking now and then"), OPEN_MS);
+  source.addEventListener("open", () => {
+    clearTimeout(opening);
+    show("on", "Live");
+  });
   source.addEventListener("ready", heard);
   source.addEventListener("changed", (event) => {
     heard(event);
@@ -68,6 +81,7 @@ function open() {
 }
 
 function close() {
+  clearTimeout(opening);
   source?.close();
   source = null;
 }
@@ -75,8 +89,10 @@ function close() {
 document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
 window.addEventListener("pagehide", close);
 window.addEventListener("pageshow", open);
+// With a whole body comes a dot that says nothing yet.
+document.body.addEventListener("htmx:afterSwap", mark);
 // A server or proxy without streams still gives a page that follows, only slower.
 setInterval(() => {
-  if (!source && !document.hidden) changed();
+  if (source?.readyState !== EventSource.OPEN && !document.hidden) changed();
 }, POLL_MS);
 open();

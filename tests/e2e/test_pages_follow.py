@@ -131,6 +131,18 @@ def test_what_is_typed_stays_while_the_page_follows(
     expect(page.locator("#replicas-again")).to_have_value("abc")
 
 
+def test_a_page_whose_stream_does_not_open_asks_now_and_then(page: Page, stack: Stack) -> None:
+    page.route("**/live?*", lambda route: None)  # as a proxy that gathers what it passes on
+    page.clock.install()
+    page.goto(stack.url)
+    body = {"configuration": TALKS.format(name="unannounced")}
+    stack.api("POST", "/projects/main/runs", json=body)
+    page.clock.fast_forward(6_000)
+
+    expect(page.locator("tr", has_text="unannounced")).to_be_visible()
+    expect(page.locator("[data-live=off]")).to_be_visible()
+
+
 def test_opens_a_service_without_a_token_until_one_signs_out(
     program: Browser, stack: Stack, tmp_path: Path
 ) -> None:
