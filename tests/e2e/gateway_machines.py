@@ -4,7 +4,6 @@ there reaches the world, what pip would fetch."""
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from apps.instances.boot import gateway_wheel
 from tests.integration.instances import virtual_machines
 from tests.integration.instances.virtual_machines import Image
+from tests.made_once import cache, made_once
 
 SUITE, PYTHON = "trixie", "3.13"
 FETCH_SECONDS = 280
@@ -31,19 +31,16 @@ def image() -> Image:
 
 def _wheels() -> tuple[Path, Path]:
     """Return a folder of what the gateway's wheel needs, fetched once, and pip's settings."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dstack-web-tests"
     needed = gateway_wheel.requirements()
     key = hashlib.sha256(f"{PYTHON} {sorted(needed)}".encode()).hexdigest()[:12]
-    folder = cache / f"gateway-wheels-{key}"
-    settings = cache / "pip.conf"
-    cache.mkdir(parents=True, exist_ok=True)
-    settings.write_text(PIP)
-    if not folder.exists():
-        fresh = cache / f"gateway-wheels-{key}-{os.getpid()}"
+
+    def make(fresh: Path) -> None:
         argv = [sys.executable, "-m", "pip", "download", "-q", "--dest", str(fresh)]
         argv += ["--only-binary=:all:", "--python-version", PYTHON, "--implementation", "cp"]
         argv += [word for name in ("cp313", "abi3", "none") for word in ("--abi", name)]
         argv += [word for name in PLATFORMS for word in ("--platform", name)]
         subprocess.run([*argv, *needed], check=True, timeout=FETCH_SECONDS)
-        fresh.replace(folder)
-    return folder, settings
+
+    settings = cache() / "pip.conf"
+    settings.write_text(PIP)
+    return made_once(f"gateway-wheels-{key}", make), settings

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import shutil
 import subprocess
 import tempfile
@@ -21,6 +20,7 @@ from apps.agent.host import users
 from tests import programs
 from tests.integration.agent.engine_hosts import within
 from tests.integration.agent.engines import OwnEngine, await_answer
+from tests.made_once import made_once
 
 IMAGE = "test/machine:1"
 PACKAGES = (
@@ -32,7 +32,8 @@ OF_A_PERSON = f"{PACKAGES},openssh-server,sudo,cron,nftables"
 SUITE = "bookworm"
 NEEDED = ("dockerd", "docker", "ip", "nsenter")
 RIGHTS = ("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE")
-BUILD_SECONDS = 280
+# Of a slow machine; what waits for it has a bound of its own.
+BUILD_SECONDS = 600
 # The settings of the kernel are read-only there but for those of its own network.
 INIT = "mount -t proc proc /mnt && mount --bind /mnt/sys/net /proc/sys/net && umount -l /mnt && "
 SYSTEMD = "/lib/systemd/systemd"
@@ -159,7 +160,7 @@ def cloud(number: int = 0, image: Image = Image()) -> Iterator[Cloud]:
     missing = [name for name in NEEDED if not shutil.which(name)]
     if missing or not users.can_isolate():
         pytest.skip(f"needs root and {missing or 'namespaces'}")
-    archive = _root_archive(image)
+    archive = root_archive(image)
     folder = Path(tempfile.mkdtemp(prefix="dstv", dir="/tmp"))
     wire = Wire(number)
     engine = EngineOfACloud(folder, "none", network=wire.network)
@@ -194,17 +195,14 @@ def _lay(wire: Wire) -> None:
         subprocess.run(command.split(), check=True)
 
 
-def _root_archive(image: Image) -> Path:
-    """Return the files of such a machine: made once, kept outside the checkout."""
+def root_archive(image: Image) -> Path:
+    """Return the files of such a machine."""
     program = programs.require_program("mmdebstrap", package="mmdebstrap")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dstack-web-tests"
-    cache.mkdir(parents=True, exist_ok=True)
     key = hashlib.sha256(f"{image.suite} {image.packages}".encode()).hexdigest()[:12]
-    archive = cache / f"machine-{key}.tar"
-    if not archive.exists():
-        fresh = cache / f"machine-{key}-{os.getpid()}.tar"
+
+    def make(fresh: Path) -> None:
         argv = [program, "--quiet", "--variant=minbase", f"--include={image.packages}"]
         argv += [image.suite, str(fresh)]
         subprocess.run(argv, check=True, capture_output=True, timeout=BUILD_SECONDS)
-        fresh.replace(archive)
-    return archive
+
+    return made_once(f"machine-{key}.tar", make)
