@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -31,15 +31,18 @@ def test_a_stop_that_waits_for_a_report_holds_none_of_its_workloads(
         services.stop_workloads(workloads=[workload], at=timezone.now())
         connection.close()
 
-    with psycopg.connect(database_url) as report:
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(database_url) as report:
         report.execute(LOCK_INSTANCE, [workload.instance_id])
-        stopping = threading.Thread(target=stop)
-        stopping.start()
+        stopping = pool.submit(stop)
         with psycopg.connect(database_url, autocommit=True) as watch:
-            end = time.monotonic() + 20
+            end = time.monotonic() + 60
             while watch.execute(WAITING).fetchone() is None:
+                # What keeps it from waiting is told, should there be anything.
+                assert not stopping.done(), f"the stop did not wait: {stopping.exception()}"
                 assert time.monotonic() < end, "the stop does not wait"
+                time.sleep(0.02)  # who asks on and on keeps it from coming that far
         assert report.execute(LOCK_WORKLOAD, [workload.pk]).fetchone()
-    stopping.join(20)
+        report.commit()
+        stopping.result(60)
 
     assert Workload.objects.get(pk=workload.pk).desired == "stop"
