@@ -310,7 +310,8 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.text("DSTACK_LOG_LEVEL")},
     "loggers": {
-        "azure": {"level": "WARNING"},
+        # It warns, with a traceback, of each refusal that has no body.
+        "azure": {"level": "ERROR"},
         "httpx": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         # A tick of beat that a busy worker comes to too late expires, as it should.
