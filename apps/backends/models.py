@@ -62,8 +62,11 @@ class Check(Stateful):
 
     Without a backend it is one that is to be connected under `name`: only once it has passed does
     that become a backend. `config` is what is asked about, encrypted, and emptied with the answer;
-    empty is the backend's own. `problems` are {"message", "policy"}, `facts` sentences about the
-    account such as its quota. `shares` are ids of projects, for one of the server's own.
+    empty is the backend's own. `typed` is what a form was given but its secrets, encrypted, and
+    emptied once the check has passed. `problems` are {"message", "policy"}, `facts` sentences about
+    the account such as its quota. `for_all` and `shares`, ids of projects, are of a new one of the
+    server's own; `also` is what changes with the configuration of one that there is (see
+    `rows.Also`).
     """
 
     state_machine = states.CHECK
@@ -74,6 +77,8 @@ class Check(Stateful):
     kind = models.CharField(max_length=32)
     config = models.TextField(blank=True)
     for_all = models.BooleanField(default=False)
+    typed = models.TextField(blank=True, default="", db_default="")
+    also = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
     shares = models.JSONField(default=list)
     problems = models.JSONField(default=list)
     facts = models.JSONField(default=list)

@@ -13,6 +13,7 @@ from django.db.models import Count, Q, QuerySet, Sum
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
+from apps.backends import way_home
 from apps.backends.models import Backend, Check
 from apps.core.errors import NotFound
 
@@ -133,6 +134,13 @@ def state_of(backend: Backend) -> str:
     if backend.ending_at is not None:
         return "deleting"
     return "enabled" if backend.disabled_at is None else "disabled"
+
+
+def notes(backend: Backend) -> list[str]:
+    """Say what keeps machines of a backend from being of use, whatever its cloud says."""
+    if backend.kind in KEPT:
+        return []
+    return [why] if (why := way_home.missing()) else []
 
 
 def boot_file() -> Path:

@@ -105,12 +105,7 @@ def set_disabled(*, access: Access, backend: Backend, disabled: bool) -> None:
     Raise Forbidden, and Conflict for one that is being deleted.
     """
     roles.require_manager(access, backend)
-    if backend.ending_at is not None:
-        raise Conflict(f"Backend {backend.name} is being deleted.")
-    backend.disabled_at = (backend.disabled_at or timezone.now()) if disabled else None
-    backend.save(update_fields=["disabled_at"])
-    if not disabled:
-        rows.tell_usable()
+    rows.set_disabled(backend, disabled=disabled)
     logger.info(
         "backend %s was %s by %s", backend, "disabled" if disabled else "enabled", access.actor
     )

@@ -19,7 +19,8 @@ def connect(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
             raise ApiError(422, "invalid", "It was not connected.", details)
     made = {"kind": kind, "name": seen.body.get("name", kind), "created_at": CREATED}
     if kind == "aws":
-        made["check"] = _check(fake)
+        made["check"] = _check(fake) if seen.body.get("check", True) else None
+        made["notes"] = fake.backend_notes
     fake.backends.append(made)
     return 201, made
 
@@ -38,7 +39,7 @@ def check(fake: FakeApi, seen: Seen, *_: str) -> tuple[int, Any]:
 
 
 def change(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
-    return 200, {"name": name}
+    return 200, {"name": name, "notes": fake.backend_notes}
 
 
 def close(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:

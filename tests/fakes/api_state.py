@@ -84,6 +84,7 @@ class FakeApi:
     spend: Json = field(default_factory=dict)
     # What a cloud says when it is asked, and how often the answer is that it is being asked.
     problems: list[str] = field(default_factory=list)
+    backend_notes: list[str] = field(default_factory=list)
     slow_checks: int = 0
     instances: list[Json] = field(default_factory=list)
     unknown_machines: list[Json] = field(default_factory=list)

@@ -5,7 +5,7 @@ Each waits for what came of its check: a worker asks the cloud meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -51,20 +51,16 @@ async def checked(check: Check) -> Answer:
 
 
 def change(
-    access: Access, backend: Backend, body: ChangedBackend, share: Callable[[], None] | None = None
+    access: Access,
+    backend: Backend,
+    body: ChangedBackend,
+    *,
+    for_all: bool = False,
+    projects: Sequence[str] | None = None,
 ) -> Check | Backend:
     """Change what the body names; return the check of another configuration, else the backend."""
-    roles.require_manager(access, backend)
-    made: Check | Backend = backend
-    if body.config is not None:
-        made = requests.reconnect(
-            access=access, backend=backend, config=body.config, check=body.check
-        )
-    if share is not None:
-        share()
-    if body.disabled is not None:
-        services.set_disabled(access=access, backend=backend, disabled=body.disabled)
-    return made
+    changes = requests.Changes(body.config, body.disabled, for_all, projects)
+    return requests.change(access=access, backend=backend, changes=changes, check=body.check)
 
 
 def delete(access: Access, project: Project | None, name: str, *, force: bool) -> Answer:

@@ -71,7 +71,8 @@ def show_backend(request: HttpRequest, project: str, backend: str) -> dict[str, 
 async def change_backend(
     request: HttpRequest, project: str, backend: str, body: ChangedBackend
 ) -> Answer:
-    """Disable it, enable it, or connect it otherwise; the cloud is asked about the latter first."""
+    """Disable it, enable it, or connect it otherwise: all of it, or nothing where the cloud, which
+    is asked about the latter first, finds problems."""
     access = accounts.of(request)
     where = await in_thread(access.project, project)
     made = await in_thread(_change, access, where, backend, body)

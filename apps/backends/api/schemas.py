@@ -72,7 +72,8 @@ class BackendOut(Schema):
     """`config` is without secrets, and empty where one may not change the backend.
 
     `state` is enabled, disabled or deleting; machines and their price are those that live now, of
-    a backend of the server the project's own.
+    a backend of the server the project's own. `notes` say what keeps its machines from being of
+    use, such as that none could call this server; to who may change it.
     """
 
     kind: str
@@ -88,6 +89,7 @@ class BackendOut(Schema):
 
 
 class BackendList(Schema):
+    notes: list[str]
     items: list[BackendOut]
     next_cursor: str | None
 
@@ -141,3 +143,4 @@ def _projects(backend: Backend) -> list[str] | str:
         return "all"
     shared = backend.shared_with.filter(deleted_at=None).order_by("name")
     return list(shared.values_list("name", flat=True))
+        "notes": queries.notes(backend) if may_manage else [],

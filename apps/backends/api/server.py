@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Any
 
 from django.http import HttpRequest
@@ -84,7 +83,8 @@ def show_server_backend(request: HttpRequest, server_backend: str) -> dict[str, 
 async def change_server_backend(
     request: HttpRequest, server_backend: str, body: ChangedServerBackend
 ) -> Answer:
-    """Disable it, enable it, share it with other projects, or connect it otherwise."""
+    """Disable it, enable it, share it with other projects, or connect it otherwise: all of it, or
+    nothing where the cloud, which is asked about the last first, finds problems."""
     access = _admin(request)
     made = await in_thread(_change, access, server_backend, body)
     return await actions.answered(made, access, None, ok=200)
@@ -139,8 +139,7 @@ def _change(access: Access, name: str, body: ChangedServerBackend) -> Check | Ba
     if body.projects is None:
         return actions.change(access, backend, body)
     for_all, names = _projects(body.projects)
-    share = partial(requests.share, access=access, backend=backend, for_all=for_all, names=names)
-    return actions.change(access, backend, body, share)
+    return actions.change(access, backend, body, for_all=for_all, projects=names)
 
 
 def _check(access: Access, name: str) -> Check:

@@ -7,7 +7,7 @@ check has passed, and a worker that was killed is followed by another one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -43,7 +43,8 @@ MOST_SENTENCES, LONGEST_SENTENCE = 50, 4000
 class Wanted:
     """What is to be once the check has passed: a new backend, or another configuration of one.
 
-    `config` is encrypted; empty, the check only looks.
+    `config` is encrypted; empty, the check only looks. `typed` is what of it may be shown in the
+    form again, `also` what else changes of one that there is.
     """
 
     name: str
@@ -53,6 +54,8 @@ class Wanted:
     config: str = field(default="", repr=False)
     for_all: bool = False
     shares: Sequence[int] = ()
+    typed: Mapping[str, str] = field(default_factory=dict, repr=False)
+    also: rows.Also = rows.Also()
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,23 @@ def begin(wanted: Wanted, *, asked_by: str) -> Check:
         config=wanted.config,
         for_all=wanted.for_all,
         shares=list(wanted.shares),
+        typed=crypto.encrypt(dict(wanted.typed)) if wanted.typed else "",
+        also=wanted.also.as_json(),
         asked_by=asked_by,
     )
     with transaction.atomic():
         check.save(force_insert=True)
         created(check, at=at, actor=asked_by)
     return check
+
+
+def typed(check: Check) -> dict[str, str]:
+    """Return what the form was given but its secrets; nothing where that is not kept."""
+    try:
+        found: dict[str, str] = crypto.decrypt(check.typed) if check.typed else {}
+    except crypto.InvalidToken:
+        return {}
+    return found
 
 
 def run(*, ids: Sequence[UUID]) -> None:
@@ -157,6 +171,7 @@ def _note(check: Check, verdict: Verdict, *, at: datetime) -> None:
         at=at,
         reason=told,
         config="",
+        typed=check.typed if problems else "",
         problems=problems,
         facts=facts,
         next_check_at=None,
@@ -180,6 +195,7 @@ def _connect(check: Check) -> None:
         Check.objects.filter(pk=check.pk).update(backend=made)
     else:
         rows.reconnect(check.backend, config=check.config)
+        rows.change(check.backend, rows.Also.of_json(check.also))
 
 
 def _problem(message: str, policy: str = "") -> dict[str, str]:

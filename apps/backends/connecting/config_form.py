@@ -16,6 +16,8 @@ from apps.backends.base import Config
 TEXT, SECRET, LIST, SWITCH = "text", "secret", "list", "switch"
 # What is chosen to leave the credentials of a backend as they are.
 KEEP = "keep"
+# What is said of a secret in a form that was sent before: no page keeps one.
+ANEW = "Not kept from before: type it again."
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,11 @@ class Choice:
 @dataclass(frozen=True)
 class Given:
     """What is in the form: values of a stored configuration or of a form that was sent, by name,
-    and what is wrong with it."""
+    and what is wrong with it. `is_again`: it was sent before, without what a page may not keep."""
 
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
     problems: Mapping[str, str] = field(default_factory=dict)
+    is_again: bool = False
 
     def error(self, name: str) -> str:
         """Return what is wrong with the field or with one of its items."""
@@ -100,9 +103,40 @@ def stored(config: Mapping[str, Any]) -> dict[str, str]:
     return {name: _text(value) for name, value in config.items() if value not in (None, [])}
 
 
+def typed(
+    model: type[Config], config: Mapping[str, Any], *, may_keep: bool = False
+) -> dict[str, str]:
+    """Return what somebody would type into the form for this configuration, but its secrets."""
+    values: dict[str, str] = {}
+    for each in draw(model, Given()):
+        value = config.get(each.name)
+        if not isinstance(each, Choice):
+            values |= _shown([each], config)
+        elif isinstance(value, Mapping):
+            tag = value.get("type")
+            inputs = [one for option in each.options if option.tag == tag for one in option.inputs]
+            values |= {f"{each.name}.type": str(tag), **_shown(inputs, value)}
+        elif may_keep:
+            values[f"{each.name}.type"] = KEEP
+    return values
+
+
+def _shown(inputs: Sequence[Input], config: Mapping[str, Any]) -> dict[str, str]:
+    told = {each.name: config.get(_key(each)) for each in inputs if each.kind != SECRET}
+    return {
+        name: _text(value)
+        for name, value in told.items()
+        if isinstance(value, str | bool | list | tuple)
+    }
+
+
+def _key(each: Input) -> str:
+    return each.name.rpartition(".")[2]
+
+
 def _typed(inputs: Sequence[Input], sent: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     for each in inputs:
-        key, text = each.name.rpartition(".")[2], sent.get(each.name, "").strip()
+        key, text = _key(each), sent.get(each.name, "").strip()
         if each.kind == SWITCH:
             yield key, bool(text)
         elif each.kind == LIST:
@@ -130,10 +164,7 @@ def _choice(
             if key != "type"
         ]
         if chosen == tag:
-            inputs = [
-                replace(each, error=given.error(f"{name}.{each.name.rpartition('.')[2]}"))
-                for each in inputs
-            ]
+            inputs = [replace(each, error=given.error(f"{name}.{_key(each)}")) for each in inputs]
         label, hint = model.get("title", tag), " ".join(model.get("description", "").split())
         options.append(Option(tag, label, hint, inputs, chosen == tag))
     label = found.get("title", _label(name))
@@ -159,11 +190,14 @@ def _input(
     kind = SECRET if found.get("secret") else kinds.get(shape.get("type", ""), TEXT)
     value = given.values.get(name, "")
     is_on = bool(value) if given.values else bool(found.get("default"))
+    hint = found.get("description", "")
+    if kind == SECRET and given.is_again:
+        hint = f"{hint} {ANEW}".strip()
     return Input(
         name=name,
         label=found.get("title", _label(key)),
         kind=kind,
-        hint=found.get("description", ""),
+        hint=hint,
         is_required=is_required,
         is_nullable=any(one.get("type") == "null" for one in found.get("anyOf", ())),
         value="" if kind == SECRET else value,

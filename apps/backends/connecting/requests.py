@@ -3,21 +3,27 @@ begun here and run by a worker."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from django.db import transaction
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends import queries, states
 from apps.backends.base import Config
-from apps.backends.connecting import checks, configs, roles, rows
+from apps.backends.connecting import checks, config_form, configs, roles, rows
 from apps.backends.models import Backend, Check
 from apps.backends.registry import PROVIDERS
 from apps.core.errors import Conflict, Detail, Invalid
 
+logger = logging.getLogger(__name__)
+
 # Each may hold a thread of a worker for minutes.
 MOST_CHECKS_AT_ONCE = 4
+NOTHING_ELSE = rows.Also()
 HOSTS = (
     "The backend ssh has the project's own hosts, and is there with the first of them: add one on "
     "the page Hosts, or with `dstack host add`."
@@ -35,6 +41,17 @@ class NewBackend:
     project: Project | None = None
     for_all: bool = False
     shares: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a person wants otherwise of a backend; None stays as it is. `projects` are the names of
+    those that share one of the server, where `for_all` does not say that all do."""
+
+    config: Mapping[str, Any] | None = field(default=None, repr=False)
+    disabled: bool | None = None
+    for_all: bool = False
+    projects: Sequence[str] | None = None
 
 
 def connect(*, access: Access, new: NewBackend, check: bool = True) -> Check | Backend:
@@ -61,15 +78,50 @@ def connect(*, access: Access, new: NewBackend, check: bool = True) -> Check | B
             rows.share(made, for_all=new.for_all, shares=shares)
         return made
     wanted = checks.Wanted(
-        name, new.kind, new.project, None, rows.encrypted(config), new.for_all, shares
+        name,
+        new.kind,
+        new.project,
+        None,
+        rows.encrypted(config),
+        new.for_all,
+        shares,
+        typed=config_form.typed(type(config), new.config),
     )
     return _begun(access, wanted)
 
 
-def reconnect(
-    *, access: Access, backend: Backend, config: Mapping[str, Any], check: bool = True
+def change(
+    *, access: Access, backend: Backend, changes: Changes, check: bool = True
 ) -> Check | Backend:
-    """Change how a backend is connected: what is not given stays as it is.
+    """Change all of it or, where something of it cannot be, nothing: what needs a check takes the
+    rest with it. Return as `reconnect` does. Raise Forbidden, Invalid and Conflict.
+    """
+    roles.require_manager(access, backend)
+    shares = None
+    if changes.projects is not None:
+        shares = _shareable(access, backend, for_all=changes.for_all, names=changes.projects)
+    if changes.disabled is not None:
+        rows.require_staying(backend)
+    also = rows.Also(changes.disabled, changes.for_all, shares)
+    logger.info("%s changes backend %s", access.actor, backend)
+    if changes.config is not None:
+        return reconnect(
+            access=access, backend=backend, config=changes.config, check=check, also=also
+        )
+    with transaction.atomic():
+        rows.change(backend, also)
+    return backend
+
+
+def reconnect(
+    *,
+    access: Access,
+    backend: Backend,
+    config: Mapping[str, Any],
+    check: bool = True,
+    also: rows.Also = NOTHING_ELSE,
+) -> Check | Backend:
+    """Change how a backend is connected, and what goes with it: what is not given stays as it is.
 
     Return the check that it has to pass first, or without one the backend. Raise Forbidden and
     Invalid.
@@ -82,9 +134,12 @@ def reconnect(
     roles.require_own_credentials(access, before, after)
     if not check:
         _require_machines_known(backend, before, after)
-        rows.reconnect(backend, config=rows.encrypted(after))
+        with transaction.atomic():
+            rows.reconnect(backend, config=rows.encrypted(after))
+            rows.change(backend, also)
         return backend
-    return _begun(access, _of(backend, after))
+    typed = config_form.typed(type(after), {**rows.shown(backend), **config}, may_keep=True)
+    return _begun(access, replace(_of(backend, after), typed=typed, also=also))
 
 
 def check(*, access: Access, backend: Backend) -> Check:
@@ -97,6 +152,14 @@ def check(*, access: Access, backend: Backend) -> Check:
 def share(*, access: Access, backend: Backend, for_all: bool, names: Sequence[str]) -> None:
     """Share a backend of the server with the projects of these names, or with all."""
     roles.require_manager(access, backend)
+    shares = _shareable(access, backend, for_all=for_all, names=names)
+    rows.share(backend, for_all=for_all, shares=shares)
+
+
+def _shareable(
+    access: Access, backend: Backend, *, for_all: bool, names: Sequence[str]
+) -> list[int]:
+    """Return the ids of these projects. Raise Invalid and Conflict where they cannot have it."""
     if backend.project is not None:
         raise Invalid(f"Backend {backend.name} is of one project: only the server's are shared.")
     shares = projects_named(access, names)
@@ -104,7 +167,7 @@ def share(*, access: Access, backend: Backend, for_all: bool, names: Sequence[st
     taken = own.filter(name=backend.name).select_related("project").first()
     if taken is not None:
         raise Conflict(f"Project {taken.project} has a backend {backend.name} of its own already.")
-    rows.share(backend, for_all=for_all, shares=shares)
+    return shares
 
 
 def policy_of(kind: str) -> str:

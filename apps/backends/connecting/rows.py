@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from apps.accounts.models import Project
 from apps.backends import queries
@@ -111,6 +113,45 @@ def share(backend: Backend, *, for_all: bool, shares: Sequence[int]) -> None:
     backend.save(update_fields=["for_all"])
     backend.shared_with.set(Project.objects.filter(pk__in=shares, deleted_at=None))
     tell_usable()
+
+
+@dataclass(frozen=True)
+class Also:
+    """What changes of a backend beside how it is connected; None stays as it is."""
+
+    disabled: bool | None = None
+    for_all: bool = False
+    shares: Sequence[int] | None = None
+
+    @classmethod
+    def of_json(cls, told: Mapping[str, Any]) -> Also:
+        return cls(told.get("disabled"), bool(told.get("for_all")), told.get("shares"))
+
+    def as_json(self) -> dict[str, Any]:
+        return {"disabled": self.disabled, "for_all": self.for_all, "shares": self.shares}
+
+
+def change(backend: Backend, also: Also) -> None:
+    """Do it. Raise Conflict for one that is being deleted."""
+    if also.disabled is not None:
+        set_disabled(backend, disabled=also.disabled)
+    if also.shares is not None:
+        share(backend, for_all=also.for_all, shares=also.shares)
+
+
+def set_disabled(backend: Backend, *, disabled: bool) -> None:
+    """Disable or enable it. Raise Conflict for one that is being deleted."""
+    require_staying(backend)
+    backend.disabled_at = (backend.disabled_at or timezone.now()) if disabled else None
+    backend.save(update_fields=["disabled_at"])
+    if not disabled:
+        tell_usable()
+
+
+def require_staying(backend: Backend) -> None:
+    """Raise Conflict for one that is being deleted."""
+    if backend.ending_at is not None:
+        raise Conflict(f"Backend {backend.name} is being deleted.")
 
 
 def stored(backend: Backend) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from apps.accounts.models import Project
 from apps.backends import queries, way_home
-from apps.backends.connecting import config_form, requests, roles, rows
+from apps.backends.connecting import checks, config_form, requests, roles, rows
 from apps.backends.connecting.config_form import Given
 from apps.backends.models import Backend, Check
 from apps.backends.pages.places import Place, place_of
@@ -23,6 +25,7 @@ from apps.specs.errors import SpecError
 
 LABELS = {"aws": "AWS", "azure": "Azure", "gcp": "Google Cloud", "tensordock": "TensorDock"}
 MOST_BYTES = 2**20
+TOO_LARGE = "The configuration is larger than 1 MB."
 ALL = "all"
 
 
@@ -58,9 +61,13 @@ def connect(request: HttpRequest, project: str | None = None) -> HttpResponse:
         )
         return requests.connect(access=place.access, new=new, check="no_check" not in request.POST)
 
+    before = place.check_before(request.GET.get("check", ""), kind=kind)
     context: dict[str, Any] = {"is_shared": place.project is None}
     context |= {"clouds": [(each, LABELS.get(each, each)) for each in clouds]}
-    return _form_page(request, place, Form(kind), send, context)
+    if before is not None:
+        shares = Project.objects.filter(pk__in=before.shares)
+        context |= {"name": before.name, "projects": _listed(shares, for_all=before.for_all)}
+    return _form_page(request, place, Form(kind, _typed_before(before)), send, context)
 
 
 @page("GET", "POST")
@@ -72,17 +79,25 @@ def change(request: HttpRequest, name: str, project: str | None = None) -> HttpR
         raise Invalid(f"The backend {backend.kind} takes no configuration.")
 
     def send(config: dict[str, Any]) -> Check | Backend:
-        if backend.project is None and "projects" in request.POST:
-            for_all, names = _projects(request)
-            requests.share(access=place.access, backend=backend, for_all=for_all, names=names)
+        for_all, names = _projects(request)
+        is_said = backend.project is None and "projects" in request.POST
+        changes = requests.Changes(config, None, for_all, names if is_said else None)
         check = "no_check" not in request.POST
-        return requests.reconnect(access=place.access, backend=backend, config=config, check=check)
+        return requests.change(access=place.access, backend=backend, changes=changes, check=check)
 
-    form = Form(backend.kind, Given(config_form.stored(rows.shown(backend))))
-    context = {"backend": backend, "is_shared": backend.project is None}
+    before = place.check_before(request.GET.get("check", ""), kind=backend.kind)
+    before = before if before and before.backend_id == backend.pk else None
+    given = _typed_before(before)
+    if not given.values:
+        given = Given(config_form.stored(rows.shown(backend)))
+    context: dict[str, Any] = {"backend": backend, "is_shared": backend.project is None}
     if backend.project is None:
+        also = rows.Also.of_json(before.also if before else {})
         context["projects"] = _shared_with(backend)
-    return _form_page(request, place, form, send, context)
+        if also.shares is not None:
+            shares = Project.objects.filter(pk__in=also.shares)
+            context["projects"] = _listed(shares, for_all=also.for_all)
+    return _form_page(request, place, Form(backend.kind, given), send, context)
 
 
 @page("GET")
@@ -97,9 +112,9 @@ def check(request: HttpRequest, check: UUID, project: str | None = None) -> Http
         "project": place.project,
         "check": found,
         "backend_url": place.url("detail", backend.name) if backend else "",
-        "again_url": place.url("backend_config", backend.name)
+        "again_url": place.url("backend_config", backend.name, check=str(found.pk))
         if backend
-        else place.url("connect", kind=found.kind, name=found.name),
+        else place.url("connect", kind=found.kind, name=found.name, check=str(found.pk)),
     }
     return render_page(request, "backends/check.html", context)
 
@@ -128,7 +143,8 @@ def _form_page(
         "fields": config_form.draw(
             PROVIDERS[form.kind].Config, form.given, may_keep="backend" in context
         ),
-        "name": request.POST.get("name") or request.GET.get("name", "")[:32],
+        "name": request.POST.get("name") or context.get("name") or request.GET.get("name", "")[:32],
+        "no_check": "no_check" in request.POST,
         "projects": request.POST.get("projects", context.get("projects", "")),
         "policy": requests.policy_of(form.kind),
         "remark": PROVIDERS[form.kind].remark,
@@ -145,21 +161,27 @@ def _projects(request: HttpRequest) -> tuple[bool, list[str]]:
     return ALL in names, [name for name in names if name != ALL]
 
 
+def _typed_before(check: Check | None) -> Given:
+    return Given(checks.typed(check), is_again=True) if check else Given()
+
+
 def _shared_with(backend: Backend) -> str:
-    names = backend.shared_with.filter(deleted_at=None).order_by("name")
-    return ALL if backend.for_all else ", ".join(names.values_list("name", flat=True))
+    return _listed(backend.shared_with.all(), for_all=backend.for_all)
+
+
+def _listed(projects: QuerySet[Project], *, for_all: bool) -> str:
+    names = projects.filter(deleted_at=None).order_by("name")
+    return ALL if for_all else ", ".join(names.values_list("name", flat=True))
 
 
 def _config(request: HttpRequest, kind: str) -> dict[str, Any]:
     """Return what was sent: a file, a text, or the fields. Raise Invalid."""
-    file = request.FILES.get("file")
-    text = request.POST.get("text", "")
-    if file is None and not text.strip():
+    data = _text_of(request)
+    if data is None:
         sent = {key: str(value) for key, value in request.POST.items()}
         return config_form.read(PROVIDERS[kind].Config, sent)
-    data = file.read(MOST_BYTES + 1) if file is not None else text.encode(errors="replace")
     if len(data) > MOST_BYTES:
-        raise Invalid("The configuration is larger than 1 MB.")
+        raise Invalid(TOO_LARGE, details=[Detail("text", TOO_LARGE)])
     try:
         return plain.mapping(data)
     except SpecError as error:
@@ -168,8 +190,20 @@ def _config(request: HttpRequest, kind: str) -> dict[str, Any]:
         ) from error
 
 
+def _text_of(request: HttpRequest) -> bytes | None:
+    """Return the file or the text that was sent, None where the fields are what counts."""
+    if (file := request.FILES.get("file")) is not None:
+        file.seek(0)
+        data: bytes = file.read(MOST_BYTES + 1)
+        return data
+    text = request.POST.get("text", "")
+    return text.encode(errors="replace") if text.strip() else None
+
+
 def _refused(request: HttpRequest, form: Form, error: AppError) -> Form:
     """The form again, without secrets: a page is no place to keep one."""
     problems = {each.path: each.message for each in error.details}
     values = {key: str(value) for key, value in request.POST.items()}
-    return Form(form.kind, Given(values, problems), error.message)
+    if "text" not in problems and (text := _text_of(request)) is not None:
+        values |= config_form.typed(PROVIDERS[form.kind].Config, plain.mapping(text))
+    return Form(form.kind, Given(values, problems, is_again=True), error.message)

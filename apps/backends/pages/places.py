@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -55,6 +56,14 @@ class Place:
         if found is None:
             raise NotFound("There is no such check; one that is over is forgotten after a day.")
         return found
+
+    def check_before(self, pk: str, *, kind: str) -> Check | None:
+        """Return the check of a form that is sent again, None where it is forgotten."""
+        try:
+            found = self.check(UUID(pk))
+        except (ValueError, NotFound):
+            return None
+        return found if found.kind == kind else None
 
     def url(self, page: str, *words: object, **query: str) -> str:
         """Return the address of a page of backends here."""

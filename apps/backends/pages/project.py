@@ -62,6 +62,7 @@ def backend_detail(request: HttpRequest, name: str, project: str | None = None) 
         "errors": queries.last_errors(backend, of_project),
         "policy": requests.policy_of(backend.kind),
         "shared_with": None if backend.project_id or not may_change else _shared_with(backend),
+        "notes": queries.notes(backend) if may_change else [],
         "urls": {
             word: place.url(f"backend_{word}", backend.name)
             for word in ("check", "state", "delete", "config")

@@ -142,3 +142,52 @@ def test_refuses_what_is_no_backend(people: People, body: Any) -> None:
     assert status in (400, 422)
     assert said["error"]["message"]
     assert not queries.backends_of(people.project).exists()
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("is_refused", [True, False])
+@pytest.mark.parametrize("check", [True, False])
+def test_a_change_of_several_things_is_made_whole_or_not_at_all(
+    people: People, aws: Emulator, is_refused: bool, check: bool
+) -> None:
+    made = {**BODY, "name": "ours", "check": False}
+    assert sent(people.root, "POST", "/api/backends", made)[0] == 201
+    if is_refused:
+        aws.faults.refused["RunInstances"] = Refusal("UnauthorizedOperation", 403)
+    regions = ["us-west-2"] if check or not is_refused else ["nowhere"]
+    body = {"config": {"regions": regions}, "projects": "all", "disabled": True, "check": check}
+
+    status, _ = sent(people.root, "PATCH", "/api/backends/ours", body)
+
+    after = sent(people.root, "GET", "/api/backends/ours")[1]
+    told = (after["config"]["regions"], after["projects"], after["state"])
+    before = (["us-east-1"], [], "enabled")
+    assert (status, told) == (
+        (422, before) if is_refused else (200, (["us-west-2"], "all", "disabled"))
+    )
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("projects", [["nope"], ["main"]])
+def test_who_may_not_have_it_leaves_its_configuration_as_it_is(
+    people: People, aws: Emulator, projects: list[str]
+) -> None:
+    sent(people.root, "POST", "/api/backends", {**BODY, "name": "ours", "check": False})
+    factories.backend(people.project, kind="aws", name="ours")
+    body = {"config": {"regions": ["us-west-2"]}, "projects": projects}
+
+    assert sent(people.root, "PATCH", "/api/backends/ours", body)[0] in (409, 422)
+
+    assert sent(people.root, "GET", "/api/backends/ours")[1]["config"]["regions"] == ["us-east-1"]
+    assert not Check.objects.exists()
+
+
+def test_says_to_who_may_change_it_that_no_machine_could_call(
+    people: People, settings: Any
+) -> None:
+    settings.DSTACK_AGENT_URL = settings.DSTACK_PUBLIC_URL = "http://127.0.0.1:3000"
+
+    _, made = sent(people.alice, "POST", ALL, {**BODY, "check": False})
+
+    assert made["notes"][0].startswith("No machine elsewhere can call this server")
+    assert sent(people.bob, "GET", f"{ALL}/aws")[1]["notes"] == []

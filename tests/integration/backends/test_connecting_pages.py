@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from django.urls import reverse
 
 from apps.backends import queries
 from apps.backends.connecting import checks, rows
+from apps.backends.connecting.config_form import ANEW
 from apps.backends.models import Backend, Check
+from apps.core import crypto
 from tests import factories
 from tests.fakes.aws_cloud import Emulator, Refusal
 from tests.people import People, signed_in
@@ -211,3 +214,139 @@ def test_the_servers_own_are_for_its_admins(people: People) -> None:
     signed_in(people.root).post(here, {**kept, "projects": ""})
     assert not queries.backends_of(people.project).exists()
     assert signed_in(people.root).post(here, {**kept, "projects": "nope"}).status_code == 422
+
+
+ROLE = {
+    "creds.type": "role",
+    "creds.role.role_arn": "arn:aws:iam::123456789012:role/ours",
+    "creds.role.external_id": SECRET,
+}
+NETWORK = {"regions": "us-east-1", "vpc_id": "vpc-0a1b", "subnet_ids": "subnet-0a1b, subnet-0a2b"}
+TYPED = {
+    "keys": {**FORM, "public_ips": ""},
+    "network": {**FORM, **NETWORK},
+    "text": {"kind": "aws", "name": "prod", "text": TEXT},
+    "role of the server": {**FORM, **ROLE, "projects": "main"},
+}
+
+
+def filled(page: str) -> dict[str, str]:
+    """What the form of a page sends as it stands."""
+    fields = [dict(re.findall(r'([\w-]+)="([^"]*)"', tag)) | {"on": str(" checked" in tag)}
+              for tag in re.findall(r"<input [^>]*>", page)]  # fmt: skip
+    sent = {}
+    for field in fields:
+        is_box = field.get("type") in ("radio", "checkbox")
+        if "name" in field and (not is_box or field["on"] == "True"):
+            sent[field["name"]] = html.unescape(field.get("value", "on"))
+    return sent
+
+
+@pytest.mark.parametrize("typed", TYPED.values(), ids=TYPED)
+def test_trying_again_loses_nothing_that_was_typed_but_secrets(
+    people: People, aws: Emulator, typed: dict[str, str]
+) -> None:
+    aws.faults.refused["RunInstances"] = Refusal("UnauthorizedOperation", 403)
+    browser, is_shared = signed_in(people.root), "projects" in typed
+    browser.post("/backends/connect/" if is_shared else address("connect"), typed)
+    check = Check.objects.get()
+    checks.run(ids=[check.pk])
+    here = f"/backends/checks/{check.pk}/" if is_shared else address("check", check.pk)
+    again = re.findall(r'href="([^"]*)">Try again', browser.get(here).content.decode())
+
+    page = browser.get(html.unescape(again[0])).content.decode()
+
+    told = filled(page)
+    wanted = typed if "text" not in typed else {**FORM, "regions": "us-east-1"}
+    for name, value in wanted.items():
+        assert told.get(name, "") == ("" if value == SECRET else value), name
+    assert SECRET not in page and ANEW in page
+    check.refresh_from_db()
+    assert SECRET not in str(crypto.decrypt(check.typed)) and not check.config
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"regions": "us-east-1, nowhere"}, {"name": "../x"}, {"public_ips": ""}, {"no_check": "on"}],
+)
+def test_a_form_that_is_refused_keeps_what_was_typed(
+    people: People, changes: dict[str, str]
+) -> None:
+    typed = {**FORM, "vpc_id": "wrong", **changes}
+
+    told = filled(sent(people, typed).content.decode())
+
+    assert {name: told.get(name, "") for name in typed} == {
+        **typed,
+        "creds.access_key.secret_key": "",
+    }
+
+
+def test_a_text_that_is_refused_fills_the_fields(people: People) -> None:
+    page = sent(people, {"kind": "aws", "text": f"{TEXT}vpc_id: wrong\n"}).content.decode()
+
+    told = filled(page)
+    assert (told["creds.access_key.access_key"], told["regions"], told["vpc_id"]) == (
+        "AKIAIOSFODNN7EXAMPLE",
+        "us-east-1",
+        "wrong",
+    )
+    assert SECRET not in page
+
+
+def test_what_was_typed_of_a_change_is_there_again_and_forgotten_once_it_works(
+    people: People, aws: Emulator
+) -> None:
+    connected(people)
+    browser, here = signed_in(people.alice), address("backend_config", "prod")
+    aws.faults.refused["RunInstances"] = Refusal("UnauthorizedOperation", 403)
+    browser.post(here, {"creds.type": "keep", "regions": "us-west-2"})
+    check = Check.objects.get()
+    checks.run(ids=[check.pk])
+
+    told = filled(browser.get(f"{here}?check={check.pk}").content.decode())
+
+    assert (told["creds.type"], told["regions"], told.get("public_ips")) == (
+        "keep",
+        "us-west-2",
+        None,
+    )
+    assert filled(browser.get(here).content.decode())["regions"] == "us-east-1, eu-west-1"
+    aws.faults.refused.clear()
+    browser.post(here, told)
+    passed = Check.objects.latest("pk")
+    checks.run(ids=[passed.pk])
+    passed.refresh_from_db()
+    assert (passed.state, passed.typed) == ("passed", "")
+
+
+@pytest.mark.parametrize("check", ["nonsense", "0190a0a0-0000-7000-8000-000000000000", "%00"])
+def test_a_check_that_is_forgotten_leaves_an_empty_form(people: People, check: str) -> None:
+    page = signed_in(people.alice).get(f"{address('connect')}?kind=aws&check={check}")
+
+    assert page.status_code == 200 and ANEW not in page.content.decode()
+
+
+def test_what_others_typed_is_not_shown(people: People) -> None:
+    other = factories.project("other", admin=people.charlie)
+    signed_in(people.charlie).post(reverse("backends:connect", args=[other.name]), FORM)
+    check = Check.objects.get()
+
+    page = signed_in(people.alice).get(f"{address('connect')}?kind=aws&check={check.pk}")
+
+    assert "AKIAIOSFODNN7EXAMPLE" not in page.content.decode()
+
+
+def test_what_is_connected_without_a_check_says_that_no_machine_could_call(
+    people: People, settings: Any
+) -> None:
+    settings.DSTACK_AGENT_URL = settings.DSTACK_PUBLIC_URL = "http://127.0.0.1:3000"
+    connected(people)
+
+    told = {
+        who: signed_in(who).get(address("detail", "prod")).content.decode()
+        for who in (people.alice, people.bob)
+    }
+
+    said = "No machine elsewhere can call this server"
+    assert (said in told[people.alice], said in told[people.bob]) == (True, False)

@@ -58,11 +58,16 @@ def test_says_each_problem_of_a_cloud(cli: Cli, api: FakeApi, slow: int) -> None
 
 
 def test_asks_no_cloud_where_that_is_wished(cli: Cli, api: FakeApi) -> None:
-    api.problems = ["It lacks this."]
+    api.problems, api.backend_notes = (
+        ["It lacks this."],
+        ["No machine can call\x1b[31m this server."],
+    )
 
     done = cli("backend", "connect", "aws", "--name", "prod", "--no-check")
 
     assert done.code == 0
+    assert done.out.splitlines()[1].startswith("  No machine can call")
+    assert "\x1b" not in done.out
     assert api.bodies("POST", "/backends") == [{"kind": "aws", "name": "prod", "check": False}]
 
 

@@ -80,7 +80,7 @@ def connect(options: Options) -> None:
         say(f"Services of {where} can run on {LOCAL} now.")
         return
     say(f"Backend {clean(made.get('name') or made.get('backend'))} of {where} is connected.")
-    _tell_facts(made.get("check") or made)
+    _tell(made)
 
 
 @app.command("list")
@@ -109,7 +109,7 @@ def check(name: Name, project: flags.Project = None) -> None:
         problems = [clean(each["message"]) for each in found["problems"]]
         raise CliError(f"Backend {clean(name)} has problems:", notes=problems)
     say(f"Backend {clean(name)} works.")
-    _tell_facts(found)
+    _tell(found)
 
 
 @app.command()
@@ -126,7 +126,7 @@ def update(
         path = client.within("backends", name)
         made = _asked(client, "PATCH", path, body, is_of_server=False)
     say(f"Backend {clean(name)} is changed.")
-    _tell_facts(made.get("check") or made)
+    _tell(made)
 
 
 @app.command()
@@ -194,15 +194,20 @@ def _asked(
 def _set_disabled(name: str, project: str | None, *, disabled: bool) -> None:
     with opened(project) as client:
         path = client.within("backends", name)
-        client.send("PATCH", path, json={"disabled": disabled})
+        made = client.send("PATCH", path, json={"disabled": disabled})
     say(f"{name} is {'disabled: what runs there goes on' if disabled else 'enabled'}.")
 
 
-def _tell_facts(found: dict[str, Any]) -> None:
-    for fact in found.get("facts") or []:
+def _tell(made: dict[str, Any]) -> None:
+    """Say what a check found of the account, and what keeps machines from being of use; a check
+    says that, too."""
+    said = [*((made.get("check") or made).get("facts") or []), *(made.get("notes") or [])]
+    for fact in dict.fromkeys(said):
         say(f"  {clean(fact)}")
 
 
+    if not disabled:
+        _tell({"notes": made.get("notes")})
 def _row(one: dict[str, Any], now: datetime) -> list[str | Cell]:
     state = str(one.get("state") or "enabled")
     asked = (one.get("check") or {}).get("state") or ""
