@@ -21,7 +21,7 @@ class Backend(models.Model):
     kind. Without a project it is the server's own, for the projects that it is `shared_with`, or
     for all. On one that is disabled nothing new is placed. One that is `ending` ends its machines
     and is closed after the last; one that was closed stays as a row, since the machines that it
-    gave keep naming it.
+    gave keep naming it. `left_behind` is what may be in its account still, as `leaving` has it.
     """
 
     project = models.ForeignKey(Project, models.CASCADE, null=True, related_name="backends")
@@ -35,6 +35,7 @@ class Backend(models.Model):
     disabled_at = models.DateTimeField(null=True, blank=True)
     ending_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
+    left_behind = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
 
     class Meta:
         # From before it had this name.
@@ -76,9 +77,9 @@ class Check(Stateful):
     name = models.CharField(max_length=32)
     kind = models.CharField(max_length=32)
     config = models.TextField(blank=True)
-    for_all = models.BooleanField(default=False)
     typed = models.TextField(blank=True, default="", db_default="")
     also = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
+    for_all = models.BooleanField(default=False)
     shares = models.JSONField(default=list)
     problems = models.JSONField(default=list)
     facts = models.JSONField(default=list)

@@ -3,15 +3,16 @@ deleted; and forgetting backends that are over."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.access import Access
 from apps.agent import wire
+from apps.backends import leaving
 from apps.backends import services as backends
-from apps.backends.base import ProviderError
+from apps.backends.base import SERVER_TAG, ProviderError
 from apps.backends.models import Backend
 from apps.core.errors import Conflict
 from apps.core.transition import Change, Stale, transition, transition_all
@@ -20,8 +21,6 @@ from apps.instances.models import Instance, Workload
 
 HOST_WENT = "its host went away"
 REASON = "its backend is being deleted"
-# As long as a cloud is asked for what may be left of a backend that was deleted.
-LONGEST_GOODBYE = timedelta(days=1)
 
 
 def begin(instance: Instance, reason: str, *, at: datetime, actor: str = "") -> None:
@@ -67,6 +66,8 @@ def end_all(backend: Backend) -> None:
     """End every machine of a backend, in a transaction: what ran there is placed elsewhere."""
     at = timezone.now()
     live = Instance.objects.select_for_update().filter(backend=backend, shared=False)
+    # One that its cloud does not end is asked for now, not only when its turn comes again.
+    live.filter(state=states.TERMINATING, attempts__gt=0).update(next_check_at=at)
     ending = list(
         live.filter(state__in=states.INSTANCE.unfinished)
         .exclude(state=states.TERMINATING)
@@ -80,11 +81,37 @@ def end_all(backend: Backend) -> None:
         services.end_workloads(list(left), reason=wire.REASON_HOST_STOPPED, message=REASON, at=at)
 
 
+def let_go(instance: Instance, why: str, *, at: datetime) -> None:
+    """Note that a machine is asked for no longer though it may run, so that its backend can go.
+
+    Its row says so, and stays. Raise Stale where somebody else changed it meanwhile.
+    """
+    said = (
+        f"{why}, and its backend is being deleted: machine {instance.boot_name} in "
+        f"{instance.region} may still run there and cost ${instance.price_usd_per_hour:f} an hour. "
+        f"It is tagged {SERVER_TAG}={backends.server_id()}: end it at the cloud, or connect the "
+        "account again, and it is found and ended"
+    )
+    left = leaving.Left(
+        leaving.MACHINE,
+        instance.boot_name,
+        instance.ref,
+        instance.region,
+        instance.instance_type,
+        float(instance.price_usd_per_hour),
+    )
+    with transaction.atomic():
+        leaving.note(instance.backend, left)
+        transition(instance, states.FAILED, at=at, reason=said, next_check_at=None, error=said)
+        left_work = list(instance.workloads.exclude(state=states.EXITED))
+        services.end_workloads(left_work, reason=wire.REASON_HOST_STOPPED, message=HOST_WENT, at=at)
+
+
 def forget_if_over(backend: Backend, *, is_empty: bool, at: datetime) -> None:
     """Forget how a deleted backend was connected, once nothing of ours is left there."""
     if backend.closed_at is None or backends.is_standing(backend.kind):
         return
-    is_late = backend.closed_at < at - LONGEST_GOODBYE
+    is_late = backend.closed_at < at - leaving.LONGEST_GOODBYE
     live = Instance.objects.filter(backend=backend, state__in=states.INSTANCE.unfinished)
     if (is_empty or is_late) and not live.exists():
         backends.forget(backend)

@@ -17,8 +17,8 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from apps.agent import wire
+from apps.backends import leaving, way_home
 from apps.backends import services as backends
-from apps.backends import way_home
 from apps.backends.base import (
     Feature,
     InstanceState,
@@ -274,14 +274,18 @@ def _fail_boot(
 
 
 def _terminate(instance: Instance) -> None:
-    """A machine that may still cost money is never given up: it is asked for until it is gone."""
+    """A machine that may still cost money is never given up: it is asked for until it is gone, or
+    until the person who deletes its backend by force is told where it may run on."""
     try:
         gone = not instance.ref or _ask(instance, partial(_ends, ref=instance.ref))
     except ProviderError as error:
-        _retry(instance, str(error), at=timezone.now())
+        _not_ended(instance, error, at=timezone.now())
         return
     now = timezone.now()
     if not gone:
+        if leaving.is_hopeless(instance.backend, None, attempts=0, at=now):
+            ending.let_go(instance, "its cloud has not ended it for a day", at=now)
+            return
         sweep.set_next_check(instance, at=now + decide.INSPECTED)
         return
     with transaction.atomic():
@@ -291,6 +295,14 @@ def _terminate(instance: Instance) -> None:
             return
         to = states.FAILED if instance.boot_error else states.TERMINATED
         _end(instance, to, instance.boot_error, at=now)
+
+
+def _not_ended(instance: Instance, error: ProviderError, *, at: datetime) -> None:
+    attempts = instance.attempts + 1
+    if leaving.is_hopeless(instance.backend, error, attempts=attempts, at=at):
+        ending.let_go(instance, str(error).rstrip("."), at=at)
+    else:
+        _retry(instance, str(error), at=at)
 
 
 def _ends(provider: Provider, *, ref: str) -> bool:

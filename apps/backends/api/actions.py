@@ -23,7 +23,10 @@ from apps.core.errors import NotFound
 from apps.core.threads import in_thread
 
 Answer = Status[dict[str, Any] | None]
-FORCE = "End its machines first; it is gone after the last of them."
+FORCE = (
+    "End its machines first; it is gone after the last of them. Where its cloud refuses its keys "
+    "they are let go within minutes: `left_behind` of the list says what may run on there."
+)
 
 
 def found(project: Project | None, name: str) -> Backend:

@@ -20,6 +20,7 @@ from apps.backends.api.schemas import (
     CheckOut,
     NewBackend,
     backend_json,
+    left_json,
 )
 from apps.backends.connecting import requests, rows
 from apps.backends.models import Backend, Check
@@ -39,7 +40,11 @@ def list_backends(request: HttpRequest, project: str) -> dict[str, Any]:
     access = accounts.of(request)
     where = access.project(project)
     found = queries.backends_of(where).select_related("project")
-    return {"items": [backend_json(each, access, where) for each in found], "next_cursor": None}
+    return {
+        "items": [backend_json(each, access, where) for each in found],
+        "next_cursor": None,
+        "left_behind": left_json(where, may_connect=access.is_admin(where)),
+    }
 
 
 @router.post(

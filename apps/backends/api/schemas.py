@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
 from ninja import Field, Schema
 from pydantic import ConfigDict
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
-from apps.backends import queries, states
+from apps.backends import leaving, queries, states
+from apps.backends.base import SERVER_TAG
 from apps.backends.connecting import roles, rows
+from apps.backends.identity import server_id
 from apps.backends.models import Backend, Check
 
 
@@ -85,13 +89,31 @@ class BackendOut(Schema):
     instances: int
     price_usd_per_hour: float
     check: CheckOut | None
+    notes: list[str]
     created_at: datetime
 
 
+class LeftBehindOut(Schema):
+    """A machine or an address that may still be in the account of a backend that was deleted by
+    force: `name` is its own there, and `tag` what it carries."""
+
+    backend: str
+    deleted_at: datetime
+    what: str
+    name: str
+    ref: str
+    region: str
+    instance: str
+    price_usd_per_hour: float
+    tag: str
+
+
 class BackendList(Schema):
-    notes: list[str]
+    """`left_behind` is told to who may connect backends there."""
+
     items: list[BackendOut]
     next_cursor: str | None
+    left_behind: list[LeftBehindOut]
 
 
 class KindOut(Schema):
@@ -122,8 +144,21 @@ def backend_json(backend: Backend, access: Access, project: Project | None) -> d
         "instances": live.count,
         "price_usd_per_hour": float(live.usd_per_hour),
         "check": check and check_json(check),
+        "notes": queries.notes(backend) if may_manage else [],
         "created_at": backend.created_at,
     }
+
+
+def left_json(project: Project | None, *, may_connect: bool) -> list[dict[str, Any]]:
+    """Return what deleted backends of a project, or of the server, may have left behind."""
+    if not may_connect:
+        return []
+    tag = f"{SERVER_TAG}={server_id()}"
+    return [
+        {"backend": backend.name, "deleted_at": backend.closed_at, "tag": tag, **asdict(left)}
+        for backend in leaving.told(project, at=timezone.now())
+        for left in leaving.of(backend)
+    ]
 
 
 def check_json(check: Check) -> dict[str, Any]:
@@ -143,4 +178,3 @@ def _projects(backend: Backend) -> list[str] | str:
         return "all"
     shared = backend.shared_with.filter(deleted_at=None).order_by("name")
     return list(shared.values_list("name", flat=True))
-        "notes": queries.notes(backend) if may_manage else [],

@@ -20,6 +20,7 @@ from apps.backends.api.schemas import (
     KindList,
     NewServerBackend,
     backend_json,
+    left_json,
 )
 from apps.backends.connecting import requests, rows
 from apps.backends.models import Backend, Check
@@ -53,7 +54,11 @@ def list_kinds(request: HttpRequest) -> dict[str, Any]:
 def list_server_backends(request: HttpRequest) -> dict[str, Any]:
     access = _admin(request)
     found = queries.backends_of_server()
-    return {"items": [backend_json(each, access, None) for each in found], "next_cursor": None}
+    return {
+        "items": [backend_json(each, access, None) for each in found],
+        "next_cursor": None,
+        "left_behind": left_json(None, may_connect=True),
+    }
 
 
 @router.post(

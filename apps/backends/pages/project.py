@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.accounts import access as who
-from apps.backends import identity, queries, services
+from apps.backends import identity, leaving, queries, services
+from apps.backends.base import SERVER_TAG
 from apps.backends.connecting import config_form, requests, roles, rows
 from apps.backends.models import Backend, Check
 from apps.backends.pages.places import Place, place_of
@@ -40,6 +42,8 @@ def backend_list(request: HttpRequest, project: str | None = None) -> HttpRespon
         "backends": shown,
         "missing": missing,
         "held": identity.why_held(),
+        "left_behind": leaving.told(place.project, at=timezone.now()) if place.may_connect else [],
+        "server_tag": f"{SERVER_TAG}={identity.server_id()}",
     }
     return render_page(request, "backends/list.html", context)
 
@@ -58,11 +62,11 @@ def backend_detail(request: HttpRequest, name: str, project: str | None = None) 
         "may_change": may_change,
         "is_cloud": backend.kind not in queries.KEPT,
         "config": config_form.stored(known),
+        "notes": queries.notes(backend) if may_change else [],
         "instances": queries.live_instances(backend, of_project).order_by("-pk")[:50],
         "errors": queries.last_errors(backend, of_project),
         "policy": requests.policy_of(backend.kind),
         "shared_with": None if backend.project_id or not may_change else _shared_with(backend),
-        "notes": queries.notes(backend) if may_change else [],
         "urls": {
             word: place.url(f"backend_{word}", backend.name)
             for word in ("check", "state", "delete", "config")

@@ -7,6 +7,7 @@ import logging
 from functools import partial
 from typing import Any
 
+from apps.backends import leaving
 from apps.backends import services as backends
 from apps.backends.base import Address, Feature, Provider, ProviderError
 from apps.backends.models import Backend
@@ -42,6 +43,7 @@ def _collect(backend: Backend) -> list[str]:
         for address in orphans:
             logger.warning("address %s of %s belongs to no gateway", address.ip, backend)
             calls.ask(backend, partial(_release, address=address))
+            leaving.found(backend.kind, address.name)
         return [each.name for each in orphans]
     except calls.Busy:
         return []

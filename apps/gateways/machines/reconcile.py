@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import Project
+from apps.backends import leaving
 from apps.backends import services as backends
 from apps.backends.base import Address, Feature, Provider, ProviderError
 from apps.backends.registry import PROVIDERS
@@ -63,7 +64,7 @@ def _advance(gateway: Gateway, *, at: datetime) -> None:
     except calls.Busy:
         sweep.set_next_check(gateway, at=at + decide.SOON)
     except ProviderError as error:
-        _retry(gateway, str(error), at=timezone.now())
+        _refused(gateway, error, at=timezone.now())
     except Stale:
         return  # whoever was faster has woken what comes next
 
@@ -247,6 +248,24 @@ def _release(gateway: Gateway, step: decide.Step, at: datetime) -> None:
             # What it left on its host goes when the agent hears that it is wanted no more.
             services.tell(gateway.instance)
         transition(gateway, states.DELETED, at=timezone.now(), next_check_at=None)
+        Gateway.objects.filter(pk=gateway.pk).delete()
+
+
+def _refused(gateway: Gateway, error: ProviderError, *, at: datetime) -> None:
+    """One that is deleted with its backend by force does not wait for a cloud that does not listen:
+    its address is let go."""
+    backend, attempts = gateway.connection, gateway.attempts + 1
+    hopeless = backend is not None and leaving.is_hopeless(backend, error, attempts=attempts, at=at)
+    if backend is None or gateway.state != states.DELETING or not hopeless:
+        _retry(gateway, str(error), at=at)
+        return
+    address, said = _reserved(gateway), str(error).rstrip(".")
+    with transaction.atomic():
+        if address is not None:
+            left = leaving.Left(leaving.ADDRESS, address.name, address.ref, gateway.region)
+            leaving.note(backend, left)
+            said += f": its address {address.ip} may still be reserved there, and cost money"
+        transition(gateway, states.DELETED, at=at, reason=said, next_check_at=None)
         Gateway.objects.filter(pk=gateway.pk).delete()
 
 

@@ -13,7 +13,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial
 
-from apps.backends import identity
+from django.db.models import QuerySet
+
+from apps.backends import identity, leaving
 from apps.backends import services as backends
 from apps.backends.base import OwnedInstance, Provider, ProviderError
 from apps.backends.models import Backend
@@ -45,8 +47,9 @@ def collect_orphans(*, at: datetime) -> list[Instance]:
 
 def _collect(backend: Backend, *, at: datetime) -> list[Instance]:
     server_id = backends.server_id()
-    # Also those that it is not configured for any more.
-    rows = Instance.objects.filter(backend=backend).exclude(region="").order_by()
+    # Also those that it is not configured for any more, and those of one that was deleted before it
+    # and whose account this may be.
+    rows = _of_account(backend).exclude(region="").order_by()
     regions = list(rows.values_list("region", flat=True).distinct())
     try:
         listed = calls.ask(backend, lambda provider: provider.list_owned_in(server_id, regions))
@@ -71,14 +74,19 @@ def _orphans(
 ) -> list[tuple[Instance, str]]:
     """Return the rows that are over and have a machine there, with its reference."""
     owned = {pk: each.ref for each in listed if (pk := unknown.instance_id(each.name))}
-    # Also where it was made by a backend that was deleted, and whose account this one is.
-    over = Instance.objects.filter(
+    over = _of_account(backend).filter(
         pk__in=owned,
-        backend__project=backend.project,
         state__in=states.INSTANCE.final,
         state_at__lte=at - GRACE,
     )
     return [(instance, owned[instance.pk]) for instance in over]
+
+
+def _of_account(backend: Backend) -> QuerySet[Instance]:
+    """Return the rows of all machines that may be in its account: also of backends that were
+    deleted, and whose account this one is. One of the server may have those of every project."""
+    rows = Instance.objects.filter(backend_kind=backend.kind)
+    return rows.filter(backend__project=backend.project) if backend.project_id else rows
 
 
 def _end(backend: Backend, instance: Instance, ref: str) -> bool:
@@ -91,6 +99,7 @@ def _end(backend: Backend, instance: Instance, ref: str) -> bool:
         return False
     said = f"Its machine {ref} was found still there and ended."
     Instance.objects.filter(pk=instance.pk).update(error=said)
+    leaving.found(backend.kind, instance.boot_name)
     return True
 
 

@@ -87,16 +87,20 @@ def connect(options: Options) -> None:
 def list_backends(as_json: flags.AsJson = False, project: flags.Project = None) -> None:
     """List the backends of the project."""
     with opened(project) as client:
-        found = list(client.items(client.within("backends")))
+        path = client.within("backends")
+        found = list(client.items(path))
+        left: list[dict[str, Any]] = client.get(path).get("left_behind") or []
         name = client.project
     if as_json:
         print_json(found)
         return
-    if not found:
+    if found:
+        now = datetime.now(UTC)
+        say(table(COLUMNS, [_row(one, now) for one in found]))
+    else:
         say(next_step(name))
-        return
-    now = datetime.now(UTC)
-    say(table(COLUMNS, [_row(one, now) for one in found]))
+    if left:
+        say("\n" + "\n".join(f" {_left(one)}" for one in left))
 
 
 @app.command()
@@ -156,7 +160,10 @@ def delete(
         path = client.within("backends", name)
         left = client.send("DELETE", path, params={"force": "true" if force else None})
     if left:
-        say(f"{name} ends its machines ({left['instances']} left) and is gone after the last.")
+        say(
+            f"{name} ends its machines ({left['instances']} left) and is gone after the last. If "
+            "its cloud refuses its keys, `dstack backend list` says in minutes what may run on."
+        )
     else:
         say(f"{name} is deleted.")
 
@@ -196,6 +203,8 @@ def _set_disabled(name: str, project: str | None, *, disabled: bool) -> None:
         path = client.within("backends", name)
         made = client.send("PATCH", path, json={"disabled": disabled})
     say(f"{name} is {'disabled: what runs there goes on' if disabled else 'enabled'}.")
+    if not disabled:
+        _tell({"notes": made.get("notes")})
 
 
 def _tell(made: dict[str, Any]) -> None:
@@ -206,8 +215,16 @@ def _tell(made: dict[str, Any]) -> None:
         say(f"  {clean(fact)}")
 
 
-    if not disabled:
-        _tell({"notes": made.get("notes")})
+def _left(one: dict[str, Any]) -> str:
+    what, name, region = (clean(one[key]) for key in ("what", "name", "region"))
+    costs = f", ${one['price_usd_per_hour']:g}/h" if one.get("price_usd_per_hour") else ""
+    return (
+        f"The {what} {name} ({clean(one['ref'])}) in {region}{costs} may still be in the account "
+        f"of {clean(one['backend'])}, which was deleted: it is tagged {clean(one['tag'])}. End it "
+        "there, or connect the account again."
+    )
+
+
 def _row(one: dict[str, Any], now: datetime) -> list[str | Cell]:
     state = str(one.get("state") or "enabled")
     asked = (one.get("check") or {}).get("state") or ""
