@@ -134,7 +134,7 @@ class Hardware:
 
 
 def gigabytes(mib: int) -> str:
-    """Write 512 MiB as 0.5GB and 81920 as 80GB, as the field does (GB = GiB)."""
+    """Write 512 MiB as 0.5GB and 81920 as 80GB (GB = GiB)."""
     return f"{round(mib / 1024, 1):g}GB"
 
 
@@ -300,10 +300,8 @@ class Provider(ABC):
     Config: ClassVar[type[Config]]
     features: ClassVar[frozenset[Feature]] = frozenset()
     families: ClassVar[Mapping[str, str]] = {}
-
     # What to allow at the cloud, to be pasted there; empty where it knows no such thing.
     minimal_policy: ClassVar[str] = ""
-
     # What to know before one connects it, a sentence or two; empty for most.
     remark: ClassVar[str] = ""
 
@@ -319,8 +317,7 @@ class Provider(ABC):
     def in_catalog(self) -> tuple[str, ...] | None:
         """Return the regions of the catalog that it is configured for, empty for all of them.
 
-        None where what it has is in no catalog. Plans and placements ask: nothing outside is.
-        """
+        None where what it has is in no catalog. Plans and placements ask: nothing outside is."""
         return None
 
     def regions(self) -> list[str]:
@@ -328,36 +325,39 @@ class Provider(ABC):
         return list(self.in_catalog() or ())
 
     def catalog(self, region: str, *, spot: bool) -> Iterator[Offer]:
-        """Return what the cloud says that it rents there now, and for how much. It is slow, and
-        called by the refresh alone."""
+        """Return what the cloud says that it rents there now; slow, for the refresh alone."""
         return iter(())
 
     @abstractmethod
     def check(self) -> list[Problem]:
         """Return what is wrong with it, without changing anything.
 
-        Raise ProviderError only where it could not be asked at all.
-        """
+        Raise ProviderError only where it could not be asked at all."""
 
     def facts(self) -> list[str]:
-        """Return what a person who connects it wants to know of the account, such as its quota,
-        a sentence each. It is asked after a check that found nothing."""
+        """Return what to know of the account, such as its quota; asked after a good check."""
         return []
 
     @abstractmethod
     def offers(self) -> list[Offer]:
         """Return all that can be had now, in any order, from what is known on this machine.
 
-        Plans and placements wait for it, so that nothing outside is asked: what a cloud has is in
-        the catalog.
-        """
+        Plans and placements wait for it: nothing outside is asked. Clouds are in the catalog."""
 
     @abstractmethod
     def create(self, spec: InstanceSpec) -> str:
         """Make the machine and return its reference, a text of any length; same name, same machine.
 
-        It may answer before the machine lives.
-        """
+        It may answer before the machine lives."""
+
+    @classmethod
+    def id_of(cls, ref: str) -> str:
+        """Return what the cloud's own pages call a machine."""
+        return ref
+
+    def page_of(self, ref: str) -> str:
+        """Return the address of a machine's page at the cloud, "" where none is known."""
+        return ""
 
     @abstractmethod
     def inspect(self, ref: str) -> InstanceStatus:

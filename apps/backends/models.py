@@ -21,7 +21,8 @@ class Backend(models.Model):
     kind. Without a project it is the server's own, for the projects that it is `shared_with`, or
     for all. On one that is disabled nothing new is placed. One that is `ending` ends its machines
     and is closed after the last; one that was closed stays as a row, since the machines that it
-    gave keep naming it. `left_behind` is what may be in its account still, as `leaving` has it.
+    gave keep naming it. `left_behind` is what may be in its account still, as `leaving` has it,
+    `said` what its cloud said of one of the server's own, as `said` has it.
     """
 
     project = models.ForeignKey(Project, models.CASCADE, null=True, related_name="backends")
@@ -36,6 +37,7 @@ class Backend(models.Model):
     ending_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
     left_behind = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
+    said = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
 
     class Meta:
         # From before it had this name.

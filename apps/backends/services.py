@@ -210,6 +210,19 @@ def manages_dns(kind: str) -> bool:
     return provider is not None and issubclass(provider, ManagesDns)
 
 
+def id_of(kind: str, ref: str) -> str:
+    """Return what the cloud's own pages call a machine."""
+    return PROVIDERS[kind].id_of(ref) if kind in PROVIDERS else ref
+
+
+def page_of(backend: Backend, ref: str) -> str:
+    """Return the address of a machine's page at its cloud, "" where none is known."""
+    try:
+        return provider_of(backend).page_of(ref) if ref else ""
+    except ProviderError:
+        return ""
+
+
 def family_of(kind: str, instance: str) -> str:
     """Return the family of an instance: those that share a quota."""
     return PROVIDERS[kind].family_of(instance) if kind in PROVIDERS else ""

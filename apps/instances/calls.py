@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from typing import TypeVar
 from uuid import UUID
 
-from apps.backends import identity
+from apps.backends import identity, said
 from apps.backends import services as backends
-from apps.backends.base import Provider
+from apps.backends.base import Provider, ProviderError
 from apps.backends.connecting import asking
 from apps.backends.models import Backend
 
@@ -38,13 +38,16 @@ def ask(
     """Return what the backend's provider answers; `about` is the instance that it is asked of.
 
     Raise Busy where it is not asked now, as no cloud is by a copy of another server's database,
-    ProviderError where that failed, and nothing else.
+    ProviderError where that failed, as projects may read it, and nothing else.
     """
     if is_held(backend.kind):
         raise Busy
     provider = backends.provider_of(backend)
     with _turn(backend.pk, about):
-        return asking.ask(provider, question, seconds=CALL_SECONDS)
+        try:
+            return asking.ask(provider, question, seconds=CALL_SECONDS)
+        except ProviderError as error:
+            raise said.in_public(backend, error, about=about) from None
 
 
 def is_held(kind: str) -> bool:

@@ -95,7 +95,7 @@ def let_go(instance: Instance, why: str, *, at: datetime) -> None:
     left = leaving.Left(
         leaving.MACHINE,
         instance.boot_name,
-        instance.ref,
+        backends.id_of(instance.backend_kind, instance.ref),
         instance.region,
         instance.instance_type,
         float(instance.price_usd_per_hour),

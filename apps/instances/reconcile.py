@@ -17,7 +17,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from apps.agent import wire
-from apps.backends import leaving, way_home
+from apps.backends import leaving, said, way_home
 from apps.backends import services as backends
 from apps.backends.base import (
     Feature,
@@ -89,7 +89,8 @@ def _inspect(instance: Instance) -> InstanceStatus | None:
     if not decide.asks(instance.state, has_ref=bool(instance.ref)):
         return None
     try:
-        return _ask(instance, lambda provider: provider.inspect(instance.ref))
+        told = _ask(instance, lambda provider: provider.inspect(instance.ref))
+        return said.status_in_public(instance.backend, told, about=instance.pk)
     except ProviderError as error:
         logger.warning("%s says nothing of %s: %s", instance.backend, instance.name, error)
         return None
@@ -258,19 +259,20 @@ def _fail_boot(
     instance: Instance, reason: str, status: InstanceStatus | None, *, at: datetime
 ) -> None:
     """An attempt that failed: its replica takes the next offer now, the machine ends meanwhile."""
-    said = failures.sentence(
-        ref=instance.ref,
+    words = failures.sentence(
+        # What the cloud calls it may name the account.
+        ref=instance.ref if instance.backend.project_id else "",
         name=instance.name,
         reason=reason,
         message=status.message if status else "",
         console=status.console_tail if status else "",
     )
-    fields: dict[str, Any] = {"boot_error": said, "error": said, "attempts": 0, "next_check_at": at}
+    fields: dict[str, Any] = {"boot_error": words, "error": words, "attempts": 0}
     error = status.error if status else None
-    _block(instance, error, reason=said, zone=status.zone if status and error else "", at=at)
+    _block(instance, error, reason=words, zone=status.zone if status and error else "", at=at)
     with transaction.atomic():
-        transition(instance, states.TERMINATING, at=at, reason=said, **fields)
-        _end_workloads(instance.workloads.all(), NOT_BOOTED, said, at=at)
+        transition(instance, states.TERMINATING, at=at, reason=words, next_check_at=at, **fields)
+        _end_workloads(instance.workloads.all(), NOT_BOOTED, words, at=at)
 
 
 def _terminate(instance: Instance) -> None:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
-from apps.backends import leaving, queries, states
+from apps.backends import leaving, queries, said, states
 from apps.backends.base import SERVER_TAG
 from apps.backends.connecting import roles, rows
 from apps.backends.identity import server_id
@@ -72,12 +72,21 @@ class CheckOut(Schema):
     answered_at: datetime | None
 
 
+class SaidOut(Schema):
+    """A sentence of a cloud; `kind` is that of the failure."""
+
+    at: datetime
+    kind: str
+    text: str
+
+
 class BackendOut(Schema):
     """`config` is without secrets, and empty where one may not change the backend.
 
     `state` is enabled, disabled or deleting; machines and their price are those that live now, of
     a backend of the server the project's own. `notes` say what keeps its machines from being of
-    use, such as that none could call this server; to who may change it.
+    use, such as that none could call this server; to who may change it. So is `cloud_said`, of a
+    backend of the server: projects are told of what kind a failure was.
     """
 
     kind: str
@@ -90,6 +99,7 @@ class BackendOut(Schema):
     price_usd_per_hour: float
     check: CheckOut | None
     notes: list[str]
+    cloud_said: list[SaidOut]
     created_at: datetime
 
 
@@ -145,8 +155,13 @@ def backend_json(backend: Backend, access: Access, project: Project | None) -> d
         "price_usd_per_hour": float(live.usd_per_hour),
         "check": check and check_json(check),
         "notes": queries.notes(backend) if may_manage else [],
+        "cloud_said": [said_json(each) for each in said.of(backend)] if may_manage else [],
         "created_at": backend.created_at,
     }
+
+
+def said_json(each: said.Said) -> dict[str, Any]:
+    return {"at": each.when, "kind": each.kind, "text": each.text}
 
 
 def left_json(project: Project | None, *, may_connect: bool) -> list[dict[str, Any]]:

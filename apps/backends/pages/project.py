@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.accounts import access as who
-from apps.backends import identity, leaving, queries, services
+from apps.backends import identity, leaving, queries, said, services
 from apps.backends.base import SERVER_TAG
 from apps.backends.connecting import config_form, requests, roles, rows
 from apps.backends.models import Backend, Check
@@ -64,6 +64,7 @@ def backend_detail(request: HttpRequest, name: str, project: str | None = None) 
         "config": config_form.stored(known),
         "notes": queries.notes(backend) if may_change else [],
         "instances": queries.live_instances(backend, of_project).order_by("-pk")[:50],
+        "cloud_said": list(said.of(backend)) if may_change else [],
         "errors": queries.last_errors(backend, of_project),
         "policy": requests.policy_of(backend.kind),
         "shared_with": None if backend.project_id or not may_change else _shared_with(backend),
@@ -105,8 +106,8 @@ def backend_state(request: HttpRequest, name: str, project: str | None = None) -
     backend = place.backend(name)
     disabled = request.POST.get("disabled") == "1"
     services.set_disabled(access=place.access, backend=backend, disabled=disabled)
-    said = f"{name} is disabled; what runs there goes on." if disabled else f"{name} is enabled."
-    messages.success(request, said, extra_tags="green")
+    told = f"{name} is disabled; what runs there goes on." if disabled else f"{name} is enabled."
+    messages.success(request, told, extra_tags="green")
     return redirect(place.url("detail", name))
 
 
@@ -116,8 +117,8 @@ def backend_delete(request: HttpRequest, name: str, project: str | None = None) 
     force = request.POST.get("force") == "1"
     backend = place.backend(name)
     gone = services.delete(access=place.access, backend=backend, ends_machines=force)
-    said = f"{name} is deleted." if gone else f"{name} ends its machines and is then gone."
-    messages.success(request, said, extra_tags="green")
+    told = f"{name} is deleted." if gone else f"{name} ends its machines and is then gone."
+    messages.success(request, told, extra_tags="green")
     return redirect(place.list_url)
 
 

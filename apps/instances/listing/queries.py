@@ -17,7 +17,9 @@ from django.utils import timezone
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends import queries as backends
+from apps.backends import said
 from apps.backends import services as kinds
+from apps.backends.connecting import roles
 from apps.core.errors import NotFound
 from apps.core.models import Event
 from apps.instances import caches, states
@@ -41,14 +43,26 @@ class Running:
 
 
 @dataclass(frozen=True)
+class AtCloud:
+    """What a machine is at its cloud: what that calls it, its page there ("" where none is known),
+    and what it said of it last where projects do not read that."""
+
+    id: str
+    page: str
+    said: Sequence[said.Said]
+
+
+@dataclass(frozen=True)
 class Shown:
-    """A machine with what a row of it says. `others` counts what other projects run there."""
+    """A machine with what a row of it says. `others` counts what other projects run there;
+    `at_cloud` is for who may change its backend."""
 
     instance: Instance
     running: Sequence[Running]
     others: int
     cost_usd: Decimal
     caches: Sequence[Cache] = ()
+    at_cloud: AtCloud | None = None
 
     @property
     def resources(self) -> str:
@@ -100,7 +114,8 @@ def shown(
 ) -> list[Shown]:
     """Return what is to be said of these, with a few queries for all.
 
-    Of other projects' model files only to admins of the server (`access`).
+    Of other projects' model files only to admins of the server (`access`), and what a cloud calls
+    its machines to who may change the backend.
     """
     at = timezone.now()
     spent = costs.of_instances([each.pk for each in instances], at=at)
@@ -110,9 +125,23 @@ def shown(
         Shown(
             *(each, running[each.pk], others[each.pk], spent[each.pk]),
             caches=caches.seen(each, project, all_projects=sees_all),
+            at_cloud=_at_cloud(access, each),
         )
         for each in instances
     ]
+
+
+def _at_cloud(access: Access | None, instance: Instance) -> AtCloud | None:
+    backend = instance.backend
+    if access is None or kinds.is_standing(backend.kind):
+        return None
+    if not roles.may_manage(access, backend):
+        return None
+    told = list(said.of(backend, instance.pk))
+    if not instance.ref:
+        return AtCloud("", "", told) if told else None
+    at = kinds.id_of(backend.kind, instance.ref)
+    return AtCloud(at, kinds.page_of(backend, instance.ref), told)
 
 
 def _running(
@@ -160,6 +189,9 @@ def instance_json(row: Shown) -> dict[str, Any]:
         "state_since": instance.state_at,
         "backend": instance.backend.name or instance.backend_kind,
         "region": instance.region,
+        "zone": instance.zone or None,
+        "cloud_id": (row.at_cloud and row.at_cloud.id) or None,
+        "cloud_page": (row.at_cloud and row.at_cloud.page) or None,
         "instance": instance.instance_type,
         "resources": row.resources,
         "spot": bool(instance.offer.get("spot")),
@@ -194,6 +226,10 @@ def detail_json(row: Shown) -> dict[str, Any]:
     events = events_of(row.instance)[:SHOWN_EVENTS]
     return {
         **instance_json(row),
+        "cloud_said": [
+            {"at": each.when, "kind": each.kind, "text": each.text}
+            for each in (row.at_cloud.said if row.at_cloud else ())
+        ],
         "console_tail": row.instance.console_tail,
         "events": [
             {"at": e.at, "old": e.old or None, "new": e.new, "reason": e.reason,

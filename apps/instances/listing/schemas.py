@@ -26,13 +26,17 @@ class CacheOut(Schema):
 class InstanceOut(Schema):
     """`running` are the project's own replicas; `running_of_others` counts those of other projects
     on the server's own machine. `caches` are the project's, for admins of the server those of all.
-    `attempts` counts calls of the backend that failed in a row."""
+    `attempts` counts calls of the backend that failed in a row. `cloud_id` and `cloud_page` are what
+    its cloud calls it and where it shows it, to who may change the backend."""
 
     name: str
     state: str
     state_since: datetime
     backend: str
     region: str
+    zone: str | None
+    cloud_id: str | None
+    cloud_page: str | None
     instance: str
     resources: str
     spot: bool
@@ -79,8 +83,16 @@ class InstanceEventOut(Schema):
     actor: str | None
 
 
-class InstanceDetail(InstanceOut):
-    """`console_tail` is the end of what the machine wrote to its console, where it is known."""
+class InstanceSaidOut(Schema):
+    at: datetime
+    kind: str
+    text: str
 
+
+class InstanceDetail(InstanceOut):
+    """`console_tail` is the end of what the machine wrote to its console, where it is known;
+    `cloud_said` what a cloud that projects share said of it, to admins of the server."""
+
+    cloud_said: list[InstanceSaidOut]
     console_tail: str
     events: list[InstanceEventOut]

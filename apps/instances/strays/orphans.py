@@ -97,7 +97,8 @@ def _end(backend: Backend, instance: Instance, ref: str) -> bool:
     except (ProviderError, calls.Busy) as error:
         logger.warning("orphan %s of %s is not ended yet: %s", ref, backend, error or "busy")
         return False
-    said = f"Its machine {ref} was found still there and ended."
+    named = ref if backend.project_id else instance.boot_name
+    said = f"Its machine {named} was found still there and ended."
     Instance.objects.filter(pk=instance.pk).update(error=said)
     leaving.found(backend.kind, instance.boot_name)
     return True

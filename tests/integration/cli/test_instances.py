@@ -62,6 +62,30 @@ def test_tells_admins_of_machines_that_the_server_does_not_know(cli: Cli, api: F
     ]
 
 
+def test_shows_an_instance_with_what_its_cloud_calls_it(cli: Cli, api: FakeApi) -> None:
+    events = [
+        {"at": "2030-01-01T10:20:31Z", "new": "ready", "reason": ""},
+        {"at": "2030-01-01T10:20:30Z", "new": "booting", "reason": "it\x1b[2J exists"},
+    ]
+    api.instances = [
+        {**HOST, "zone": "a-1", "cloud_id": "i-0abc", "cloud_page": "https://aws", "events": events}
+    ]
+
+    lines = cli("instance", "show", "my-host").out.splitlines()
+
+    assert lines[1].split()[0] == "my-host"
+    assert lines[3:] == [
+        " zone: a-1",
+        " id there: i-0abc",
+        " its page there: https://aws",
+        " 2030-01-01 10:20:30 UTC  booting: it\\x1b[2J exists",
+        " 2030-01-01 10:20:31 UTC  ready",
+    ]
+    shown = json.loads(cli("instance", "show", "my-host", "--json").out)
+    assert shown["cloud_id"] == "i-0abc"
+    assert cli("instance", "show", "nope").code == 1
+
+
 def test_terminates_an_instance(cli: Cli, api: FakeApi) -> None:
     api.instances = [dict(BUSY)]
 

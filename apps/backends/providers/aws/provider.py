@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -36,6 +37,7 @@ from apps.backends.providers.aws.nets import addresses, dns, groups
 LONGEST_USER_DATA = 16 * 1024
 REGIONS_AT_ONCE = 16
 GLOBAL = "Route 53"
+ID = re.compile(r"i-[0-9a-f]+")
 
 
 class Ref(NamedTuple):
@@ -137,6 +139,17 @@ class AwsProvider(base.Provider, ManagesDns):
                     raise
                 full[place.zone] = error
         raise _no_room(spec, full)
+
+    @classmethod
+    def id_of(cls, ref: str) -> str:
+        return known.instance_id if (known := Ref.read(ref)) else ref
+
+    def page_of(self, ref: str) -> str:
+        known = Ref.read(ref)
+        if known is None or not ID.fullmatch(known.instance_id):
+            return ""
+        at = f"https://{known.region}.console.aws.amazon.com/ec2/home?region={known.region}"
+        return f"{at}#InstanceDetails:instanceId={known.instance_id}"
 
     def inspect(self, ref: str) -> base.InstanceStatus:
         known = Ref.read(ref)

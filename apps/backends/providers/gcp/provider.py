@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from functools import cached_property, partial
+from urllib.parse import quote
 
 from apps.backends import base
 from apps.backends.base import ErrorKind, InstanceSpec, InstanceState, ProviderError, Scope
@@ -109,6 +110,18 @@ class GcpProvider(base.Provider):
             # Google says where there is room, so that is where to look first.
             zones = sorted(zones, key=partial(_comes_later, fault.zones_available))
         raise _no_room(spec, full)
+
+    @classmethod
+    def id_of(cls, ref: str) -> str:
+        return known.name if (known := Ref.read(ref)) else ref
+
+    def page_of(self, ref: str) -> str:
+        known = Ref.read(ref)
+        if known is None:
+            return ""
+        at = f"zones/{quote(known.zone)}/instances/{quote(known.name)}"
+        project = quote(self.config.project_id)
+        return f"https://console.cloud.google.com/compute/instancesDetail/{at}?project={project}"
 
     def inspect(self, ref: str) -> base.InstanceStatus:
         known = Ref.read(ref)

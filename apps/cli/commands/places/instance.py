@@ -17,12 +17,15 @@ from apps.cli.render.table import Cell, table
 from apps.cli.render.words import age, moment, price, size
 
 app = typer.Typer(
-    help="List and terminate instances: the machines that services run on.",
+    help="List, show and terminate instances: the machines that services run on.",
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,
 )
 
+Name = Annotated[
+    str, typer.Argument(help="The name of the instance.", autocompletion=suggestions.instances)
+]
 COLUMNS = ("NAME", "BACKEND", "REGION", "INSTANCE", "RESOURCES", "SPOT", "PRICE", "STATUS", "RUNS",
            "REPORTED", "CREATED")  # fmt: skip
 _COLOURS = {"ready": "green", "idle": "blue", "failed": "red", "lost": "red", "terminated": "dim"}
@@ -50,11 +53,23 @@ def list_instances(
 
 
 @app.command()
+def show(name: Name, as_json: flags.AsJson = False, project: flags.Project = None) -> None:
+    """Show an instance: where it is, what its cloud calls it, and what happened to it."""
+    with opened(project) as client:
+        found = client.get(client.within("instances", name))
+    if as_json:
+        print_json(found)
+        return
+    now = datetime.now(UTC)
+    say(table(COLUMNS, [_row(found, now)]))
+    said = [*_at_cloud(found), *_notes([found]), *_happened(found)]
+    if said:
+        say("\n" + "\n".join(f" {line}" for line in said))
+
+
+@app.command()
 def terminate(
-    name: Annotated[
-        str,
-        typer.Argument(help="The name of the instance.", autocompletion=suggestions.instances),
-    ],
+    name: Name,
     yes: flags.Yes = False,
     project: flags.Project = None,
 ) -> None:
@@ -136,6 +151,23 @@ def _notes(found: list[dict[str, Any]]) -> Iterator[str]:
         if (until := moment(one.get("idle_until"))) is not None:
             yield f"{name}: idle until {until:%H:%M:%S} UTC"
         yield from (f"{name}: {line}" for line in _kept(one.get("caches") or []))
+
+
+def _at_cloud(one: dict[str, Any]) -> Iterator[str]:
+    """What is told of its place there: to who may change its backend."""
+    for key, what in (("zone", "zone"), ("cloud_id", "id there"), ("cloud_page", "its page there")):
+        if one.get(key):
+            yield f"{what}: {clean(one[key])}"
+    for each in one.get("cloud_said") or []:
+        yield f"its cloud said: {clean(each.get('text'))}"
+
+
+def _happened(one: dict[str, Any]) -> Iterator[str]:
+    """Its events, the oldest first."""
+    for each in reversed(one.get("events") or []):
+        at = moment(each.get("at"))
+        why = f": {clean(each['reason'])}" if each.get("reason") else ""
+        yield f"{at:%Y-%m-%d %H:%M:%S} UTC  {clean(each.get('new'))}{why}" if at else ""
 
 
 def _unknown(found: list[dict[str, Any]]) -> Iterator[str]:
