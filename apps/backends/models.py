@@ -22,7 +22,8 @@ class Backend(models.Model):
     for all. On one that is disabled nothing new is placed. One that is `ending` ends its machines
     and is closed after the last; one that was closed stays as a row, since the machines that it
     gave keep naming it. `left_behind` is what may be in its account still, as `leaving` has it,
-    `said` what its cloud said of one of the server's own, as `said` has it.
+    `said` what its cloud said of one of the server's own, as `said` has it. `never_called` counts
+    machines in a row that ran and never called this server the way `never_called_by`.
     """
 
     project = models.ForeignKey(Project, models.CASCADE, null=True, related_name="backends")
@@ -37,6 +38,8 @@ class Backend(models.Model):
     ending_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
     left_behind = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
+    never_called = models.PositiveIntegerField(default=0, db_default=0)
+    never_called_by = models.TextField(blank=True, default="", db_default="")
     said = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
 
     class Meta:

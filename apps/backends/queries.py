@@ -14,6 +14,7 @@ from django.db.models import Count, Q, QuerySet, Sum
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends import way_home
+from apps.backends.faults import unheard
 from apps.backends.models import Backend, Check
 from apps.core.errors import NotFound
 
@@ -140,7 +141,7 @@ def notes(backend: Backend) -> list[str]:
     """Say what keeps machines of a backend from being of use, whatever its cloud says."""
     if backend.kind in KEPT:
         return []
-    return [why] if (why := way_home.missing()) else []
+    return [why for why in (way_home.missing(), unheard.why(backend)) if why]
 
 
 def boot_file() -> Path:

@@ -4,9 +4,10 @@ read before Django's settings are, too."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from django.apps import apps
@@ -99,17 +100,31 @@ def authority(url: str) -> str:
     return known if url.startswith("https://") else ""
 
 
+def current() -> str:
+    """Name how machines call this server now, as a sentence goes on with it."""
+    if url := direct():
+        ca = authority(url)
+        mark = hashlib.sha256(ca.encode()).hexdigest()[:8]
+        return f"at {url}" + (f" (by the certificate {mark} of DSTACK_AGENT_CA)" if ca else "")
+    usable = _relays().order_by("pk").values_list("name", flat=True)
+    return f"through gateway {', '.join(usable)}" if usable else "at all"
+
+
 def why_none() -> str:
     """Say why no machine of a cloud can be made, "" where it can."""
     return "" if direct() or _has_relay() else _none()
 
 
 def _has_relay() -> bool:
+    return bool(_relays().exists())
+
+
+def _relays() -> Any:
     # By name: gateways know what a backend is, not the other way round.
     known = apps.get_model("gateways", "Gateway").objects
     # A host of a person's calls the server itself, so that no way leads through it.
     usable = known.filter(instance__isnull=False, instance__shared=False)
-    return bool(usable.filter(tunnel_port__isnull=False).exists())
+    return usable.filter(tunnel_port__isnull=False)
 
 
 def _none() -> str:

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from typing import TypeVar
 from uuid import UUID
 
-from apps.backends import identity, said
+from apps.backends import identity
 from apps.backends import services as backends
 from apps.backends.base import Provider, ProviderError
 from apps.backends.connecting import asking
+from apps.backends.faults import said
 from apps.backends.models import Backend
 
 CALL_SECONDS = 60.0

@@ -68,9 +68,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class Step:
+    """`is_silence`: the machine ran, for all that is known, and did not call."""
+
     do: str
     reason: str = ""
     next_check_at: datetime | None = None
+    is_silence: bool = False
 
 
 def asks(state: str, *, has_ref: bool) -> bool:
@@ -119,7 +122,7 @@ def _booting(facts: Facts, at: datetime) -> Step:
         over = (facts.running_at or facts.state_at) + facts.boot_within
         reason = f"did not call within {in_words(facts.boot_within)}"
     if at > over:
-        return Step(FAIL_BOOT, reason)
+        return Step(FAIL_BOOT, reason, is_silence=facts.seen != InstanceState.CREATING)
     return Step(WAIT, next_check_at=min(over + timedelta(seconds=1), at + INSPECTED))
 
 

@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from apps.accounts.access import Access
 from apps.agent import wire
-from apps.backends import leaving
 from apps.backends import services as backends
 from apps.backends.base import SERVER_TAG, ProviderError
+from apps.backends.faults import leaving
 from apps.backends.models import Backend
 from apps.core.errors import Conflict
 from apps.core.transition import Change, Stale, transition, transition_all

@@ -17,8 +17,8 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from apps.agent import wire
-from apps.backends import leaving, said, way_home
 from apps.backends import services as backends
+from apps.backends import way_home
 from apps.backends.base import (
     Feature,
     InstanceState,
@@ -26,6 +26,7 @@ from apps.backends.base import (
     Provider,
     ProviderError,
 )
+from apps.backends.faults import leaving, said, unheard
 from apps.backends.registry import PROVIDERS
 from apps.core import notifications, sweep
 from apps.core.after_commit import after_commit
@@ -33,7 +34,7 @@ from apps.core.sweep import one_by_one
 from apps.core.transition import Stale, transition
 from apps.instances import calls, decide, ending, interruptions, services, states
 from apps.instances.boot import failures, machine_spec
-from apps.instances.models import Instance, Workload
+from apps.instances.models import GATEWAY, Instance, Workload
 from apps.offers import blocked
 
 Answer = TypeVar("Answer")
@@ -154,7 +155,7 @@ def _do(
     elif step.do == decide.TERMINATE:
         _terminate(instance)
     elif step.do == decide.FAIL_BOOT:
-        _fail_boot(instance, step.reason, status, at=at)
+        _fail_boot(instance, step, status, at=at)
     elif step.do == decide.BEGIN_END:
         ending.begin(instance, step.reason, at=at)
     elif step.do == decide.NOTE_GONE:
@@ -255,15 +256,22 @@ def _fail(instance: Instance, exit_reason: str, error: str, *, at: datetime) -> 
         _end_workloads(instance.workloads.all(), exit_reason, error, at=at)
 
 
+def _never_called(instance: Instance) -> bool:
+    """Tell whether it said nothing at all; the machine of a gateway is called by this server."""
+    own = instance.workloads.exclude(owner_kind=GATEWAY)
+    is_heard = instance.enrolled_at or instance.boot_step or instance.reported_at
+    return not is_heard and not backends.is_standing(instance.backend_kind) and own.exists()
+
+
 def _fail_boot(
-    instance: Instance, reason: str, status: InstanceStatus | None, *, at: datetime
+    instance: Instance, step: decide.Step, status: InstanceStatus | None, *, at: datetime
 ) -> None:
     """An attempt that failed: its replica takes the next offer now, the machine ends meanwhile."""
     words = failures.sentence(
         # What the cloud calls it may name the account.
         ref=instance.ref if instance.backend.project_id else "",
         name=instance.name,
-        reason=reason,
+        reason=step.reason,
         message=status.message if status else "",
         console=status.console_tail if status else "",
     )
@@ -272,6 +280,8 @@ def _fail_boot(
     _block(instance, error, reason=words, zone=status.zone if status and error else "", at=at)
     with transaction.atomic():
         transition(instance, states.TERMINATING, at=at, reason=words, next_check_at=at, **fields)
+        if step.is_silence and _never_called(instance):
+            unheard.note(instance.backend)
         _end_workloads(instance.workloads.all(), NOT_BOOTED, words, at=at)
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from apps.backends import identity, way_home
 from apps.backends import services as backends
 from apps.backends.base import ErrorKind, Offer, ProviderError, Scope
+from apps.backends.faults import unheard
 from apps.backends.models import Backend
 from apps.offers import blocks
 from apps.offers.models import BlockedOffer
@@ -60,7 +61,9 @@ def of(
     `calls_server` itself, or is called by it."""
     unreachable = _unreachable() if calls_server else []
     found: dict[int, list[blocks.Block]] = {
-        backend.pk: [] if backends.is_standing(backend.kind) else list(unreachable)
+        backend.pk: []
+        if backends.is_standing(backend.kind)
+        else [*unreachable, *(_unheard(backend) if calls_server else ())]
         for backend in chosen
     }
     for row in BlockedOffer.objects.filter(backend__in=chosen, until__gt=at).order_by("pk"):
@@ -73,6 +76,12 @@ def _unreachable() -> list[blocks.Block]:
     why = identity.why_held() or way_home.why_none()
     whole = blocks.Subject(Scope.BACKEND)
     return [blocks.Block(whole, ErrorKind.SETUP, why, None)] if why else []
+
+
+def _unheard(backend: Backend) -> list[blocks.Block]:
+    """Nor is the next one, where the last ones never called."""
+    why = unheard.why(backend)
+    return [blocks.Block(blocks.Subject(Scope.BACKEND), ErrorKind.SETUP, why, None)] if why else []
 
 
 def _read(row: BlockedOffer) -> blocks.Block:

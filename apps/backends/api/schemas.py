@@ -12,9 +12,10 @@ from pydantic import ConfigDict
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
-from apps.backends import leaving, queries, said, states
+from apps.backends import queries, states
 from apps.backends.base import SERVER_TAG
 from apps.backends.connecting import roles, rows
+from apps.backends.faults import leaving, said
 from apps.backends.identity import server_id
 from apps.backends.models import Backend, Check
 

@@ -122,7 +122,12 @@ def typed(
 
 
 def _shown(inputs: Sequence[Input], config: Mapping[str, Any]) -> dict[str, str]:
-    told = {each.name: config.get(_key(each)) for each in inputs if each.kind != SECRET}
+    # A switch that nobody named stands as it does in an empty form.
+    told = {
+        each.name: config.get(_key(each), each.is_on if each.kind == SWITCH else None)
+        for each in inputs
+        if each.kind != SECRET
+    }
     return {
         name: _text(value)
         for name, value in told.items()

@@ -14,6 +14,7 @@ from apps.accounts.models import Project
 from apps.backends import queries
 from apps.backends.base import Config
 from apps.backends.connecting import configs
+from apps.backends.faults import unheard
 from apps.backends.models import Backend
 from apps.backends.registry import PROVIDERS
 from apps.core import crypto, notifications
@@ -97,6 +98,7 @@ def on_mended(hook: MendedHook) -> None:
 
 def mended(backend: Backend) -> None:
     """Say that what was refused there before may be had now."""
+    unheard.forget(backend.pk)
     for hook in _mended_hooks:
         hook(backend)
     tell_usable()

@@ -11,9 +11,10 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.accounts import access as who
-from apps.backends import identity, leaving, queries, said, services
+from apps.backends import identity, queries, services
 from apps.backends.base import SERVER_TAG
 from apps.backends.connecting import config_form, requests, roles, rows
+from apps.backends.faults import leaving, said
 from apps.backends.models import Backend, Check
 from apps.backends.pages.places import Place, place_of
 from apps.core.http.htmx import page, render_page

@@ -7,9 +7,9 @@ import logging
 from functools import partial
 from typing import Any
 
-from apps.backends import leaving
 from apps.backends import services as backends
 from apps.backends.base import Address, Feature, Provider, ProviderError
+from apps.backends.faults import leaving
 from apps.backends.models import Backend
 from apps.backends.registry import PROVIDERS
 from apps.core.sweep import one_by_one

@@ -11,9 +11,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import Project
-from apps.backends import leaving
 from apps.backends import services as backends
 from apps.backends.base import Address, Feature, Provider, ProviderError
+from apps.backends.faults import leaving
 from apps.backends.registry import PROVIDERS
 from apps.core import ids, sweep
 from apps.core.errors import Invalid

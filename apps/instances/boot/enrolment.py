@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from apps.agent import wire
+from apps.backends.faults import unheard
 from apps.core import ids, notifications
 from apps.core.after_commit import after_commit
 from apps.core.errors import Invalid, NotSignedIn
@@ -49,6 +50,7 @@ def enrol(*, asked: wire.Enrolment, at: datetime) -> wire.Enrolled:
     with transaction.atomic():
         instance = _of(asked.enrolment)
         is_let_in = _let_in(instance, asked.token_sha256, key, at=at)
+        unheard.forget(instance.backend_id)
     if not is_let_in:
         raise NotEnrolled("Somebody else used this enrolment. End this machine and make another.")
     return wire.Enrolled(instance_id=str(instance.pk))
@@ -60,6 +62,7 @@ def note_step(*, told: wire.BootStep, at: datetime) -> None:
         instance = _of(told.enrolment)
         if instance.enrolled_at is not None or not _is_open(instance, at=at):
             raise _unknown()
+        unheard.forget(instance.backend_id)
         words = printable(told.step)[:STEP_CHARACTERS]
         Instance.objects.filter(pk=instance.pk).update(boot_step=words, boot_step_at=at)
 

@@ -17,9 +17,9 @@ from django.utils import timezone
 from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends import queries as backends
-from apps.backends import said
 from apps.backends import services as kinds
 from apps.backends.connecting import roles
+from apps.backends.faults import said
 from apps.core.errors import NotFound
 from apps.core.models import Event
 from apps.instances import caches, states

@@ -15,9 +15,10 @@ from functools import partial
 
 from django.db.models import QuerySet
 
-from apps.backends import identity, leaving
+from apps.backends import identity
 from apps.backends import services as backends
 from apps.backends.base import OwnedInstance, Provider, ProviderError
+from apps.backends.faults import leaving
 from apps.backends.models import Backend
 from apps.core.sweep import one_by_one
 from apps.instances import calls, ending, states

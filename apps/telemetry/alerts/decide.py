@@ -22,6 +22,7 @@ class Place(StrEnum):
     REPLICAS = "replicas"
     METRICS = "metrics"
     GATEWAY = "gateway"
+    BACKENDS = "backends"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Facts:
     `refused` calls were answered 4xx, `errors` 5xx; `held_most` is how many waited at once.
     `most_replicas` is None where it does not scale by itself. `unhealthy` are replicas by number
     with what their probe said; `certificate` is what its gateway says of its host, None where it
-    needs none.
+    needs none. `unheard` says why no machines of a backend are made that may be missing here.
     """
 
     minutes: int
@@ -52,11 +53,20 @@ class Facts:
     has_model: bool = False
     unhealthy: Sequence[tuple[int, str]] = ()
     certificate: Mapping[str, str] | None = None
+    unheard: Sequence[str] = ()
 
 
 def alerts(facts: Facts) -> list[Alert]:
     """Return what to look at, the worst first."""
-    return [*_unhealthy(facts), *_errors(facts), *_refused(facts), *_limit(facts), *_tls(facts)]
+    unheard = [Alert(f"{each}.", Place.BACKENDS) for each in facts.unheard]
+    return [
+        *unheard,
+        *_unhealthy(facts),
+        *_errors(facts),
+        *_refused(facts),
+        *_limit(facts),
+        *_tls(facts),
+    ]
 
 
 def _unhealthy(facts: Facts) -> Iterator[Alert]:

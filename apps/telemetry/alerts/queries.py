@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from apps.backends import queries as backends
+from apps.backends.faults import unheard
 from apps.runs import states
-from apps.runs.models import Run
+from apps.runs.models import Replica, Run
 from apps.runs.public_urls import has_host
 from apps.telemetry.alerts.decide import Alert, Facts, alerts
 from apps.telemetry.metrics.series import OUTCOME_MINUTES, outcomes
@@ -36,7 +38,16 @@ def facts(run: Run, *, at: datetime) -> Facts:
         has_model=bool(run.spec.get("model")),
         unhealthy=[(each.num, each.message) for each in live if each.state == states.UNHEALTHY],
         certificate=_certificate(run),
+        unheard=_unheard(run, live),
     )
+
+
+def _unheard(run: Run, live: Sequence[Replica]) -> list[str]:
+    """Of a service that has fewer replicas than it should."""
+    ready = sum(each.state == states.RUNNING for each in live)
+    if ready and ready >= run.desired_now:
+        return []
+    return [why for each in backends.usable_by(run.project) if (why := unheard.why(each))]
 
 
 def _certificate(run: Run) -> Mapping[str, str] | None:

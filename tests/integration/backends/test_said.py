@@ -11,8 +11,9 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.backends import base, said
+from apps.backends import base
 from apps.backends.connecting import rows
+from apps.backends.faults import said
 from apps.backends.models import Backend
 from apps.backends.providers.aws import errors as aws
 from apps.backends.providers.aws.provider import AwsProvider, Ref
