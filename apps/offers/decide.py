@@ -30,15 +30,15 @@ def match(
     offers: Iterable[Offer],
     spec: ServiceSpec,
     *,
-    base_image: str = "",
+    base_image: str | None = None,
     trusted: bool = True,
     volume_paths: Collection[str] = (),
 ) -> Matches:
     """Keep the offers that fit, cheapest first, and say why others do not.
 
-    `base_image` is what a service without an `image` would run in. Who is not `trusted` gets
-    nothing where services are not kept apart. `volume_paths` are the folders of shared machines
-    that services may mount.
+    `base_image` is what a service without an `image` would run in, None where no service is meant,
+    as in a list of offers. Who is not `trusted` gets nothing where services are not kept apart.
+    `volume_paths` are the folders of shared machines that services may mount.
     """
     fitting: list[Offer] = []
     refused: dict[str, list[str]] = {}
@@ -60,7 +60,11 @@ def order(offer: Offer) -> tuple[float, str, str, str]:
 
 
 def refusal(
-    offer: Offer, spec: ServiceSpec, *, base_image: str = "", volume_paths: Collection[str] = ()
+    offer: Offer,
+    spec: ServiceSpec,
+    *,
+    base_image: str | None = None,
+    volume_paths: Collection[str] = (),
 ) -> str | None:
     """Say why an offer does not fit, or None when it does."""
     return (
@@ -70,13 +74,13 @@ def refusal(
         or _hardware(offer, spec)
         or _runs(offer, spec, base_image)
         or executors.unfit_for_volumes(
-            offer, spec, base_image=base_image, volume_paths=volume_paths
+            offer, spec, base_image=base_image or "", volume_paths=volume_paths
         )
     )
 
 
-def _strange(offer: Offer, spec: ServiceSpec, base_image: str) -> str | None:
-    if executors.open_to_strangers(offer, spec, base_image=base_image):
+def _strange(offer: Offer, spec: ServiceSpec, base_image: str | None) -> str | None:
+    if executors.open_to_strangers(offer, spec, base_image=base_image or ""):
         return reasons.STRANGE
     return None
 
@@ -172,10 +176,13 @@ def _capability(wish: GpuWish, has: Gpu) -> str | None:
     return "resources.gpu: has compute capability {}.{}".format(*has.compute_capability)
 
 
-def _runs(offer: Offer, spec: ServiceSpec, base_image: str) -> str | None:
+def _runs(offer: Offer, spec: ServiceSpec, base_image: str | None) -> str | None:
     """Whether there is a way to run it there; the text is what the plan says when nothing fits."""
     if spec.image and executors.DOCKER not in offer.executors:
         return "image: needs a container engine, and none answers there"
-    if executors.executor(offer, spec, base_image=base_image) == executors.PROCESS:
+    if executors.executor(offer, spec, base_image=base_image or "") == executors.PROCESS:
         return executors.unfit_for_process(offer, spec)
+    has_none = not spec.image and base_image is not None
+    if has_none and offer.hardware.gpu and not executors.can_be_had(base_image or "", offer):
+        return f"image: {executors.lacks_image(base_image or '')}"
     return None

@@ -58,6 +58,21 @@ def names_registry(image: str) -> bool:
     return bool(slash) and host != "localhost" and ("." in host or ":" in host)
 
 
+def lacks_image(base_image: str) -> str:
+    """Say what keeps a service without an `image` from a machine that runs containers alone and has
+    no base image."""
+    why = (
+        f"the base image {base_image} names no registry" if base_image else "there is no base image"
+    )
+    return f"needs one, since services with GPUs are containers there, and {why}"
+
+
+def acts_in_container(spec: ServiceSpec) -> str:
+    """Return the key of a service that acts in a container only, "" where it has none."""
+    keys = (("privileged", spec.privileged), ("user", spec.user is not None))
+    return next((key for key, wanted in keys if wanted), "")
+
+
 def _full(image: str) -> str:
     """The name with its tag; Podman calls what was built on the machine localhost/NAME."""
     name = image.removeprefix("localhost/").removeprefix("docker.io/").removeprefix("library/")
@@ -80,9 +95,8 @@ def shell(offer: Offer | None, spec: ServiceSpec, *, base_image: str) -> str | N
 
 def unfit_for_process(offer: Offer, spec: ServiceSpec) -> str | None:
     """Say what keeps a service without an `image` from running as a process there."""
-    for key, wanted in (("privileged", spec.privileged), ("user", spec.user is not None)):
-        if wanted:
-            return f"{key}: acts in a container only, {_why_no_container(offer)}: give an `image`"
+    if key := acts_in_container(spec):
+        return f"{key}: acts in a container only, {_why_no_container(offer)}: give an `image`"
     if spec.python and spec.python not in offer.pythons:
         found = ", ".join(offer.pythons) or "none"
         return f"python: {spec.python} is not there (found {found})"

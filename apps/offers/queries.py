@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from enum import StrEnum
 from itertools import islice
 from typing import Any
 
@@ -22,7 +23,16 @@ from apps.offers.catalog.supply import Supply
 from apps.offers.found import FIRST, Found, merged
 from apps.specs.sections.service import ServiceSpec
 
-__all__ = ["Found", "find", "offer_json", "refusal", "remarks", "shell", "why_none"]
+__all__ = ["Found", "Purpose", "find", "offer_json", "refusal", "remarks", "shell", "why_none"]
+
+
+class Purpose(StrEnum):
+    """What offers are looked for: a service that should run, the machine of a gateway, which calls
+    this server or is called by it, or a list of what there is."""
+
+    SERVICE = "service"
+    GATEWAY = "gateway"
+    LIST = "list"
 
 
 def find(
@@ -31,17 +41,19 @@ def find(
     spec: ServiceSpec,
     trusted: bool = True,
     why_unreached: Callable[[str], str] = lambda kind: "",
-    calls_server: bool = True,
+    purpose: Purpose = Purpose.LIST,
     at: datetime | None = None,
 ) -> Found:
     """Match what the project's backends have for who is `trusted` by the server.
 
     A backend that does not answer is named and left out, and so is one of whose kind
-    `why_unreached` says why its machines would be of no use; `calls_server` as of `blocked.of`.
+    `why_unreached` says why its machines would be of no use.
     """
     at = at or timezone.now()
     by_name = {backend.name: backend for backend in connected.usable_by(project)}
+    calls_server = purpose is not Purpose.GATEWAY
     shut = blocked.of(list(by_name.values()), calls_server=calls_server, at=at)
+    base_image = settings.DSTACK_BASE_IMAGE if purpose is Purpose.SERVICE else None
     standing: list[Offer] = []
     supplies: list[Supply] = []
     unavailable: dict[str, str] = {}
@@ -50,14 +62,14 @@ def find(
             unavailable[name] = why
             continue
         try:
-            supplies += _supply(backend, shut[backend.pk], at)
+            supplies += _supply(backend, shut[backend.pk], base_image, at)
             standing += _offers_of(backend)
         except ProviderError as error:
             unavailable[name] = str(error)
     matches = decide.match(
         standing,
         spec,
-        base_image=settings.DSTACK_BASE_IMAGE,
+        base_image=base_image,
         volume_paths=settings.DSTACK_VOLUME_PATHS,
         trusted=trusted or settings.DSTACK_ALLOW_UNISOLATED,
     )
@@ -66,7 +78,9 @@ def find(
     return merged(found, matches)
 
 
-def _supply(backend: Backend, shut: Sequence[blocks.Block], at: datetime) -> Iterator[Supply]:
+def _supply(
+    backend: Backend, shut: Sequence[blocks.Block], base_image: str | None, at: datetime
+) -> Iterator[Supply]:
     """Which rows of the catalog a backend gives, where it gives any."""
     provider = backends.provider_of(backend)
     regions = provider.in_catalog()
@@ -79,6 +93,7 @@ def _supply(backend: Backend, shut: Sequence[blocks.Block], at: datetime) -> Ite
             blocks=tuple(shut),
             at=at,
             families=provider.families,
+            base_image=base_image,
         )
 
 

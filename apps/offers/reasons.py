@@ -19,6 +19,9 @@ WAYS_OUT = {
     "resources.memory": "Ask for less, or add a larger machine",
     "resources.disk": "Ask for less, or add a larger machine",
 }
+GIVE_IMAGE = (
+    "Give an `image`, or have an admin of the server set DSTACK_BASE_IMAGE to one with a registry"
+)
 STRANGE = (
     "backends: is not isolated: a process there reaches the server and other services, so only "
     "admins of this server may deploy it, see /docs/isolation/"
@@ -80,4 +83,6 @@ def sentence(
 def _way_out(reason: str) -> str:
     if reason == STRANGE:
         return "Ask one of them, or give an `image` where a container engine answers"
+    if reason.startswith("image: needs one"):
+        return GIVE_IMAGE
     return WAYS_OUT.get(reason.partition(":")[0], OTHERWISE)

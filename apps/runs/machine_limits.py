@@ -85,7 +85,12 @@ def bound_of(run_id: UUID) -> Bound | None:
     if bound is None:
         return None
     spec = ServiceSpec.from_json(run.spec)
-    found = offers.find(project=run.project, spec=spec, why_unreached=reach.of(run.gateway))
+    found = offers.find(
+        project=run.project,
+        spec=spec,
+        why_unreached=reach.of(run.gateway),
+        purpose=offers.Purpose.SERVICE,
+    )
     fitting = found.matches.offers
     if not fitting or not in_use.makes_a_machine(fitting[0]):
         return None

@@ -95,7 +95,13 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
     current = queries.active_run(project, name)
     replicas_limit.require(project, spec.replicas.max, current=current)
     trusted, why_unreached = access.user.is_superuser, reach.of(gateway)
-    found = offers.find(project=project, spec=spec, trusted=trusted, why_unreached=why_unreached)
+    found = offers.find(
+        project=project,
+        spec=spec,
+        trusted=trusted,
+        why_unreached=why_unreached,
+        purpose=offers.Purpose.SERVICE,
+    )
     # Waiting for capacity is of no use where nothing is connected that could ever have some.
     waits = bool(found.backends) and "no-capacity" in _retry_events(spec)
     if not found.matches.offers and not waits:

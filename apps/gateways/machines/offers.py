@@ -43,7 +43,8 @@ def cheapest(*, project: Project, backend: str, region: str, at: datetime) -> Ch
     row = connected.usable_by(project).filter(name=backend).first()
     if row is None or backends.is_standing(row.kind):
         raise Invalid(_unknown(project, backend), details=[Detail("backend", "is none to use")])
-    found = queries.find(project=project, spec=_spec(backend, region), calls_server=False, at=at)
+    spec, purpose = _spec(backend, region), queries.Purpose.GATEWAY
+    found = queries.find(project=project, spec=spec, purpose=purpose, at=at)
     offer = next((each for each in found.matches.offers if _fits(each, row, region)), None)
     if offer is None:
         raise Invalid(
@@ -100,7 +101,7 @@ def by_region(project: Project) -> list[Offer]:
     offers: list[Offer] = []
     for backend in clouds:
         spec = _spec(backend.name)
-        found = queries.find(project=project, spec=spec, calls_server=False)
+        found = queries.find(project=project, spec=spec, purpose=queries.Purpose.GATEWAY)
         first: dict[str, Offer] = {}
         for offer in found.standing:
             if _fits(offer, backend, offer.region):

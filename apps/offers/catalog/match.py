@@ -59,7 +59,7 @@ def walk(spec: ServiceSpec, supply: Supply, *, page: int) -> Iterator[CatalogOff
 
 def fitting(spec: ServiceSpec, supply: Supply) -> QuerySet[CatalogOffer]:
     rows = open_rows.of(supply, zones_wanted=spec.availability_zones)
-    for rule in rules(spec, backend=supply.backend):
+    for rule in rules(spec, backend=supply.backend, base_image=supply.base_image):
         rows = rows.filter(rule.fits)
     return rows
 
@@ -73,7 +73,7 @@ def why_not(spec: ServiceSpec, supply: Supply) -> dict[str, int]:
 
     Each offer counts once, at the first thing that it lacks.
     """
-    asked = list(rules(spec, backend=supply.backend))
+    asked = list(rules(spec, backend=supply.backend, base_image=supply.base_image))
     if not asked:
         return {}
     cases = [When(~each.fits, then=Value(n)) for n, each in enumerate(asked)]

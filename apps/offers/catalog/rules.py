@@ -15,6 +15,7 @@ from django.db.models import Q
 
 from apps.backends import capabilities, cards
 from apps.backends.base import gigabytes
+from apps.offers import executors
 from apps.offers.catalog import zones
 from apps.offers.catalog.kinds import KINDS
 from apps.specs.fields.gpu import Gpu
@@ -33,10 +34,11 @@ class Rule:
     otherwise: str
 
 
-def rules(spec: ServiceSpec, *, backend: str = "") -> Iterator[Rule]:
+def rules(spec: ServiceSpec, *, backend: str = "", base_image: str | None = None) -> Iterator[Rule]:
     """Return what a service asks of a machine, in the order in which it is told.
 
-    `backend` is the name of the one that gives the rows, where it is connected.
+    `backend` is the name of the one that gives the rows, where it is connected; `base_image` as of
+    `Supply`.
     """
     yield from _places(spec, backend)
     yield from _zones(spec)
@@ -44,6 +46,16 @@ def rules(spec: ServiceSpec, *, backend: str = "") -> Iterator[Rule]:
     yield from _hardware(spec)
     if spec.resources.gpu is not None and spec.resources.gpu.count.max != 0:
         yield from _gpu(spec.resources.gpu)
+    if base_image is not None and not (spec.image or executors.names_registry(base_image)):
+        yield from _image(spec, base_image)
+
+
+def _image(spec: ServiceSpec, base_image: str) -> Iterator[Rule]:
+    """A new machine has no image yet: one without GPUs can run a process, one with them cannot."""
+    yield Rule("image", Q(gpu_count=0), executors.lacks_image(base_image))
+    if key := executors.acts_in_container(spec):
+        said = "acts in a container only, and there is no base image: give an `image`"
+        yield Rule(key, Q(pk=None), said)
 
 
 def _places(spec: ServiceSpec, backend: str) -> Iterator[Rule]:

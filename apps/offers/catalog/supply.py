@@ -16,7 +16,8 @@ from apps.offers.blocks import Block
 class Supply:
     """Rows of `kinds` in `regions` (in all where there are none), less what `blocks` keep away at
     the time `at`. `backend` and its id are of the backend that is connected; `families` are its
-    provider's."""
+    provider's. `base_image` is what a service without an `image` would run in, None where no
+    service is meant, as in a list of offers."""
 
     kinds: tuple[str, ...]
     backend: str = ""
@@ -25,6 +26,7 @@ class Supply:
     blocks: tuple[Block, ...] = ()
     at: datetime | None = None
     families: Mapping[str, str] = field(default_factory=dict)
+    base_image: str | None = None
 
     @property
     def whole(self) -> Supply:

@@ -54,7 +54,13 @@ def place(replica: Replica, *, at: datetime) -> None:
 def _look(replica: Replica, *, at: datetime) -> None:
     run = replica.run
     spec = ServiceSpec.from_json(run.spec)
-    found = offers.find(project=run.project, spec=spec, why_unreached=reach.of(run.gateway), at=at)
+    found = offers.find(
+        project=run.project,
+        spec=spec,
+        why_unreached=reach.of(run.gateway),
+        purpose=offers.Purpose.SERVICE,
+        at=at,
+    )
     known = placement_attempts.read(replica.tried)
     over: list[str] = []
     may_create = spec.creation_policy == "reuse-or-create"

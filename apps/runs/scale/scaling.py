@@ -65,6 +65,7 @@ def scale_warnings(*, access: Access, run: Run, replicas: str) -> list[str]:
         spec=spec,
         trusted=access.user.is_superuser,
         why_unreached=reach.of(run.gateway),
+        purpose=offers.Purpose.SERVICE,
     )
     return crowded(found, spec, wanted.max)
 

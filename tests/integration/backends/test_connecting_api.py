@@ -161,7 +161,7 @@ def test_a_change_of_several_things_is_made_whole_or_not_at_all(
 
     after = sent(people.root, "GET", "/api/backends/ours")[1]
     told = (after["config"]["regions"], after["projects"], after["state"])
-    before = (["us-east-1"], [], "enabled")
+    before: Any = (["us-east-1"], [], "enabled")
     assert (status, told) == (
         (422, before) if is_refused else (200, (["us-west-2"], "all", "disabled"))
     )

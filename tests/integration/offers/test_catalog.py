@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -19,6 +20,7 @@ from apps.offers.catalog.supply import Supply
 from apps.offers.lists.wishes import asked_for
 from apps.offers.models import CatalogOffer, CatalogSource
 from apps.specs.fields.ranges import Range
+from apps.specs.parse import parse
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loaded")]
 
@@ -103,6 +105,36 @@ def test_sql_finds_what_the_rules_find(
     assert (None if most is None else float(most)) == expected.max_price_usd_per_hour
     refused = sum(match.why_not(spec, ALL).values())
     assert refused == len(rows) - len(expected.offers)
+
+
+@pytest.mark.parametrize(
+    ("more", "base_image", "with_gpu", "without"),
+    [
+        ("", "dstack-web/base", False, True),
+        ("", "", False, True),
+        ("", "registry.test/base", True, True),
+        ("", None, True, True),
+        ("image: vllm/vllm-openai\n", "dstack-web/base", True, True),
+        ("privileged: true\n", "dstack-web/base", False, False),
+        ("user: '1000'\n", "", False, False),
+        ("privileged: true\n", "registry.test/base", True, True),
+    ],
+)
+def test_a_new_machine_with_gpus_needs_an_image_that_it_can_get(
+    more: str, base_image: str | None, with_gpu: bool, without: bool
+) -> None:
+    base = f"type: service\nport: 80\ncommands: [serve]\nregions: [us-east-1]\n{more}"
+    supply = replace(ALL, base_image=base_image)
+
+    found = [
+        match.find(parse(f"{base}resources: {{gpu: {gpu}}}\n"), supply, limit=1)
+        for gpu in ("1..", "0")
+    ]
+
+    assert [bool(each.count) for each in found] == [with_gpu, without]
+    told = match.why_not(parse(f"{base}resources: {{gpu: 1..}}\n"), supply)
+    about_images = [why for why in told if why.partition(":")[0] in ("image", "user", "privileged")]
+    assert bool(about_images) != with_gpu
 
 
 def test_the_page_that_people_know_comes_out() -> None:

@@ -23,6 +23,7 @@ ENGINE = Offer(
 )
 NO_ENGINE = replace(ENGINE, executors=("process",), images=())
 CLOUD = replace(ENGINE, backend="aws", executors=("docker",), images=())
+GPUS = replace(CLOUD, hardware=replace(CLOUD.hardware, gpu=Gpu("A100", 81920, 1)))
 BASH, SH = replace(NO_ENGINE, shells=("bash", "sh")), replace(NO_ENGINE, shells=("sh",))
 BASE = "type: service\nport: 8000\ncommands: [serve]\n"
 UNBUILT = "dstack-web/base"
@@ -81,10 +82,29 @@ def test_runs_in_a_container_only_of_an_image_that_can_be_had(
         ),
         (ENGINE, "resources: {shm_size: 1GB}", UNBUILT, None),
         (NO_ENGINE, "image: a", UNBUILT, "image: needs a container engine, and none answers there"),
+        (
+            GPUS,
+            "",
+            UNBUILT,
+            "image: needs one, since services with GPUs are containers there, and the base image "
+            "dstack-web/base names no registry",
+        ),
+        (
+            GPUS,
+            "",
+            "",
+            "image: needs one, since services with GPUs are containers there, and there is no base "
+            "image",
+        ),
+        (GPUS, "image: a", UNBUILT, None),
+        (GPUS, "", "registry.test/base", None),
+        (replace(GPUS, images=("dstack-web/base:latest",)), "", UNBUILT, None),
+        (replace(GPUS, executors=("docker", "process")), "", UNBUILT, None),
+        (GPUS, "", None, None),
     ],
 )
 def test_says_what_a_process_cannot_be_given(
-    offer: Offer, more: str, base_image: str, reason: str | None
+    offer: Offer, more: str, base_image: str | None, reason: str | None
 ) -> None:
     assert refusal(offer, parse(BASE + more), base_image=base_image) == reason
 
