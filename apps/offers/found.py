@@ -12,7 +12,7 @@ from apps.accounts.models import Project
 from apps.backends import services as backends
 from apps.backends.base import Offer, Scope
 from apps.backends.models import Backend
-from apps.offers import decide
+from apps.offers import decide, reasons
 from apps.offers.blocks import Block, holding, open_zones
 from apps.offers.catalog import match
 from apps.offers.catalog.as_offer import as_offer
@@ -67,6 +67,11 @@ class Found:
             for reason, count in match.why_not(self.spec, supply.whole).items():
                 counts[reason] = counts.get(reason, 0) + count
         return dict(sorted(counts.items(), key=lambda each: -each[1]))
+
+    @cached_property
+    def nearest(self) -> str:
+        """Which offer of connected clouds comes nearest, in a sentence; "" where there is none."""
+        return nearest(self.spec, [supply.whole for supply in self.supplies])
 
     @cached_property
     def _whole(self) -> tuple[int, float | None]:
@@ -125,6 +130,22 @@ class Found:
     def block_of(self, offer: Offer) -> Block | None:
         family = backends.family_of(offer.kind, offer.instance)
         return holding(self.blocks.get(offer.backend, ()), offer, family=family)
+
+
+def nearest(spec: ServiceSpec, supplies: Sequence[Supply]) -> str:
+    """Say which row of these supplies comes nearest, and what to change; "" where there is none."""
+    near = [(each, supply) for supply in supplies if (each := match.nearest(spec, supply))]
+    if not near:
+        return ""
+    best, supply = min(near, key=lambda each: (len(each[0].lacks), each[0].row.usd_per_hour))
+    offer = as_offer(best.row, disk=spec.resources.disk_mib, backend=supply.backend)
+    lacks = [(rule.path, rule.otherwise) for rule in best.lacks]
+    if len(lacks) == 1:
+        # What it has says more than what it has not.
+        told = decide.refusal(offer, spec, base_image=supply.base_image) or ""
+        path, _, words = told.partition(": ")
+        lacks = [(path, words)] if path == lacks[0][0] else lacks
+    return reasons.nearest(offer, lacks) if lacks else ""
 
 
 def merged(found: Found, standing: decide.Matches) -> Found:

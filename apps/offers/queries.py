@@ -109,12 +109,13 @@ def why_none(found: Found) -> str:
         return connected.why_none_usable(found.project)
     if shut := kept_away(found):
         return shut
-    return reasons.sentence(
+    said = reasons.sentence(
         found.matches.refused,
         found.unavailable,
         found.why_not,
         is_without_cloud=all(kind == connected.LOCAL for kind in found.kinds),
     )
+    return f"{said} {found.nearest}".strip()
 
 
 def kept_away(found: Found) -> str:

@@ -80,6 +80,19 @@ def sentence(
     return f"{said}. {_way_out(common[0])}; `dstack offer` lists what there is."
 
 
+def nearest(offer: Offer, lacks: Sequence[tuple[str, str]]) -> str:
+    """Say which offer comes nearest, what it lacks, and so what to change; `lacks` are paths with
+    what is said of the offer there."""
+    spot = " (spot)" if offer.spot else ""
+    what = " and ".join(words for _, words in lacks)
+    keys = list(dict.fromkeys(f"`{path}`" for path, _ in lacks))
+    change = " and ".join(filter(None, [", ".join(keys[:-1]), keys[-1]]))
+    return (
+        f"The nearest is {offer.backend} {offer.region} {offer.instance}{spot} at "
+        f"${offer.price_usd_per_hour:g}/h, which {what}: change {change}."
+    )
+
+
 def _way_out(reason: str) -> str:
     if reason == STRANGE:
         return "Ask one of them, or give an `image` where a container engine answers"

@@ -25,7 +25,7 @@ from apps.offers import spread
 from apps.runs import machine_limits, public_urls, queries, states
 from apps.runs.files import uploads
 from apps.runs.models import Run
-from apps.runs.planning import model_names, names, replicas_limit
+from apps.runs.planning import model_names, names, replicas_limit, reuse
 from apps.runs.planning.diff import CREATE, NONE, REPLACE, UPDATE, Difference, needs_rollout
 from apps.runs.planning.request import PlanRequest, complete, read, spec_of
 from apps.runs.rollout import versions
@@ -109,6 +109,7 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
     shell, remarks = offers.shell(found, spec), offers.remarks(found, spec)
     remarks += scaling.crowded(found, spec, spec.replicas.max)
     content = _content(project, request, spec)
+    remarks += reuse.remarks(project, spec, found.matches.offers)
     remarks += _about_offers(spec, found.matches.offers)
     action, differences = _action(current, gateway, content, force=request.force)
     if action != NONE:

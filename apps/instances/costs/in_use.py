@@ -6,6 +6,7 @@ there before us does not, and what costs nothing counts as no money.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -52,6 +53,19 @@ def idle(project: Project) -> list[Idle]:
     """Return the project's machines that wait for work: they are taken before one is made."""
     rows = _made_for(project).filter(state=states.IDLE)
     return [Idle(*row) for row in rows.values_list("region", "instance_type", "offer__spot")]
+
+
+def idle_named(project: Project, offers: Iterable[Offer], *, zones: Sequence[str]) -> list[str]:
+    """Return the names of the idle machines that one of these offers would be given, in the order
+    in which they are taken."""
+    rows = _made_for(project).filter(state=states.IDLE, interrupted_at=None)
+    if zones:
+        rows = rows.filter(zone__in=zones)
+    told = rows.order_by("idle_since").values_list(
+        "name", "backend__name", "region", "instance_type", "offer__spot"
+    )
+    known = {(each.backend, each.region, each.instance, each.spot) for each in offers}
+    return [name for name, *place in told if tuple(place) in known]
 
 
 def kind_of(offer: Offer) -> Idle:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import reduce
+from operator import add
 
-from django.db.models import Case, Count, Max, QuerySet, Value, When
+from django.db.models import Case, Count, F, Max, QuerySet, Value, When
+from django.db.models.functions import Abs
 
 from apps.offers.catalog import open_rows
-from apps.offers.catalog.rules import rules
+from apps.offers.catalog.rules import Rule, rules
 from apps.offers.catalog.supply import Supply
 from apps.offers.models import CatalogOffer
 from apps.specs.sections.service import ServiceSpec
@@ -66,6 +69,35 @@ def fitting(spec: ServiceSpec, supply: Supply) -> QuerySet[CatalogOffer]:
 
 def _page(rows: QuerySet[CatalogOffer], start: int, limit: int) -> list[CatalogOffer]:
     return list(rows.select_related("source").order_by(*ORDER)[start : start + limit])
+
+
+@dataclass(frozen=True)
+class Near:
+    """A row to which the least is missing, with what that is: each thing with its path."""
+
+    row: CatalogOffer
+    lacks: Sequence[Rule]
+
+
+def nearest(spec: ServiceSpec, supply: Supply) -> Near | None:
+    """Return the row that lacks the fewest things, of these the one that has most nearly as much
+    as is asked for, then the cheapest; None where there is no row at all."""
+    asked = list(rules(spec, backend=supply.backend, base_image=supply.base_image))
+    lacks = {
+        f"lacks_{n}": Case(When(~each.fits, then=Value(1)), default=Value(0))
+        for n, each in enumerate(asked)
+    }
+    rows = open_rows.of(supply).annotate(**lacks).select_related("source")
+    if not asked:
+        return None
+    first = rows.order_by(reduce(add, map(F, lacks)).asc(), *ORDER).first()
+    if first is None:
+        return None
+    same = {name: getattr(first, name) for name in lacks}
+    missing = [each for each, is_missing in zip(asked, same.values(), strict=True) if is_missing]
+    far = [Abs(F(each.field) - each.bound) for each in missing if each.field]
+    row = rows.filter(**same).order_by(*far, *ORDER).first() if far else first
+    return Near(row or first, missing)
 
 
 def why_not(spec: ServiceSpec, supply: Supply) -> dict[str, int]:

@@ -6,7 +6,7 @@ The same list finds what fits and counts why the rest does not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import reduce
 from operator import or_
@@ -27,11 +27,16 @@ GPU = "resources.gpu"
 
 @dataclass(frozen=True)
 class Rule:
-    """What a service asks: `fits` are the rows that have it, `otherwise` what is said of others."""
+    """What a service asks: `fits` are the rows that have it, `otherwise` what is said of others.
+
+    Of these the nearest are those whose `field` is nearest to `bound`, where it asks for a number.
+    """
 
     path: str
     fits: Q
     otherwise: str
+    field: str = ""
+    bound: int = 0
 
 
 def rules(spec: ServiceSpec, *, backend: str = "", base_image: str | None = None) -> Iterator[Rule]:
@@ -96,12 +101,12 @@ def _price(spec: ServiceSpec) -> Iterator[Rule]:
 
 def _hardware(spec: ServiceSpec) -> Iterator[Rule]:
     wish = spec.resources
-    cpus = _within("cpus", wish.cpu.count)
-    yield Rule("resources.cpu", cpus, f"does not have {_counted(wish.cpu.count)} CPUs")
+    cpus = f"does not have {_counted(wish.cpu.count)} CPUs"
+    yield _ranged("resources.cpu", "cpus", wish.cpu.count, cpus)
     if arch := wish.machine_arch:
         yield Rule("resources.cpu", Q(arch=arch), f"is not {arch}")
-    memory = _within("memory_mib", wish.memory_mib)
-    yield Rule("resources.memory", memory, f"does not have {_sizes(wish.memory_mib)} of memory")
+    memory = f"does not have {_sizes(wish.memory_mib)} of memory"
+    yield _ranged("resources.memory", "memory_mib", wish.memory_mib, memory)
     kinds = [kind for kind, cloud in KINDS.items() if _overlaps(wish.disk_mib, cloud.disk_mib)]
     if len(kinds) < len(KINDS):
         said = f"has no disk of {_sizes(wish.disk_mib)}"
@@ -113,26 +118,26 @@ def _gpu(wish: Gpu) -> Iterator[Rule]:
     takes_none = wish.count.min == 0
     if not takes_none:
         yield Rule(GPU, Q(gpu_count__gt=0), "has no GPU")
-    for fits, otherwise in _cards(wish):
-        yield Rule(GPU, fits | Q(gpu_count=0) if takes_none else fits, otherwise)
-    yield Rule(GPU, _within("gpu_count", wish.count), f"does not have {_counted(wish.count)} GPUs")
+    for rule in _cards(wish):
+        yield replace(rule, fits=rule.fits | Q(gpu_count=0)) if takes_none else rule
+    yield _ranged(GPU, "gpu_count", wish.count, f"does not have {_counted(wish.count)} GPUs")
 
 
-def _cards(wish: Gpu) -> Iterator[tuple[Q, str]]:
+def _cards(wish: Gpu) -> Iterator[Rule]:
     if wish.vendor:
-        yield Q(gpu_vendor=wish.vendor), f"is not of {wish.vendor}"
+        yield Rule(GPU, Q(gpu_vendor=wish.vendor), f"is not of {wish.vendor}")
     if wish.name:
-        yield _named(wish.name), f"is not {' or '.join(wish.name)}"
+        yield Rule(GPU, _named(wish.name), f"is not {' or '.join(wish.name)}")
     if wish.memory_mib:
-        memory = _within("gpu_memory_mib", wish.memory_mib)
-        yield memory, f"does not have {_sizes(wish.memory_mib)} each"
+        memory = f"does not have {_sizes(wish.memory_mib)} each"
+        yield _ranged(GPU, "gpu_memory_mib", wish.memory_mib, memory)
     if wish.compute_capability:
         able = Q(gpu_name__in=capabilities.at_least(wish.compute_capability))
         least = "{}.{}".format(*wish.compute_capability)
-        yield able, f"is not known to have compute capability {least}"
+        yield Rule(GPU, able, f"is not known to have compute capability {least}")
     if wish.total_memory_mib:
-        total = _within("total", wish.total_memory_mib)
-        yield total, f"does not have {_sizes(wish.total_memory_mib)} together"
+        total = f"does not have {_sizes(wish.total_memory_mib)} together"
+        yield _ranged(GPU, "total", wish.total_memory_mib, total)
 
 
 def _named(wishes: Sequence[str]) -> Q:
@@ -144,6 +149,11 @@ def _card(wanted: cards.Card) -> Q:
     if wanted.memory_gb is None:
         return named
     return named & Q(gpu_memory_mib=wanted.memory_gb * cards.MIB_PER_GB)
+
+
+def _ranged(path: str, field: str, wanted: Range, otherwise: str) -> Rule:
+    bound = wanted.max if wanted.min is None else wanted.min
+    return Rule(path, _within(field, wanted), otherwise, field, int(bound or 0))
 
 
 def _within(field: str, wanted: Range) -> Q:

@@ -18,7 +18,7 @@ from apps.offers.catalog import match
 from apps.offers.catalog.as_offer import as_offer
 from apps.offers.catalog.kinds import KINDS, not_connected
 from apps.offers.catalog.supply import Supply
-from apps.offers.found import Seen
+from apps.offers.found import Seen, nearest
 from apps.specs.sections.service import ServiceSpec
 
 SHOWN_REASONS = 3
@@ -49,7 +49,8 @@ class Listing:
     """A page of offers, cheapest first, and of all that fit: how many, and the highest price.
 
     Those that are blocked are among them. `why_not` counts by reason the offers of clouds that are
-    not connected where nothing fits; `note` says what there is of those clouds.
+    not connected where nothing fits, and `nearest` says which comes nearest; `note` says what there
+    is of those clouds.
     """
 
     found: queries.Found
@@ -58,6 +59,7 @@ class Listing:
     max_price_usd_per_hour: float | None
     why_not: dict[str, int]
     note: str = ""
+    nearest: str = ""
 
     @property
     def why_none(self) -> str | None:
@@ -66,7 +68,8 @@ class Listing:
             return None
         if not self.why_not:
             return queries.why_none(self.found)
-        return "No offer fits, connected or not. " + "; ".join(counted(self)[:SHOWN_REASONS]) + "."
+        reasons = "; ".join(counted(self)[:SHOWN_REASONS])
+        return f"No offer fits, connected or not. {reasons}. {self.nearest}".strip()
 
 
 def connected(*, project: Project, spec: ServiceSpec, start: int, limit: int) -> Listing:
@@ -98,7 +101,13 @@ def _listing(
         max((float(price) for price in prices if price is not None), default=None),
         match.why_not(spec, elsewhere) if every and not total else {},
         _note(others, found.kinds, every=every),
+        _nearest(found, elsewhere) if every and not total else "",
     )
+
+
+def _nearest(found: queries.Found, elsewhere: Supply) -> str:
+    supplies = [*(supply.whole for supply in found.supplies), elsewhere]
+    return nearest(found.spec, supplies)
 
 
 def _items(found: queries.Found, added: match.Fitting, *, start: int, limit: int) -> list[Listed]:

@@ -26,12 +26,12 @@ from apps.offers.spread import Choice
 from apps.runs import states
 from apps.runs.control import decide, placement_attempts, siblings, workload_spec
 from apps.runs.models import Replica, Run
+from apps.runs.planning import reuse
 from apps.specs.sections.service import ServiceSpec
 
 RETRY_INTERVAL = timedelta(seconds=5)
 # What a refusal keeps away is looked through no further: one offer of a cloud is enough to say so.
 MOST_SEEN = 50
-NONE_IDLE = "No machine that fits is idle, and `creation_policy: reuse` has none made."
 
 
 def place(replica: Replica, *, at: datetime) -> None:
@@ -70,7 +70,7 @@ def _look(replica: Replica, *, at: datetime) -> None:
     if _is_placed(replica, found, _idle(found), known, over, at=at):
         return
     if not may_create and found.total:
-        _give_up(replica, NONE_IDLE, decide.NO_CAPACITY, known, at=at)
+        _give_up(replica, reuse.NONE_IDLE, decide.NO_CAPACITY, known, at=at)
     else:
         _fail(replica, found, known, over[-1] if over else "", at=at)
 

@@ -151,7 +151,7 @@ def test_the_cloud_of_a_project_tells_its_members(people: People, world: World) 
 
 def test_keeps_the_newest_and_each_once(shared: Backend) -> None:
     for number in range(2 * said.KEPT):
-        error = base.ProviderError(f"{number % 60}\0" * 900, kind=base.ErrorKind.REFUSED)
+        error = base.ProviderError(f"{number % 60}\0" * 1500, kind=base.ErrorKind.REFUSED)
         said.in_public(shared, error, about=None)
 
     shared.refresh_from_db()

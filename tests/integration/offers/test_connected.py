@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -62,6 +64,32 @@ def test_what_is_cheaper_and_blocked_is_remarked(people: People, two_of_aws: lis
     (said, *_) = queries.remarks(found, spec)
     assert said.startswith("1 offer that fits is blocked for now. first us-east-1 p5.48xlarge: AWS")
     assert found.matches.offers
+
+
+@pytest.mark.parametrize(
+    ("wish", "nearest"),
+    [
+        ({"cpu": "4000"}, r"at \$[\d.]+/h, which has \d{3} CPUs: change `resources.cpu`."),
+        ({"memory": "100TB"}, r"which has [\d.]+GB of memory: change `resources.memory`."),
+        ({"gpu": "H100:80GB:64"}, "p5.48xlarge at .*, which has 8: change `resources.gpu`."),
+        (
+            {"gpu": "H100:80GB:8", "max_price": 1},
+            r"p5.48xlarge at \$[\d.]+/h, which costs more than \$1/h: change `max_price`.",
+        ),
+        ({"gpu": "H100:80GB:8", "regions": ["mars"]}, "which is not among mars: change `regions`."),
+        (
+            {"gpu": "H100:80GB:8", "regions": ["mars"], "max_price": 1},
+            "which is not among mars and costs more than .*: change `regions` and `max_price`.",
+        ),
+    ],
+)
+def test_says_which_comes_nearest_and_what_to_change(
+    people: People, aws: list[Backend], wish: dict[str, Any], nearest: str
+) -> None:
+    found = queries.find(project=people.project, spec=asked_for(**wish))
+
+    assert not found.total
+    assert re.search(f"The nearest is (first|second) .*{nearest}$", queries.why_none(found))
 
 
 HOSTILE = [

@@ -13,7 +13,9 @@ from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.instances import services
 from apps.instances.models import Instance
-from apps.runs.control import placement
+from apps.runs import services as runs
+from apps.runs.planning import reuse
+from apps.runs.planning.request import PlanRequest
 from tests import factories
 from tests.fakes.cloud import World
 from tests.integration.runs.clouds import RETRY, YAML, pass_time, submit
@@ -43,7 +45,7 @@ def test_makes_no_machine_and_says_why(world: World, owner: Access, cloudy: Proj
 
     replica = run.replicas.get()
     assert (replica.state, replica.exit_reason) == ("failed", "no-capacity")
-    assert replica.message == placement.NONE_IDLE
+    assert replica.message == reuse.NONE_IDLE
     assert (world.machines, Instance.objects.count()) == ({}, 0)
 
 
@@ -54,6 +56,30 @@ def test_takes_one_that_is_idle(world: World, owner: Access, cloudy: Project) ->
 
     assert run.replicas.get().instance_id == idle.pk
     assert not world.made
+
+
+@pytest.mark.parametrize(
+    ("more", "idle", "said"),
+    [
+        ("", 0, []),
+        ("", 1, ["{0} is idle: replicas are placed there first"]),
+        ("", 5, ["{0}, {1}, {2} and 2 more are idle: replicas are placed there first"]),
+        (REUSE, 1, ["{0} is idle: replicas are placed there first"]),
+        (REUSE, 0, [reuse.NONE_IDLE]),
+    ],
+)
+def test_the_plan_says_which_idle_machine_is_taken(
+    world: World, owner: Access, cloudy: Project, more: str, idle: int, said: list[str]
+) -> None:
+    names = [idle_machine(cloudy).name for _ in range(idle)]
+
+    plan = runs.plan(access=owner, project=cloudy, request=PlanRequest(YAML + more))
+
+    told = [each for each in plan.warnings if "idle" in each]
+    assert len(told) == len(said)
+    assert all(
+        text.startswith(start.format(*names)) for text, start in zip(told, said, strict=True)
+    )
 
 
 def test_waits_for_one_where_it_is_retried(world: World, owner: Access, cloudy: Project) -> None:
@@ -79,7 +105,7 @@ def test_of_two_that_want_the_same_one_none_gets_a_new_one(
     monkeypatch.setattr(services, "_reusable", late)
     run = submit(owner, cloudy, YAML + REUSE)
 
-    assert run.replicas.get().message == placement.NONE_IDLE
+    assert run.replicas.get().message == reuse.NONE_IDLE
     assert not world.made
 
 
