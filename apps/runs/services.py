@@ -94,14 +94,7 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
     _check_names(project, gateway, spec, name)
     current = queries.active_run(project, name)
     replicas_limit.require(project, spec.replicas.max, current=current)
-    trusted, why_unreached = access.user.is_superuser, reach.of(gateway)
-    found = offers.find(
-        project=project,
-        spec=spec,
-        trusted=trusted,
-        why_unreached=why_unreached,
-        purpose=offers.Purpose.SERVICE,
-    )
+    found = _found(access, project, spec, gateway)
     # Waiting for capacity is of no use where nothing is connected that could ever have some.
     waits = bool(found.backends) and "no-capacity" in _retry_events(spec)
     if not found.matches.offers and not waits:
@@ -109,8 +102,7 @@ def plan(*, access: Access, project: Project, request: PlanRequest) -> Plan:
     shell, remarks = offers.shell(found, spec), offers.remarks(found, spec)
     remarks += scaling.crowded(found, spec, spec.replicas.max)
     content = _content(project, request, spec)
-    remarks += reuse.remarks(project, spec, found.matches.offers)
-    remarks += _about_offers(spec, found.matches.offers)
+    remarks += _about_offers(project, spec, found.matches.offers)
     action, differences = _action(current, gateway, content, force=request.force)
     if action != NONE:
         remarks += machine_limits.check(
@@ -200,9 +192,22 @@ def _warnings(project: Project, gateway: Gateway | None, fitting: Sequence[Offer
     return reach.doubts(gateway, [offer.kind for offer in fitting])
 
 
-def _about_offers(spec: ServiceSpec, fitting: Sequence[Offer]) -> list[str]:
+def _found(
+    access: Access, project: Project, spec: ServiceSpec, gateway: Gateway | None
+) -> offers.Found:
+    return offers.find(
+        project=project,
+        spec=spec,
+        trusted=access.user.is_superuser,
+        why_unreached=reach.of(gateway),
+        purpose=offers.Purpose.SERVICE,
+    )
+
+
+def _about_offers(project: Project, spec: ServiceSpec, fitting: Sequence[Offer]) -> list[str]:
     apart = spread.remarks(fitting, replicas=spec.replicas.max)
-    return [*apart, *_unmeasured(spec, fitting)]
+    idle = reuse.remarks(project, spec, fitting)
+    return [*idle, *apart, *_unmeasured(spec, fitting)]
 
 
 def _unmeasured(spec: ServiceSpec, fitting: Sequence[Offer]) -> list[str]:

@@ -26,8 +26,8 @@ class CacheOut(Schema):
 class InstanceOut(Schema):
     """`running` are the project's own replicas; `running_of_others` counts those of other projects
     on the server's own machine. `caches` are the project's, for admins of the server those of all.
-    `attempts` counts calls of the backend that failed in a row. `cloud_id` and `cloud_page` are what
-    its cloud calls it and where it shows it, to who may change the backend."""
+    `attempts` counts calls of the backend that failed in a row. `cloud_id` and `cloud_page` are
+    what its cloud calls it and where it shows it, to who may change the backend."""
 
     name: str
     state: str
