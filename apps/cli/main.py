@@ -41,7 +41,7 @@ COMMANDS = {
     "offer": "List offers without running anything.",
     "backend": "Connect, check, list and delete backends: where services run.",
     "host": "Add, list and remove own hosts: machines of yours, by ssh.",
-    "instance": "List and terminate instances: the machines that services run on.",
+    "instance": "List, show and terminate instances: the machines that services run on.",
     "gateway": "Create, show, change, upgrade and delete gateways: where services are published.",
     "upload": "List and delete uploaded folders.",
     "token": "Create, list and revoke tokens.",
