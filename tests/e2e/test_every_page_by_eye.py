@@ -79,12 +79,12 @@ PAGES = [
 # Parts of pages, which others fetch; what answers without a page; the door before them all.
 NO_PAGES = {
     "live", "healthz", "readyz", "metrics", "home", "docs", "accounts:sign_in", "accounts:sign_out",
-    "autoscaling:decisions", "runs:upload_files", "runs:service_key",
+    "autoscaling:decisions", "runs:upload_files", "runs:service_key", "routing:open_service",
 }  # fmt: skip
 FOR_PARTS = ("telemetry:",)
 # What a button of a page asks for.
 ACTIONS = re.compile(
-    r"_(state|delete|remove|stop|scale|rollback|revoke|role|edit|withdraw|close|check)$|open_local$|:(terminate|change|delete|retry|upgrade|check|remove)$"
+    r"_(state|delete|remove|stop|scale|rollback|revoke|role|edit|withdraw|close|check)$|open_local$|:(terminate|change|delete|retry|upgrade|check|remove|accept-key|clear_cache)$"
 )
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 WIDTH, HEIGHT = "document.documentElement.scrollWidth", "document.documentElement.scrollHeight"

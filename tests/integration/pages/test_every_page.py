@@ -52,6 +52,7 @@ ACTIONS = [
     ("runs:upload_files", []),
     ("runs:upload_delete", ["a" * 64]),
     ("runs:service_key", ["hello"]),
+    ("routing:open_service", ["hello"]),
     ("runs:service_stop", ["hello"]),
     ("runs:service_scale", ["hello"]),
     ("runs:service_rollback", ["hello"]),
