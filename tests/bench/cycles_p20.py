@@ -1,10 +1,10 @@
 """P20: machines made and ended again and again while workers are killed: none left, none doubled.
 
-    CYCLES=1000 pytest tests/bench/cycles_p20.py -s -k gcp     # or shared
+    CYCLES=1000 pytest tests/bench/cycles_p20.py -s -k gcp     # or azure, shared
 
-Real workers share a cloud that fails by chance (`tests.fakes.shared_cloud`, or the fake of Google)
-and are killed at random. A cycle is a machine that is asked for, and no longer wanted once its
-cloud has made it or refused it. In the end the cloud works, and nothing of it may be left.
+Real workers share a cloud that fails by chance (`tests.fakes.shared_cloud`, or the fake of Google
+or of Azure) and are killed at random. A cycle is a machine that is asked for, and no longer wanted
+once its cloud has made it or refused it. In the end the cloud works, and nothing of it may be left.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from apps.instances import tasks as instance_tasks
 from apps.instances.models import Instance
 from apps.instances.services import NewWorkload
 from dstack_web import tasks as sweeps
+from tests.bench import azure as azure_bench
 from tests.bench import google
+from tests.fakes import azure_world
 from tests.fakes.gcp_world import World
 from tests.integration.runs.test_crowd import Crowd, crowd
 
@@ -38,11 +40,14 @@ LONGEST_SECONDS = 3000.0
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(LONGEST_SECONDS + 300)
-@pytest.mark.parametrize("kind", ["shared", "gcp"])
+@pytest.mark.parametrize("kind", ["shared", "gcp", "azure"])
 @pytest.mark.parametrize("crowd", [20], indirect=True)
-def test_p20(gcp: World, crowd: Crowd, kind: str, request: pytest.FixtureRequest) -> None:
-    """`gcp` stands before the crowd, whose workers get its address."""
-    offers = google.connected(crowd, request) if kind == "gcp" else shared(crowd)
+def test_p20(
+    gcp: World, azure: azure_world.World, crowd: Crowd, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """The clouds stand before the crowd, whose workers get their addresses."""
+    connect = {"gcp": google.connected, "azure": azure_bench.connected}.get(kind)
+    offers = connect(crowd, request) if connect else shared(crowd)
     began, kills = time.monotonic(), 0
     killed_at = began
     while (over := ended()) < CYCLES:

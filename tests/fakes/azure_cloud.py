@@ -169,10 +169,14 @@ def _settled(world: World, asked: Asked) -> Answer:
     code = faults.refused.get(call, "")
     if code and not (call == "PUT virtualMachines" and code in OF_OPERATIONS):
         raise Refused(STATUS_OF_KIND.get(CODES[code].kind, 409), code)
+    fate = faults.fate(call)
+    if fate in ("away", "full"):
+        raise Refused(*((503, "") if fate == "away" else (409, "SkuNotAvailable")))
     answer = ANSWERS.get(call, _unknown)(world, asked)
     _check(answer)
-    if call == "PUT virtualMachines" and faults.lost:
-        faults.lost -= 1
+    is_lost = call == "PUT virtualMachines" and faults.lost > 0
+    if is_lost or fate == "loses":
+        faults.lost -= is_lost
         raise Refused(503, "")
     return answer
 

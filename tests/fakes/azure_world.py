@@ -6,6 +6,7 @@ in which time is written after its documentation, and was never held against Azu
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections import Counter
@@ -66,6 +67,7 @@ class Faults:
     time of the world; `hangs` holds all answers back until it is set; `denied` are actions that the
     credentials lack, `quotas` vCPUs by region, `is_away` answers nothing. `state` is that of the
     subscription, `conditions` are the If-None-Match of machines that were asked for.
+    Where there is a `chance`, calls meet what `fates` has for them, each of a hundred so often.
     """
 
     full: set[tuple[str, str]] = field(default_factory=set)
@@ -82,6 +84,17 @@ class Faults:
     asked: Counter[str] = field(default_factory=Counter)
     made: list[dict[str, Any]] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
+    chance: random.Random | None = None
+    fates: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def fate(self, call: str) -> str:
+        """Return what a call meets, "" for nothing."""
+        drawn = self.chance.random() * 100 if self.chance else 100.0
+        for name, share in self.fates.get(call, {}).items():
+            drawn -= share
+            if drawn < 0:
+                return name
+        return ""
 
 
 @dataclass
