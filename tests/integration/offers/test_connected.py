@@ -84,7 +84,7 @@ def test_what_is_cheaper_and_blocked_is_remarked(people: People, two_of_aws: lis
     ],
 )
 def test_says_which_comes_nearest_and_what_to_change(
-    people: People, aws: list[Backend], wish: dict[str, Any], nearest: str
+    people: People, two_of_aws: list[Backend], wish: dict[str, Any], nearest: str
 ) -> None:
     found = queries.find(project=people.project, spec=asked_for(**wish))
 
