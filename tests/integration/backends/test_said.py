@@ -17,6 +17,8 @@ from apps.backends.faults import said
 from apps.backends.models import Backend
 from apps.backends.providers.aws import errors as aws
 from apps.backends.providers.aws.provider import AwsProvider, Ref
+from apps.backends.providers.azure import instances as azure_instances
+from apps.backends.providers.azure.provider import AzureProvider
 from apps.backends.providers.gcp import errors as gcp
 from apps.backends.providers.gcp import instances as gcp_instances
 from apps.backends.providers.gcp.provider import GcpProvider
@@ -26,6 +28,7 @@ from apps.core.models import Event
 from apps.instances import reconcile
 from apps.instances.models import Instance
 from tests import factories
+from tests.fakes.azure_world import CONFIG as AZURE
 from tests.fakes.cloud import Cloud, World
 from tests.fakes.gcp_keys import CONFIG
 from tests.people import People, signed_in
@@ -180,6 +183,20 @@ def test_keeps_the_newest_and_each_once(shared: Backend) -> None:
             f"instances/dstack-1?project={CONFIG['project_id']}",
         ),
         (GcpProvider(GcpProvider.Config.model_validate(CONFIG)), "nonsense", "nonsense", ""),
+        (
+            AzureProvider(AzureProvider.Config.model_validate(AZURE)),
+            str(azure_instances.Ref("westus2", "dstack-1")),
+            "dstack-1",
+            f"https://portal.azure.com/#@/resource/subscriptions/{AZURE['subscription_id']}"
+            "/resourceGroups/dstack-web-westus2/providers/Microsoft.Compute/virtualMachines"
+            "/dstack-1",
+        ),
+        (
+            AzureProvider(AzureProvider.Config.model_validate(AZURE)),
+            str(azure_instances.Ref('"><b>', "x")),
+            '{"region": "\\"><b>", "name": "x"}',
+            "",
+        ),
         (Cloud(Cloud.Config()), "i-1", "i-1", ""),
     ],
 )

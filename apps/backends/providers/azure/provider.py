@@ -82,6 +82,19 @@ class AzureProvider(base.Provider):
                     raise fault.told(ref.region)
         return str(ref)
 
+    @classmethod
+    def id_of(cls, ref: str) -> str:
+        return known.name if (known := Ref.read(ref)) else ref
+
+    def page_of(self, ref: str) -> str:
+        known = Ref.read(ref)
+        if known is None:
+            return ""
+        group, name = known.at
+        at = f"subscriptions/{self.config.subscription_id}/resourceGroups/{group}"
+        machine_at = f"providers/Microsoft.Compute/virtualMachines/{name}"
+        return f"https://portal.azure.com/#@/resource/{at}/{machine_at}"
+
     def inspect(self, ref: str) -> base.InstanceStatus:
         known = Ref.read(ref)
         if known is None:
