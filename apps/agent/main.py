@@ -31,6 +31,7 @@ def main(argv: list[str]) -> int:
     """Run the agent until SIGTERM or SIGINT; it returns the exit code."""
     os.umask(0o022)
     _stay_small()
+    pulse.beat()
     arguments = _arguments().parse_args(argv)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

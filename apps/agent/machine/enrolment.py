@@ -18,7 +18,7 @@ from pathlib import Path
 
 from apps.agent import config as configuration
 from apps.agent import wire
-from apps.agent.host import files, ssh_key
+from apps.agent.host import files, pulse, ssh_key
 from apps.agent.host.journal import say
 from apps.agent.machine.watchdog import Watchdog
 from apps.agent.server.backoff import Backoff
@@ -80,6 +80,7 @@ def _asked(
     """Ask until there is an answer; return "" when told to stop, or why the machine has to end."""
     backoff, told = Backoff(), ""
     while not stop.is_set():
+        pulse.beat()
         why = watchdog.why()
         if why:
             return why

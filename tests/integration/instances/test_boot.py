@@ -28,7 +28,7 @@ from apps.backends.registry import PROVIDERS
 from apps.core import crypto, ids
 from apps.core.models import Event
 from apps.instances import reconcile, services
-from apps.instances.boot import enrolment
+from apps.instances.boot import enrolment, program
 from apps.instances.models import Instance, Workload
 from tests import factories
 from tests.e2e.stack import answers
@@ -45,6 +45,7 @@ NORTH = "us-east-1"
 CPU = base.Hardware(cpus=2, memory_mib=8192, disk_mib=102400)
 KEYS = {"type": "access_key", "access_key": "AKIAIOSFODNN7EXAMPLE", "secret_key": "k" * 40}
 BOOT_SECONDS = 30.0
+PROGRAM = "/opt/dstack-agent/agent.pyz"
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +152,34 @@ def wait(condition: Any, machine: Machine) -> None:
         raise AssertionError(f"{machine.console()[-3000:]}\n{known}") from None
 
 
+ANOTHER_VERSION = f"""
+import json, pathlib, zipfile
+zipfile.ZipFile("{PROGRAM}", "a").writestr("of-another-version", "")
+config = pathlib.Path("/etc/dstack-agent/config.json")
+said = json.loads(config.read_text())
+said["machine"]["update_seconds"] = 0.0
+config.write_text(json.dumps(said))
+soon = pathlib.Path("/run/systemd/system/dstack-agent.service.d/soon.conf")
+soon.parent.mkdir(parents=True)
+soon.write_text("[Service]\\nWatchdogSec=8\\n")
+"""
+
+
+def main_pid(machine: Machine) -> str:
+    return machine.run("systemctl", "show", "-P", "MainPID", "dstack-agent").strip()
+
+
+def signalled(machine: Machine, name: str) -> None:
+    """Send the agent a signal and wait until systemd has started another one."""
+    before = main_pid(machine)
+    machine.run("systemctl", "kill", "-s", name, "--kill-whom=main", "dstack-agent")
+    wait(lambda: main_pid(machine) not in (before, "0"), machine)
+
+
+def version_of(machine: Machine) -> str:
+    return machine.run("sha256sum", PROGRAM).split()[0]
+
+
 def test_boots_enrols_runs_and_ends(wanted: Wanted, machine: Machine) -> None:
     wait(lambda: wanted.seen().ready, machine)
 
@@ -183,17 +212,14 @@ def test_boots_enrols_runs_and_ends(wanted: Wanted, machine: Machine) -> None:
     assert f"{files[0]} 600 root" in seen
     assert "No such file" in seen.split("enrolment.json")[1]
 
-    # The agent goes, the replica stays.
+    # The agent goes, also one of another version that hangs later; the replica stays.
     pid = machine.run("pgrep", "-f", "http.server 8000").split()[0]
-    before = machine.run("systemctl", "show", "-P", "MainPID", "dstack-agent").strip()
-    machine.run("systemctl", "kill", "-s", "KILL", "--kill-whom=main", "dstack-agent")
-    wait(
-        lambda: (
-            machine.run("systemctl", "show", "-P", "MainPID", "dstack-agent").strip()
-            not in (before, "0")
-        ),
-        machine,
-    )
+    machine.run("python3", "-c", ANOTHER_VERSION)
+    machine.run("systemctl", "daemon-reload")
+    signalled(machine, "KILL")
+    wait(lambda: version_of(machine) == program.program().sha256, machine)
+    assert "restarting as the server's version of the agent" in machine.console()
+    signalled(machine, "STOP")
     assert pid in machine.run("pgrep", "-f", "http.server 8000").split()
 
     services.stop_workloads(workloads=[wanted.workload], at=timezone.now(), stop_seconds=5)
