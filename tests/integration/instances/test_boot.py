@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.accounts.models import Project
@@ -34,6 +34,7 @@ from tests import factories
 from tests.e2e.stack import answers
 from tests.fakes import aws_cloud
 from tests.free_ports import free_port
+from tests.integration.agent.engines import IMAGE, SERVE, make_image
 from tests.integration.agent.running import eventually
 from tests.integration.instances import virtual_machines
 from tests.integration.instances.virtual_machines import HERE, Cloud, Machine
@@ -180,6 +181,19 @@ def version_of(machine: Machine) -> str:
     return machine.run("sha256sum", PROGRAM).split()[0]
 
 
+def container(instance: Instance, machine: Machine) -> tuple[Workload, list[str]]:
+    """Have the machine run a container, too; return how the engine was told to run it."""
+    make_image(machine.cloud.engine.address, IMAGE)
+    spec = {"executor": "docker", "image": IMAGE, "commands": [SERVE], "container_port": 8000}
+    more = {"run_name": "box", "project": "main", "shm_size_mib": 64, "cache": "1"}
+    made = factories.workload(instance, state=wire.ASSIGNED, spec={**spec, **more})
+    with transaction.atomic():
+        services.tell_agent(instance)
+    wait(lambda: Workload.objects.get(pk=made.pk).ready, machine)
+    bounds = "{{.HostConfig.ShmSize}} {{.HostConfig.Privileged}} {{.Config.Image}}"
+    return made, machine.cloud.docker("inspect", "-f", bounds, f"dstack-{made.pk}").split()
+
+
 def test_boots_enrols_runs_and_ends(wanted: Wanted, machine: Machine) -> None:
     wait(lambda: wanted.seen().ready, machine)
 
@@ -217,13 +231,17 @@ def test_boots_enrols_runs_and_ends(wanted: Wanted, machine: Machine) -> None:
     machine.run("python3", "-c", ANOTHER_VERSION)
     machine.run("systemctl", "daemon-reload")
     signalled(machine, "KILL")
-    wait(lambda: version_of(machine) == program.program().sha256, machine)
-    assert "restarting as the server's version of the agent" in machine.console()
+    wait(lambda: "restarting as the server's version of the agent" in machine.console(), machine)
+    assert version_of(machine) == program.program().sha256
     signalled(machine, "STOP")
     assert pid in machine.run("pgrep", "-f", "http.server 8000").split()
 
-    services.stop_workloads(workloads=[wanted.workload], at=timezone.now(), stop_seconds=5)
+    box, bounds = container(instance, machine)
+    assert bounds == [str(64 * 2**20), "false", IMAGE]
+
+    services.stop_workloads(workloads=[wanted.workload, box], at=timezone.now(), stop_seconds=5)
     wait(lambda: wanted.seen().state == wire.EXITED, machine)
+    wait(lambda: Workload.objects.get(pk=box.pk).state == wire.EXITED, machine)
     wait(lambda: wanted.advance().state == "terminated", machine)
     assert wanted.at_aws() == "gone"
 

@@ -104,6 +104,8 @@ class Cloud:
             *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
             *("--tmpfs", "/run", "--tmpfs", "/run/lock", "-e", "container=docker"),
             *("-v", "/sys/fs/cgroup:/sys/fs/cgroup:ro"),
+            # An engine of its own cannot be in there; this one's containers have its network.
+            *("-v", f"{self.engine.folder}/d.sock:/run/docker.sock"),
             *("-v", f"{seed}/resolv.conf:/etc/resolv.conf:ro"),
             *(word for mount in self.image.mounts for word in ("-v", mount)),
             *("-v", f"{seed}:/var/lib/cloud/seed/nocloud:ro", IMAGE, "sh", "-c"),
