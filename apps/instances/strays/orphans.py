@@ -86,7 +86,7 @@ def _orphans(
 def _of_account(backend: Backend) -> QuerySet[Instance]:
     """Return the rows of all machines that may be in its account: also of backends that were
     deleted, and whose account this one is. One of the server may have those of every project."""
-    rows = Instance.objects.filter(backend_kind=backend.kind)
+    rows = Instance.objects.filter(backend__kind=backend.kind)
     return rows.filter(backend__project=backend.project) if backend.project_id else rows
 
 
