@@ -4,6 +4,7 @@ there reaches the world, what pip would fetch."""
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,23 @@ FETCH_SECONDS = 280
 PLATFORMS = ("manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_28_x86_64")
 PIP = "[global]\nno-index = true\nfind-links = /opt/wheels\n"
 AT = "/opt/wheels"
+ROOT = Path(__file__).resolve().parents[2]
+# Of a checkout, the folder of the server comes before all others.
+TAKEN_FIRST = """\
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+
+class Newer:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        here = [str(Path(__file__).parent)]
+        return PathFinder.find_spec(name, here) if name == "gateway" else None
+
+
+sys.meta_path.insert(0, Newer)
+"""
 
 
 def image() -> Image:
@@ -27,6 +45,16 @@ def image() -> Image:
         packages=f"{virtual_machines.PACKAGES},openssh-server,haproxy,python3-venv",
         mounts=(f"{wheels}:{AT}:ro", f"{settings}:/etc/pip.conf:ro"),
     )
+
+
+def newer(folder: Path) -> str:
+    """Make what a newer server has for gateways, whose HAProxy has other settings too; return the
+    `PYTHONPATH` with which this one takes it for its own."""
+    shutil.copytree(ROOT / "gateway", folder / "gateway")
+    rules = folder / "gateway/haproxy/rules/process.cfg"
+    rules.write_text(f"{rules.read_text()}\n# newer\n")
+    (folder / "sitecustomize.py").write_text(TAKEN_FIRST)
+    return str(folder)
 
 
 def _wheels() -> tuple[Path, Path]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,49 @@ def answers(stack: Stack, there: str) -> bool:
     return said is not None and said.status_code == 200
 
 
+def a_newer_server_upgrades_it(stack: Stack, there: str, folder: Path) -> None:
+    """No caller notices, neither while the server is away nor while the gateway changes."""
+    before = gateway(stack)["version"]
+    failures: list[str] = []
+    with calling(stack, there, failures):
+        assert stack.stop() == 0
+        stack.more = {**stack.more, "PYTHONPATH": gateway_machines.newer(folder)}
+        stack.start()
+        # It may have begun by itself.
+        assert "has this server's version" in stack.dstack("gateway", "upgrade", "edge")
+        eventually(
+            lambda: "runs with other settings" in stack.dstack("gateway", "logs", "edge"),
+            seconds=SERVED_SECONDS,
+            every=1.0,
+        )
+        eventually(lambda: answers(stack, there), seconds=SERVED_SECONDS, every=0.5)
+    assert failures == []
+    now = gateway(stack)
+    assert now["is_current"] and now["version"] != before
+
+
+@contextmanager
+def calling(stack: Stack, there: str, failures: list[str]) -> Iterator[None]:
+    """Call the service all the time, from connections of their own."""
+    stopping = threading.Event()
+
+    def call_on() -> None:
+        while not stopping.wait(0.05):
+            said = call(stack, there)
+            if said is None or said.status_code != 200:
+                failures.append("nothing" if said is None else said.text)
+
+    threads = [threading.Thread(target=call_on) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join()
+
+
 def test_a_gateway_is_made_serves_is_replaced_and_goes(
     room: Room, stack: Stack, tmp_path: Path
 ) -> None:
@@ -125,6 +170,8 @@ def test_a_gateway_is_made_serves_is_replaced_and_goes(
     assert {each["state"] for each in hosts if each["host"] == f"who.{DOMAIN}"} == {"valid"}
     plain = call(stack, there, scheme="http")
     assert plain is not None and plain.status_code == 308
+
+    a_newer_server_upgrades_it(stack, there, tmp_path / "newer")
 
     first.cloud.docker("kill", first.name)
     eventually(lambda: not is_serving(stack), seconds=REPLACED_SECONDS, every=1.0)
