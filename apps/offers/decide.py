@@ -31,19 +31,27 @@ def match(
     spec: ServiceSpec,
     *,
     base_image: str | None = None,
+    gpu_base_image: str = "",
     trusted: bool = True,
     volume_paths: Collection[str] = (),
 ) -> Matches:
     """Keep the offers that fit, cheapest first, and say why others do not.
 
     `base_image` is what a service without an `image` would run in, None where no service is meant,
-    as in a list of offers. Who is not `trusted` gets nothing where services are not kept apart.
-    `volume_paths` are the folders of shared machines that services may mount.
+    as in a list of offers, and `gpu_base_image` what it gets instead where GPUs want that. Who is
+    not `trusted` gets nothing where services are not kept apart. `volume_paths` are the folders of
+    shared machines that services may mount.
     """
     fitting: list[Offer] = []
     refused: dict[str, list[str]] = {}
     for offer in offers:
-        reason = refusal(offer, spec, base_image=base_image, volume_paths=volume_paths)
+        reason = refusal(
+            offer,
+            spec,
+            base_image=base_image,
+            gpu_base_image=gpu_base_image,
+            volume_paths=volume_paths,
+        )
         if reason is None and not trusted:
             reason = _strange(offer, spec, base_image)
         if reason is None:
@@ -64,6 +72,7 @@ def refusal(
     spec: ServiceSpec,
     *,
     base_image: str | None = None,
+    gpu_base_image: str = "",
     volume_paths: Collection[str] = (),
 ) -> str | None:
     """Say why an offer does not fit, or None when it does."""
@@ -72,7 +81,7 @@ def refusal(
         or _zones(offer, spec)
         or _price(offer, spec)
         or _hardware(offer, spec)
-        or _runs(offer, spec, base_image)
+        or _runs(offer, spec, base_image, gpu_base_image)
         or executors.unfit_for_volumes(
             offer, spec, base_image=base_image or "", volume_paths=volume_paths
         )
@@ -176,13 +185,19 @@ def _capability(wish: GpuWish, has: Gpu) -> str | None:
     return "resources.gpu: has compute capability {}.{}".format(*has.compute_capability)
 
 
-def _runs(offer: Offer, spec: ServiceSpec, base_image: str | None) -> str | None:
+def _runs(
+    offer: Offer, spec: ServiceSpec, base_image: str | None, gpu_base_image: str
+) -> str | None:
     """Whether there is a way to run it there; the text is what the plan says when nothing fits."""
     if spec.image and executors.DOCKER not in offer.executors:
         return "image: needs a container engine, and none answers there"
     if executors.executor(offer, spec, base_image=base_image or "") == executors.PROCESS:
         return executors.unfit_for_process(offer, spec)
-    has_none = not spec.image and base_image is not None
-    if has_none and offer.hardware.gpu and not executors.can_be_had(base_image or "", offer):
-        return f"image: {executors.lacks_image(base_image or '')}"
+    if spec.image or base_image is None or not offer.hardware.gpu:
+        return None
+    image = executors.container_image(
+        offer, spec, base_image=base_image, gpu_base_image=gpu_base_image
+    )
+    if not executors.can_be_had(image, offer):
+        return f"image: {executors.lacks_image(base_image)}"
     return None

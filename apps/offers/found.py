@@ -142,8 +142,10 @@ def nearest(spec: ServiceSpec, supplies: Sequence[Supply]) -> str:
     lacks = [(rule.path, rule.otherwise) for rule in best.lacks]
     if len(lacks) == 1:
         # What it has says more than what it has not.
-        told = decide.refusal(offer, spec, base_image=supply.base_image) or ""
-        path, _, words = told.partition(": ")
+        told = decide.refusal(
+            offer, spec, base_image=supply.base_image, gpu_base_image=supply.gpu_base_image
+        )
+        path, _, words = (told or "").partition(": ")
         lacks = [(path, words)] if path == lacks[0][0] else lacks
     return reasons.nearest(offer, lacks) if lacks else ""
 

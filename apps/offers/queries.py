@@ -70,6 +70,7 @@ def find(
         standing,
         spec,
         base_image=base_image,
+        gpu_base_image=settings.DSTACK_GPU_BASE_IMAGE,
         volume_paths=settings.DSTACK_VOLUME_PATHS,
         trusted=trusted or settings.DSTACK_ALLOW_UNISOLATED,
     )
@@ -94,6 +95,7 @@ def _supply(
             at=at,
             families=provider.families,
             base_image=base_image,
+            gpu_base_image=settings.DSTACK_GPU_BASE_IMAGE,
         )
 
 

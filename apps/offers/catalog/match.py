@@ -60,9 +60,18 @@ def walk(spec: ServiceSpec, supply: Supply, *, page: int) -> Iterator[CatalogOff
         start, page = start + page, min(page * 2, LONGEST_PAGE)
 
 
+def _rules(spec: ServiceSpec, supply: Supply) -> Iterator[Rule]:
+    return rules(
+        spec,
+        backend=supply.backend,
+        base_image=supply.base_image,
+        gpu_base_image=supply.gpu_base_image,
+    )
+
+
 def fitting(spec: ServiceSpec, supply: Supply) -> QuerySet[CatalogOffer]:
     rows = open_rows.of(supply, zones_wanted=spec.availability_zones)
-    for rule in rules(spec, backend=supply.backend, base_image=supply.base_image):
+    for rule in _rules(spec, supply):
         rows = rows.filter(rule.fits)
     return rows
 
@@ -82,7 +91,7 @@ class Near:
 def nearest(spec: ServiceSpec, supply: Supply) -> Near | None:
     """Return the row that lacks the fewest things, of these the one that has most nearly as much
     as is asked for, then the cheapest; None where there is no row at all."""
-    asked = list(rules(spec, backend=supply.backend, base_image=supply.base_image))
+    asked = list(_rules(spec, supply))
     lacks = {
         f"lacks_{n}": Case(When(~each.fits, then=Value(1)), default=Value(0))
         for n, each in enumerate(asked)
@@ -105,7 +114,7 @@ def why_not(spec: ServiceSpec, supply: Supply) -> dict[str, int]:
 
     Each offer counts once, at the first thing that it lacks.
     """
-    asked = list(rules(spec, backend=supply.backend, base_image=supply.base_image))
+    asked = list(_rules(spec, supply))
     if not asked:
         return {}
     cases = [When(~each.fits, then=Value(n)) for n, each in enumerate(asked)]

@@ -39,11 +39,17 @@ class Rule:
     bound: int = 0
 
 
-def rules(spec: ServiceSpec, *, backend: str = "", base_image: str | None = None) -> Iterator[Rule]:
+def rules(
+    spec: ServiceSpec,
+    *,
+    backend: str = "",
+    base_image: str | None = None,
+    gpu_base_image: str = "",
+) -> Iterator[Rule]:
     """Return what a service asks of a machine, in the order in which it is told.
 
-    `backend` is the name of the one that gives the rows, where it is connected; `base_image` as of
-    `Supply`.
+    `backend` is the name of the one that gives the rows, where it is connected; the images as
+    of `Supply`.
     """
     yield from _places(spec, backend)
     yield from _zones(spec)
@@ -52,15 +58,19 @@ def rules(spec: ServiceSpec, *, backend: str = "", base_image: str | None = None
     if spec.resources.gpu is not None and spec.resources.gpu.count.max != 0:
         yield from _gpu(spec.resources.gpu)
     if base_image is not None and not (spec.image or executors.names_registry(base_image)):
-        yield from _image(spec, base_image)
+        yield from _image(spec, base_image, gpu_base_image)
 
 
-def _image(spec: ServiceSpec, base_image: str) -> Iterator[Rule]:
-    """A new machine has no image yet: one without GPUs can run a process, one with them cannot."""
-    yield Rule("image", Q(gpu_count=0), executors.lacks_image(base_image))
+def _image(spec: ServiceSpec, base_image: str, gpu_base_image: str) -> Iterator[Rule]:
+    """A new machine has no image yet: one without GPUs can run a process, one with them cannot, and
+    gets the image for GPUs of NVIDIA where that can be had."""
+    with_image = Q(pk=None)
+    if executors.names_registry(gpu_base_image):
+        with_image = Q(gpu_count__gt=0, gpu_vendor="nvidia")
+    yield Rule("image", Q(gpu_count=0) | with_image, executors.lacks_image(base_image))
     if key := executors.acts_in_container(spec):
         said = "acts in a container only, and there is no base image: give an `image`"
-        yield Rule(key, Q(pk=None), said)
+        yield Rule(key, with_image, said)
 
 
 def _places(spec: ServiceSpec, backend: str) -> Iterator[Rule]:

@@ -17,7 +17,8 @@ class Supply:
     """Rows of `kinds` in `regions` (in all where there are none), less what `blocks` keep away at
     the time `at`. `backend` and its id are of the backend that is connected; `families` are its
     provider's. `base_image` is what a service without an `image` would run in, None where no
-    service is meant, as in a list of offers."""
+    service is meant, as in a list of offers, and `gpu_base_image` what it gets instead where
+    `executors.container_image` says so."""
 
     kinds: tuple[str, ...]
     backend: str = ""
@@ -27,6 +28,7 @@ class Supply:
     at: datetime | None = None
     families: Mapping[str, str] = field(default_factory=dict)
     base_image: str | None = None
+    gpu_base_image: str = ""
 
     @property
     def whole(self) -> Supply:

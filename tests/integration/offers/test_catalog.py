@@ -137,6 +137,22 @@ def test_a_new_machine_with_gpus_needs_an_image_that_it_can_get(
     assert bool(about_images) != with_gpu
 
 
+@pytest.mark.parametrize(("more", "has_amd"), [("", False), ("privileged: true\n", False),
+                                                 ("image: a/b\n", True)])  # fmt: skip
+def test_a_new_machine_with_gpus_of_nvidia_gets_the_image_for_them(
+    more: str, has_amd: bool
+) -> None:
+    text = f"type: service\nport: 80\ncommands: [serve]\n{more}resources: {{gpu: {{vendor: %s}}}}\n"
+    supply = replace(ALL, base_image="dstack-web/base", gpu_base_image="registry.test/cuda")
+
+    nvidia, amd = (
+        match.find(parse(text % vendor), supply, limit=1).count for vendor in ("nvidia", "amd")
+    )
+
+    assert nvidia > 0
+    assert (amd > 0) == has_amd
+
+
 def test_the_page_that_people_know_comes_out() -> None:
     spec = asked_for(gpu="80GB", backends=["azure"], regions=["westus3", "westus2"])
     first, second, *_ = match.find(spec, ALL, limit=3).cheapest

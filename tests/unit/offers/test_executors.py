@@ -110,6 +110,30 @@ def test_says_what_a_process_cannot_be_given(
 
 
 @pytest.mark.parametrize(
+    ("offer", "gpu_base_image", "is_refused"),
+    [
+        (GPUS, "registry.test/cuda:1", False),
+        (GPUS, "cuda", True),
+        (GPUS, "", True),
+        (
+            replace(GPUS, hardware=replace(GPUS.hardware, gpu=Gpu("MI300X", 196608, 1, "amd"))),
+            *("registry.test/cuda:1", True),
+        ),
+    ],
+)
+def test_takes_gpus_where_there_is_an_image_for_them(
+    offer: Offer, gpu_base_image: str, is_refused: bool
+) -> None:
+    """What the plan lets through is what runs: with the default settings, too."""
+    spec, images = parse(BASE), {"base_image": UNBUILT, "gpu_base_image": gpu_base_image}
+    why = refusal(offer, spec, **images)
+
+    assert (why is not None) == is_refused
+    can_start = executors.can_be_had(executors.container_image(offer, spec, **images), offer)
+    assert can_start != is_refused
+
+
+@pytest.mark.parametrize(
     ("offer", "more", "words"),
     [
         (ENGINE, "", ["Runs as a process of box, with its Python"]),
