@@ -81,6 +81,15 @@ def test_tells_the_caller_what_the_service_was_told(
     assert re.fullmatch("[A-Za-z0-9._:/-]+", answer.headers["x-request-id"])
 
 
+@pytest.mark.parametrize("names", [("mine-1", "a b"), ("a b", "mine-1"), ("mine-1", "mine-2")])
+def test_a_request_has_one_name(client: httpx.Client, names: tuple[str, str]) -> None:
+    sent = [("host", "open.localhost"), *(("x-request-id", name) for name in names)]
+    answer = client.get("/", headers=sent)
+
+    seen = [value for key, value in answer.json()["headers"] if key.lower() == "x-request-id"]
+    assert seen == [answer.headers["x-request-id"]] and seen[0] not in names
+
+
 @pytest.mark.parametrize(("host", "status"), [("hello", 401), ("no", 404)])
 def test_names_a_request_that_it_refuses(client: httpx.Client, host: str, status: int) -> None:
     answer = client.get("/", headers={"host": f"{host}.localhost", "x-request-id": "mine"})
