@@ -16,7 +16,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,13 +98,10 @@ def stat_fields(pid: int) -> list[str]:
 
 
 def start(
-    *, binary: Path, home: Path, config: str, fingerprint: str, takes_over: Path | None = None
+    *, binary: Path, home: Path, config: str, fingerprint: str, more: Sequence[str] = ()
 ) -> subprocess.Popen[bytes]:
-    """Start HAProxy in `home`, in a session of its own. Raise HaproxyFailed.
-
-    It has the open ports of another one whose runtime socket is `takes_over`, so that nobody who
-    connects meanwhile is turned away.
-    """
+    """Start HAProxy in `home`, in a session of its own, with these arguments more. Raise
+    HaproxyFailed."""
     log = home / LOG_FILE
     pid_file = home.absolute() / PID_FILE
 
@@ -116,13 +113,7 @@ def start(
     try:
         with log.open("ab") as output:
             return subprocess.Popen(
-                [
-                    str(binary),
-                    "-db",
-                    "-f",
-                    config,
-                    *(("-x", str(takes_over)) if takes_over else ()),
-                ],
+                [str(binary), "-db", "-f", config, *more],
                 cwd=home,
                 # The start of every request id: two processes never give the same one.
                 env={"PATH": os.defpath, "LANG": "C.UTF-8", "GATEWAY_BOOT": secrets.token_hex(6)},

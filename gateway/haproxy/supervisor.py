@@ -13,7 +13,7 @@ import logging
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -151,8 +151,7 @@ class Supervisor:
         return True
 
     async def _hand_over(self, before: Process, child: subprocess.Popen[bytes]) -> None:
-        """Have who runs since before serve on who is connected to it, and nobody else."""
-        before.signal(signal.SIGUSR1)
+        """Wait until who runs since before serves on who is connected to it, and nobody else."""
         self._draining = before
 
         async def has_the_socket() -> bool:
@@ -171,7 +170,7 @@ class Supervisor:
             home=self._home,
             config=config.FILE,
             fingerprint=self._fingerprint,
-            takes_over=Path(config.SOCKET) if takes_over else None,
+            more=taking_over(takes_over) if takes_over else (),
         )
         self._child = child
         self._process = process.running(self._home)
@@ -193,3 +192,13 @@ class Supervisor:
         log.info("HAProxy %d started", child.pid)
         self._on_start()
         self._reconciler.attach()
+
+
+def taking_over(before: Process) -> Sequence[str]:
+    """Return the arguments of one that has the open ports of the one before from it, so that nobody
+    who connects meanwhile is turned away, and tells it to take no more.
+
+    That it does by itself: if we ended here, the one before would go on with what was so now, keys
+    that are taken away later among it.
+    """
+    return ("-x", config.SOCKET, "-sf", str(before.pid))
