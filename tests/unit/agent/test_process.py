@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +188,23 @@ def test_removes_a_tree_without_following_links(tmp_path: Path) -> None:
 
     assert not tree.exists()
     assert (outside / "file").read_text() == "kept"
+
+
+def test_removes_a_tree_that_is_deeper_than_python_goes(tmp_path: Path) -> None:
+    """Who makes one would else keep the disk, and everybody's model files from being removed."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    at = os.open(tree, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d" * 20, dir_fd=at)
+        below = os.open("d" * 20, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+
+    try:
+        trees.remove(tree)
+        assert not tree.exists()
+    finally:
+        # Nor does pytest, which would fail at its end.
+        subprocess.run(["rm", "-rf", str(tree)], check=True)
