@@ -1,8 +1,9 @@
 """The folder of one project's model files, and who may enter it.
 
-CACHES/KEY/ about.json · process/ what replicas that are processes see · container/ what containers
-see at CONTAINER_PATH. They are two, because root in a container may leave devices and programs with
-rights of their own in a folder, which no process may ever meet.
+CACHES/KEY/ about.json · process/ what replicas that are processes see · container/files/ what
+containers see at CONTAINER_PATH. They are two, because root in a container may leave devices and
+programs with rights of their own in a folder, which no process may ever meet: container/ is root's
+alone, whatever the group, and whatever a container makes of the rights of its folder.
 
 Where replicas are users of their own, KEY belongs to root and may be passed by a group that the
 project's replicas have besides their own. What is made inside belongs to that group and may be
@@ -26,7 +27,7 @@ from apps.agent.caches.variables import variables
 from apps.agent.host import files
 from apps.agent.host.home import Home
 
-ABOUT, PROCESS, CONTAINER = "about.json", "process", "container"
+ABOUT, PROCESS, CONTAINER, FILES = "about.json", "process", "container", "files"
 CONTAINER_PATH = "/var/cache/dstack"
 # Numbers that neither distributions, directories of users nor container managers give to groups.
 FIRST_GROUP, GROUPS = 0x70000000, 0x0FF00000
@@ -60,7 +61,12 @@ def give(folder: Path, spec: wire.WorkloadSpec, home: Home, taken: typing.Collec
         files.write_json(folder / ABOUT, about)
     group = about["group"]
     _let_in(folder, group, mode=0o710)
-    inside = folder / (CONTAINER if spec.executor == "docker" else PROCESS)
+    inside = folder / PROCESS
+    if spec.executor == "docker":
+        closed = folder / CONTAINER
+        closed.mkdir(mode=0o700, exist_ok=True)
+        _let_in(closed, None, mode=0o700)
+        inside = closed / FILES
     inside.mkdir(mode=0o700, exist_ok=True)
     _let_in(inside, group, mode=0o2770)
     at = CONTAINER_PATH if spec.executor == "docker" else str(inside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -16,6 +17,8 @@ from apps.agent.host.home import Home
 
 LOOK_SECONDS = 10.0
 KEY = re.compile(r"[0-9A-Za-z-]{1,64}")
+# How a folder is called that is being removed: no key has a dot.
+GONE = "gone."
 MIB = 2**20
 NOT_ROOT = "model files are not kept for containers, because the agent is not root"
 
@@ -36,6 +39,7 @@ class Caches:
         # Until the server says them, nothing is removed and nobody ended.
         self._rules = wire.CacheRules(is_bounded=False)
         self._sizes: dict[str, disk.Folder] = {}
+        self._without: set[str] = set()  # replicas that got none, because there was too much
         self._lock = threading.Lock()
 
     @property
@@ -55,7 +59,9 @@ class Caches:
             remarks.append(NOT_ROOT)
             return None
         with self._lock:
+            self._without.discard(spec.id)
             if why := self._over(spec.cache):
+                self._without.add(spec.id)
                 remarks.append(f"{why}: this replica goes without it until it is emptied")
                 return None
             try:
@@ -86,9 +92,7 @@ class Caches:
     def look(self) -> None:
         """Measure them, end replicas whose project keeps too much, remove what is not wanted."""
         with self._lock:
-            using: dict[str, list[User]] = {}
-            for user in self._users():
-                using.setdefault(user.spec.cache, []).append(user)
+            using = self._using()
             for key, about in self._all():
                 self._measure(key)
                 if key in using:
@@ -97,8 +101,24 @@ class Caches:
                         for user in using[key]:
                             user.end(f"{why}, and its replicas here were ended")
                 elif self._is_unwanted(key, about):
-                    trees.remove(self.folder / key)
-                    self._sizes.pop(key, None)
+                    self._set_aside(key, about)
+        # It may take minutes, and nobody waits for it.
+        for gone in self.folder.glob(f"{GONE}*"):
+            trees.remove(gone)
+
+    def _using(self) -> dict[str, list[User]]:
+        users = self._users()
+        self._without &= {user.spec.id for user in users}
+        using: dict[str, list[User]] = {}
+        for user in users:
+            if user.spec.id not in self._without:
+                using.setdefault(user.spec.cache, []).append(user)
+        return using
+
+    def _set_aside(self, key: str, about: dict[str, typing.Any]) -> None:
+        with contextlib.suppress(OSError):
+            (self.folder / key).rename(self.folder / f"{GONE}{about['id']}")
+            self._sizes.pop(key, None)
 
     def wipe(self) -> None:
         """Remove all: they were another server's, or nobody's."""
@@ -107,10 +127,14 @@ class Caches:
 
     def _all(self) -> list[tuple[str, dict[str, typing.Any]]]:
         try:
-            keys = sorted(each.name for each in self.folder.iterdir())
+            names = sorted(each.name for each in self.folder.iterdir())
         except OSError:
             return []
-        found = [(key, files.read_json(self.folder / key / ABOUT) or {}) for key in keys]
+        found = [
+            (key, files.read_json(self.folder / key / ABOUT) or {})
+            for key in names
+            if KEY.fullmatch(key)
+        ]
         return [(key, about) for key, about in found if "id" in about]
 
     def _measure(self, key: str) -> None:
@@ -135,7 +159,9 @@ class Caches:
         return f"the model files of its project on this machine take {size}, and may take {limit}"
 
     def _note_use(self, key: str, about: dict[str, typing.Any]) -> None:
-        files.write_json(self.folder / key / ABOUT, {**about, "used_at": time.time()})
+        # A full disk is no reason to let those be who fill it.
+        with contextlib.suppress(OSError):
+            files.write_json(self.folder / key / ABOUT, {**about, "used_at": time.time()})
 
     def _is_unwanted(self, key: str, about: dict[str, typing.Any]) -> bool:
         """Whether it was to be cleared, was too large, or nobody has used it for long."""

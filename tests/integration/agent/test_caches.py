@@ -103,19 +103,18 @@ def test_a_container_of_any_user_finds_what_one_of_root_left(
     lines = last_lines(control, "b", FIND, "echo $HF_HOME", user="1234", **container)
 
     assert lines == ["weights", "/var/cache/dstack/huggingface"]
-    inside = cache(stopped_agent, "1", "container").stat()
+    inside = cache(stopped_agent, "1", "container", "files").stat()
     assert (inside.st_uid, inside.st_mode & 0o7777) == (0, 0o2770)
 
 
 def test_what_root_in_a_container_leaves_no_process_meets(
     control: ControlPlane, container: dict[str, Any], stopped_agent: RunningAgent
 ) -> None:
-    evil = "cd /var/cache/dstack && cp /bin/busybox sh && chmod 4755 sh && chgrp 0 . && ls -l sh"
+    evil = "cd /var/cache/dstack && cp /bin/busybox sh && chmod 4755 sh && chmod 777 . && ls -l sh"
     assert last_lines(control, "a", evil, **container)[-1].startswith("-rwsr-xr-x")
 
-    lines = last_lines(
-        control, "b", f"ls '{cache(stopped_agent, '1', 'container')}' || echo closed"
-    )
+    theirs = cache(stopped_agent, "1", "container", "files")
+    lines = last_lines(control, "b", f"ls '{theirs}' || echo closed")
     last = last_lines(control, "c", 'ls -d "$HF_HOME/../sh" || echo none')
 
     assert (lines[-1], last[-1]) == ("closed", "none")

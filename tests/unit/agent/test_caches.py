@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from apps.agent.caches import keeper
 from apps.agent.caches.given import ABOUT
 from apps.agent.caches.keeper import Caches, User
 from apps.agent.caches.variables import variables
-from apps.agent.host import disk, files, users
+from apps.agent.host import disk, files, trees, users
 from apps.agent.host.home import Home
 
 HUB = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
@@ -194,6 +195,75 @@ def test_a_project_that_keeps_too_much_is_ended_and_told(machine: Machine) -> No
     machine.caches.look()
     assert machine.keys() == ["2"]
     assert machine.give(spec()) == []
+
+
+def test_who_goes_without_is_not_ended_for_what_others_left(machine: Machine) -> None:
+    """Else the replica that takes the place of one that was ended would keep the folder full."""
+    machine.caches.apply(wire.CacheRules(limit_mib=2))
+    machine.give(spec())
+    machine.fill(mib=3)
+    machine.caches.look()
+    machine.living, machine.ended = [], []
+    assert machine.give(spec("b"))
+
+    machine.caches.look()
+
+    assert machine.ended == []
+    assert machine.keys() == []
+    assert machine.give(spec("b")) == []
+    machine.caches.look()
+    assert machine.keys() == ["1"]
+
+
+def test_a_full_disk_keeps_nobody_who_fills_it(machine: Machine) -> None:
+    machine.caches.apply(wire.CacheRules(limit_mib=2))
+    machine.give(spec())
+    machine.fill(mib=3)
+    # As there, nothing can be written in the place of about.json.
+    machine.about().with_name(f"{ABOUT}.new").mkdir()
+
+    machine.caches.look()
+
+    assert len(machine.ended) == 1
+
+
+def test_what_is_removed_keeps_no_report_waiting(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of millions of files the removal takes minutes; a server that hears nothing for one takes the
+    machine for lost."""
+    seen: list[tuple[str, list[str]]] = []
+
+    def removed(path: Path) -> None:
+        reporting = threading.Thread(target=lambda: seen.append((path.name, machine.keys())))
+        reporting.start()
+        reporting.join(5)
+
+    machine.caches.apply(wire.CacheRules(keep_seconds=60))
+    machine.give(spec())
+    machine.living.clear()
+    machine.unused_for(90)
+    (about,) = machine.caches.report()
+    with monkeypatch.context() as patched:
+        patched.setattr(trees, "remove", removed)
+        machine.caches.look()
+    assert seen == [(f"gone.{about.id}", [])]
+
+    machine.caches.look()
+
+    assert list(machine.caches.folder.iterdir()) == []
+
+
+def test_only_root_enters_what_containers_have(machine: Machine) -> None:
+    """Root in a container leaves devices there, and a process of the project has the group."""
+    if not machine.home.isolate:
+        pytest.skip("containers get one only where the agent is root")
+    found = machine.caches.give(spec(executor="docker", image="i"), [])
+
+    assert found
+    above = Path(found.folder).parent.stat()
+    assert (above.st_uid, above.st_gid, above.st_mode & 0o777) == (0, 0, 0o700)
+    assert Path(found.folder).stat().st_gid == found.group
 
 
 def test_a_machine_of_ones_own_bounds_nothing(machine: Machine) -> None:
