@@ -61,13 +61,18 @@ def told(report: wire.Report) -> list[dict[str, Any]]:
     """Return what to keep of a report."""
     return [
         {
-            "id": each.id[:64],
-            "key": each.key[:64],
+            "id": _text(each.id, 64),
+            "key": _text(each.key, 64),
             "bytes": None if each.bytes is None else min(max(each.bytes, 0), MOST_BYTES),
-            "used_at": each.used_at[:40],
+            "used_at": _text(each.used_at, 40),
         }
         for each in report.caches[:MOST_CACHES]
     ]
+
+
+def _text(said: str, most: int) -> str:
+    """PostgreSQL stores no NUL characters."""
+    return said.replace("\x00", "\ufffd")[:most]
 
 
 def forget_cleared(instance: Instance, report: wire.Report) -> None:

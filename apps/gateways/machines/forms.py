@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 
-from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.core.http.forms import PageForm
 from apps.gateways.machines import offers, verbs
@@ -45,12 +44,11 @@ class GatewayForm(PageForm):
         help_text="Made by a backend that manages the domain, with a certificate for all services.",
     )
 
-    def __init__(self, access: Access, project: Project, *args: Any) -> None:
+    def __init__(self, project: Project, *args: Any) -> None:
         super().__init__(*args)
         by: Any = self.fields["dns"]
         by.choices = [("", "I add it myself")]
-        known = verbs.dns_backends(access, project)
-        by.choices += [(each.name, f"by {each.name}") for each in known]
+        by.choices += [(each.name, f"by {each.name}") for each in verbs.dns_backends(project)]
         if len(by.choices) == 1:
             del self.fields["dns"]
         where: Any = self.fields["place"]

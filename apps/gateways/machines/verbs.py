@@ -15,7 +15,7 @@ from apps.backends import services as backends
 from apps.backends.models import Backend
 from apps.core import ids, notifications
 from apps.core.after_commit import after_commit
-from apps.core.errors import Conflict, Detail, Forbidden, Invalid
+from apps.core.errors import Conflict, Detail, Invalid
 from apps.core.transition import created, transition
 from apps.gateways import queries, states
 from apps.gateways.machines import names, offers, workload
@@ -65,7 +65,7 @@ def create(*, access: Access, project: Project, wanted: Wanted, at: datetime) ->
     choice = _choice(project, wanted, at)
     _require_money(project, choice)
     gateway = Gateway(
-        dns_connection=records_by(access, project, wanted.dns),
+        dns_connection=records_by(project, wanted.dns),
         makes_records=bool(wanted.dns),
         name=name,
         domain=domain,
@@ -128,14 +128,10 @@ def update(
     project, gateway = publication.project, publication.gateway
     if domain is not None:
         queries.require_manage(access, project, gateway)
-        by = gateway.dns_connection
-        if by is not None and by.project_id is None:
-            # In its zones are names of others.
-            access.require_global_admin()
         _move(gateway, names.checked_domain(domain))
     if dns is not None:
         queries.require_manage(access, project, gateway)
-        _let_write(gateway, records_by(access, project, dns))
+        _let_write(gateway, records_by(project, dns))
     if default is False and publication.is_default:
         raise Invalid(
             "A project has one default gateway: make another one the default instead.",
@@ -154,43 +150,31 @@ def _move(gateway: Gateway, domain: str) -> None:
         if row.domain == domain:
             return
         row.domain, row.dns_answer, row.dns_asked_at = domain, "", None
-        row.solves_dns = False
         row.revision += 1
-        row.save(update_fields=["domain", "dns_answer", "dns_asked_at", "solves_dns", "revision"])
+        row.save(update_fields=["domain", "dns_answer", "dns_asked_at", "revision"])
         after_commit(notifications.publish, f"gateway:{gateway.pk}")
         keeping.wake(gateway)
     gateway.domain = domain
 
 
-def records_by(access: Access, project: Project, name: str) -> Backend | None:
-    """Return the backend of that name, in whose DNS records are made. Raise Forbidden and
-    Invalid."""
+def records_by(project: Project, name: str) -> Backend | None:
+    """Return the backend of that name, in whose DNS records are made. Raise Invalid."""
     if not name:
         return None
     found = connected.usable_by(project).filter(name=name).first()
     if found is None or not backends.manages_dns(found.kind):
-        known = [each.name for each in dns_backends(access, project)]
+        known = [each.name for each in dns_backends(project)]
         has = f"take one of {', '.join(known)}" if known else "connect AWS, with Route 53, first"
         raise Invalid(
             f"Project {project.name} has no backend {name[:50]!r} that manages DNS: {has}.",
             details=[Detail("dns", "is none to use")],
         )
-    if not _may_write_by(access, found):
-        raise Forbidden(
-            f"Backend {found.name} is the server's: only an admin of the server may have records "
-            "made by it, since other names are in its zones, too."
-        )
     return found
 
 
-def dns_backends(access: Access, project: Project) -> list[Backend]:
+def dns_backends(project: Project) -> list[Backend]:
     usable = connected.usable_by(project)
-    having = (each for each in usable if backends.manages_dns(each.kind))
-    return [each for each in having if _may_write_by(access, each)]
-
-
-def _may_write_by(access: Access, backend: Backend) -> bool:
-    return backend.project_id is not None or access.is_global_admin
+    return [each for each in usable if backends.manages_dns(each.kind)]
 
 
 def _let_write(gateway: Gateway, by: Backend | None) -> None:
@@ -205,14 +189,7 @@ def _let_write(gateway: Gateway, by: Backend | None) -> None:
             )
         row.dns_connection, row.makes_records = by or row.dns_connection, by is not None
         row.dns_error = ""
-        if by is None:
-            # Whether a program may answer for the domain is another question.
-            row.solves_dns = False
-            row.revision += 1
-            after_commit(notifications.publish, f"gateway:{gateway.pk}")
-        row.save(
-            update_fields=["dns_connection", "makes_records", "dns_error", "solves_dns", "revision"]
-        )
+        row.save(update_fields=["dns_connection", "makes_records", "dns_error"])
         keeping.wake(gateway)
 
 

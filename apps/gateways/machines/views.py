@@ -23,7 +23,7 @@ def gateway_list(request: HttpRequest, project: str) -> HttpResponse:
     """All gateways; a POST creates one."""
     access = who.of(request)
     where = access.project(project)
-    form = GatewayForm(access, where, request.POST or None) if access.is_admin(where) else None
+    form = GatewayForm(where, request.POST or None) if access.is_admin(where) else None
     if request.method == "POST":
         access.require_admin(where)
         assert form is not None
@@ -65,7 +65,7 @@ def gateway_page(request: HttpRequest, project: str, name: str) -> HttpResponse:
         "seen": shown,
         "error": showing.error_of(access, found),
         "record": showing.record_of(gateway),
-        "dns_backends": verbs.dns_backends(access, where),
+        "dns_backends": verbs.dns_backends(where),
         "runs": showing.runs_on(found),
         "events": showing.events_of(gateway),
         "machine": showing.machine_of(access, found),

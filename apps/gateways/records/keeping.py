@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils import timezone
 
 from apps.backends.base import Provider, ProviderError
@@ -35,8 +35,6 @@ CHALLENGE, TXT = "_acme-challenge.", "TXT"
 VALUE = re.compile(r"[A-Za-z0-9_-]{43}")
 MOST_ANSWERS, MOST_CHARACTERS = 10, 500
 SOON = timedelta(seconds=3)
-# An order takes minutes; whoever asked for an answer and left does not take it back.
-LONGEST_WANTED = timedelta(days=1)
 
 
 class Taken(Exception):
@@ -44,26 +42,16 @@ class Taken(Exception):
 
 
 def solves(gateway: Gateway) -> bool:
-    """Tell whether this server writes answers into the DNS for a gateway on a machine. Once it
-    does, a cloud or a resolver that says nothing for a while changes nothing."""
-    if gateway.connection_id is None or not (gateway.makes_records or hook.is_set()):
+    """Tell whether this server writes answers into the DNS for a gateway on a machine."""
+    if gateway.connection_id is None:
         return False
-    return gateway.solves_dns or leads_here(gateway)
-
-
-def leads_here(gateway: Gateway) -> bool:
-    """Tell whether who has the domain lets the gateway have its names: an answer for a domain that
-    a project has only written down would give it a certificate for names of others."""
-    if not gateway.makes_records:
-        return resolving.is_right(gateway)
-    made = {row["name"] for row in gateway.dns_records if row["is_made"]}
-    return f"*.{gateway.domain}" in made
+    return gateway.makes_records or hook.is_set()
 
 
 def ask(*, gateway: Gateway, name: str, value: str, is_wanted: bool) -> DnsAnswer | None:
     """Note what a gateway wants written or taken away; return how that stands. Raise Invalid and
     Conflict."""
-    if name != _challenge(gateway) or not VALUE.fullmatch(value):
+    if name != f"{CHALLENGE}{gateway.domain}" or not VALUE.fullmatch(value):
         raise Invalid("That is no answer to a challenge for the domain of this gateway.")
     if not is_wanted:
         if gateway.dns_answers.filter(name=name, value=value).update(is_wanted=False):
@@ -88,6 +76,7 @@ def wake(gateway: Gateway) -> None:
 
 def keep(gateway: Gateway, *, at: datetime) -> datetime | None:
     """Bring the records in line with what is wanted; return when to look again."""
+    _tell(gateway)
     said = ""
     try:
         _keep_addresses(gateway)
@@ -96,7 +85,6 @@ def keep(gateway: Gateway, *, at: datetime) -> datetime | None:
     if said != gateway.dns_error:
         gateway.dns_error = said
         Gateway.objects.filter(pk=gateway.pk).update(dns_error=said)
-    _tell(gateway)
     return at + SOON if _keep_answers(gateway) else None
 
 
@@ -147,9 +135,8 @@ def _wanted(gateway: Gateway) -> list[tuple[str, str, str]]:
 
 
 def _make(gateway: Gateway, name: str, kind: str, value: str) -> None:
-    zone = _zone(gateway, gateway.domain)
+    zone = _zone(gateway)
     row = {"zone": zone, "name": name, "type": kind, "value": value, "is_made": False}
-    is_ours = row in gateway.dns_records
     others = [each for each in gateway.dns_records if each["name"] != name]
     there = _ask(gateway, lambda provider: provider.dns_values(zone, name, kind))
     if there and there != [value]:
@@ -163,14 +150,12 @@ def _make(gateway: Gateway, name: str, kind: str, value: str) -> None:
     if not there:
         _note(gateway, [*others, row])
         _ask(gateway, lambda provider: provider.set_dns(zone, name, kind, [value]))
-        is_ours = True
-    # What a person made before us leads here, and stays when we go.
-    _note(gateway, [*others, {**row, "is_made": True, "is_ours": is_ours}])
+    _note(gateway, [*others, {**row, "is_made": True}])
 
 
 def _take_away(gateway: Gateway, row: dict[str, Any]) -> None:
     zone, name, kind = row["zone"], row["name"], row["type"]
-    if gateway.dns_connection is None or not row.get("is_ours", True):
+    if gateway.dns_connection is None:
         return
     there = _ask(gateway, lambda provider: provider.dns_values(zone, name, kind))
     if there == [row["value"]]:
@@ -179,22 +164,14 @@ def _take_away(gateway: Gateway, row: dict[str, Any]) -> None:
 
 def _keep_answers(gateway: Gateway) -> bool:
     """Write and take away answers; return whether some are on their way."""
-    over = Q(created_at__lt=timezone.now() - LONGEST_WANTED) | ~Q(name=_challenge(gateway))
-    gateway.dns_answers.filter(over).update(is_wanted=False)
-    rows = list(gateway.dns_answers.order_by("is_wanted", "pk"))
+    rows = list(gateway.dns_answers.order_by("pk"))
     if not rows:
         return False
-    may_add = leads_here(gateway)
-    known = [row for row in rows if may_add or not row.is_wanted or row.asked_at is not None]
     try:
         if gateway.dns_connection_id is not None:
-            # Those of another domain, which it had before, come last.
-            for name in sorted({row.name for row in known}, key=_challenge(gateway).__ne__):
-                _write_all(gateway, name, [row for row in known if row.name == name])
+            _write_all(gateway, rows)
         else:
-            _call_hook(known)
-        if len(known) < len(rows):
-            raise Taken(_why_not(gateway))
+            _call_hook(rows)
     except (ProviderError, hook.HookFailed, Taken) as error:
         said = str(error)[:MOST_CHARACTERS]
         gateway.dns_answers.filter(is_wanted=True, is_there=False).update(error=said)
@@ -202,22 +179,9 @@ def _keep_answers(gateway: Gateway) -> bool:
     return gateway.dns_answers.filter(is_wanted=True, is_there=False).exists()
 
 
-def _challenge(gateway: Gateway) -> str:
-    return f"{CHALLENGE}{gateway.domain}"
-
-
-def _why_not(gateway: Gateway) -> str:
-    if gateway.makes_records:
-        return gateway.dns_error or f"the record *.{gateway.domain} is not made yet"
-    return (
-        f"{resolving.asked_name(gateway)} does not lead to {gateway.address}, so whose the domain "
-        f"is is not known: add the record *.{gateway.domain} first"
-    )
-
-
-def _write_all(gateway: Gateway, name: str, rows: list[DnsAnswer]) -> None:
+def _write_all(gateway: Gateway, rows: list[DnsAnswer]) -> None:
     """One record holds the answers of several challenges, and perhaps of somebody else."""
-    zone = _zone(gateway, name.removeprefix(CHALLENGE))
+    zone, name = _zone(gateway), rows[0].name
     changed = [row for row in rows if not row.is_wanted or row.asked_at is None]
     if changed:
         ours = {row.value for row in rows}
@@ -256,17 +220,17 @@ def _call_hook(rows: list[DnsAnswer]) -> None:
             row.save(update_fields=["is_there"])
 
 
-def _zone(gateway: Gateway, domain: str) -> str:
-    """Return the zone of a domain that it has or had. Raise ProviderError and Taken."""
+def _zone(gateway: Gateway) -> str:
+    """Return the zone of its domain. Raise ProviderError and Taken."""
     for row in gateway.dns_records:
-        if row["zone"] and row["name"] in (domain, f"*.{domain}"):
+        if row["zone"] and row["name"].endswith(gateway.domain):
             return str(row["zone"])
-    found = _ask(gateway, lambda provider: provider.dns_zone(domain))
+    found = _ask(gateway, lambda provider: provider.dns_zone(gateway.domain))
     if not found:
         connection = gateway.dns_connection
         raise Taken(
             f"backend {connection.name if connection else ''} has no public zone in which "
-            f"{domain} is: add it there, or take a domain of a zone that it has"
+            f"{gateway.domain} is: add it there, or take a domain of a zone that it has"
         )
     return found
 

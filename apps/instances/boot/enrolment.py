@@ -42,11 +42,13 @@ class NotEnrolled(NotSignedIn):
 def enrol(*, asked: wire.Enrolment, at: datetime) -> wire.Enrolled:
     """Give the instance of this enrolment the token of the agent that calls.
 
-    Raise Invalid and NotEnrolled.
+    Raise Invalid, NotEnrolled and Gone.
     """
     if not SHA256.fullmatch(asked.token_sha256):
         raise Invalid("`token_sha256` is not the SHA-256 of a token in 64 lower-case hex digits.")
     key = checked_key(asked.ssh_public_key)
+    # Before the transaction, which would forget that it was told.
+    former.refuse(enrolment=asked.enrolment)
     with transaction.atomic():
         instance = _of(asked.enrolment)
         is_let_in = _let_in(instance, asked.token_sha256, key, at=at)
@@ -57,7 +59,8 @@ def enrol(*, asked: wire.Enrolment, at: datetime) -> wire.Enrolled:
 
 
 def note_step(*, told: wire.BootStep, at: datetime) -> None:
-    """Keep what a machine does that has not enrolled yet. Raise NotEnrolled."""
+    """Keep what a machine does that has not enrolled yet. Raise NotEnrolled and Gone."""
+    former.refuse(enrolment=told.enrolment)
     with transaction.atomic():
         instance = _of(told.enrolment)
         if instance.enrolled_at is not None or not _is_open(instance, at=at):
@@ -68,14 +71,13 @@ def note_step(*, told: wire.BootStep, at: datetime) -> None:
 
 
 def _of(enrolment: str) -> Instance:
-    """Return the instance of an enrolment, locked. Raise NotEnrolled and Gone."""
+    """Return the instance of an enrolment, locked. Raise NotEnrolled."""
     if not ENROLMENT.fullmatch(enrolment):
         raise _unknown()
     unfinished = Instance.objects.filter(state__in=Instance.state_machine.unfinished)
     found = unfinished.filter(enrolment_hash=ids.token_hash(enrolment))
     instance = found.select_for_update().first()
     if instance is None:
-        former.refuse(enrolment=enrolment)
         raise _unknown()
     return instance
 

@@ -165,7 +165,7 @@ def test_hosts_are_offered_by_the_form_and_the_hint_and_lead_nobody_to_the_serve
     world: World, owner: Access, cloudy: Project
 ) -> None:
     (instance, _) = stand(cloudy, desk(), desk("198.51.100.8", "attic"))
-    form = GatewayForm(owner, cloudy, {"domain": "example.com", "place": "host:desk"})
+    form = GatewayForm(cloudy, {"domain": "example.com", "place": "host:desk"})
     assert form.is_valid() and form.wanted()["host"] == "desk"
     gateway = create(owner, cloudy)
     pass_time(30)

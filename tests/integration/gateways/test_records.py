@@ -14,14 +14,12 @@ from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends import base
 from apps.backends.dns.port import ManagesDns
-from apps.backends.models import Backend
 from apps.backends.registry import PROVIDERS
-from apps.core.errors import Conflict, Forbidden, Invalid
+from apps.core.errors import Conflict, Invalid
 from apps.gateways.machines import showing, verbs
 from apps.gateways.models import DnsAnswer, Gateway
 from apps.gateways.records import keeping
 from apps.routing import services as routing
-from tests import factories
 from tests.fakes.cloud import Cloud, World
 from tests.integration.gateways.on_machines import create, pass_time, publication, serve
 
@@ -126,64 +124,6 @@ def test_what_others_have_is_left_alone_and_said(dns: Dns, owner: Access, cloudy
     assert (gateway.dns_connection, gateway.dns_records) == (None, [])
 
 
-def test_a_record_that_a_person_made_before_stays(dns: Dns, owner: Access, cloudy: Project) -> None:
-    dns.rows["*.example.com", "A"] = [ADDRESS]
-    gateway = made(owner, cloudy, dns="cloud")
-    assert gateway.dns_error == "" and gateway.solves_dns
-
-    verbs.update(access=owner, publication=publication(gateway), dns="")
-    pass_time(40)
-
-    assert dns.of("*.example.com") == [ADDRESS] and dns.of("example.com") == []
-
-
-def test_answers_for_no_domain_that_somebody_else_has(
-    dns: Dns, owner: Access, cloudy: Project
-) -> None:
-    gateway = made(owner, cloudy, dns="cloud")
-    dns.rows["*.example.org", "A"] = ["198.51.100.2"]
-    verbs.update(access=owner, publication=publication(gateway), domain="example.org")
-    pass_time(40)
-    gateway.refresh_from_db()
-
-    assert not routing.table(gateway=gateway, since=0).solves_dns
-    # A gateway that asks all the same, as with a table of before.
-    DnsAnswer.objects.create(gateway=gateway, name="_acme-challenge.example.org", value=FIRST)
-    keeping.keep(gateway, at=timezone.now())
-    assert dns.of("_acme-challenge.example.org", "TXT") == []
-    assert "198.51.100.2 already" in DnsAnswer.objects.get().error
-
-
-def test_answers_for_a_domain_that_it_had_go(dns: Dns, owner: Access, cloudy: Project) -> None:
-    gateway = made(owner, cloudy, dns="cloud")
-    keeping.ask(gateway=gateway, name=CHALLENGE, value=FIRST, is_wanted=True)
-    pass_time(10)
-    assert dns.of(CHALLENGE, "TXT") == [FIRST]
-    verbs.update(access=owner, publication=publication(gateway), domain="example.org")
-    pass_time(40)
-    gateway.refresh_from_db()
-    new = "_acme-challenge.example.org"
-    keeping.ask(gateway=gateway, name=new, value=SECOND, is_wanted=True)
-    pass_time(10)
-
-    assert (dns.of(CHALLENGE, "TXT"), dns.of(new, "TXT")) == ([], [SECOND])
-
-
-def test_a_backend_of_the_server_writes_for_its_admins_only(
-    dns: Dns, owner: Access, cloudy: Project
-) -> None:
-    Backend.objects.filter(project=cloudy).update(project=None, for_all=True)
-    root = Access(user=factories.user("root", admin=True))
-    assert verbs.dns_backends(owner, cloudy) == []
-    with pytest.raises(Forbidden, match="only an admin of the server"):
-        create(owner, cloudy, dns="cloud")
-
-    gateway = create(root, cloudy, dns="cloud")
-    with pytest.raises(Forbidden):
-        verbs.update(access=owner, publication=publication(gateway), domain="example.org")
-    verbs.update(access=root, publication=publication(gateway), domain="example.org")
-
-
 def test_without_a_zone_or_a_backend_for_it_a_sentence_says_so(
     dns: Dns, owner: Access, cloudy: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,43 +183,18 @@ def test_a_gateway_writes_nothing_but_answers_for_its_own_domain(
         keeping.ask(gateway=gateway, name=name, value=value, is_wanted=True)
 
 
-def lead_here(gateway: Gateway) -> None:
-    """Let a resolver have said that the domain leads to the gateway."""
-    gateway.refresh_from_db()
-    Gateway.objects.update(dns_answer=gateway.address, dns_asked_at=timezone.now())
-
-
-def test_a_program_of_the_server_is_not_called_for_a_domain_that_leads_elsewhere(
-    world: World, owner: Access, cloudy: Project, settings: Any, tmp_path: Path
-) -> None:
-    gateway = made(owner, cloudy)
-    hook, log = tmp_path / "hook", tmp_path / "log"
-    hook.write_text(HOOK.format(log=log))
-    hook.chmod(0o700)
-    settings.DSTACK_GATEWAY_DNS_HOOK = str(hook)
-    keeping.keep(gateway, at=timezone.now())
-    assert not routing.table(gateway=gateway, since=0).solves_dns
-
-    DnsAnswer.objects.create(gateway=gateway, name=CHALLENGE, value=FIRST)
-    keeping.keep(gateway, at=timezone.now())
-    assert "does not lead to" in DnsAnswer.objects.get().error
-    assert not log.exists()
-
-
 def test_a_program_of_the_server_writes_answers_and_learns_nothing_of_the_server(
     world: World, owner: Access, cloudy: Project, settings: Any, tmp_path: Path
 ) -> None:
     gateway = made(owner, cloudy)
     with pytest.raises(Conflict, match="writes no records"):
         keeping.ask(gateway=gateway, name=CHALLENGE, value=FIRST, is_wanted=True)
-    lead_here(gateway)
     hook, log = tmp_path / "hook", tmp_path / "log"
     hook.write_text(HOOK.format(log=log))
     hook.chmod(0o700)
     settings.DSTACK_GATEWAY_DNS_HOOK = str(hook)
     settings.DSTACK_GATEWAY_DNS_SECONDS = 0
     pass_time(120)
-    gateway.refresh_from_db()
     assert routing.table(gateway=gateway, since=0).solves_dns
 
     keeping.ask(gateway=gateway, name=CHALLENGE, value=FIRST, is_wanted=True)

@@ -101,6 +101,7 @@ def test_an_agent_that_never_enrolled_is_told_too(
     answer = client.post("/api/agent/enrol", asked, content_type="application/json")
 
     assert answer.status_code == 410
+    assert FormerAgent.objects.get().told_at is not None
 
 
 def test_a_project_takes_its_hosts_along(client: Client, project: Project, host: Host) -> None:

@@ -43,6 +43,13 @@ def api(who: Any, method: str = "get", path: str = ONE) -> Any:
     return getattr(Client(headers=factories.token(who).headers), method)(path)
 
 
+def test_what_no_database_can_store_is_stored_otherwise(people: People, machine: Instance) -> None:
+    tell(machine, wire.CacheReport(id="a\0", key="\0", bytes=1, used_at="\0"))
+
+    (found,) = machine.caches
+    assert found["id"] == "a\ufffd"
+
+
 def test_members_see_what_is_kept_for_their_project_alone(
     people: People, machine: Instance
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socketserver
 import subprocess
 import threading
 import time
@@ -14,7 +13,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway import browsers
 from gateway.haproxy import config
 from gateway.haproxy.store import Store
 from gateway.schema import Endpoint, Key, Model, RateLimit, Table
@@ -59,17 +57,6 @@ class Replica(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class Sidecar(Replica):
-    """Stands where the sidecar opens services in browsers; no caller has an address there."""
-
-    def address_string(self) -> str:
-        return ""
-
-
-class UnixServer(socketserver.ThreadingUnixStreamServer):
-    daemon_threads = True
-
-
 def services(address: str) -> list[Endpoint]:
     once = RateLimit(rps=0.01, burst=1)
     return [
@@ -84,7 +71,6 @@ def services(address: str) -> list[Endpoint]:
             auth=False,
             rate_limits=[once.model_copy(update={"header": "x-user", "prefix": "/slow/"})],
         ),
-        service("asleep"),
         service("model", address, model=Model(name="m", prefix="/api/v2")),
     ]
 
@@ -107,12 +93,8 @@ def write(home: Path, *, port: int, endpoints: list[Endpoint], keys: list[Key]) 
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """Return a client of the HAProxy; a request's header Host names the service."""
     home, port = tmp_path_factory.mktemp("rules"), free_port()
-    with (
-        ThreadingHTTPServer(("127.0.0.1", 0), Replica) as server,
-        UnixServer(str(home / browsers.SOCKET), Sidecar) as sidecar,
-    ):
-        for each in (server, sidecar):
-            threading.Thread(target=each.serve_forever, daemon=True).start()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Replica) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"127.0.0.1:{server.server_port}"
         write(home, port=port, endpoints=services(address), keys=KEYS)
         child = subprocess.Popen(
@@ -125,7 +107,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         finally:
             child.kill()
             child.wait()
-            sidecar.shutdown()
             server.shutdown()
 
 

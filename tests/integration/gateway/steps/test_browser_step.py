@@ -92,19 +92,6 @@ def test_is_no_token_and_opens_one_host(
     assert client.get(path, headers=headers).status_code == status
 
 
-@pytest.mark.parametrize(
-    ("host", "endpoint"), [(HOST, "e-hello"), ("asleep.localhost", "e-asleep")]
-)
-def test_the_sidecar_is_asked_also_where_the_service_sleeps(
-    client: httpx.Client, host: str, endpoint: str
-) -> None:
-    sent = {"host": host, "x-dstack-endpoint": "e-other"}
-    answer = client.get("/-/dstack/open?ticket=x", headers=sent)
-
-    seen = [value for key, value in answer.json()["headers"] if key.lower() == "x-dstack-endpoint"]
-    assert seen == [endpoint]
-
-
 @pytest.mark.parametrize("name", ["dstack_open", "__Host-dstack_open"])
 def test_never_comes_to_the_service(client: httpx.Client, name: str) -> None:
     sent = {
