@@ -91,6 +91,8 @@ def _again(
         return host
     if host.state == states.REMOVING:
         raise Conflict(f"Host {host.name} is being removed: add it again after that.")
+    if host.state == states.REMOVED:
+        raise Conflict(f"Host {host.name} was removed: add it again.")
     if host.jump != fields["jump"]:
         # Another jump host has another key; that of the host itself stays pinned.
         kept = [line for line in host.known_hosts.splitlines() if line.startswith("host ")]

@@ -107,3 +107,18 @@ def test_the_page_accepts_what_it_showed(client: Client, project: Project) -> No
     client.post(f"{page}accept-key/", {"fingerprint": NEW_MARK})
 
     assert Host.objects.get().state == "checking"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("check", {}), ("accept-key", {"fingerprint": NEW_MARK})]
+)
+def test_a_page_that_was_open_when_its_host_was_removed_says_so(
+    client: Client, project: Project, path: str, body: dict[str, str]
+) -> None:
+    changed(project)
+    Host.objects.update(state="removed")
+    client.force_login(project.members.get())
+
+    answer = client.post(f"/projects/main/hosts/desk/{path}/", body, follow=True)
+
+    assert "Host desk was removed: add it again." in answer.content.decode()
