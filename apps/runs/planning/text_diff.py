@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import zip_longest
 
 CONTEXT_LINES = 3
-# Comparing takes time with the square of it; a configuration is far shorter.
-MOST_LINES = 2000
+# A configuration is far shorter.
+MOST_LINES, LONGEST_LINE = 2000, 10_000
+# Comparing what repeats itself takes time with the cube of it: so many steps are half a second.
+MOST_STEPS = 20_000_000
 # Lines that have less in common are two lines, not one that changed.
 LEAST_ALIKE = 0.4
 WORDS = re.compile(r"\w+|\s+|[^\w\s]")
@@ -38,11 +41,30 @@ class Line:
         return {OLD: "-", NEW: "+", GAP: "⋯"}.get(self.kind, " ")
 
 
-def unified(old: str, new: str) -> list[Line]:
+@dataclass
+class Patience:
+    """How many steps comparing may still take, of one text or of all those of a page."""
+
+    left: int = MOST_STEPS
+
+    def is_enough_for(self, old: Sequence[str], new: Sequence[str]) -> bool:
+        """Tell whether the most that comparing these may take is left, and take it."""
+        counted = Counter(new)
+        pairs = sum(count * counted[each] for each, count in Counter(old).items())
+        steps = (pairs + len(old)) * min(len(old), len(new), pairs + 1)
+        is_enough = steps <= self.left
+        self.left -= steps if is_enough else 0
+        return is_enough
+
+
+def unified(old: str, new: str, patience: Patience | None = None) -> list[Line]:
     """Return the lines that differ with those around them; nothing where none does, or where the
-    texts are too long to compare."""
+    texts take too long to compare."""
+    patience = patience or Patience()
     before, after = old.splitlines(), new.splitlines()
     if before == after or max(len(before), len(after)) > MOST_LINES:
+        return []
+    if not patience.is_enough_for(before, after):
         return []
     matcher = SequenceMatcher(a=before, b=after, autojunk=False)
     found: list[Line] = []
@@ -50,26 +72,31 @@ def unified(old: str, new: str) -> list[Line]:
         if found or group[0][1]:
             found.append(Line(GAP))
         for kind, first, last, start, end in group:
-            found += _block(kind, before[first:last], after[start:end])
+            found += _block(kind, before[first:last], after[start:end], patience)
     if group[-1][2] < len(before):
         found.append(Line(GAP))
     return found
 
 
-def _block(kind: str, old: Sequence[str], new: Sequence[str]) -> list[Line]:
+def _block(kind: str, old: Sequence[str], new: Sequence[str], patience: Patience) -> list[Line]:
     if kind == "equal":
         return [Line(SAME, (Part(text),)) for text in old]
-    pairs = [_pair(one, other) for one, other in zip_longest(old, new)]
+    pairs = [_pair(one, other, patience) for one, other in zip_longest(old, new)]
     went = [Line(OLD, parts) for parts, _ in pairs[: len(old)]]
     return went + [Line(NEW, parts) for _, parts in pairs[: len(new)]]
 
 
-def _pair(old: str | None, new: str | None) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
-    """Both lines, with the words marked that differ; plain where they are two lines."""
+def _pair(
+    old: str | None, new: str | None, patience: Patience
+) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+    """Both lines, with the words marked that differ; plain where they are two lines, or take too
+    long to compare."""
     plain = ((Part(old or ""),), (Part(new or ""),))
-    if old is None or new is None:
+    if old is None or new is None or max(len(old), len(new)) > LONGEST_LINE:
         return plain
     before, after = WORDS.findall(old), WORDS.findall(new)
+    if not patience.is_enough_for(before, after):
+        return plain
     matcher = SequenceMatcher(a=before, b=after, autojunk=False)
     if matcher.ratio() < LEAST_ALIKE:
         return plain

@@ -28,11 +28,12 @@ class VersionRow:
 def of(versions: Sequence[Version]) -> list[VersionRow]:
     """Return a row for each version; one whose forerunner is not among them has no diff."""
     texts = {each.version: each.configuration for each in versions}
-    return [_row(each, texts.get(each.against or 0)) for each in versions]
+    patience = text_diff.Patience()
+    return [_row(each, texts.get(each.against or 0), patience) for each in versions]
 
 
-def _row(version: Version, before: str | None) -> VersionRow:
-    lines = [] if before is None else text_diff.unified(before, version.configuration)
+def _row(version: Version, before: str | None, patience: text_diff.Patience) -> VersionRow:
+    lines = [] if before is None else text_diff.unified(before, version.configuration, patience)
     told = " ".join(
         part.text for line in lines if line.kind != text_diff.SAME for part in line.parts
     )

@@ -53,3 +53,26 @@ def test_says_that_the_text_goes_on() -> None:
 
 def test_does_not_compare_what_is_too_long() -> None:
     assert text_diff.unified("a\n" * 3000, "b\n" * 3000) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        # Every second line, or word, is the same: with the cube of it, this would take an hour.
+        ("\n".join(f"x\nold{n}" for n in range(999)), "\n".join(f"x\nn{n}" for n in range(999)), 0),
+        (" ".join(f"x o{n}" for n in range(1200)), " ".join(f"x n{n}" for n in range(1200)), 2),
+        ("x " * 2_000_000, "x " * 1_999_999, 2),
+    ],
+)  # fmt: skip
+def test_takes_no_longer_for_texts_that_are_made_to(old: str, new: str, lines: int) -> None:
+    found = text_diff.unified(old, new)
+
+    assert len(found) == lines
+    assert not any(part.is_changed for line in found for part in line.parts)
+
+
+def test_compares_texts_of_one_page_as_long_as_there_is_patience() -> None:
+    patience = text_diff.Patience(left=20)
+
+    assert text_diff.unified("a: 1\n", "b: 2\n", patience)
+    assert not text_diff.unified("a\n" * 9, "b\n" + "a\n" * 9, patience)
