@@ -10,14 +10,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 STYLES = re.compile(r"\x1b\[([0-9;:]*)m")
+# What a terminal would obey though it is no whole sequence, as where one was hidden in another.
+LEFT_OVER = re.compile(r"[\x1b\x80-\x9f]")
 # Longer ones are no style that a program means.
 MOST_CODES = 32
+# Of one line: markup takes many times the room of what it marks.
+MOST_STYLES, MOST_MARKS = 200, 200
 NAMES = {1: "bold", 2: "dim", 3: "italic", 4: "underline"}
 BRIGHT = 8
 
@@ -40,7 +45,7 @@ PLAIN = Style()
 
 def plain(text: str) -> str:
     """Return the text without what a terminal would obey."""
-    return ESCAPES.sub("", text)
+    return LEFT_OVER.sub("", ESCAPES.sub("", text))
 
 
 def as_html(text: str, *, search: str = "") -> SafeString:
@@ -48,22 +53,23 @@ def as_html(text: str, *, search: str = "") -> SafeString:
     pieces = list(pieces_of(text))
     bare = "".join(piece for piece, _ in pieces)
     found = re.finditer(re.escape(search), bare, re.IGNORECASE) if search else ()
-    marked = [match.span() for match in found]
+    marked = [match.span() for match in islice(found, MOST_MARKS)]
     # Escaped piece by piece; the classes are ours.
     return mark_safe("".join(_html(*each) for each in _cut(pieces, marked)))
 
 
 def pieces_of(text: str) -> Iterator[tuple[str, Style]]:
-    """Yield the text piece by piece, each with its style."""
+    """Yield the text piece by piece, each with its style; after many, the rest in that of the
+    last."""
     style, begin = PLAIN, 0
-    for match in ESCAPES.finditer(text):
+    for match in islice(ESCAPES.finditer(text), MOST_STYLES):
         if match.start() > begin:
             yield text[begin : match.start()], style
         begin = match.end()
         if said := STYLES.fullmatch(match[0]):
             style = _after(style, said[1])
-    if begin < len(text):
-        yield text[begin:], style
+    if rest := ESCAPES.sub("", text[begin:]):
+        yield rest, style
 
 
 def _after(style: Style, codes: str) -> Style:

@@ -53,12 +53,14 @@ def logs(request: HttpRequest, project: str, name: str) -> HttpResponse:
         return _more(request, run, wanted, after)
     if "newest" in request.GET:
         return _newest(request, run)
+    # Where none fits, the page goes on behind all that there was.
+    end = queries.begin_of_tail(run=run, wanted=wanted, count=0)
     lines = queries.tail(run=run, wanted=wanted, limit=SHOWN_LINES)
     context = {
         "project": where,
         "run": run,
         "rows": _rows(lines, wanted),
-        "cursor": lines[-1].cursor if lines else "0-0",
+        "cursor": lines[-1].cursor if lines else end,
         "wanted": wanted,
         "since": since if (since := request.GET.get("since", "")) in SINCE else "",
         "times": SINCE.items(),

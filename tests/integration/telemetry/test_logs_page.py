@@ -115,6 +115,18 @@ def test_shows_lines_since_a_time(people: People, replica: Printer) -> None:
     assert ">new<" in page and ">old<" not in page
 
 
+def test_goes_on_behind_all_lines_where_none_fits(people: People, replica: Printer) -> None:
+    """The page asks for what comes, with none of the times before it."""
+    client = signed_in(people.bob)
+    replica.send("old", at=timezone.now() - timedelta(hours=2))
+    cursor = client.get(LOGS, {"since": "1h"}).context["cursor"]
+    replica.send("new", first=1)
+
+    page = text(client.get(LOGS, {"after": cursor}))
+
+    assert ">new<" in page and ">old<" not in page
+
+
 def test_shows_replicas_in_the_order_of_time(people: People, run: Run, replica: Printer) -> None:
     at = timezone.now()
     printer(run, num=1).send("second", at=at)

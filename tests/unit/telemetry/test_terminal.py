@@ -59,3 +59,21 @@ def test_paints_with_classes(text: str, html: str) -> None:
 )  # fmt: skip
 def test_marks_what_was_searched_for(text: str, search: str, html: str) -> None:
     assert terminal.as_html(text, search=search) == html
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\x1b[\x1b[m31mred", "\x1b\x1b[mcreset", "\x9b31mred", "\x1b]0;title", "\x1b[31"],
+)
+def test_leaves_nothing_that_a_terminal_obeys(text: str) -> None:
+    assert not {"\x1b", "\x9b"} & set(terminal.plain(text))
+
+
+def test_the_markup_of_a_line_has_a_bound() -> None:
+    """What was written to fill the memory of whoever draws it."""
+    text = "\x1b[1mx\x1b[mx" * 5000
+
+    styled, marked = terminal.as_html(text), terminal.as_html("x" * 10_000, search="x")
+
+    assert styled.count("x") == marked.count("x") == 10_000
+    assert max(styled.count("<span"), marked.count("<mark")) <= 200
