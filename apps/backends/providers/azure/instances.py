@@ -25,7 +25,8 @@ FAILED = "ProvisioningState/failed/"
 # What others put on a machine, such as a policy of the subscription: without it, it works as well.
 OF_OTHERS = ("VMExtension", "VMAgent")
 POWER = "PowerState/"
-RUNNING = ("running", "starting", "")
+# What else it may be passes by itself: "creating", "starting", "unknown" while its host is away.
+STOPPED = ("stopping", "stopped", "deallocating", "deallocated", "hibernating", "hibernated")
 CONSOLE_TAIL, LONGEST_CONSOLE = 4096, 4 * 2**20
 NAME, REGION = re.compile(r"[a-z0-9][-a-z0-9]{0,62}", re.ASCII), re.compile(r"[a-z0-9]{3,40}")
 
@@ -135,7 +136,7 @@ def status(clients: Clients, row: dict[str, Any], ref: Ref) -> InstanceStatus:
         state = "Succeeded"
     if state == "Failed":
         return _failed(clients, statuses, ref)
-    if state == "Deleting" or power["code"].removeprefix(POWER) not in RUNNING:
+    if state == "Deleting" or power["code"].removeprefix(POWER) in STOPPED:
         word = state if state == "Deleting" else power.get("displayStatus", power["code"])
         return InstanceStatus(
             InstanceState.FAILED,

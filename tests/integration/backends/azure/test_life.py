@@ -96,3 +96,26 @@ def test_what_others_do_to_a_machine_ends_it_not(
     azure.machines()["dstack-1"].update(state=state, error=error, was_made=True)
 
     assert one.inspect(ref).state == seen
+
+
+@pytest.mark.parametrize(
+    ("power", "seen"),
+    [
+        ("running", InstanceState.RUNNING),
+        ("starting", InstanceState.RUNNING),
+        ("creating", InstanceState.RUNNING),
+        ("unknown", InstanceState.RUNNING),
+        ("stopping", InstanceState.FAILED),
+        ("stopped", InstanceState.FAILED),
+        ("deallocating", InstanceState.FAILED),
+        ("deallocated", InstanceState.FAILED),
+    ],
+)
+def test_only_one_that_stops_or_has_stopped_has_failed(
+    azure: World, power: str, seen: InstanceState
+) -> None:
+    one = provider()
+    ref = one.create(spec())
+    azure.machines()["dstack-1"].update(power=power)
+
+    assert one.inspect(ref).state == seen
