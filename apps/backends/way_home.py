@@ -101,13 +101,13 @@ def authority(url: str) -> str:
 
 
 def current() -> str:
-    """Name how machines call this server now, as a sentence goes on with it."""
+    """Name how machines call this server now, as a sentence goes on with it that members of any
+    project read: gateways are those of some."""
     if url := direct():
         ca = authority(url)
         mark = hashlib.sha256(ca.encode()).hexdigest()[:8]
         return f"at {url}" + (f" (by the certificate {mark} of DSTACK_AGENT_CA)" if ca else "")
-    usable = _relays().order_by("pk").values_list("name", flat=True)
-    return f"through gateway {', '.join(usable)}" if usable else "at all"
+    return "through a gateway" if _has_relay() else "at all"
 
 
 def why_none() -> str:

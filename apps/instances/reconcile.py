@@ -256,11 +256,28 @@ def _fail(instance: Instance, exit_reason: str, error: str, *, at: datetime) -> 
         _end_workloads(instance.workloads.all(), exit_reason, error, at=at)
 
 
-def _never_called(instance: Instance) -> bool:
-    """Tell whether it said nothing at all; the machine of a gateway is called by this server."""
-    own = instance.workloads.exclude(owner_kind=GATEWAY)
+def _never_called(instance: Instance, *, at: datetime) -> bool:
+    """Tell whether it said nothing at all though it could have been heard; the machine of a gateway
+    is called by this server.
+
+    Nothing is said by one that has booted since before this server was started, maybe with another
+    address; nor, of an account that projects share, by one that calls through a gateway: that is
+    some project's, and so is what is wrong with it.
+    """
+    began = instance.running_at or instance.state_at
     is_heard = instance.enrolled_at or instance.boot_step or instance.reported_at
-    return not is_heard and not backends.is_standing(instance.backend_kind) and own.exists()
+    if is_heard or began < STARTED_AT or backends.is_standing(instance.backend_kind):
+        return False
+    if instance.backend.project_id is None and instance.home_id is not None:
+        return False
+    own = instance.workloads.exclude(owner_kind=GATEWAY)
+    return own.exists() and not _others_called(instance, at=at)
+
+
+def _others_called(instance: Instance, *, at: datetime) -> bool:
+    """Tell whether a machine of its backend found the way that there is now, and is heard."""
+    others = Instance.objects.filter(backend=instance.backend, enrolled_at__gte=STARTED_AT)
+    return others.filter(reported_at__gte=at - decide.SILENT).exists()
 
 
 def _fail_boot(
@@ -279,9 +296,10 @@ def _fail_boot(
     error = status.error if status else None
     _block(instance, error, reason=words, zone=status.zone if status and error else "", at=at)
     with transaction.atomic():
-        transition(instance, states.TERMINATING, at=at, reason=words, next_check_at=at, **fields)
-        if step.is_silence and _never_called(instance):
+        if step.is_silence and _never_called(instance, at=at):
+            # First, as whoever deletes a backend locks it before its machines.
             unheard.note(instance.backend)
+        transition(instance, states.TERMINATING, at=at, reason=words, next_check_at=at, **fields)
         _end_workloads(instance.workloads.all(), NOT_BOOTED, words, at=at)
 
 

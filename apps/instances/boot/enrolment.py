@@ -52,7 +52,8 @@ def enrol(*, asked: wire.Enrolment, at: datetime) -> wire.Enrolled:
     with transaction.atomic():
         instance = _of(asked.enrolment)
         is_let_in = _let_in(instance, asked.token_sha256, key, at=at)
-        unheard.forget(instance.backend_id)
+    # Not while its machine is locked: whoever deletes a backend locks it before its machines.
+    unheard.forget(instance.backend_id)
     if not is_let_in:
         raise NotEnrolled("Somebody else used this enrolment. End this machine and make another.")
     return wire.Enrolled(instance_id=str(instance.pk))
@@ -65,9 +66,9 @@ def note_step(*, told: wire.BootStep, at: datetime) -> None:
         instance = _of(told.enrolment)
         if instance.enrolled_at is not None or not _is_open(instance, at=at):
             raise _unknown()
-        unheard.forget(instance.backend_id)
         words = printable(told.step)[:STEP_CHARACTERS]
         Instance.objects.filter(pk=instance.pk).update(boot_step=words, boot_step_at=at)
+    unheard.forget(instance.backend_id)
 
 
 def _of(enrolment: str) -> Instance:

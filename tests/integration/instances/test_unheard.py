@@ -18,6 +18,7 @@ from apps.backends.faults import unheard
 from apps.backends.models import Backend
 from apps.backends.registry import PROVIDERS
 from apps.core import crypto, ids
+from apps.gateways.models import Gateway
 from apps.instances import reconcile
 from apps.instances.models import GATEWAY, Instance
 from apps.offers import queries as offers
@@ -39,6 +40,7 @@ def world(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[World]:
     fresh = World()
     monkeypatch.setattr(Cloud, "world", fresh)
     monkeypatch.setitem(PROVIDERS, "cloud", Cloud)
+    monkeypatch.setattr(reconcile, "STARTED_AT", timezone.now() - 2 * LONG_AGO)
     yield fresh
 
 
@@ -65,7 +67,8 @@ def booting(world: World, cloud: Backend, *, owner: str = "replica", **fields: A
 
 def times_out(*machines: Instance) -> None:
     reconcile.advance(ids=[each.pk for each in machines], at=timezone.now())
-    assert {each.state for each in Instance.objects.filter(boot_error="")} <= {"booting"}
+    left = Instance.objects.filter(boot_error="").exclude(state="ready")
+    assert {each.state for each in left} <= {"booting"}
 
 
 def all_time_out(world: World, cloud: Backend, times: int = unheard.MOST, **fields: Any) -> None:
@@ -129,6 +132,47 @@ def test_only_what_ran_and_said_nothing_counts(
         times_out(made)
 
     assert why(cloud) == ""
+
+
+def test_what_booted_before_this_server_was_started_does_not_count(
+    world: World, cloud: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it was away nobody could be heard, and it may have another address since."""
+    monkeypatch.setattr(reconcile, "STARTED_AT", timezone.now())
+
+    all_time_out(world, cloud)
+
+    assert why(cloud) == ""
+
+
+def test_nothing_counts_while_others_are_heard(world: World, cloud: Backend) -> None:
+    """As machines without a system, of which some take longer to boot than is waited for."""
+    assert cloud.project is not None
+    now = timezone.now()
+    factories.instance(cloud.project, backend=cloud, enrolled_at=now, reported_at=now)
+
+    all_time_out(world, cloud)
+
+    assert why(cloud) == ""
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_the_gateway_of_one_project_keeps_no_other_from_a_shared_cloud(
+    people: People, world: World, cloud: Backend, settings: Any, is_shared: bool
+) -> None:
+    settings.DSTACK_AGENT_URL = "http://127.0.0.1:8000"
+    machine = factories.instance(people.project)
+    gateway = factories.gateway(people.project, name="secret-name", instance=machine)
+    Gateway.objects.filter(pk=gateway.pk).update(tunnel_port=2222)
+    for _ in range(unheard.MOST):
+        made = booting(world, cloud, home=gateway)
+        Backend.objects.filter(pk=cloud.pk).update(project=None if is_shared else people.project)
+        times_out(made)
+
+    cloud.refresh_from_db()
+
+    assert bool(unheard.why(cloud)) is not is_shared
+    assert "secret-name" not in unheard.why(cloud)
 
 
 def enrols(made: Instance) -> None:
