@@ -143,9 +143,11 @@ def change(backend: Backend, also: Also) -> None:
 
 def set_disabled(backend: Backend, *, disabled: bool) -> None:
     """Disable or enable it. Raise Conflict for one that is being deleted."""
-    require_staying(backend)
-    backend.disabled_at = (backend.disabled_at or timezone.now()) if disabled else None
-    backend.save(update_fields=["disabled_at"])
+    at = (backend.disabled_at or timezone.now()) if disabled else None
+    # A check takes its time: somebody may have begun to delete it since it was read.
+    if not Backend.objects.filter(pk=backend.pk, ending_at=None).update(disabled_at=at):
+        raise Conflict(f"Backend {backend.name} is being deleted.")
+    backend.disabled_at = at
     if not disabled:
         tell_usable()
 

@@ -14,6 +14,7 @@ from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends import queries, services
 from apps.backends.base import ErrorKind, ProviderError
+from apps.backends.connecting import rows
 from apps.backends.faults import leaving
 from apps.backends.models import Backend
 from apps.backends.registry import PROVIDERS
@@ -125,6 +126,20 @@ def test_a_machine_that_came_a_moment_too_late_is_ended_too(cloud: Backend, alic
     late.refresh_from_db()
     cloud.refresh_from_db()
     assert (late.state, cloud.closed_at) == ("terminating", None)
+
+
+def test_what_was_to_change_after_a_check_opens_nothing_that_is_being_deleted_since(
+    cloud: Backend, alice: Access
+) -> None:
+    machine(cloud)
+    before = Backend.objects.get(pk=cloud.pk)
+    services.delete(access=alice, backend=cloud, ends_machines=True)
+
+    with pytest.raises(Conflict, match="being deleted"):
+        rows.change(before, rows.Also(disabled=False))
+
+    cloud.refresh_from_db()
+    assert cloud.disabled_at is not None
 
 
 def test_is_deleted_at_once_where_nothing_lives(
