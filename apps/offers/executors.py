@@ -194,6 +194,8 @@ def remarks(
 
 
 def _in_container(offer: Offer, spec: ServiceSpec, image: str) -> Iterator[str]:
+    if spec.image is None and spec.python is not None:
+        yield f"python: does not act here; a container has the Python of its image, {image}."
     if spec.image is None and can_be_had(image, offer):
         yield f"Runs in a container of {image}, since the service has no `image`."
     elif spec.image is None:

@@ -263,3 +263,10 @@ def test_gives_folders_of_shared_machines_only_where_they_are_listed(
 
 def test_what_no_machine_gives_is_what_its_agent_refuses() -> None:
     assert set(executors.CLOSED) == set(mounts.CLOSED)
+
+
+def test_a_version_of_python_is_not_promised_in_a_container() -> None:
+    images = {"base_image": UNBUILT, "gpu_base_image": CUDA}
+    first, _ = executors.remarks(WITH_GPU, parse(BASE + "python: '3.12'"), **images)
+
+    assert first == f"python: does not act here; a container has the Python of its image, {CUDA}."
