@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings
+from django.db.models import Q, QuerySet
 
 FOR_TUNNELS = "give its host openssh-server and set DSTACK_GATEWAY_SSH_PORT, to 2222 for example"
 # On a machine: only root listens there, so that no program can wait in its place for tokens.
@@ -107,24 +108,31 @@ def current() -> str:
         ca = authority(url)
         mark = hashlib.sha256(ca.encode()).hexdigest()[:8]
         return f"at {url}" + (f" (by the certificate {mark} of DSTACK_AGENT_CA)" if ca else "")
-    return "through a gateway" if _has_relay() else "at all"
+    return "through a gateway" if relays().exists() else "at all"
 
 
-def why_none() -> str:
-    """Say why no machine of a cloud can be made, "" where it can."""
-    return "" if direct() or _has_relay() else _none()
+def why_none(project_id: int | None = None) -> str:
+    """Say why no machine of a cloud can be made, "" where one of this project, if given, can."""
+    return "" if direct() or relays(project_id).exists() else _none()
 
 
-def _has_relay() -> bool:
-    return bool(_relays().exists())
+def relays(project_id: int | None = None) -> QuerySet[Any]:
+    """Return the gateways through which machines may call this server, those of this project if it
+    is given.
 
-
-def _relays() -> Any:
+    Whoever has a gateway's machine reads what passes there, tokens and values of `env` among it: a
+    project trusts the gateways that it publishes on, and those in clouds of the server's own.
+    """
     # By name: gateways know what a backend is, not the other way round.
     known = apps.get_model("gateways", "Gateway").objects
     # A host of a person's calls the server itself, so that no way leads through it.
     usable = known.filter(instance__isnull=False, instance__shared=False)
-    return usable.filter(tunnel_port__isnull=False)
+    usable = usable.filter(tunnel_port__isnull=False)
+    if project_id is None:
+        return usable
+    published = known.filter(projects=project_id).values("pk")
+    of_server = Q(connection__isnull=False, connection__project=None)
+    return usable.filter(Q(pk__in=published) | of_server)
 
 
 def _none() -> str:

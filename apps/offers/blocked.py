@@ -55,11 +55,15 @@ def block(
 
 
 def of(
-    chosen: Collection[Backend], *, calls_server: bool = True, at: datetime
+    chosen: Collection[Backend],
+    *,
+    project_id: int | None = None,
+    calls_server: bool = True,
+    at: datetime,
 ) -> dict[int, list[blocks.Block]]:
-    """Return what is blocked then, by the backend's id, for machines each of which
+    """Return what is blocked then, by the backend's id, for machines of the project each of which
     `calls_server` itself, or is called by it."""
-    unreachable = _unreachable() if calls_server else []
+    unreachable = _unreachable(project_id) if calls_server else []
     found: dict[int, list[blocks.Block]] = {
         backend.pk: []
         if backends.is_standing(backend.kind)
@@ -71,9 +75,9 @@ def of(
     return found
 
 
-def _unreachable() -> list[blocks.Block]:
+def _unreachable(project_id: int | None) -> list[blocks.Block]:
     """No machine that could not call this server is worth its price, and none is made by a copy."""
-    why = identity.why_held() or way_home.why_none()
+    why = identity.why_held() or way_home.why_none(project_id)
     whole = blocks.Subject(Scope.BACKEND)
     return [blocks.Block(whole, ErrorKind.SETUP, why, None)] if why else []
 

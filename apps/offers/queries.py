@@ -52,7 +52,8 @@ def find(
     at = at or timezone.now()
     by_name = {backend.name: backend for backend in connected.usable_by(project)}
     calls_server = purpose is not Purpose.GATEWAY
-    shut = blocked.of(list(by_name.values()), calls_server=calls_server, at=at)
+    chosen = list(by_name.values())
+    shut = blocked.of(chosen, project_id=project.pk, calls_server=calls_server, at=at)
     base_image = settings.DSTACK_BASE_IMAGE if purpose is Purpose.SERVICE else None
     standing: list[Offer] = []
     supplies: list[Supply] = []

@@ -13,7 +13,7 @@ def of(host: Host) -> WayHome:
     """Return the way of a host's agent, also before it has one. Raise way_home.NoWayHome."""
     instance = host.instance
     if instance is None or instance.is_final:
-        return way_home.of(home.any_usable())
+        return way_home.of(home.any_usable(host.project_id))
     return way_home.of(home.of(instance))
 
 

@@ -3,11 +3,6 @@ of its own."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.apps import apps
-from django.db.models import QuerySet
-
 from apps.backends import way_home
 from apps.backends.way_home import Relay
 from apps.core import crypto, notifications
@@ -28,23 +23,16 @@ def of(instance: Instance) -> Relay | None:
     return instance.home
 
 
-def any_usable() -> Relay | None:
-    """Return a gateway that a machine without one would take, None where there is none."""
-    found: Relay | None = _usable().order_by("pk").first()
+def any_usable(project_id: int) -> Relay | None:
+    """Return a gateway that a machine of the project without one would take, None where there is
+    none."""
+    found: Relay | None = way_home.relays(project_id).order_by("pk").first()
     return found
 
 
-def _usable() -> QuerySet[Any]:
-    gateways = apps.get_model("gateways", "Gateway").objects
-    # A host of a person's calls the server itself, so that no way leads through it.
-    return gateways.filter(
-        instance__isnull=False, instance__shared=False, tunnel_port__isnull=False
-    )
-
-
 def _choose(instance: Instance) -> int | None:
-    """Take the gateway of its service, else any."""
-    usable = _usable()
+    """Take the gateway of its service, else any that its project may take."""
+    usable = way_home.relays(instance.project_id)
     own = usable.filter(tunnels__instance=instance, tunnels__freed_at=None)
     ids = own.values_list("pk", flat=True).order_by("pk")
     return ids.first() or usable.values_list("pk", flat=True).order_by("pk").first()

@@ -13,7 +13,7 @@ from django.test import Client
 from apps.backends import way_home
 from apps.backends.base import Offer
 from apps.core import crypto, ids
-from apps.gateways.models import Gateway
+from apps.gateways.models import Gateway, Publication
 from apps.instances.boot import home, keys, machine_spec, relay
 from apps.instances.models import Instance
 from apps.instances.tunnels import claims
@@ -34,7 +34,10 @@ def on_loopback(settings: Any, redis_url: str) -> None:
 
 
 def far(name: str, **fields: Any) -> Gateway:
+    """A gateway of some project, in a cloud of the server's unless `connection` says another."""
     project = factories.project()
+    if "connection" not in fields:
+        fields["connection"] = factories.backend(None, kind="cloud", name=f"of-{name}")
     said = {
         "address": "192.0.2.9",
         "backend": "aws",
@@ -84,6 +87,22 @@ def test_it_takes_the_gateway_of_its_service_and_keeps_it() -> None:
 
     mine.tunnels.all().delete()
     assert home.of(Instance.objects.get(pk=instance.pk)) == mine
+
+
+def test_it_takes_no_gateway_of_a_project_that_its_own_has_nothing_to_do_with() -> None:
+    instance = machine()
+    theirs = factories.backend(factories.project(), kind="cloud")
+    far("strangers", connection=theirs)
+    far("unknown", connection=None)
+
+    assert home.of(instance) is None
+    assert home.any_usable(instance.project_id) is None
+    assert "dstack gateway create" in way_home.why_none(instance.project_id)
+
+    shared = far("shared", connection=theirs)
+    Publication.objects.create(project=instance.project, gateway=shared)
+    assert way_home.why_none(instance.project_id) == ""
+    assert home.of(instance) == home.any_usable(instance.project_id) == shared
 
 
 @pytest.mark.parametrize("fields", [{"instance": None}, {"tunnel_port": None}])
