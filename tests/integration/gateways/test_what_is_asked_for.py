@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
         ({"backend": "local"}, "no backend"),
         ({"region": "atlantis"}, "no machine for a gateway"),
         ({"region": "x" * 9000}, "no machine for a gateway"),
-        ({"host": "mine"}, "host of yours"),
+        ({"host": "mine"}, "a gateway has one place"),
     ],
 )
 def test_what_cannot_be_made_is_refused_with_a_sentence(
