@@ -14,7 +14,7 @@ from django.test import Client
 
 from apps.backends.providers.gcp.pricing import catalog as gcp_prices
 from apps.core.stores.valkey import pause
-from tests import documented, programs, quiet_network
+from tests import documented, programs, quick_flush, quiet_network
 from tests.fakes import aws_cloud, azure_cloud, azure_prices, gcp_cloud, tensordock_api
 from tests.servers import servers
 
@@ -35,6 +35,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """Start PostgreSQL just before pytest-django makes the first test database."""
     servers.need_postgres()
+    if servers.is_private("DATABASE_URL"):  # where we are its superuser
+        quick_flush.install()
 
 
 @pytest.fixture(scope="session")
