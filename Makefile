@@ -15,7 +15,7 @@ NOT_SERVED := node_modules src build.mjs 'package*.json' django_htmx 'redoc.*' s
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test chaos bench lint lock assets wheel wheelhouse images tag clean
+.PHONY: run test chaos long bench lint lock assets wheel wheelhouse images tag clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run-stamp staticfiles/.stamp
@@ -31,6 +31,10 @@ chaos: $(VENV)/.dev-stamp staticfiles/.stamp
 	    echo "Round $$round of $(TIMES)"; \
 	    $(BIN)/python -m pytest tests/e2e/chaos $(ARGS) || exit 1; \
 	done
+
+# What waits for most of a minute: faults, and more machines that boot.
+long: $(VENV)/.dev-stamp staticfiles/.stamp
+	@$(BIN)/python -m pytest -m long $(ARGS)
 
 bench: $(VENV)/.dev-stamp staticfiles/.stamp
 	@$(BIN)/python -m tests.bench $(ARGS)

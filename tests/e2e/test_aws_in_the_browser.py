@@ -203,6 +203,7 @@ def test_a_service_that_is_stopped_while_its_machine_boots_is_over_at_once(
     eventually(lambda: not any(each.is_up for each in room.machines.values()), seconds=BOOT_SECONDS)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("connected")
 def test_a_spot_machine_that_is_taken_back_is_replaced_before_it_ends(
     page: Page, stack: Stack, room: Room, imds: Imds

@@ -183,6 +183,7 @@ def test_a_service_on_a_machine_of_a_cloud_is_called_and_stopped(
         assert stack.stop() == 0
 
 
+@pytest.mark.long
 def test_without_tunnels_no_machine_is_asked_for(
     room: Room, aws_server: Emulator, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -21,7 +21,7 @@ from tests.fakes.gcp_world import World
 from tests.free_ports import free_port
 from tests.integration.instances import virtual_machines
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 NORTH, KIND = "us-central1", "e2-standard-2"
 BOOT_SECONDS, END_SECONDS = 90.0, 60.0

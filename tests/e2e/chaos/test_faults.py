@@ -22,7 +22,7 @@ from tests.e2e.load import Load
 from tests.e2e.services import haproxy, publish, publish_and_stop, replica_pids
 from tests.e2e.stack import Stack, eventually
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 # Longer than the lease of a claimed row (30 s, apps/core/sweep.py).
 PAUSE_SECONDS = 33.0
@@ -126,7 +126,6 @@ def test_haproxy_hangs(stack: Stack, load: Load) -> None:
     assert sorted(replica_pids(stack)) == replicas
 
 
-@pytest.mark.long
 def test_a_child_of_web_hangs(stack: Stack, load: Load) -> None:
     """No signal has stopped the process that is watched, yet nobody answers."""
     web = stack.children()["web"]
@@ -151,7 +150,6 @@ def go_on(pid: int) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("worker", ["worker-control", "worker-outside"])
 def test_a_worker_sleeps_past_its_lease(stack: Stack, load: Load, worker: str) -> None:
     """It wakes up with rows in its hands that others have taken on meanwhile."""
@@ -222,7 +220,6 @@ def cut(port: int) -> Iterator[None]:
 WAYS = ("--dport", "--sport")
 
 
-@pytest.mark.long
 def test_the_disk_of_the_logs_is_full(stack: Stack, load: Load) -> None:
     """Every log of the server lies on a disk without a free byte."""
     if os.geteuid() != 0:

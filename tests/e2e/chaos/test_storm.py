@@ -14,7 +14,7 @@ from tests.e2e.chaos.conftest import come_to_rest
 from tests.e2e.services import WHO, haproxy, replica_pids
 from tests.e2e.stack import Stack
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 STORM_SECONDS = float(os.environ.get("CHAOS_SECONDS", "30"))
 PAUSE_SECONDS = 1.5

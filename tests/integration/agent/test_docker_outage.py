@@ -53,6 +53,7 @@ def waits(control: ControlPlane) -> bool:
     return seen is not None and seen.phase == wire.PHASE_ENGINE_AWAY and seen.ready is False
 
 
+@pytest.mark.long
 def test_what_an_engine_stopped_ended_with_it_whatever_code_it_ended_with(
     control: ControlPlane, agent: RunningAgent, engine: OwnEngine
 ) -> None:

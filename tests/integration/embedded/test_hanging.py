@@ -84,7 +84,9 @@ def database(host: Host) -> Postgres:
     return Postgres(data=server / "pg", sockets=folder_for(server / "run"))
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGKILL]
+)
 def test_a_server_that_is_ended_often_comes_back_soon(
     start: Callable[..., Host], how: signal.Signals
 ) -> None:

@@ -69,13 +69,19 @@ def told() -> list[tuple[str, str]]:
     return list(found.values_list("label", "reason"))
 
 
+def exited_at(replica: Replica) -> float | None:
+    """When it exited; the gateway saw its connection close then, however late it says so."""
+    workload = Replica.objects.select_related("workload").get(pk=replica.pk).workload
+    return workload.exited_at.timestamp() if workload and workload.exited_at else None
+
+
 @pytest.mark.parametrize("first", ["exit", "report"])
 def test_whoever_is_heard_first(
     gateway: Gateway, agent: FakeAgent, victim: Replica, first: str
 ) -> None:
     steps: dict[str, Any] = {
         "exit": lambda: agent.exit_one(str(victim.workload_id)),
-        "report": lambda: report(gateway, victim, ("GET", "/die")),
+        "report": lambda: report(gateway, victim, ("GET", "/die"), at=exited_at(victim)),
     }
     steps.pop(first)()
     assert told() == []
