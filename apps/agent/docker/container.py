@@ -168,7 +168,7 @@ class Docker:
     def start(self) -> None:
         self._note(boot_id=procs.boot_id(), started_at=time.time())
         try:
-            self.engine.call("POST", f"/containers/{self.facts['container']}/start")
+            self.engine.start(self.facts["container"])
         except (EngineAway, EngineRefused) as error:
             self._note(started_at=None)
             self.remove()

@@ -17,6 +17,8 @@ DEFAULT_SOCKET = "/var/run/docker.sock"
 CALL_SECONDS = 60.0
 # What this code was written for; engines speak a range of versions.
 API_VERSION = (1, 41)
+# Another engine of this machine takes ports of the same range, dozens in a row.
+PORT_ATTEMPTS, PORT_TAKEN = 10, "address already in use"
 
 
 class EngineAway(Exception):
@@ -88,6 +90,16 @@ class Engine:
         headers = {"Content-Type": "application/x-tar"}
         with self._asked("PUT", path, query=query, data=data, headers=headers) as answer:
             self._read(answer)
+
+    def start(self, container: str) -> None:
+        """Start it, on other ports where those that the engine tried are taken; it tries ten."""
+        for left in reversed(range(PORT_ATTEMPTS)):
+            try:
+                self.call("POST", f"/containers/{container}/start")
+                return
+            except EngineRefused as error:
+                if not left or PORT_TAKEN not in str(error):
+                    raise
 
     def has_init(self) -> bool:
         """Tell whether the engine can put a first process of its own before a container's.

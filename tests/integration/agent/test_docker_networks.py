@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +202,20 @@ def test_what_was_not_started_begins_anew_with_its_secrets(
     agent.start()
 
     assert control.wait(lambda: control.lines("w1")) == ["got geheim"]
+
+
+def test_takes_other_ports_where_a_row_of_them_is_taken(
+    control: ControlPlane, agent: RunningAgent, engine_address: str
+) -> None:
+    """As by another engine of this machine, which counts up from the same port."""
+    make_image(engine_address, "test/ports:1", 'CMD ["httpd", "-f", "-p", "8000"]')
+    control.assign(workload(image="test/ports:1", id="w1"))
+    port = int((control.wait_for("w1", ready=True).address or "").rpartition(":")[2])
+    with ExitStack() as taken:
+        for each in range(port + 1, port + 25):
+            listener = taken.enter_context(socket.socket())
+            with suppress(OSError):  # somebody else's already
+                listener.bind(("127.0.0.1", each))
+        control.assign(workload(image="test/ports:1", id="w2"))
+
+        assert control.wait_for("w2", ready=True)
