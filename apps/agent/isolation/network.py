@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import ipaddress
 import os
 import shutil
@@ -41,6 +42,8 @@ STATE = "network.json"
 # The first that the host does not use already; each has room for all users of replicas.
 RANGES = ("10.213.0.0/16", "10.167.0.0/16", "172.29.0.0/16", "10.91.0.0/16")
 LOOPBACK_INTERFACE = "lo"
+# What all agents of a host have, and nobody else locks.
+SHARED = "/proc/sys/net/ipv4"
 IPTABLES_SECONDS = 5.0
 INSIDE_TABLE = "dstack"
 
@@ -116,9 +119,9 @@ class Network:
 
     def _give_address_back(self) -> None:
         """Unless replicas are left that need it, of this agent or another."""
-        if any(name.startswith(PREFIX) for _, name in socket.if_nameindex()):
-            return
-        with netlink.Netlink(netlink.NETLINK_ROUTE) as route:
+        with _alone(), netlink.Netlink(netlink.NETLINK_ROUTE) as route:
+            if any(name.startswith(PREFIX) for _, name in socket.if_nameindex()):
+                return
             # Of each range: whoever puts the host back may not be who chose one.
             for text in RANGES:
                 address = dataclasses.replace(
@@ -135,7 +138,7 @@ class Network:
         self.let_pass()
         name = f"{self._interfaces}{uid - users.FIRST_UID}"
         address = str(self._range[uid - users.FIRST_UID + 2])
-        with self._lock:
+        with self._lock, _alone():
             try:
                 self._forward(_default_interfaces())
                 self._hold_address()
@@ -245,6 +248,18 @@ def _iptables(program: str, *arguments: str) -> bool:
         timeout=IPTABLES_SECONDS,
     )
     return ran.returncode == 0
+
+
+@contextlib.contextmanager
+def _alone() -> typing.Iterator[None]:
+    """Keep the other agents of this host away from the address that all of them share: one that
+    ends gives it back, and the route of a replica that is just being made would lose its source."""
+    descriptor = os.open(SHARED, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _in_new_namespace() -> int:
