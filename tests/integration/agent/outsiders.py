@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.integration.agent.running import eventually
+from tests.made_once import cache
 
 NAME, ADDRESS, PORT = "dstack-outside", "192.0.2.130", 8000
 # Where a cloud's machine asks about itself.
@@ -17,7 +19,18 @@ METADATA = "169.254.169.254"
 
 @contextlib.contextmanager
 def outside() -> Iterator[str]:
-    """Yield its address; it serves HTTP on PORT, there and at METADATA."""
+    """Yield its address; it serves HTTP on PORT, there and at METADATA.
+
+    Only one test of the machine has it at a time.
+    """
+    with (cache() / f"{NAME}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with _made() as address:
+            yield address
+
+
+@contextlib.contextmanager
+def _made() -> Iterator[str]:
     made = [
         f"ip netns add {NAME}",
         f"ip link add dst-out type veth peer name eth0 netns {NAME}",
