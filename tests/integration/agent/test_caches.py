@@ -125,7 +125,8 @@ def test_a_container_of_another_project_has_another_one(
 ) -> None:
     last_lines(control, "a", LEAVE, **container)
 
-    assert last_lines(control, "b", f"{FIND} || echo none", cache="2", **container)[-1] == "none"
+    # What the engine reads from two pipes comes in any order.
+    assert "none" in last_lines(control, "b", f"{FIND} || echo none", cache="2", **container)
 
 
 def test_an_engine_that_does_not_see_the_folder_runs_without(
