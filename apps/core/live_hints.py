@@ -1,15 +1,15 @@
 """Hints for those who wait inside the web process: live pages and long polls.
 
-One connection to the broker per process listens to all channels and hands each message to the
-waiters of its channel. A hint may be lost; whoever waits looks at the database after each hint and
-after a while in any case.
+One connection to the broker per process listens to all channels and tells the waiters of a
+message's channel, never what it says. A hint may be lost; whoever waits looks at the database after
+each hint and after a while in any case. Nothing was heard before the connection stood, or stood
+again: then all are told.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import socket
 from collections import defaultdict
@@ -23,8 +23,6 @@ from redis.exceptions import RedisError
 logger = logging.getLogger(__name__)
 
 PREFIX = "dstack:"
-# A page that does not read is cut loose from old hints: it will look at the database anyway.
-QUEUE_SIZE = 100
 RECONNECT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
 # How often whoever waits looks for itself, should the broker be away.
@@ -32,29 +30,50 @@ LOOK_SECONDS = 2.0
 # A broker that vanished with its address is noticed after 25 s.
 KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 
-Hint = tuple[str, dict[str, Any]]
+
+class Hints:
+    """Names of channels that one waiter has not been told of yet, each once."""
+
+    def __init__(self) -> None:
+        self._channels: set[str] = set()
+        self._some = asyncio.Event()
+
+    def add(self, channel: str) -> None:
+        self._channels.add(channel)
+        self._some.set()
+
+    async def get(self) -> set[str]:
+        """Wait until there is one and return all."""
+        await self._some.wait()
+        return self.taken()
+
+    def taken(self) -> set[str]:
+        """Return those there are by now."""
+        taken, self._channels = self._channels, set()
+        self._some.clear()
+        return taken
 
 
 class Hub:
     """The process's one subscription. Use `hub()`; it belongs to the running event loop."""
 
     def __init__(self) -> None:
-        self._waiters: dict[str, set[asyncio.Queue[Hint]]] = defaultdict(set)
+        self._waiters: dict[str, set[Hints]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
-    async def listen(self, channels: Sequence[str]) -> AsyncIterator[asyncio.Queue[Hint]]:
-        """Yield a queue of `(channel, message)` hints of these channels."""
+    async def listen(self, channels: Sequence[str]) -> AsyncIterator[Hints]:
+        """Yield the hints of these channels."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
-        queue: asyncio.Queue[Hint] = asyncio.Queue(QUEUE_SIZE)
+        hints = Hints()
         for channel in channels:
-            self._waiters[channel].add(queue)
+            self._waiters[channel].add(hints)
         try:
-            yield queue
+            yield hints
         finally:
             for channel in channels:
-                self._waiters[channel].discard(queue)
+                self._waiters[channel].discard(hints)
                 if not self._waiters[channel]:
                     del self._waiters[channel]
 
@@ -75,14 +94,18 @@ class Hub:
             await subscription.psubscribe(f"{PREFIX}*")
             while not _cancelled():
                 message = await subscription.get_message(timeout=LOOK_SECONDS)
-                if message is not None and message["type"] == "pmessage":
-                    self._hand_out(message["channel"].decode(), message["data"])
+                if message is None:
+                    continue
+                if message["type"] == "pmessage":
+                    self._tell(message["channel"].decode().removeprefix(PREFIX))
+                else:
+                    # The broker has confirmed: what was said before it did, nobody here heard.
+                    for channel in list(self._waiters):
+                        self._tell(channel)
 
-    def _hand_out(self, channel: str, data: bytes) -> None:
-        name = channel.removeprefix(PREFIX)
-        for queue in self._waiters.get(name, ()):
-            if not queue.full():
-                queue.put_nowait((name, json.loads(data)))
+    def _tell(self, channel: str) -> None:
+        for hints in self._waiters.get(channel, ()):
+            hints.add(channel)
 
 
 def _cancelled() -> bool:
@@ -120,6 +143,4 @@ async def wait_until(
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(left, LOOK_SECONDS)):
                     await hints.get()
-            while not hints.empty():
-                hints.get_nowait()
     return answer

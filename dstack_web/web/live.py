@@ -95,13 +95,13 @@ def _missed(since: datetime) -> bool:
 
 
 async def _hints(scope: Scope, since: datetime | None) -> AsyncGenerator[bytes]:
-    async with live_hints.hub().listen(scope.channels) as queue:
+    async with live_hints.hub().listen(scope.channels) as hints:
         yield _event("ready")
         if since is not None and await in_thread(_missed, since):
             yield _event("changed")
         checked_at = time.monotonic()
         while True:
-            names = await _next(queue)
+            names = await _next(hints)
             yield b"".join(_event(name) for name in names) or b": alive\n\n"
             if time.monotonic() - checked_at > RECHECK_SECONDS:
                 checked_at = time.monotonic()
@@ -110,17 +110,15 @@ async def _hints(scope: Scope, since: datetime | None) -> AsyncGenerator[bytes]:
                     return
 
 
-async def _next(queue: asyncio.Queue[live_hints.Hint]) -> list[str]:
+async def _next(hints: live_hints.Hints) -> list[str]:
     """The names of the next events, or none when nothing came for a while."""
     try:
         async with asyncio.timeout(HEARTBEAT_SECONDS):
-            first = await queue.get()
+            channels = await hints.get()
     except TimeoutError:
         return []
     await asyncio.sleep(GATHER_SECONDS)
-    channels = {first[0]}
-    while not queue.empty():
-        channels.add(queue.get_nowait()[0])
+    channels |= hints.taken()
     kinds = {channel.partition(":")[0] for channel in channels}
     own: list[str] = [kind for kind in ("metrics", "logs") if kind in kinds]
     return ["changed", *own] if kinds - {"metrics", "logs"} else own

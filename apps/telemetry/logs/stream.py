@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.utils import timezone
 
@@ -57,12 +56,10 @@ async def follow(
                 yield await _quiet(hints)
 
 
-async def _quiet(hints: asyncio.Queue[Any]) -> list[Line]:
+async def _quiet(hints: live_hints.Hints) -> list[Line]:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LOOK_SECONDS):
             await hints.get()
-    while not hints.empty():
-        hints.get_nowait()
     return []
 
 
