@@ -95,4 +95,6 @@ document.body.addEventListener("htmx:afterSwap", mark);
 setInterval(() => {
   if (source?.readyState !== EventSource.OPEN && !document.hidden) changed();
 }, POLL_MS);
-open();
+// What listens is bound when the page is whole; a hint that came earlier would be lost.
+if (document.readyState === "complete") open();
+else document.addEventListener("DOMContentLoaded", open);

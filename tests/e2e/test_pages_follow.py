@@ -131,6 +131,27 @@ def test_what_is_typed_stays_while_the_page_follows(
     expect(page.locator("#replicas-again")).to_have_value("abc")
 
 
+def test_a_page_follows_what_changed_while_it_still_loaded(
+    page: Page, stack: Stack, tmp_path: Path
+) -> None:
+    address = deploy(stack, tmp_path, "early")
+
+    def changes(route: Route) -> None:
+        stack.dstack("scale", "early", "2")
+        eventually(lambda: is_ready(stack, "early", replicas=2), what="two replicas")
+        route.continue_()
+
+    page.route("**/chart*.js", changes, times=1)
+    page.goto(address)
+
+    expect(page.locator(".service-line")).to_contain_text("2 of 2 replicas ready")
+
+
+def is_ready(stack: Stack, name: str, *, replicas: int) -> bool:
+    states = [row["state"] for row in stack.api("GET", f"/projects/main/runs/{name}")["replicas"]]
+    return states.count("running") == replicas
+
+
 def test_a_page_whose_stream_does_not_open_asks_now_and_then(page: Page, stack: Stack) -> None:
     page.route("**/live?*", lambda route: None)  # as a proxy that gathers what it passes on
     page.clock.install()
