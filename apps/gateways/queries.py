@@ -26,14 +26,16 @@ def on_machines() -> QuerySet[Gateway]:
 
 
 def gateway_for(project: Project, *, name: str | None = None) -> Gateway | None:
-    """Return the named gateway of the project, or its default one.
+    """Return the named gateway of the project, or its default one; another while that one could
+    not be made.
 
     Raise Invalid when the project has no gateway of that name.
     """
     published = gateways_of(project).exclude(gateway__state=states.DELETING)
     if name is None:
-        first = published.first()
-        return first.gateway if first else None
+        candidates = [publication.gateway for publication in published]
+        made = [gateway for gateway in candidates if gateway.state != states.GAVE_UP]
+        return next(iter([*made, *candidates]), None)
     wanted = name.rpartition("/")[2]
     for publication in published:
         if publication.gateway.name == wanted:

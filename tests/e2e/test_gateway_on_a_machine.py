@@ -158,7 +158,7 @@ def test_a_gateway_is_made_serves_is_replaced_and_goes(
     (tmp_path / "serve.dstack.yml").write_text(SERVICE)
     stack.api("POST", "/projects/main/backends", json=BACKEND)
     place = ("--domain", DOMAIN, "--backend", "aws", "--region", NORTH)
-    stack.dstack("gateway", "create", *place, "--name", "edge", "--default", "-d")
+    stack.dstack("gateway", "create", *place, "--name", "edge", "-d")
     eventually(lambda: is_serving(stack), seconds=MADE_SECONDS, every=1.0)
     listed = stack.dstack("gateway", "list")
     assert there in listed and DOMAIN in listed

@@ -134,7 +134,7 @@ def test_machines_work_for_it_all_the_same(
     (tmp_path / "serve.dstack.yml").write_text(SERVICE + "https: false\n")
     stack.api("POST", "/projects/main/backends", json=BACKEND)
     place = ("--domain", DOMAIN, "--backend", "aws", "--region", NORTH)
-    stack.dstack("gateway", "create", *place, "--name", "edge", "--default", "-d")
+    stack.dstack("gateway", "create", *place, "--name", "edge", "-d")
     eventually(lambda: is_serving(stack), seconds=MADE_SECONDS, every=1.0)
 
     stack.dstack(*RUN, cwd=tmp_path)

@@ -81,13 +81,14 @@ class GatewayList(Schema):
 
 class NewGateway(Schema):
     """On `host`, or on a machine of `backend` in `region`; services are names below `domain`. With
-    `dns`, a backend that manages DNS, its records are made there."""
+    `dns`, a backend that manages DNS, its records are made there. Where `default` is left out, the
+    first gateway that a project makes is its default one."""
 
     domain: str
     backend: str = ""
     region: str = ""
     name: str = ""
-    default: bool = False
+    default: bool | None = None
     host: str = ""
     dns: str = ""
 

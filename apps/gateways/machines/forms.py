@@ -51,6 +51,7 @@ class GatewayForm(PageForm):
         by.choices += [(each.name, f"by {each.name}") for each in verbs.dns_backends(project)]
         if len(by.choices) == 1:
             del self.fields["dns"]
+        self.fields["default"].initial = verbs.is_first(project)
         where: Any = self.fields["place"]
         hosts = [
             (f"{HOST}{each.instance}", f"host {each.instance}: {each.hardware}")

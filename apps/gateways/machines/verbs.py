@@ -43,13 +43,14 @@ def on_deleting(hook: Hook) -> None:
 class Wanted:
     """As a person asks for it: a `host` of theirs, or a machine of `backend` in `region`. Without a
     name it gets that of its place. Its records are made in the DNS of the backend `dns`, if given.
+    Where nobody says whether it is the `default` one, the first that a project makes is.
     """
 
     domain: str
     backend: str = ""
     region: str = ""
     name: str = ""
-    default: bool = False
+    default: bool | None = None
     host: str = ""
     dns: str = ""
 
@@ -90,12 +91,26 @@ def create(*, access: Access, project: Project, wanted: Wanted, at: datetime) ->
                 gateway.save()
         except IntegrityError:
             raise Conflict(f"There is a gateway {name} already: choose another name.") from None
-        is_first = not Publication.objects.filter(project=project, is_default=True).exists()
+        is_default = _is_default(project, wanted)
         publication = Publication.objects.create(project=project, gateway=gateway)
         created(gateway, at=at, actor=access.actor)
-        if wanted.default or is_first:
+        if is_default:
             make_default(publication)
     return gateway
+
+
+def _is_default(project: Project, wanted: Wanted) -> bool:
+    """Tell whether a new gateway becomes the default one of its project, which has it not yet."""
+    if wanted.default is None and is_first(project):
+        return True
+    others = Publication.objects.filter(project=project, is_default=True)
+    return bool(wanted.default) or not others.exists()
+
+
+def is_first(project: Project) -> bool:
+    """Tell whether a new gateway is the first that the project makes: the server's own nobody asked
+    for."""
+    return not Publication.objects.filter(project=project, gateway__preset=False).exists()
 
 
 def _choice(project: Project, wanted: Wanted, at: datetime) -> offers.Choice:

@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from apps.accounts.access import Access
 from apps.accounts.models import Project
+from apps.gateways import queries, states
 from apps.gateways.machines import verbs
-from apps.gateways.models import Publication
+from apps.gateways.models import Gateway, Publication
 from tests import factories
 from tests.fakes.cloud import World
 from tests.integration.gateways.on_machines import create, pass_time, publication, serve
@@ -82,3 +83,31 @@ def test_of_several_the_default_is_taken_unless_another_is_named_and_the_next_fo
 
     assert Publication.objects.get(is_default=True).gateway == first
     assert "hello.edge.example" in planned(client, YAML)
+
+
+@pytest.mark.parametrize(
+    ("default", "then"),
+    [(None, ["edge", "edge"]), (True, ["edge", "other"]), (False, ["local", "local"])],
+)
+def test_the_first_that_a_project_makes_is_its_default_unless_it_says_otherwise(
+    world: World, owner: Access, cloudy: Project, default: bool | None, then: list[str]
+) -> None:
+    factories.gateway(cloudy, name="local", backend="local", preset=True)
+
+    taken = []
+    for name in ("edge", "other"):
+        create(owner, cloudy, name=name, domain=f"{name}.example", default=default)
+        taken.append(Publication.objects.get(is_default=True).gateway.name)
+
+    assert taken == then
+
+
+def test_while_the_default_one_could_not_be_made_another_is_taken(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    first, second = create(owner, cloudy), create(owner, cloudy, name="other")
+    assert queries.gateway_for(cloudy) == first
+
+    for made_in_vain, taken in ((first, second), (second, first)):
+        Gateway.objects.filter(pk=made_in_vain.pk).update(state=states.GAVE_UP)
+        assert queries.gateway_for(cloudy) == taken

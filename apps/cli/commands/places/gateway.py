@@ -33,9 +33,8 @@ PAUSE_SECONDS = 1.0
 UPGRADE_SECONDS, VERSION_LETTERS = 900.0, 12
 NAME = typer.Argument(help="The name of the gateway.", autocompletion=suggestions.gateways)
 Name = Annotated[str, NAME]
-MakeDefault = Annotated[
-    bool, typer.Option("--default", help="Services that name no gateway are published there.")
-]
+DEFAULT_HELP = "Services that name no gateway are published there"
+MakeDefault = Annotated[bool, typer.Option("--default", "--set-default", help=f"{DEFAULT_HELP}.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,14 @@ class Options:
         str,
         typer.Option("--dns", help="A backend with the domain's DNS: its records are made there."),
     ] = ""
-    default: MakeDefault = False
+    default: Annotated[
+        bool | None,
+        typer.Option(
+            "--default/--no-default",
+            "--set-default",
+            help=f"{DEFAULT_HELP}; so it is with a project's first.",
+        ),
+    ] = None
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Do not wait for it.")] = False
     project: flags.Project = None
 
