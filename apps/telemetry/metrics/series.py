@@ -54,13 +54,20 @@ class Figures:
     @property
     def p95(self) -> str:
         """`84 ms`, `8.53 s`, or nothing."""
-        if self.p95_ms is None:
-            return ""
-        return f"{self.p95_ms:.3g} ms" if self.p95_ms < 999.5 else f"{self.p95_ms / 1000:.3g} s"
+        return time_words(self.p95_ms)
 
     @property
     def is_quiet(self) -> bool:
         return not self.rps and not any(self.spark)
+
+
+def time_words(milliseconds: float | None) -> str:
+    """Write `84 ms`, `8.53 s`, or nothing for what was not measured."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 999.5:
+        return f"{milliseconds:.3g} ms"
+    return f"{milliseconds / 1000:.3g} s"
 
 
 def read_range(text: str) -> timedelta:
@@ -235,10 +242,11 @@ def outcomes(*, run_ids: Iterable[UUID], at: datetime) -> dict[UUID, Outcome]:
     since = at - timedelta(minutes=OUTCOME_MINUTES)
     for row in Traffic.objects.filter(run_id__in=rows, at__gte=since, at__lte=at):
         rows[row.run_id].append(row)
-    return {pk: _outcome(its) for pk, its in rows.items()}
+    return {pk: outcome_of(its) for pk, its in rows.items()}
 
 
-def _outcome(rows: Sequence[Traffic]) -> Outcome:
+def outcome_of(rows: Sequence[Traffic]) -> Outcome:
+    """Return how the calls of all rows ended."""
     by_class = summed(*(row.by_class for row in rows)) or [0] * len(CLASSES)
     return Outcome(sum(by_class[1:]), refused=by_class[-2], errors=by_class[-1])
 

@@ -15,6 +15,7 @@ from apps.accounts import access as who
 from apps.core.http.htmx import page, render_page
 from apps.runs import queries as runs
 from apps.runs.models import Run
+from apps.telemetry.metrics import model_figures as models
 from apps.telemetry.metrics import series
 
 RANGES = ("15m", "1h", "6h", "24h", "7d")
@@ -82,9 +83,9 @@ def list_figures(request: HttpRequest, project: str) -> HttpResponse:
 
 @page("GET")
 def model_figures(request: HttpRequest, project: str) -> HttpResponse:
-    """What belongs into the cells of the table of models: how their calls ended."""
+    """What belongs into the cells of the table of models."""
     shown = _shown(request, project)
-    found = series.outcomes(run_ids=[run.pk for run in shown], at=timezone.now())
+    found = models.of_runs(run_ids=[run.pk for run in shown], at=timezone.now())
     rows = [(run, found[run.pk]) for run in shown]
     context = {"rows": rows, "minutes": series.OUTCOME_MINUTES}
     return render(request, "telemetry/model_figures.html", context)

@@ -292,6 +292,39 @@ def test_the_page_of_models_says_how_calls_end(
     assert errors in cells["errors"]
 
 
+def model_cells(people: People, run: Run) -> dict[str, str]:
+    page = signed_in(people.bob).get("/projects/main/model-figures/", {"run": str(run.pk)})
+    cells = re.findall(r'id="([a-z]+)-[^"]+"[^>]*>(.*?)</span>\n', page.content.decode())
+    return {name: re.sub(r"<.*?>", "", text) for name, text in cells}
+
+
+def test_the_page_of_models_says_how_fast_and_at_what_price(people: People, run: Run) -> None:
+    at = timezone.now()
+    factories.replica(run, price_usd_per_hour="3.60", started_at=at - timedelta(minutes=30))
+    first = [0, 0, 0, 100]
+    bucket(run, age=15, at=at, usages=9, tokens_in=600, tokens_out=300, first_byte=first)
+    bucket(run, age=2400, at=at, usages=9, tokens_in=100, tokens_out=800)
+
+    cells = model_cells(people, run)
+
+    seconds = 50 + at.timestamp() % 10
+    assert float(cells["rps"].removesuffix(" rps")) == pytest.approx(100 / seconds, abs=0.06)
+    tokens = float(cells["tokens"].removesuffix(" tokens/s"))
+    assert tokens == pytest.approx(300 / seconds, abs=0.06)
+    assert cells["first"] == "7.08 ms"
+    # Half an hour at $3.60 by 1,800 tokens.
+    assert cells["price"] == "$1,000"
+
+
+def test_the_page_of_models_says_what_was_not_measured(people: People, run: Run) -> None:
+    factories.replica(run, price_usd_per_hour="3.60", started_at=timezone.now())
+    bucket(run, age=15, at=timezone.now())
+
+    cells = model_cells(people, run)
+
+    assert (cells["tokens"], cells["price"]) == ("not measured", "not measured")
+
+
 def test_a_model_that_nobody_called_has_no_share(people: People, run: Run) -> None:
     bucket(run, age=3600, at=timezone.now(), by_class=[0, 0, 0, 12, 0])
 
