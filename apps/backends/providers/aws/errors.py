@@ -6,37 +6,31 @@ error for true; none is "until a person has changed something", or "ask again".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import NamedTuple
 
 from botocore import exceptions
 from botocore.parsers import ResponseParserError
 
 from apps.backends.base import ErrorKind, ProviderError, Scope
+from apps.backends.providers.meanings import (
+    BACKEND_QUOTA,
+    CREDENTIALS,
+    NO_FAMILY_QUOTA,
+    NO_SPOT_QUOTA,
+    REFUSED,
+    SETUP,
+    THROTTLED,
+    UNREACHABLE,
+    Meaning,
+    shortened,
+    translating,
+)
 
 CAPACITY_LASTS = timedelta(minutes=3)
-QUOTA_LASTS = timedelta(hours=1)
-LONGEST_MESSAGE = 300
-
-
-class Meaning(NamedTuple):
-    kind: ErrorKind
-    scope: Scope
-    lifetime: timedelta | None = None
-
 
 NO_CAPACITY = Meaning(ErrorKind.CAPACITY, Scope.OFFER_ZONE, CAPACITY_LASTS)
-NO_FAMILY_QUOTA = Meaning(ErrorKind.QUOTA, Scope.FAMILY_REGION, QUOTA_LASTS)
-NO_SPOT_QUOTA = Meaning(ErrorKind.QUOTA, Scope.SPOT_REGION, QUOTA_LASTS)
-BACKEND_QUOTA = Meaning(ErrorKind.QUOTA, Scope.BACKEND, QUOTA_LASTS)
 NO_SPOT = Meaning(ErrorKind.SETUP, Scope.SPOT_REGION)
-SETUP = Meaning(ErrorKind.SETUP, Scope.BACKEND)
-CREDENTIALS = Meaning(ErrorKind.CREDENTIALS, Scope.BACKEND)
-THROTTLED = Meaning(ErrorKind.THROTTLED, Scope.OFFER_REGION)
-REFUSED = Meaning(ErrorKind.REFUSED, Scope.OFFER_REGION)
-UNREACHABLE = Meaning(ErrorKind.UNREACHABLE, Scope.OFFER_REGION)
 
 # `Unsupported` is what a zone says that does not have the type, or has none of it just now.
 # `IncorrectInstanceState` is said of a machine that has not begun to run.
@@ -95,6 +89,7 @@ CODES: dict[str, Meaning] = {
     "IdempotentParameterMismatch": UNREACHABLE,
     "IncorrectInstanceState": UNREACHABLE,
 }
+OF_THE_LIBRARY = (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError)
 NO_SUCH_CREDENTIALS = (
     exceptions.NoCredentialsError,
     exceptions.PartialCredentialsError,
@@ -120,12 +115,12 @@ def meaning_of(error: exceptions.ClientError) -> Meaning:
 def translated(error: Exception, where: str) -> ProviderError:
     """Return the error as one of ours, with a sentence that says where and what."""
     if isinstance(error, exceptions.ClientError):
-        return _of(meaning_of(error), _said(error, where))
+        return meaning_of(error).error(_said(error, where))
     if isinstance(error, NO_SUCH_CREDENTIALS):
-        return _of(CREDENTIALS, f"There are no working credentials of AWS: {_short(str(error))}")
+        return CREDENTIALS.error(f"There are no working credentials of AWS: {_short(str(error))}")
     if isinstance(error, exceptions.ParamValidationError):
-        return _of(REFUSED, f"AWS in {where} would not understand this: {_short(str(error))}")
-    return _of(UNREACHABLE, f"AWS in {where} did not answer: {type(error).__name__}")
+        return REFUSED.error(f"AWS in {where} would not understand this: {_short(str(error))}")
+    return UNREACHABLE.error(f"AWS in {where} did not answer: {type(error).__name__}")
 
 
 def _said(error: exceptions.ClientError, where: str) -> str:
@@ -135,22 +130,9 @@ def _said(error: exceptions.ClientError, where: str) -> str:
 
 def _short(text: str) -> str:
     """Return the beginning, without what only AWS can read: the encoded message of a refusal."""
-    return " ".join(text.split("Encoded authorization failure message")[0].split())[
-        :LONGEST_MESSAGE
-    ]
+    return shortened(text.split("Encoded authorization failure message")[0])
 
 
-def _of(meaning: Meaning, message: str) -> ProviderError:
-    return ProviderError(message, kind=meaning.kind, scope=meaning.scope, lifetime=meaning.lifetime)
-
-
-@contextmanager
-def told(where: str) -> Iterator[None]:
-    """Turn every error of boto3 into one of ours. Nothing of boto3's own goes on in its cause:
-
-    a traceback that is logged would show what was sent.
-    """
-    try:
-        yield
-    except (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError) as error:
-        raise translated(error, where) from None
+def told(where: str) -> AbstractContextManager[None]:
+    """Turn every error of boto3 into one of ours."""
+    return translating(lambda: OF_THE_LIBRARY, lambda error: translated(error, where))

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from apps.backends.base import ErrorKind, Hardware, ProviderError, Scope
-from apps.backends.providers.aws.errors import THROTTLED, UNREACHABLE, meaning_of
+from apps.backends.providers.aws.errors import meaning_of
+from apps.backends.providers.meanings import THROTTLED, UNREACHABLE
 
 
 class Source(NamedTuple):

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from apps.backends.base import Hardware, ProviderError
 from apps.backends.providers.aws import images
 from apps.backends.providers.aws.clients import Clients
-from apps.backends.providers.aws.errors import CODES, REFUSED, code_of, meaning_of
+from apps.backends.providers.aws.errors import CODES, code_of, meaning_of
+from apps.backends.providers.meanings import REFUSED
 
 DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
 NO_MACHINE, NO_RESOURCE = "i-00000000000000000", "vol-00000000000000000"

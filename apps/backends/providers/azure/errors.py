@@ -7,17 +7,29 @@ places machines there; a lifetime of none is "until a person has changed somethi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 from apps.backends.base import ErrorKind, ProviderError, Scope
 from apps.backends.providers.azure import library
+from apps.backends.providers.meanings import (
+    BACKEND_QUOTA,
+    CREDENTIALS,
+    NO_FAMILY_QUOTA,
+    NO_SPOT_QUOTA,
+    QUOTA_LASTS,
+    REFUSED,
+    SETUP,
+    THROTTLED,
+    UNREACHABLE,
+    Meaning,
+    shortened,
+    translating,
+)
 
 CAPACITY_LASTS = timedelta(hours=1)
-QUOTA_LASTS = timedelta(hours=1)
-LONGEST_MESSAGE = 300
 
 # Which machines share a quota, by what stands for the number of CPUs in their names. Of others,
 # each size is one of its own.
@@ -33,24 +45,9 @@ FAMILIES: Mapping[str, str] = {
     for series in SERIES
 }
 
-
-class Meaning(NamedTuple):
-    kind: ErrorKind
-    scope: Scope
-    lifetime: timedelta | None = None
-
-
 NO_CAPACITY = Meaning(ErrorKind.CAPACITY, Scope.OFFER_REGION, CAPACITY_LASTS)
 FAMILY_IS_FULL = Meaning(ErrorKind.CAPACITY, Scope.FAMILY_REGION, CAPACITY_LASTS)
-NO_FAMILY_QUOTA = Meaning(ErrorKind.QUOTA, Scope.FAMILY_REGION, QUOTA_LASTS)
-NO_SPOT_QUOTA = Meaning(ErrorKind.QUOTA, Scope.SPOT_REGION, QUOTA_LASTS)
-BACKEND_QUOTA = Meaning(ErrorKind.QUOTA, Scope.BACKEND, QUOTA_LASTS)
-SETUP = Meaning(ErrorKind.SETUP, Scope.BACKEND)
 SETUP_HERE = Meaning(ErrorKind.SETUP, Scope.OFFER_REGION, QUOTA_LASTS)
-CREDENTIALS = Meaning(ErrorKind.CREDENTIALS, Scope.BACKEND)
-THROTTLED = Meaning(ErrorKind.THROTTLED, Scope.OFFER_REGION)
-REFUSED = Meaning(ErrorKind.REFUSED, Scope.OFFER_REGION)
-UNREACHABLE = Meaning(ErrorKind.UNREACHABLE, Scope.OFFER_REGION)
 
 # What the making of a machine ends with after it was accepted: the failed machine stays.
 OF_OPERATIONS: dict[str, Meaning] = {
@@ -135,9 +132,8 @@ class Fault(NamedTuple):
     meaning: Meaning
 
     def told(self, where: str) -> ProviderError:
-        text = f"Azure in {where} said {self.code or 'nothing'}: {_short(self.message)}"
-        kind, scope, lifetime = self.meaning
-        return ProviderError(text, kind=kind, scope=scope, lifetime=lifetime)
+        text = f"Azure in {where} said {self.code or 'nothing'}: {shortened(self.message)}"
+        return self.meaning.error(text)
 
 
 def of(code: str, message: str, *, status: int = 0) -> Fault:
@@ -177,29 +173,13 @@ def translated(error: Exception, where: str) -> ProviderError:
     """Return the error as one of ours, with a sentence that says where and what."""
     known = library.exceptions()
     if isinstance(error, known.ClientAuthenticationError) and not code_of(error):
-        said = f"There are no working credentials of Azure: {_short(str(error.message))}"
-        return _of(CREDENTIALS, said)
+        said = f"There are no working credentials of Azure: {shortened(str(error.message))}"
+        return CREDENTIALS.error(said)
     if isinstance(error, known.HttpResponseError) and error.status_code:
         return of_call(error).told(where)
-    return _of(UNREACHABLE, f"Azure in {where} did not answer: {type(error).__name__}")
+    return UNREACHABLE.error(f"Azure in {where} did not answer: {type(error).__name__}")
 
 
-def _short(text: str) -> str:
-    return " ".join(text.split())[:LONGEST_MESSAGE]
-
-
-def _of(meaning: Meaning, message: str) -> ProviderError:
-    return ProviderError(message, kind=meaning.kind, scope=meaning.scope, lifetime=meaning.lifetime)
-
-
-@contextmanager
-def told(where: str) -> Iterator[None]:
-    """Turn every error of Microsoft's libraries into one of ours. Nothing of their own goes on in
-    its cause: a traceback that is logged would show what was sent.
-    """
-    try:
-        yield
-    except ProviderError:
-        raise
-    except library.errors() as error:
-        raise translated(error, where) from None
+def told(where: str) -> AbstractContextManager[None]:
+    """Turn every error of Microsoft's libraries into one of ours."""
+    return translating(library.errors, lambda error: translated(error, where))

@@ -8,17 +8,28 @@ a lifetime of none is "until a person has changed something", or "ask again".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 from apps.backends.base import ErrorKind, ProviderError, Scope
 from apps.backends.providers.gcp import library
+from apps.backends.providers.meanings import (
+    BACKEND_QUOTA,
+    CREDENTIALS,
+    NO_FAMILY_QUOTA,
+    NO_SPOT_QUOTA,
+    REFUSED,
+    SETUP,
+    THROTTLED,
+    UNREACHABLE,
+    Meaning,
+    shortened,
+    translating,
+)
 
 CAPACITY_LASTS = timedelta(minutes=3)
-QUOTA_LASTS = timedelta(hours=1)
-LONGEST_MESSAGE = 300
 
 # Which machines share a quota: https://cloud.google.com/compute/resource-usage. Those with GPUs are
 # counted by their GPUs, all others by their CPUs, mostly for each series alone.
@@ -35,22 +46,7 @@ FAMILIES: Mapping[str, str] = {
     **{series: f"^{series}-" for series in SERIES},
 }
 
-
-class Meaning(NamedTuple):
-    kind: ErrorKind
-    scope: Scope
-    lifetime: timedelta | None = None
-
-
 NO_CAPACITY = Meaning(ErrorKind.CAPACITY, Scope.OFFER_ZONE, CAPACITY_LASTS)
-NO_FAMILY_QUOTA = Meaning(ErrorKind.QUOTA, Scope.FAMILY_REGION, QUOTA_LASTS)
-NO_SPOT_QUOTA = Meaning(ErrorKind.QUOTA, Scope.SPOT_REGION, QUOTA_LASTS)
-BACKEND_QUOTA = Meaning(ErrorKind.QUOTA, Scope.BACKEND, QUOTA_LASTS)
-SETUP = Meaning(ErrorKind.SETUP, Scope.BACKEND)
-CREDENTIALS = Meaning(ErrorKind.CREDENTIALS, Scope.BACKEND)
-THROTTLED = Meaning(ErrorKind.THROTTLED, Scope.OFFER_REGION)
-REFUSED = Meaning(ErrorKind.REFUSED, Scope.OFFER_REGION)
-UNREACHABLE = Meaning(ErrorKind.UNREACHABLE, Scope.OFFER_REGION)
 
 # RESOURCE_NOT_FOUND is what a zone says that lacks the type, UNSUPPORTED_OPERATION what comes of a
 # spot machine that is taken back while it is made.
@@ -108,10 +104,9 @@ class Fault(NamedTuple):
     zones_available: tuple[str, ...] = ()
 
     def told(self, where: str) -> ProviderError:
-        said = _short(self.message)
+        said = shortened(self.message)
         text = f"Google Cloud in {where} said {self.code or 'nothing'}: {said}"
-        kind, scope, lifetime = self.meaning
-        return ProviderError(text, kind=kind, scope=scope, lifetime=lifetime)
+        return self.meaning.error(text)
 
 
 def of_call(error: Any) -> Fault:
@@ -158,29 +153,13 @@ def translated(error: Exception, where: str) -> ProviderError:
         return of_call(error).told(where)
     refused = library.auth_exceptions()
     if isinstance(error, refused.TransportError):
-        return _of(UNREACHABLE, f"Google Cloud gave {where} no token: {type(error).__name__}")
+        return UNREACHABLE.error(f"Google Cloud gave {where} no token: {type(error).__name__}")
     if isinstance(error, refused.GoogleAuthError):
-        said = _short(str(error.args[0]) if error.args else type(error).__name__)
-        return _of(CREDENTIALS, f"There are no working credentials of Google Cloud: {said}")
-    return _of(UNREACHABLE, f"Google Cloud in {where} did not answer: {type(error).__name__}")
+        said = shortened(str(error.args[0]) if error.args else type(error).__name__)
+        return CREDENTIALS.error(f"There are no working credentials of Google Cloud: {said}")
+    return UNREACHABLE.error(f"Google Cloud in {where} did not answer: {type(error).__name__}")
 
 
-def _short(text: str) -> str:
-    return " ".join(text.split())[:LONGEST_MESSAGE]
-
-
-def _of(meaning: Meaning, message: str) -> ProviderError:
-    return ProviderError(message, kind=meaning.kind, scope=meaning.scope, lifetime=meaning.lifetime)
-
-
-@contextmanager
-def told(where: str) -> Iterator[None]:
-    """Turn every error of Google's libraries into one of ours. Nothing of their own goes on in its
-    cause: a traceback that is logged would show what was sent.
-    """
-    try:
-        yield
-    except ProviderError:
-        raise
-    except library.errors() as error:
-        raise translated(error, where) from None
+def told(where: str) -> AbstractContextManager[None]:
+    """Turn every error of Google's libraries into one of ours."""
+    return translating(library.errors, lambda error: translated(error, where))

@@ -7,28 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import NamedTuple
 
 from apps.backends.base import ErrorKind, ProviderError, Scope
+from apps.backends.providers.meanings import (
+    BACKEND_QUOTA,
+    CREDENTIALS,
+    REFUSED,
+    SETUP,
+    THROTTLED,
+    UNREACHABLE,
+    Meaning,
+    shortened,
+)
 
 CAPACITY_LASTS = timedelta(minutes=3)
-QUOTA_LASTS = timedelta(hours=1)
-LONGEST_MESSAGE = 300
-
-
-class Meaning(NamedTuple):
-    kind: ErrorKind
-    scope: Scope
-    lifetime: timedelta | None = None
-
 
 NO_CAPACITY = Meaning(ErrorKind.CAPACITY, Scope.OFFER_REGION, CAPACITY_LASTS)
-NO_QUOTA = Meaning(ErrorKind.QUOTA, Scope.BACKEND, QUOTA_LASTS)
-SETUP = Meaning(ErrorKind.SETUP, Scope.BACKEND)
-CREDENTIALS = Meaning(ErrorKind.CREDENTIALS, Scope.BACKEND)
-THROTTLED = Meaning(ErrorKind.THROTTLED, Scope.OFFER_REGION)
-REFUSED = Meaning(ErrorKind.REFUSED, Scope.OFFER_REGION)
-UNREACHABLE = Meaning(ErrorKind.UNREACHABLE, Scope.OFFER_REGION)
 
 STATUSES: Mapping[int, Meaning] = {
     401: CREDENTIALS,
@@ -48,8 +42,8 @@ WORDS: Mapping[str, Meaning] = {
     "balance": SETUP,
     "insufficient funds": SETUP,
     "payment": SETUP,
-    "quota": NO_QUOTA,
-    "limit reached": NO_QUOTA,
+    "quota": BACKEND_QUOTA,
+    "limit reached": BACKEND_QUOTA,
     "no available": NO_CAPACITY,
     "not available": NO_CAPACITY,
     "unavailable": NO_CAPACITY,
@@ -72,21 +66,17 @@ def meaning_of(status: int, said: str) -> Meaning:
     return next(found, UNREACHABLE if status >= 500 else REFUSED)
 
 
-def error_of(meaning: Meaning, message: str) -> ProviderError:
-    return ProviderError(message, kind=meaning.kind, scope=meaning.scope, lifetime=meaning.lifetime)
-
-
 def refusal(status: int, said: str, *, asked: str) -> ProviderError:
     """Return the error of an answer, with a sentence that says what was asked and answered."""
-    short = " ".join(said.split())[:LONGEST_MESSAGE].rstrip(". ")
+    short = shortened(said).rstrip(". ")
     told = f"TensorDock answered {status} to {asked}{f': {short}' if short else ''}."
     meaning = meaning_of(status, said)
     if meaning is CREDENTIALS:
         told += " Connect the backend with another API key."
     elif meaning is SETUP:
         told += " Add money to the account at TensorDock: it must have $1 at least."
-    return error_of(meaning, told)
+    return meaning.error(told)
 
 
 def silence(why: str, *, asked: str) -> ProviderError:
-    return error_of(UNREACHABLE, f"TensorDock did not answer to {asked} ({why}).")
+    return UNREACHABLE.error(f"TensorDock did not answer to {asked} ({why}).")

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from apps.backends import base
 from apps.backends.base import InstanceSpec, InstanceState, ProviderError
+from apps.backends.providers.meanings import REFUSED
 from apps.backends.providers.tensordock import errors, instances, places
 from apps.backends.providers.tensordock.client import ID, Client, id_of
 from apps.backends.providers.tensordock.config import TensorDockConfig
@@ -76,9 +77,7 @@ class TensorDockProvider(base.Provider):
         An answer that says neither yes nor no is followed by another look for the name.
         """
         if len(spec.user_data.encode()) >= LONGEST_USER_DATA:
-            raise errors.error_of(
-                errors.REFUSED, "The boot script of the machine is longer than 16 KB."
-            )
+            raise REFUSED.error("The boot script of the machine is longer than 16 KB.")
         name = instances.name_of(spec.boot.name, spec.server_id)
         known = instances.named(self._client.instances(), name)
         return known or self._made(spec, name)
@@ -133,4 +132,4 @@ def _no_room(spec: InstanceSpec, full: list[ProviderError]) -> ProviderError:
     price = f"${spec.offer.price_usd_per_hour:g} an hour"
     why = " ".join(dict.fromkeys(map(str, full)))
     told = why or f"None of its locations lists one for {price} or less."
-    return errors.error_of(errors.NO_CAPACITY, f"TensorDock has no free {what} now. {told}")
+    return errors.NO_CAPACITY.error(f"TensorDock has no free {what} now. {told}")
