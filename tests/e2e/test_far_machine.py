@@ -1,5 +1,6 @@
 """A service on a machine of a cloud, the whole way: a server that takes tunnels, an emulated cloud
-whose machine boots for real, its agent, a replica there, and callers of the server's own gateway.
+whose machine boots for real and gets Docker, its agent, a replica there, first a process and then a
+privileged container of a private registry's image, and callers of the server's own gateway.
 """
 
 from __future__ import annotations
@@ -15,20 +16,24 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e import machine_room, prepared
+from apps.agent.docker.engine import Engine
+from tests.e2e import docker_machines, machine_room, prepared
 from tests.e2e.machine_room import Room
 from tests.e2e.services import WHO
 from tests.e2e.stack import Stack, eventually
 from tests.fakes import aws_cloud
 from tests.fakes.aws_cloud import Emulator
 from tests.free_ports import free_port
+from tests.integration.agent import registries
+from tests.integration.agent.registries import running_registry
 from tests.integration.instances import virtual_machines
 from tests.integration.instances.virtual_machines import Wire
 
 pytestmark = pytest.mark.timeout(240)
 
 NORTH = "us-east-1"
-BOOT_SECONDS, END_SECONDS = 60.0, 40.0
+# Of the first, the most goes to installing Docker.
+BOOT_SECONDS, END_SECONDS = 120.0, 40.0
 BACKEND = {
     "kind": "aws",
     "config": {
@@ -42,6 +47,21 @@ BACKEND = {
     "check": False,
 }
 SERVICE = (WHO / "serve.dstack.yml").read_text() + "backends: [aws]\ninstance_types: [t3.large]\n"
+# Nobody may mount anything in a container that is not privileged.
+BOX = """\
+type: service
+image: {image}
+registry_auth: {{username: {user}, password: {password}}}
+privileged: true
+commands:
+  - mkdir -p /tmp/www
+  - mount -t tmpfs none /tmp/www
+  - echo "$DSTACK_RUN_NAME $(tail -n 2 /run-me | head -n 1)" > /tmp/www/index.html
+  - exec httpd -f -p 8000 -h /tmp/www
+port: 8000
+backends: [aws]
+instance_types: [t3.large]
+"""
 RUN = ("run", ".", "-f", "serve.dstack.yml", "-n", "who", "-y", "-d")
 
 
@@ -49,7 +69,7 @@ RUN = ("run", ".", "-f", "serve.dstack.yml", "-n", "who", "-y", "-d")
 def room(aws_server: Emulator) -> Iterator[Room]:
     aws_server.clear()
     with (
-        virtual_machines.cloud(number=2) as cloud,
+        virtual_machines.cloud(number=2, image=docker_machines.image()) as cloud,
         machine_room.opened(cloud, NORTH) as opened,
     ):
         yield opened
@@ -139,10 +159,28 @@ def times_of_lines(stack: Stack) -> list[float]:
     return came
 
 
-def state_of(stack: Stack) -> str:
-    run = stack.api("GET", "/projects/main/runs/who")
+def state_of(stack: Stack, name: str = "who") -> str:
+    run = stack.api("GET", f"/projects/main/runs/{name}")
     assert run["state"] != "failed", run
     return str(run["state"])
+
+
+def a_container_serves_there(room: Room, stack: Stack, folder: Path) -> None:
+    """On the machine that is idle now, of an image that only a login gets."""
+    with running_registry(private=True, network=room.cloud.wire.network) as registry:
+        image = registry.push(Engine(room.cloud.engine.address), "box", "from the registry")
+        text = BOX.format(image=image, user=registries.USER, password=registries.PASSWORD)
+        (folder / "box.dstack.yml").write_text(text)
+        stack.dstack("run", ".", "-f", "box.dstack.yml", "-n", "box", "-y", "-d", cwd=folder)
+        eventually(
+            lambda: state_of(stack, "box") == "running",
+            seconds=BOOT_SECONDS,
+            what=stack.dstack("ps", "-v"),
+        )
+    answer = stack.call("box", **stack.bearer())
+    assert (answer.status_code, answer.text) == (200, "box echo from the registry\n")
+    assert "Stopped" in stack.dstack("stop", "box", "-y")
+    assert stack.call("box", **stack.bearer()).status_code == 404
 
 
 def test_a_service_on_a_machine_of_a_cloud_is_called_and_stopped(
@@ -153,7 +191,8 @@ def test_a_service_on_a_machine_of_a_cloud_is_called_and_stopped(
     stack.start()
     try:
         stack.api("POST", "/projects/main/backends", json=BACKEND)
-        assert "Service is published at" in stack.dstack(*RUN, cwd=folder)
+        kept = ("--idle-duration", "10m")
+        assert "Service is published at" in stack.dstack(*RUN, *kept, cwd=folder)
 
         eventually(
             lambda: state_of(stack) == "running",
@@ -176,6 +215,7 @@ def test_a_service_on_a_machine_of_a_cloud_is_called_and_stopped(
         assert callers.failed == []
 
         assert "Stopped" in stack.dstack("stop", "who", "-y")
+        a_container_serves_there(room, stack, folder)
         (machine,) = room.machines.values()
         eventually(lambda: not machine.is_up, seconds=END_SECONDS)
         assert stack.call("who", **stack.bearer()).status_code == 404

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from apps.agent.docker import pull
 from apps.agent.docker.engine import Engine
+from tests.integration.agent.engine_hosts import entered, within
 from tests.integration.agent.engines import make_image
 from tests.programs import require_program
 
@@ -26,9 +27,12 @@ START_SECONDS = 20.0
 
 @dataclass
 class Registry:
+    """`network` is the name of the one that it listens in, if not this machine's."""
+
     folder: Path
     port: int
     private: bool
+    network: str = ""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -38,14 +42,24 @@ class Registry:
     def start(self) -> None:
         program = require_program("docker-registry", package="docker-registry")
         with (self.folder / "log").open("ab") as log:
-            argv = [program, "serve", str(self._config())]
+            argv = [*self._within(), program, "serve", str(self._config())]
             self.process = subprocess.Popen(argv, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            if self._answers():
                 return
             time.sleep(0.02)
         raise AssertionError((self.folder / "log").read_text()[-1000:])
+
+    def _within(self) -> list[str]:
+        return within(self.network) if self.network else []
+
+    def _answers(self) -> bool:
+        there = entered(self.network) if self.network else contextlib.nullcontext()
+        with contextlib.suppress(OSError), there:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+            return True
+        return False
 
     def stop(self) -> None:
         if self.process is not None:
@@ -85,12 +99,12 @@ class Registry:
 
 
 @contextlib.contextmanager
-def running_registry(*, private: bool = False) -> Iterator[Registry]:
+def running_registry(*, private: bool = False, network: str = "") -> Iterator[Registry]:
     with tempfile.TemporaryDirectory(prefix="dsta-registry") as folder:
         with socket.socket() as trial:
             trial.bind(("127.0.0.1", 0))
             port = trial.getsockname()[1]
-        registry = Registry(Path(folder), port, private)
+        registry = Registry(Path(folder), port, private, network)
         registry.start()
         try:
             yield registry

@@ -32,6 +32,7 @@ OF_A_PERSON = f"{PACKAGES},openssh-server,sudo,cron,nftables"
 SUITE = "bookworm"
 NEEDED = ("dockerd", "docker", "ip", "nsenter")
 RIGHTS = ("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE")
+CAP_SYS_RESOURCE = 24
 # Of a slow machine; what waits for it has a bound of its own.
 BUILD_SECONDS = 600
 # The settings of the kernel are read-only there but for those of its own network.
@@ -68,11 +69,13 @@ HERE = Wire().here
 
 @dataclass(frozen=True)
 class Image:
-    """What machines start from; `mounts` are files of this machine that each of them reads."""
+    """What machines start from; `mounts` are files of this machine that each of them reads. One
+    that `has_own_engine` has none at first, and all that installing and running one takes."""
 
     suite: str = SUITE
     packages: str = PACKAGES
     mounts: tuple[str, ...] = ()
+    has_own_engine: bool = False
 
 
 @dataclass
@@ -98,20 +101,35 @@ class Cloud:
         (seed / "meta-data").write_text(f"instance-id: {name}\nlocal-hostname: {name}\n")
         # Nobody answers for names, at once: what a machine would install is not there either.
         (seed / "resolv.conf").write_text("nameserver 127.0.0.1\n")
-        rights = [word for right in RIGHTS for word in ("--cap-add", right)]
         self.docker(
-            *("run", "-d", "-t", "--name", name, "--network", "host", *rights),
+            *("run", "-d", "-t", "--name", name, "--network", "host", *self._engine_words()),
             *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
             *("--tmpfs", "/run", "--tmpfs", "/run/lock", "-e", "container=docker"),
             *("-v", "/sys/fs/cgroup:/sys/fs/cgroup:ro"),
-            # An engine of its own cannot be in there; this one's containers have its network.
-            *("-v", f"{self.engine.folder}/d.sock:/run/docker.sock"),
             *("-v", f"{seed}/resolv.conf:/etc/resolv.conf:ro"),
             *(word for mount in self.image.mounts for word in ("-v", mount)),
             *("-v", f"{seed}:/var/lib/cloud/seed/nocloud:ro", IMAGE, "sh", "-c"),
             f"{INIT}exec {init}",
         )
         return Machine(self, name)
+
+    def _engine_words(self) -> list[str]:
+        """Without an engine of its own a machine has this one, whose containers have its network.
+        With one it has all rights, as a container that is `privileged` there must have them, and
+        a disk for layers, which cannot lie on its own.
+        """
+        if self.image.has_own_engine:
+            return [*_all_rights(), "--device-cgroup-rule", "a *:* rwm", "-v", "/var/lib/docker"]
+        rights = [word for right in RIGHTS for word in ("--cap-add", right)]
+        return [*rights, "-v", f"{self.engine.folder}/d.sock:/run/docker.sock"]
+
+
+def _all_rights() -> list[str]:
+    """Return the words for all rights but one that this machine itself may lack."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    ours = next(int(line.split()[1], 16) for line in lines if line.startswith("CapBnd:"))
+    drop = [] if ours >> CAP_SYS_RESOURCE & 1 else ["--cap-drop", "SYS_RESOURCE"]
+    return ["--cap-add", "ALL", *drop]
 
 
 @dataclass
