@@ -199,6 +199,17 @@ class DnsAnswer(models.Model):
         return f"{self.name} of {self.gateway_id}"
 
 
+class DnsTurn(models.Model):
+    """That somebody changes the record `name` now: `holder` alone does, up to `until`."""
+
+    name = models.CharField(max_length=253, primary_key=True)
+    holder = models.UUIDField(null=True)
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Publication(models.Model):
     """A project may publish on a gateway; one of its gateways is the default."""
 

@@ -36,6 +36,8 @@ CALL_LEASE = timedelta(minutes=5)
 OVER = (*instance_states.INSTANCE.final, instance_states.TERMINATING)
 ADDRESS = "dstack-gateway-"
 KEPT_TRIES, MOST_CHARACTERS = 10, 500
+# Then a gateway is deleted all the same, and what is left of it in the DNS is said.
+RECORDS_TRIED_FOR = timedelta(days=1)
 
 
 def advance(*, keys: Sequence[int], at: datetime) -> None:
@@ -236,9 +238,9 @@ def _end_machine_of(gateway: Gateway, instance: Instance) -> None:
 
 def _release(gateway: Gateway, step: decide.Step, at: datetime) -> None:
     """Its machine is gone, says its cloud: so go its address and, with the last, its group."""
-    if keeping.is_kept_for(gateway):
-        keeping.forget(gateway)
+    left = _forget_records(gateway, at)
     address = _reserved(gateway)
+    # Later than the records that lead to it: whoever is given it next would be called by them.
     if address is not None:
         _ask(gateway, lambda provider: provider.release_address(address))
     if gateway.connection is not None and not _is_standing(gateway):
@@ -247,8 +249,24 @@ def _release(gateway: Gateway, step: decide.Step, at: datetime) -> None:
         if _is_standing(gateway) and gateway.instance is not None:
             # What it left on its host goes when the agent hears that it is wanted no more.
             services.tell(gateway.instance)
-        transition(gateway, states.DELETED, at=timezone.now(), next_check_at=None)
+        transition(gateway, states.DELETED, at=timezone.now(), reason=left, next_check_at=None)
         Gateway.objects.filter(pk=gateway.pk).delete()
+
+
+def _forget_records(gateway: Gateway, at: datetime) -> str:
+    """Take its records out of the DNS; return what a person has to, "" where nothing is left. Raise
+    ProviderError while it is tried again."""
+    if not keeping.is_kept_for(gateway):
+        return ""
+    try:
+        keeping.forget(gateway)
+    except ProviderError as error:
+        if at < gateway.state_at + RECORDS_TRIED_FOR:
+            raise
+        said = f"{str(error).rstrip('.')}: take it away where the domain is managed"
+        logger.warning("gateway %s is deleted, but %s", gateway.name, said)
+        return said[:MOST_CHARACTERS]
+    return ""
 
 
 def _refused(gateway: Gateway, error: ProviderError, *, at: datetime) -> None:
@@ -260,6 +278,8 @@ def _refused(gateway: Gateway, error: ProviderError, *, at: datetime) -> None:
         _retry(gateway, str(error), at=at)
         return
     address, said = _reserved(gateway), str(error).rstrip(".")
+    if (records := keeping.left(gateway)) and records not in said:
+        said += f": {records} may still be in the DNS"
     with transaction.atomic():
         if address is not None:
             left = leaving.Left(leaving.ADDRESS, address.name, address.ref, gateway.region)

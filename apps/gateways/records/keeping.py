@@ -1,12 +1,12 @@
 """Records of the DNS that this server makes for a gateway: those that lead to it, and the answers
 that an authority wants to see for a wildcard certificate. The machine has no keys of the DNS.
 
-Each record is noted before it is made, and only what was made here is changed or taken away.
+Each record is noted before it is made, and only what was made here is changed or taken away. One
+writer at a time changes a record; what somebody else of its zone wrote over is written again.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -18,18 +18,17 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from apps.backends.base import Provider, ProviderError
+from apps.backends.base import ErrorKind, Provider, ProviderError, Scope
 from apps.backends.dns.port import ManagesDns
 from apps.core import notifications
 from apps.core.after_commit import after_commit
 from apps.core.errors import Conflict, Invalid
 from apps.gateways import states
 from apps.gateways.models import DnsAnswer, Gateway
-from apps.gateways.records import hook, resolving
+from apps.gateways.records import hook, resolving, turns
 from apps.instances import calls
 
 Answer = TypeVar("Answer")
-logger = logging.getLogger(__name__)
 
 CHALLENGE, TXT = "_acme-challenge.", "TXT"
 VALUE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -100,14 +99,27 @@ def _tell(gateway: Gateway) -> None:
 
 
 def forget(gateway: Gateway) -> None:
-    """Take away all that was made for a gateway that is no more; what cannot be is logged."""
+    """Take away all that was made for a gateway that is being deleted. It may be called again:
+    what is gone is not asked for any more. Raise ProviderError for what cannot be taken away."""
     gateway.dns_answers.update(is_wanted=False)
     try:
-        _keep_answers(gateway)
-        for row in gateway.dns_records:
+        _bring_answers(gateway)
+        for row in list(gateway.dns_records):
             _take_away(gateway, row)
-    except ProviderError as error:
-        logger.warning("records of gateway %s are left in the DNS: %s", gateway.name, error)
+            _note(gateway, [each for each in gateway.dns_records if each != row])
+    except (ProviderError, Taken, hook.HookFailed) as error:
+        said = f"{left(gateway)} cannot be taken out of the DNS: {error}"
+        kind, scope = ErrorKind.SETUP, Scope.BACKEND
+        if isinstance(error, ProviderError):
+            kind, scope = error.kind, error.scope
+        raise ProviderError(said, kind=kind, scope=scope) from None
+
+
+def left(gateway: Gateway) -> str:
+    """Return which records of a gateway may be in the DNS still, "" where there are none."""
+    rows = [(each["name"], each["type"], each["value"]) for each in gateway.dns_records]
+    rows += [(each.name, TXT, each.value) for each in gateway.dns_answers.order_by("pk")]
+    return ", ".join(" ".join(row) for row in rows)
 
 
 def _keep_addresses(gateway: Gateway) -> None:
@@ -120,7 +132,8 @@ def _keep_addresses(gateway: Gateway) -> None:
     known = {row["name"] for row in gateway.dns_records if row["is_made"]}
     for name, kind, value in wanted:
         if name not in known:
-            _make(gateway, name, kind, value)
+            with turns.turn(name):
+                _make(gateway, name, kind, value)
     if not gateway.makes_records and not gateway.dns_answers.exists():
         gateway.dns_connection = None
         Gateway.objects.filter(pk=gateway.pk).update(dns_connection=None)
@@ -135,7 +148,7 @@ def _wanted(gateway: Gateway) -> list[tuple[str, str, str]]:
 
 
 def _make(gateway: Gateway, name: str, kind: str, value: str) -> None:
-    zone = _zone(gateway)
+    zone = _zone(gateway, gateway.domain)
     row = {"zone": zone, "name": name, "type": kind, "value": value, "is_made": False}
     others = [each for each in gateway.dns_records if each["name"] != name]
     there = _ask(gateway, lambda provider: provider.dns_values(zone, name, kind))
@@ -157,48 +170,69 @@ def _take_away(gateway: Gateway, row: dict[str, Any]) -> None:
     zone, name, kind = row["zone"], row["name"], row["type"]
     if gateway.dns_connection is None:
         return
-    there = _ask(gateway, lambda provider: provider.dns_values(zone, name, kind))
-    if there == [row["value"]]:
-        _ask(gateway, lambda provider: provider.set_dns(zone, name, kind, []))
+    with turns.turn(name):
+        there = _ask(gateway, lambda provider: provider.dns_values(zone, name, kind))
+        if there == [row["value"]]:
+            _ask(gateway, lambda provider: provider.set_dns(zone, name, kind, []))
 
 
 def _keep_answers(gateway: Gateway) -> bool:
     """Write and take away answers; return whether some are on their way."""
-    rows = list(gateway.dns_answers.order_by("pk"))
-    if not rows:
-        return False
     try:
-        if gateway.dns_connection_id is not None:
-            _write_all(gateway, rows)
-        else:
-            _call_hook(rows)
+        _bring_answers(gateway)
     except (ProviderError, hook.HookFailed, Taken) as error:
         said = str(error)[:MOST_CHARACTERS]
-        gateway.dns_answers.filter(is_wanted=True, is_there=False).update(error=said)
+        gateway.dns_answers.exclude(is_wanted=True, is_there=True).update(error=said)
         return False
     return gateway.dns_answers.filter(is_wanted=True, is_there=False).exists()
 
 
+def _bring_answers(gateway: Gateway) -> None:
+    """Raise ProviderError, HookFailed and Taken."""
+    rows = list(gateway.dns_answers.order_by("pk"))
+    by_name: dict[str, list[DnsAnswer]] = {}
+    for row in rows:
+        by_name.setdefault(row.name, []).append(row)
+    if gateway.dns_connection_id is None:
+        _call_hook(rows)
+        return
+    for of_name in by_name.values():
+        _write_all(gateway, of_name)
+
+
 def _write_all(gateway: Gateway, rows: list[DnsAnswer]) -> None:
     """One record holds the answers of several challenges, and perhaps of somebody else."""
-    zone, name = _zone(gateway), rows[0].name
-    changed = [row for row in rows if not row.is_wanted or row.asked_at is None]
-    if changed:
-        ours = {row.value for row in rows}
-        there = _ask(gateway, lambda provider: provider.dns_values(zone, name, TXT))
-        kept = [each for each in there if each not in ours]
-        wanted = [*kept, *(row.value for row in rows if row.is_wanted)]
-        change = _ask(gateway, lambda provider: provider.set_dns(zone, name, TXT, wanted))
-        for row in changed:
-            if row.is_wanted:
-                row.change, row.asked_at = change, timezone.now()
-                row.save(update_fields=["change", "asked_at"])
-            else:
-                row.delete()
-    for row in rows:
-        if row.is_wanted and not row.is_there:
+    name = rows[0].name
+    # Perhaps of the domain that it had before.
+    zone = _zone(gateway, name.removeprefix(CHALLENGE))
+    if any(not row.is_wanted or row.asked_at is None for row in rows):
+        with turns.turn(name):
+            _write(gateway, zone, rows)
+    waiting = [row for row in rows if row.is_wanted and not row.is_there]
+    if not waiting:
+        return
+    there = _ask(gateway, lambda provider: provider.dns_values(zone, name, TXT))
+    for row in waiting:
+        if row.value not in there:
+            # Somebody else, whom no turn keeps waiting, wrote what was there before.
+            row.asked_at = None
+        else:
             row.is_there = _ask(gateway, partial(_is_spread, change=row.change))
-            row.save(update_fields=["is_there"])
+        row.save(update_fields=["is_there", "asked_at"])
+
+
+def _write(gateway: Gateway, zone: str, rows: list[DnsAnswer]) -> None:
+    name, ours = rows[0].name, {row.value for row in rows}
+    there = _ask(gateway, lambda provider: provider.dns_values(zone, name, TXT))
+    kept = [each for each in there if each not in ours]
+    wanted = [*kept, *(row.value for row in rows if row.is_wanted)]
+    change = _ask(gateway, lambda provider: provider.set_dns(zone, name, TXT, wanted))
+    for row in rows:
+        if not row.is_wanted:
+            row.delete()
+        elif row.asked_at is None:
+            row.change, row.asked_at = change, timezone.now()
+            row.save(update_fields=["change", "asked_at"])
 
 
 def _is_spread(provider: ManagesDns, *, change: str) -> bool:
@@ -209,10 +243,13 @@ def _call_hook(rows: list[DnsAnswer]) -> None:
     now, takes = timezone.now(), timedelta(seconds=settings.DSTACK_GATEWAY_DNS_SECONDS)
     for row in rows:
         if not row.is_wanted:
-            hook.call("cleanup", row.name, row.value)
+            if hook.is_set():
+                with turns.turn(row.name):
+                    hook.call("cleanup", row.name, row.value)
             row.delete()
         elif row.asked_at is None:
-            hook.call("present", row.name, row.value)
+            with turns.turn(row.name):
+                hook.call("present", row.name, row.value)
             row.asked_at = timezone.now()
             row.save(update_fields=["asked_at"])
         elif not row.is_there and now - row.asked_at >= takes:
@@ -220,17 +257,17 @@ def _call_hook(rows: list[DnsAnswer]) -> None:
             row.save(update_fields=["is_there"])
 
 
-def _zone(gateway: Gateway) -> str:
-    """Return the zone of its domain. Raise ProviderError and Taken."""
+def _zone(gateway: Gateway, domain: str) -> str:
+    """Return the zone of a domain. Raise ProviderError and Taken."""
     for row in gateway.dns_records:
-        if row["zone"] and row["name"].endswith(gateway.domain):
+        if row["zone"] and row["name"] in (domain, f"*.{domain}"):
             return str(row["zone"])
-    found = _ask(gateway, lambda provider: provider.dns_zone(gateway.domain))
+    found = _ask(gateway, lambda provider: provider.dns_zone(domain))
     if not found:
         connection = gateway.dns_connection
         raise Taken(
             f"backend {connection.name if connection else ''} has no public zone in which "
-            f"{gateway.domain} is: add it there, or take a domain of a zone that it has"
+            f"{domain} is: add it there, or take a domain of a zone that it has"
         )
     return found
 

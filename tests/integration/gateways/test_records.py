@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,9 +17,11 @@ from apps.backends import base
 from apps.backends.dns.port import ManagesDns
 from apps.backends.registry import PROVIDERS
 from apps.core.errors import Conflict, Invalid
+from apps.core.models import Event
 from apps.gateways.machines import showing, verbs
-from apps.gateways.models import DnsAnswer, Gateway
-from apps.gateways.records import keeping
+from apps.gateways.models import DnsAnswer, DnsTurn, Gateway
+from apps.gateways.records import keeping, turns
+from apps.instances.calls import Busy
 from apps.routing import services as routing
 from tests.fakes.cloud import Cloud, World
 from tests.integration.gateways.on_machines import create, pass_time, publication, serve
@@ -42,6 +45,8 @@ class Dns:
     has_zone: bool = True
     is_seen: bool = True
     refuses: bool = False
+    # What happens elsewhere between the reading of a record and its writing.
+    meanwhile: Callable[[], None] = lambda: None
 
     def of(self, name: str, kind: str = "A") -> list[str]:
         return self.rows.get((name, kind), [])
@@ -57,6 +62,7 @@ class CloudWithDns(Cloud, ManagesDns):
         return self.dns.of(name, kind)
 
     def set_dns(self, zone: str, name: str, kind: str, values: Sequence[str]) -> str:
+        self.dns.meanwhile()
         if self.dns.refuses:
             raise base.ProviderError("No.", kind=base.ErrorKind.CREDENTIALS)
         self.dns.rows[name, kind] = list(values)
@@ -208,3 +214,80 @@ def test_a_program_of_the_server_writes_answers_and_learns_nothing_of_the_server
     assert failed is not None and failed.error.endswith("present ended with 3: no such zone")
 
     assert log.read_text().splitlines()[:2] == ["0", f"present {CHALLENGE}. {FIRST}"]
+
+
+def test_of_two_gateways_of_a_domain_one_at_a_time_writes_its_answer(
+    dns: Dns, owner: Access, cloudy: Project
+) -> None:
+    first = made(owner, cloudy, dns="cloud")
+    second = create(owner, cloudy, name="other", dns="cloud")
+    refused: list[str] = []
+
+    def meanwhile() -> None:
+        dns.meanwhile = lambda: None
+        with pytest.raises(Busy):
+            keeping.keep(second, at=timezone.now())
+        refused.append(second.name)
+
+    for gateway, value in ((first, FIRST), (second, SECOND)):
+        keeping.ask(gateway=gateway, name=CHALLENGE, value=value, is_wanted=True)
+    dns.meanwhile = meanwhile
+    keeping.keep(first, at=timezone.now())
+    keeping.keep(second, at=timezone.now())
+
+    assert refused == ["other"]
+    assert dns.of(CHALLENGE, "TXT") == [FIRST, SECOND]
+    assert not DnsTurn.objects.exists()
+
+
+def test_a_turn_that_a_dead_worker_has_is_over_in_time() -> None:
+    DnsTurn.objects.create(name=CHALLENGE, until=timezone.now())
+    with turns.turn(CHALLENGE), pytest.raises(Busy), turns.turn(CHALLENGE):
+        pass
+    with turns.turn(CHALLENGE), turns.turn("example.com"):
+        assert DnsTurn.objects.count() == 2
+    assert not DnsTurn.objects.exists()
+
+
+def test_an_answer_that_somebody_else_wrote_over_is_written_again(
+    dns: Dns, owner: Access, cloudy: Project
+) -> None:
+    gateway = made(owner, cloudy, dns="cloud")
+    dns.is_seen = False
+    keeping.ask(gateway=gateway, name=CHALLENGE, value=FIRST, is_wanted=True)
+    keeping.keep(gateway, at=timezone.now())
+    dns.rows[CHALLENGE, "TXT"] = ["of somebody else"]
+    dns.is_seen = True
+
+    for _ in range(2):
+        keeping.keep(gateway, at=timezone.now())
+
+    assert dns.of(CHALLENGE, "TXT") == ["of somebody else", FIRST]
+    assert gateway.dns_answers.get().is_there
+
+
+@pytest.mark.parametrize("is_mended", [True, False])
+def test_records_that_cannot_be_taken_away_are_tried_again_for_a_day_and_said(
+    dns: Dns, owner: Access, cloudy: Project, is_mended: bool
+) -> None:
+    gateway = made(owner, cloudy, dns="cloud")
+    keeping.ask(gateway=gateway, name=CHALLENGE, value=FIRST, is_wanted=True)
+    keeping.keep(gateway, at=timezone.now())
+    dns.refuses = True
+    verbs.delete(access=owner, publication=publication(gateway), at=timezone.now())
+    pass_time(60)
+    there = f"*.example.com A {ADDRESS}, example.com A {ADDRESS}, {CHALLENGE} TXT {FIRST}"
+    said = f"{there} cannot be taken out of the DNS: No."
+    shown = showing.gateway_json(owner, publication(gateway))
+    assert (shown["state"], shown["error"]) == ("deleting", said)
+
+    dns.refuses = not is_mended
+    if not is_mended:
+        Gateway.objects.update(state_at=timezone.now() - timedelta(days=1))
+    pass_time(120)
+
+    assert not Gateway.objects.exists()
+    assert any(dns.rows.values()) != is_mended
+    why = Event.objects.get(object_id=gateway.uid, new="deleted").reason
+    left = f"{said.rstrip('.')}: take it away where the domain is managed"
+    assert why == ("" if is_mended else left)

@@ -254,6 +254,7 @@ def _wait_for_end(client: Client, path: str, name: str) -> None:
             raise
         now = f"machine {found['machine_state']}" if found.get("machine") else "giving back"
         now = f"ending on host {clean(found['host'])}" if found.get("host") else now
+        now += f" ({clean(found['error'])})" if found.get("error") else ""
         if now != said:
             say(f"{clean(name)}: {now}")
             said = now
