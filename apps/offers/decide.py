@@ -62,9 +62,10 @@ def match(
     return Matches(fitting, refused)
 
 
-def order(offer: Offer) -> tuple[float, str, str, str]:
-    """Return by what offers are sorted: the cheapest is tried first."""
-    return offer.price_usd_per_hour, offer.backend, offer.region, offer.instance
+def order(offer: Offer) -> tuple[float, str, str, str, bool]:
+    """Return by what offers are sorted: the cheapest is tried first; of one price it goes by names,
+    and what is on demand, which nobody takes back, comes before a spot machine."""
+    return offer.price_usd_per_hour, offer.backend, offer.region, offer.instance, offer.spot
 
 
 def refusal(

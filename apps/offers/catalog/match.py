@@ -17,7 +17,8 @@ from apps.offers.catalog.supply import Supply
 from apps.offers.models import CatalogOffer
 from apps.specs.sections.service import ServiceSpec
 
-ORDER = ("usd_per_hour", "kind", "region", "instance_type")
+# As `decide.order`; no two rows are alike in all of these, so that no page has one of another.
+ORDER = ("usd_per_hour", "kind", "region", "instance_type", "spot")
 LONGEST_PAGE = 1000
 
 

@@ -108,6 +108,25 @@ def test_a_machine_of_ones_own_lies_in_the_ranges(more: str, reason: str | None)
     assert refused(CLOUD, more) == reason
 
 
+def test_of_one_price_it_goes_by_names_and_what_is_on_demand_comes_before_spot() -> None:
+    wanted = [
+        replace(CLOUD, price_usd_per_hour=price, backend=backend, region=region, spot=spot)
+        for price, backend, region, spot in (
+            (1.6, "tensordock", "unitedkingdom", False),
+            (3.7, "azure", "westus2", False),
+            (3.7, "azure", "westus2", True),
+            (3.7, "azure", "westus3", False),
+            (3.7, "gcp", "us-east1", True),
+            (3.8, "aws", "eu-west-1", False),
+        )
+    ]
+
+    spec = parse(f"{BASE}spot_policy: auto\n")
+
+    for shuffled in (wanted[::-1], wanted[1::2] + wanted[::2]):
+        assert match(shuffled, spec).offers == wanted
+
+
 def test_tries_the_cheapest_first_and_names_the_refused() -> None:
     cheap = replace(CLOUD, instance="other", price_usd_per_hour=1.0)
 
