@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,13 @@ from apps.core.stores.valkey import pause
 from tests import documented, programs, quick_flush, quiet_network
 from tests.fakes import aws_cloud, azure_cloud, azure_prices, gcp_cloud, tensordock_api
 from tests.servers import servers
+
+
+def pytest_configure() -> None:
+    # Started in a shell's background, this process has Ctrl-C ignored, and so would all that it
+    # starts: a test of Ctrl-C would wait in vain.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)

@@ -37,11 +37,10 @@ def end(path: Path) -> int:
         # The servers write out at SIGINT; everything else has nothing to lose.
         is_server = stat.pid in {leader.pid for leader in sessions if leader.is_alive()}
         send(stat.pid, signal.SIGINT if is_server else signal.SIGKILL)
-    deadline = time.monotonic() + GRACE_SECONDS
-    while living(sessions) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_none(sessions)
     for stat in living(sessions):
         send(stat.pid, signal.SIGKILL)
+    wait_none(sessions)
     path.unlink(missing_ok=True)
     return len(found)
 
@@ -66,6 +65,12 @@ def wait_gone(process: ProcessId) -> None:
     deadline = time.monotonic() + GRACE_SECONDS
     while process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def wait_none(sessions: list[ProcessId]) -> None:
+    deadline = time.monotonic() + GRACE_SECONDS
+    while living(sessions) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def noted(path: Path) -> list[ProcessId]:
