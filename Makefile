@@ -15,7 +15,7 @@ NOT_SERVED := node_modules src build.mjs 'package*.json' django_htmx 'redoc.*' s
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test chaos long bench lint lock assets wheel wheelhouse images tag clean
+.PHONY: run test chaos long bench screenshots lint lock assets wheel wheelhouse images tag clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run-stamp staticfiles/.stamp
@@ -38,6 +38,10 @@ long: $(VENV)/.dev-stamp staticfiles/.stamp
 
 bench: $(VENV)/.dev-stamp staticfiles/.stamp
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+# All pages as pictures: light, dark and on a phone.
+screenshots: $(VENV)/.dev-stamp staticfiles/.stamp
+	@$(BIN)/python -m pytest -q tests/e2e/screenshots.py $(ARGS) && echo "The pictures are in build/screenshots."
 
 # Each linter is a target of its own, so that `make -k lint` shows what all of them find.
 LINTERS := lint-format lint-code lint-types lint-imports lint-templates lint-migrations

@@ -17,6 +17,8 @@ from tests.e2e import stack as stacks
 from tests.e2e.stack import Stack
 
 PHONE, DESK = ViewportSize(width=390, height=844), ViewportSize(width=1400, height=900)
+# A cloud is to be asked nothing: nobody listens there.
+NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 MAIN, EMPTY = "/projects/main", f"/projects/{showcase.EMPTY_PROJECT}"
 SERVICE = f"{MAIN}/services/{showcase.LONG}"
@@ -92,9 +94,7 @@ WIDTH, HEIGHT = "document.documentElement.scrollWidth", "document.documentElemen
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    # Its cloud is to be asked nothing: nobody listens there.
-    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
-    running = stacks.new(tmp_path_factory.mktemp("eye"), **nowhere)
+    running = stacks.new(tmp_path_factory.mktemp("eye"), **NOWHERE)
     showcase.fill(running)
     yield running
     assert running.stop() == 0
