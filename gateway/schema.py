@@ -237,7 +237,8 @@ class DnsState(Message):
 
 
 class Table(Message):
-    """`solves_dns`: the control plane writes answers to challenges into the DNS."""
+    """`solves_dns`: the control plane writes answers to challenges into the DNS. `request_rows`:
+    how many requests of a service are told one by one, each second."""
 
     schema_version: int = SCHEMA_VERSION
     version: int
@@ -245,6 +246,7 @@ class Table(Message):
     gateway: Id
     domain: str = Field(default="", pattern=r"^[a-z0-9._-]*$", max_length=253)
     solves_dns: bool = False
+    request_rows: int = Field(default=0, ge=0)
     own_hosts: list[OwnHost] = Field(default_factory=list)
     endpoints: list[Endpoint] = Field(default_factory=list)
     keys: list[Key] = Field(default_factory=list)
@@ -344,14 +346,38 @@ class Latency(Message):
 class Unanswered(Message):
     """A request that a replica closed without an answer, `at` seconds since 1970.
 
-    `path` is the service's own, without the query, and may be cut off. Both words are the
-    caller's, in visible ASCII.
+    `path` is the service's own, without the query, and may be cut off. It is visible ASCII.
     """
 
     replica: Id
     at: float = Field(allow_inf_nan=False)
     method: str
     path: str
+
+
+class Request(Message):
+    """A request that was over `at`, seconds since 1970; `path` in visible ASCII, without query.
+
+    `status` is 499 where the caller left before an answer. `ended`: who broke off ("caller",
+    "replica", "gateway", "timeout"). `held_ms`: its wait for a replica or its turn. It stands for
+    `weight` requests; 0 where others do so for it.
+    """
+
+    endpoint: Id
+    at: float = Field(allow_inf_nan=False)
+    id: str = Field(default="", max_length=128)
+    method: str = Field(default="", max_length=16)
+    path: str = Field(default="", max_length=200)
+    status: int = 0
+    ended: str = Field(default="", max_length=16)
+    key: str = Field(default="", max_length=64)
+    replica: str = Field(default="", max_length=64)
+    held_ms: float = Field(default=0, allow_inf_nan=False)
+    first_byte_ms: float | None = Field(default=None, allow_inf_nan=False)
+    total_ms: float = Field(default=0, allow_inf_nan=False)
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    weight: int = 1
 
 
 class Stats(Message):
@@ -361,7 +387,7 @@ class Stats(Message):
     `sequence` grows with each scrape of one boot, so that one that comes twice or late is known.
     `counts` and `latency` are cumulative and may leave out what did not change since the scrape
     before; `load` names every endpoint where something is in flight or held, others have nothing.
-    `unanswered` are events, each try of a request; the same ones may come again.
+    `unanswered` are events, each try of a request; the same may come again. `requests` are new.
     """
 
     boot_id: str
@@ -371,3 +397,4 @@ class Stats(Message):
     load: list[Load] = Field(default_factory=list)
     latency: list[Latency] = Field(default_factory=list)
     unanswered: list[Unanswered] = Field(default_factory=list)
+    requests: list[Request] = Field(default_factory=list)

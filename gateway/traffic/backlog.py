@@ -18,6 +18,9 @@ MOST_SCRAPES = 70
 # Some hundred kilobytes as JSON.
 MOST_ENTRIES = 2000
 MOST_UNANSWERED = 100
+# Of a merged scrape, and how many of the newest scrapes keep theirs: some megabytes.
+MOST_REQUESTS = 500
+SCRAPES_WITH_REQUESTS = 6
 
 Entry = TypeVar("Entry", Counts, Latency)
 
@@ -46,6 +49,9 @@ class Backlog:
         ):
             scrape = merge(scrapes.pop(), scrape)
         scrapes.append(scrape)
+        if len(scrapes) > SCRAPES_WITH_REQUESTS:
+            old = scrapes[-SCRAPES_WITH_REQUESTS]
+            scrapes[-SCRAPES_WITH_REQUESTS] = old.model_copy(update={"requests": []})
         if len(scrapes) > MOST_SCRAPES:
             oldest, second = scrapes[1:3]
             scrapes[1:3] = [merge(oldest, second) if is_same_boot(oldest, second) else second]
@@ -70,6 +76,7 @@ def merge(old: Stats, new: Stats) -> Stats:
             "counts": newest(old.counts, new.counts),
             "latency": newest(old.latency, new.latency),
             "unanswered": [*old.unanswered, *new.unanswered][-MOST_UNANSWERED:],
+            "requests": [*old.requests, *new.requests][-MOST_REQUESTS:],
         }
     )
 
@@ -84,6 +91,7 @@ def parts(scrape: Stats) -> list[Stats]:
                 "counts": scrape.counts[start : start + MOST_ENTRIES],
                 "latency": scrape.latency[start : start + MOST_ENTRIES],
                 "unanswered": [] if number else scrape.unanswered,
+                "requests": [] if number else scrape.requests,
             }
         )
         for number, start in enumerate(range(0, count, MOST_ENTRIES))

@@ -7,18 +7,20 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.control import sync
 from gateway.control.client import ControlPlane
 from gateway.errors import BadConfig, ControlPlaneError, HaproxyFailed
 from gateway.haproxy import process
 from gateway.haproxy.runtime import Runtime
-from gateway.schema import Counts, Load, Stats, Table, Unanswered
+from gateway.schema import Counts, Load, Request, Stats, Table, Unanswered
 from gateway.state.slots import Layout
 from gateway.traffic import backlog, checkpoint, metrics, samples
 from gateway.traffic.counters import Counters, Key, Values
 from gateway.traffic.latency import Sample, Times
 from gateway.traffic.replica_load import add_replicas
+from gateway.traffic.requests.waiting import Requests
 from gateway.traffic.throttle import ReportThrottle
 from gateway.traffic.token_usage import TokenUsage
 from gateway.traffic.unanswered import UnansweredRequests
@@ -30,6 +32,13 @@ SCRAPE_SECONDS = 1.0
 
 def nothing_held() -> dict[str, int]:
     return {}
+
+
+class Events(NamedTuple):
+    """What happened since the scrape before, told once."""
+
+    unanswered: list[Unanswered]
+    requests: list[Request]
 
 
 class Traffic:
@@ -56,6 +65,7 @@ class Traffic:
         self._layout = layout
         self._held = held
         self._unanswered = UnansweredRequests(runtime=runtime, layout=layout)
+        self._requests = Requests(table=table, layout=layout)
         self._boot_id = ""
         self._counters = Counters()
         # Told before it is known which HAProxy this is.
@@ -71,7 +81,7 @@ class Traffic:
     async def run(self) -> None:
         """Count until it is cancelled. Raise OSError."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(samples.listen(self._home, self._take_sample, self._take_token_usage))
+            group.create_task(samples.listen(self._home, self._told()))
             group.create_task(metrics.serve(self._home, self._page))
             group.create_task(self._scrape_each_second())
             group.create_task(self._send())
@@ -81,6 +91,13 @@ class Traffic:
         if tokens_in or tokens_out:
             endpoint, key_id = key
             self._take_token_usage(TokenUsage(endpoint, key_id, tokens_in, tokens_out))
+
+    def _told(self) -> samples.Told:
+        return samples.Told(
+            time=self._take_sample,
+            count=self._take_token_usage,
+            note=lambda line: self._requests.take(line, at=time.time()),
+        )
 
     def _take_token_usage(self, usage: TokenUsage) -> None:
         if not self._boot_id:
@@ -122,7 +139,8 @@ class Traffic:
             self._stored = carried
         load = endpoint_load(self._counters.in_flight, self._held())
         load = await add_replicas(runtime=self._runtime, layout=self._layout(), load=load)
-        self._note(changed, load, await self._unanswered.news())
+        events = Events(await self._unanswered.news(), self._requests.news())
+        self._note(changed, load, events)
 
     def _begin(self, boot_id: str) -> None:
         carried, times = checkpoint.read(self._home, boot_id=boot_id)
@@ -135,9 +153,7 @@ class Traffic:
         self._times = times
         self._changed_times = set(times)
 
-    def _note(
-        self, changed: dict[Key, Values], load: list[Load], unanswered: list[Unanswered]
-    ) -> None:
+    def _note(self, changed: dict[Key, Values], load: list[Load], events: Events) -> None:
         scrape = Stats(
             boot_id=self._boot_id,
             sequence=sequence(),
@@ -145,9 +161,10 @@ class Traffic:
             counts=[as_counts(key, values) for key, values in changed.items()],
             load=load,
             latency=[self._times[each].as_message(each) for each in self._changed_times],
-            unanswered=unanswered,
+            unanswered=events.unanswered,
+            requests=events.requests,
         )
-        is_quiet = not (changed or self._changed_times or load or self._load or unanswered)
+        is_quiet = not (changed or self._changed_times or load or self._load or any(events))
         for each in self._throttle.due(scrape, is_quiet=is_quiet, at=time.monotonic()):
             self._backlog.add(each)
             self._news.set()

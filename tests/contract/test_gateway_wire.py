@@ -37,6 +37,23 @@ LOOK: dict[str, Any] = {
         }
     ],
 }
+REQUEST = {
+    "endpoint": "e1",
+    "at": 1800000000.25,
+    "id": "abc-1",
+    "method": "GET",
+    "path": "/",
+    "status": 499,
+    "ended": "caller",
+    "key": "3",
+    "replica": "r2",
+    "held_ms": 12.5,
+    "first_byte_ms": None,
+    "total_ms": 30.0,
+    "tokens_in": 1,
+    "tokens_out": None,
+    "weight": 16,
+}
 UNANSWERED = {"replica": "r1", "at": 1800000000.25, "method": "GET", "path": "/die"}
 
 
@@ -60,9 +77,16 @@ def test_reads_what_the_version_before_sends() -> None:
 
 
 def test_ignores_what_a_later_version_adds() -> None:
-    message = {**LOOK, "unanswered": [UNANSWERED]}
+    message = {**LOOK, "unanswered": [UNANSWERED], "requests": [REQUEST]}
 
     read = schema.Stats.model_validate(with_news(message))
 
     assert read == schema.Stats.model_validate(message)
     assert [each.model_dump() for each in read.unanswered] == [UNANSWERED]
+    assert [each.model_dump() for each in read.requests] == [REQUEST]
+
+
+def test_a_server_that_does_not_ask_for_requests_is_told_none() -> None:
+    table = schema.Table.model_validate({"version": 1, "whole": True, "gateway": "g1"})
+
+    assert table.request_rows == 0

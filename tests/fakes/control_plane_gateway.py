@@ -17,6 +17,7 @@ from gateway.schema import (
     Endpoint,
     Key,
     Latency,
+    Request,
     Stats,
     Status,
     Table,
@@ -46,6 +47,8 @@ class ControlPlane:
         self.write_dns: Callable[[DnsAnswer], Awaitable[DnsState]] | None = None
         self.answers: list[DnsAnswer] = []
         self.stats: list[Stats] = []
+        # How many requests a second it wants to hear of, of each service.
+        self.request_rows = 20
         # Text sent instead of a table, to see that a bad one is refused.
         self.instead: str | None = None
         self.polls = 0
@@ -122,6 +125,7 @@ class ControlPlane:
             gateway="g1",
             domain=self.domain,
             solves_dns=self.write_dns is not None,
+            request_rows=self.request_rows,
             own_hosts=self.own_hosts,
             endpoints=entries_of(self.endpoints.values(), since, whole),
             keys=entries_of(self.keys.values(), since, whole),
@@ -184,6 +188,10 @@ class ControlPlane:
         """The newest histograms of an endpoint."""
         found = (each for look in reversed(self.stats) for each in look.latency)
         return next((each for each in found if each.endpoint == endpoint), None)
+
+    def requests(self, endpoint: str) -> list[Request]:
+        """All requests of an endpoint that were told one by one."""
+        return [each for look in self.stats for each in look.requests if each.endpoint == endpoint]
 
     def _check(self, request: web.Request) -> None:
         if request.headers.get("Authorization") != f"Bearer {self.token}":

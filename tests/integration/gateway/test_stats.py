@@ -6,25 +6,23 @@ import asyncio
 import contextlib
 import functools
 import gzip
-import json
 import os
 import signal
 from bisect import bisect_left
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from gateway.schema import LATENCY_BOUNDS_US, Load, Model, RateLimit, Stats
+from gateway.schema import LATENCY_BOUNDS_US, RateLimit, Stats
 from tests.fakes.control_plane_gateway import ControlPlane, key, service
 from tests.fakes.target import Target
+from tests.integration.gateway.counted import ask, classes, load_of, model, same_target
 from tests.integration.gateway.harness import (
     ALICE,
     BOB,
     METRICS_TOKEN,
-    Answer,
     Gateway,
     hello,
     until,
@@ -49,48 +47,6 @@ def gateway(counted: tuple[Gateway, Target]) -> Gateway:
 @pytest.fixture
 def target(counted: tuple[Gateway, Target]) -> Target:
     return counted[1]
-
-
-async def same_target(gateway: Gateway, name: str, *limits: RateLimit) -> None:
-    """A service NAME with the replicas of `hello`."""
-    hello = gateway.control.endpoints["e-hello"]
-    made = service(name, *(each.address for each in hello.replicas))
-    made = made.model_copy(update={"rate_limits": list(limits)})
-    await gateway.control.applied(await gateway.control.put(made))
-
-
-async def model(gateway: Gateway, name: str, *limits: RateLimit) -> None:
-    """A service of the model NAME, with the replicas of `hello`."""
-    hello = gateway.control.endpoints["e-hello"]
-    made = service(
-        name,
-        *(each.address for each in hello.replicas),
-        model=Model(name=name, prefix="/usage"),
-        rate_limits=list(limits),
-    )
-    await gateway.control.applied(await gateway.control.put(made))
-
-
-async def ask(gateway: Gateway, name: str, *, filler: int = 0, **fields: Any) -> Answer:
-    """A chat with a model that the body names last."""
-    body = json.dumps({"messages": "x" * filler, **fields, "model": name}).encode()
-    return await gateway.call(
-        "/v1/chat/completions",
-        host="gateway.localhost",
-        token=ALICE,
-        method="POST",
-        data=body,
-        headers={"Content-Type": "application/json"},
-    )
-
-
-def classes(control: ControlPlane, endpoint: str, token: str = "") -> tuple[int, ...]:
-    return control.counts(endpoint, token).by_class
-
-
-def load_of(control: ControlPlane, endpoint: str) -> Load:
-    loads = control.stats[-1].load if control.stats else []
-    return next((each for each in loads if each.endpoint == endpoint), Load(endpoint=endpoint))
 
 
 async def test_counts_answers_by_class_endpoint_and_key(gateway: Gateway) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from gateway.schema import Counts, Latency, Load, Stats, Unanswered
+from gateway.schema import Counts, Latency, Load, Request, Stats, Unanswered
 from gateway.traffic.backlog import (
     MOST_ENTRIES,
+    MOST_REQUESTS,
     MOST_SCRAPES,
     MOST_UNANSWERED,
+    SCRAPES_WITH_REQUESTS,
     Backlog,
     parts,
 )
@@ -138,3 +140,23 @@ def test_tells_of_a_request_in_one_part_only() -> None:
     cut = parts(scrape(3, counts=counts, unanswered=unanswered(1)))
 
     assert [len(each.unanswered) for each in cut] == [1, 0]
+
+
+def test_keeps_the_newest_requests_alone() -> None:
+    backlog = Backlog()
+    for second in range(600):
+        rows = [Request(endpoint="e", at=second, id=f"{second}-{each}") for each in range(100)]
+        backlog.add(scrape(second, requests=rows))
+
+    found = drained(backlog)
+    with_rows = [each for each in found[1:] if each.requests]
+    assert len(with_rows) < SCRAPES_WITH_REQUESTS
+    assert max(len(each.requests) for each in with_rows) <= MOST_REQUESTS
+    assert found[-1].requests[-1].id == "599-99"
+
+
+def test_sends_requests_once() -> None:
+    counts = [Counts(endpoint="e", key=f"k{number}") for number in range(2 * MOST_ENTRIES)]
+    whole = scrape(1, counts=counts, requests=[Request(endpoint="e", at=1)])
+
+    assert [len(part.requests) for part in parts(whole)] == [1, 0]
