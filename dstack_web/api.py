@@ -29,6 +29,7 @@ from apps.runs.api import router as runs
 from apps.telemetry.gateways.api import router as gateways_telemetry
 from apps.telemetry.logs.api import router as telemetry
 from apps.telemetry.metrics.api import router as metrics
+from apps.telemetry.requests.api import router as requests
 from dstack_web.api_document import DocumentedAPI
 from dstack_web.web.api_errors import add_handlers
 from dstack_web.web.specs_api import router as specs
@@ -103,6 +104,7 @@ api.add_router("", costs, tags=["accounts"])
 api.add_router("", runs, tags=["runs"])
 api.add_router("", telemetry, tags=["runs"])
 api.add_router("", metrics, tags=["runs"])
+api.add_router("", requests, tags=["runs"])
 api.add_router("", autoscaling, tags=["runs"])
 api.add_router("", gateways, tags=["gateways"])
 api.add_router("", certificates, tags=["gateways"])

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -31,6 +32,8 @@ from apps.runs.queries import ACTIVE_RUNS
 from gateway import schema
 
 ENDPOINT, KEY = "endpoint", "key"
+# Of each service and second, as many requests are told one by one.
+REQUEST_ROWS = 20
 Wanted = Mapping[str, dict[str, Any]]
 
 
@@ -268,6 +271,7 @@ def table(*, gateway: Gateway, since: int) -> schema.Table:
         gateway=str(gateway.pk),
         domain=gateway.domain.lower(),
         solves_dns=gateway.solves_dns,
+        request_rows=REQUEST_ROWS if settings.DSTACK_REQUEST_HOURS else 0,
         own_hosts=[host.lower() for host in gateway.own_hosts],
         endpoints=[
             schema.Endpoint(id=e.ref, version=e.version, deleted=e.deleted, **e.payload)

@@ -10,6 +10,8 @@ from apps.core.http import bodies
 from apps.core.http.internal_routes import internal_route
 from apps.core.threads import in_thread
 from apps.gateways.access import gateway_of
+from apps.gateways.models import Gateway
+from apps.telemetry.requests import keep
 from apps.telemetry.traffic import ingest
 from gateway import schema
 
@@ -23,8 +25,14 @@ async def stats(request: HttpRequest) -> HttpResponseBase:
     gateway = await in_thread(gateway_of, request)
     body = bodies.read(request, most_bytes=LIMIT_BYTES, what="A look at the counters")
     said = parse(body)
-    await in_thread(ingest.take, gateway=gateway, stats=said, at=timezone.now())
+    await in_thread(_take, gateway, said)
     return JsonResponse({})
+
+
+def _take(gateway: Gateway, said: schema.Stats) -> None:
+    at = timezone.now()
+    if ingest.take(gateway=gateway, stats=said, at=at):
+        keep.take(gateway=gateway, requests=said.requests, at=at)
 
 
 def parse(body: bytes) -> schema.Stats:

@@ -188,6 +188,41 @@ class RequestTotal(models.Model):
         return f"{self.requests} requests of {self.run_id}"
 
 
+class ServedRequest(models.Model):
+    """One request to a run, over `at`, as its gateway told it; it stands for `weight` of them.
+
+    `status` is 499 where the caller left before an answer, `ended` who broke off ("caller",
+    "replica", "timeout", "gateway"). `token_id` is null where no key of the project's called.
+    """
+
+    run_id = models.UUIDField()
+    at = models.DateTimeField()
+    request_id = models.CharField(max_length=128, blank=True)
+    method = models.CharField(max_length=16, blank=True)
+    path = models.CharField(max_length=200, blank=True)
+    status = models.PositiveSmallIntegerField()
+    ended = models.CharField(max_length=16, blank=True)
+    token_id = models.BigIntegerField(null=True)
+    by_browser = models.BooleanField(default=False)
+    replica_num = models.PositiveIntegerField(null=True)
+    held_ms = models.FloatField(default=0)
+    first_byte_ms = models.FloatField(null=True)
+    total_ms = models.FloatField()
+    tokens_in = models.BigIntegerField(null=True)
+    tokens_out = models.BigIntegerField(null=True)
+    weight = models.BigIntegerField(default=1)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["run_id", "at"]),
+            models.Index(fields=["run_id", "request_id"]),
+            models.Index(fields=["at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path} of {self.run_id}"
+
+
 class Usage(models.Model):
     """What one replica used of its host in `seconds` from `at` on: 10 s, later rolled up.
 

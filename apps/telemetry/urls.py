@@ -9,6 +9,7 @@ from apps.telemetry.gateways import views as gateways_views
 from apps.telemetry.logs import views
 from apps.telemetry.logs.download import download
 from apps.telemetry.metrics import views as metrics_views
+from apps.telemetry.requests import views as requests_views
 
 app_name = "telemetry"
 
@@ -20,6 +21,7 @@ urlpatterns = [
     path(f"{SERVICE}log-file/", download, name="log_file"),
     path(f"{SERVICE}charts/", metrics_views.metrics, name="metrics"),
     path(f"{SERVICE}chart-data/", metrics_views.metrics_data, name="metrics_data"),
+    path(f"{SERVICE}request-rows/", requests_views.requests, name="requests"),
     path(f"{SERVICE}alerts/", alerts_views.alerts, name="alerts"),
     path(f"{SERVICE}figures/", metrics_views.figures, name="figures"),
     path(f"{GATEWAY}traffic/", gateways_views.traffic, name="gateway_traffic"),

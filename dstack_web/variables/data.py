@@ -256,6 +256,17 @@ RETENTION = (
         "with age.",
     ),
     Variable(
+        name="DSTACK_REQUEST_HOURS",
+        kind=Kind.WHOLE,
+        default="24",
+        most=24 * MOST_DAYS,
+        unit="hours",
+        parts=(SERVER,),
+        says="How long single requests of services are kept: time, method, path without its query, "
+        "status, the key's name. 0: none is kept, and gateways tell none. "
+        "See [Requests](/docs/endpoints/#requests).",
+    ),
+    Variable(
         name="DSTACK_UPLOAD_GRACE_HOURS",
         kind=Kind.WHOLE,
         default="24",

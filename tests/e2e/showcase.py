@@ -9,10 +9,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import timedelta
+from typing import Any
 
 from django.utils import timezone
 
-from apps.accounts.models import Project, User
+from apps.accounts.models import Project, Token, User
 from apps.backends.models import Backend, Check
 from apps.core import crypto
 from apps.core.models import Event
@@ -24,7 +25,7 @@ from apps.offers.models import BlockedOffer
 from apps.runs import states
 from apps.runs.models import Replica, Run, RunVersion, Upload
 from apps.specs.parse import parse
-from apps.telemetry.models import Traffic
+from apps.telemetry.models import ServedRequest, Traffic
 from tests import factories
 from tests.e2e.stack import ROOT, Stack
 
@@ -182,6 +183,37 @@ def _model(main: Project, gateway: Gateway, user: User) -> None:
         run_id=run.pk, at=at.replace(second=0, microsecond=0) - timedelta(minutes=1), seconds=10,
         by_class=[0, 0, 0, 12, 0], latency=[0, 0, 0, 12],
     )  # fmt: skip
+    _requests(run)
+
+
+def _requests(run: Run) -> None:
+    """One of each kind, with words as long as they may be."""
+    key = Token.objects.get(name="t" * 100)
+    usual = {"run_id": run.pk, "method": "GET", "path": "/v1/models", "total_ms": 84.4}
+    kinds: tuple[dict[str, Any], ...] = (
+        {"status": 200, "first_byte_ms": 3.1, "replica_num": 0, "request_id": "24e214fd2cd5-20"},
+        {
+            "status": 200,
+            "method": "POST",
+            "path": "/" + "long-path/" * 19 + "...",
+            "weight": 90,
+            "request_id": "x" * 128,
+            "held_ms": 48_000,
+            "total_ms": 3_661_000,
+            "replica_num": 117,
+            "token_id": key.pk,
+            "tokens_in": 128_000,
+            "tokens_out": 4_096,
+        },
+        {"status": 499, "ended": "caller", "held_ms": 600},
+        {"status": 502, "ended": "replica", "method": "PROPPATCH", "replica_num": 3},
+        {"status": 429, "by_browser": True},
+        {"status": 101, "replica_num": 1},
+        {"status": 0, "ended": "timeout", "method": "", "path": ""},
+    )
+    for seconds, kind in enumerate(kinds):
+        at = timezone.now() - timedelta(seconds=seconds * 40)
+        ServedRequest.objects.create(**{**usual, "at": at, **kind})
 
 
 def _uploads(main: Project) -> None:

@@ -65,6 +65,7 @@ PAGES = [
     *(f"/docs/{name}/" for name in docs.NAMES),
     f"{SERVICE}/",
     f"{SERVICE}/metrics/",
+    f"{SERVICE}/requests/",
     f"{SERVICE}/logs/",
     f"{SERVICE}/replicas/",
     f"{SERVICE}/events/",

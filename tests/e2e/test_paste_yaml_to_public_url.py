@@ -71,6 +71,15 @@ def test_a_pasted_yaml_becomes_an_authenticated_url(page: Page, stack: Stack) ->
         lambda: stack.call("pasted", Authorization=f"Bearer {key}").status_code == 200
     )
     assert answer
+    # Each call is a row of its own, by its id and the key's name.
+    called = stack.call("pasted", Authorization=f"Bearer {key}")
+    page.get_by_role("link", name="Requests", exact=True).click()
+    row = page.locator(".request-table tr").filter(has_text=called.headers["x-request-id"])
+    expect(row).to_contain_text("calls pasted")
+    expect(row.locator(".state")).to_have_text("200")
+    page.get_by_role("link", name="4xx").click()
+    expect(page.locator(".request-table .state").first).to_have_text("401")
+    expect(row).to_have_count(0)
 
 
 def test_follows_the_log_and_stops(page: Page, stack: Stack) -> None:

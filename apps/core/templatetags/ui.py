@@ -127,6 +127,16 @@ def duration(value: timedelta | float | None) -> str:
     return " ".join(parts[:2])
 
 
+@register.filter
+def milliseconds(value: float | None) -> str:
+    """Write a short time given in milliseconds: `0.4 ms`, `84 ms`, `3.2 s`."""
+    if value is None:
+        return "—"
+    if value >= 1000:
+        return duration(value / 1000)
+    return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
+
+
 def short_age(at: datetime, now: datetime) -> str:
     seconds = max((now - at).total_seconds(), 0)
     for size, unit in STEPS:

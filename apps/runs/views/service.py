@@ -26,6 +26,7 @@ HOURS_A_MONTH = 730
 TABS = (
     ("overview", "Overview"),
     ("metrics", "Metrics"),
+    ("requests", "Requests"),
     ("logs", "Logs"),
     ("replicas", "Replicas"),
     ("events", "Events"),

@@ -16,13 +16,12 @@ from django.db import transaction
 from django.db.models import Q
 
 from apps.accounts import tokens
-from apps.accounts.models import Token
 from apps.core import notifications
 from apps.gateways.models import Gateway
 from apps.runs.control import last_requests, replica_load, unanswered
 from apps.runs.models import Run
 from apps.telemetry.models import Counter, GatewayFeed, KeyUse, RequestTotal, Traffic
-from apps.telemetry.traffic import histograms, live_points
+from apps.telemetry.traffic import callers, histograms, live_points
 from apps.telemetry.traffic.points import Point
 from gateway import schema
 
@@ -158,7 +157,7 @@ Key = tuple[str, int, str]
 
 def _said(stats: schema.Stats, projects: dict[str, int]) -> dict[Key, Numbers]:
     """The counters of a look. A key that may not call the run's project counts as none."""
-    known = _callers(stats, projects)
+    known = callers.known({one.key for one in stats.counts}, projects.values())
     said: dict[Key, Numbers] = {}
     for one in stats.counts:
         if one.endpoint not in projects:
@@ -188,18 +187,6 @@ def _times(spent: schema.Latency) -> Iterator[tuple[str, Numbers]]:
 
 def _count(number: int) -> int:
     return min(max(number, 0), MOST)
-
-
-def _callers(stats: schema.Stats, projects: dict[str, int]) -> set[tuple[str, int]]:
-    """Pairs of a key and a project that its user may see."""
-    ids = {int(one.key) for one in stats.counts if one.key.isascii() and one.key.isdecimal()}
-    ids = {pk for pk in ids if pk < 2**63}
-    found = Token.objects.filter(pk__in=ids)
-    wanted = set(projects.values())
-    members = found.filter(user__projects__in=wanted).values_list("pk", "user__projects")
-    admins = found.filter(user__is_superuser=True).values_list("pk", flat=True)
-    pairs = [*members, *((pk, project) for pk in admins for project in wanted)]
-    return {(str(pk), project) for pk, project in pairs}
 
 
 def _fresh(gateway: Gateway, said: dict[Key, Numbers]) -> dict[Key, Numbers]:

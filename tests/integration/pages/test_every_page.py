@@ -23,6 +23,8 @@ PROJECT_PAGES = [
     ("runs:service_versions", ["hello"]),
     ("runs:service_configuration", ["hello"]),
     ("runs:service_metrics", ["hello"]),
+    ("runs:service_requests", ["hello"]),
+    ("telemetry:requests", ["hello"]),
     ("telemetry:logs", ["hello"]),
     ("telemetry:metrics", ["hello"]),
     ("telemetry:metrics_data", ["hello"]),
