@@ -113,7 +113,22 @@ def current() -> str:
 
 def why_none(project_id: int | None = None) -> str:
     """Say why no machine of a cloud can be made, "" where one of this project, if given, can."""
-    return "" if direct() or relays(project_id).exists() else _none()
+    if direct() or relays(project_id).exists():
+        return ""
+    return (_awaited(project_id) if project_id is not None else "") or _none()
+
+
+def _awaited(project_id: int) -> str:
+    """Say which gateway of the project will be the way once it runs, "" where none will."""
+    known = apps.get_model("gateways", "Gateway").objects.exclude(connection=None)
+    made = known.filter(projects=project_id, state__in=("creating", "provisioning"))
+    first = made.exclude(connection__kind="ssh").order_by("pk").first()
+    if first is None:
+        return ""
+    return (
+        f"Machines will call this server through gateway {first.name}, which is being made: wait "
+        "until it runs, as `dstack gateway list -v` tells."
+    )
 
 
 def relays(project_id: int | None = None) -> QuerySet[Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.fakes.api_state import FakeApi
 from tests.integration.cli.conftest import Cli
 
@@ -41,6 +43,22 @@ def test_shows_a_gateway_with_its_traffic_and_the_record_to_add(cli: Cli, api: F
         assert line in said.splitlines(), said
     assert json.loads(cli("gateway", "show", "edge", "--json").out)["traffic"]["rps"] == 12.34
     assert "HAProxy 7" in (logged := cli("gateway", "logs", "edge").out) and "\x1b" not in logged
+
+
+@pytest.mark.parametrize(
+    ("version", "is_current", "said"),
+    [
+        (None, False, "none yet"),
+        (None, True, "of the server"),
+        ("0123456789abcdef", True, "0123456789ab"),
+    ],
+)
+def test_says_the_version_where_there_is_one(
+    cli: Cli, api: FakeApi, version: str | None, is_current: bool, said: str
+) -> None:
+    api.gateways = [{**EDGE, "version": version, "is_current": is_current}]
+
+    assert f"Version:      {said}" in cli("gateway", "show", "edge").out.splitlines()
 
 
 def test_upgrades_no_gateway_that_has_the_servers_version(cli: Cli, api: FakeApi) -> None:

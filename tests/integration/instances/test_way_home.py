@@ -99,6 +99,15 @@ def test_it_takes_no_gateway_of_a_project_that_its_own_has_nothing_to_do_with() 
     assert home.any_usable(instance.project_id) is None
     assert "dstack gateway create" in way_home.why_none(instance.project_id)
 
+    coming = factories.gateway(instance.project, name="coming", connection=theirs, tunnel_port=None)
+    for state in ("creating", "provisioning"):
+        Gateway.objects.filter(pk=coming.pk).update(state=state)
+        assert "through gateway coming, which is being made" in way_home.why_none(
+            instance.project_id
+        )
+    Gateway.objects.filter(pk=coming.pk).update(state="failed")
+    assert "dstack gateway create" in way_home.why_none(instance.project_id)
+
     shared = far("shared", connection=theirs)
     Publication.objects.create(project=instance.project, gateway=shared)
     assert way_home.why_none(instance.project_id) == ""

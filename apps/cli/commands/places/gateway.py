@@ -282,7 +282,7 @@ def _facts(one: dict[str, Any], now: datetime) -> list[tuple[str, str]]:
         ),
         (
             "Version",
-            _version(one) + ("" if one.get("is_current") else " (older than the server's)"),
+            _version(one) + (" (older than the server's)" if _is_old(one) else ""),
         ),
         ("Services", clean(", ".join(one.get("runs") or [])) or "none"),
         ("Last report", age(one.get("reported_at"), now=now)),
@@ -304,7 +304,13 @@ def _traffic(found: dict[str, Any]) -> str:
 
 
 def _version(one: dict[str, Any]) -> str:
-    return clean(str(one.get("version") or "of the server")[:VERSION_LETTERS])
+    if version := one.get("version"):
+        return clean(str(version)[:VERSION_LETTERS])
+    return "of the server" if one.get("is_current") else "none yet"
+
+
+def _is_old(one: dict[str, Any]) -> bool:
+    return bool(one.get("version")) and not one.get("is_current")
 
 
 def _given_back(found: dict[str, Any]) -> str:
