@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +25,14 @@ def _positive(text: str | None) -> str | None:
 
 
 Words = list[str] | None
+
+
+class SpotPolicy(StrEnum):
+    """As the key `spot_policy` has them."""
+
+    SPOT = "spot"
+    ON_DEMAND = "on-demand"
+    AUTO = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +56,10 @@ class Requirements:
     ] = None
     instance_types: Annotated[
         Words, typer.Option("--instance-type", metavar="NAME", help="Only this type; repeat.")
+    ] = None
+    policy: Annotated[
+        SpotPolicy | None,
+        typer.Option("--spot-policy", help="The same as --spot, --on-demand, --spot-auto."),
     ] = None
     spot: Annotated[bool, typer.Option("--spot", help="Only spot instances.")] = False
     on_demand: Annotated[bool, typer.Option("--on-demand", help="No spot instances.")] = False
@@ -77,7 +90,8 @@ class Requirements:
 
     def _spot_policy(self) -> str | None:
         named = {"spot": self.spot, "on-demand": self.on_demand, "auto": self.spot_auto}
-        chosen = [policy for policy, given in named.items() if given]
+        chosen = {policy for policy, given in named.items() if given}
+        chosen |= {self.policy.value} if self.policy else set()
         if len(chosen) > 1:
             raise CliError("Choose one of --spot, --on-demand and --spot-auto.")
-        return chosen[0] if chosen else None
+        return next(iter(chosen), None)
