@@ -1,5 +1,5 @@
-"""Machines on which gateways start: Debian 13 with what the boot would install, and, since nothing
-there reaches the world, what pip would fetch."""
+"""Machines on which gateways start, of clouds and of people: Debian 13 with what the boot would
+install, and, since nothing there reaches the world, what pip would fetch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def image() -> Image:
     wheels, settings = _wheels()
     return Image(
         suite=SUITE,
-        packages=f"{virtual_machines.PACKAGES},openssh-server,haproxy,python3-venv",
+        packages=f"{virtual_machines.OF_A_PERSON},haproxy,python3-venv",
         mounts=(f"{wheels}:{AT}:ro", f"{settings}:/etc/pip.conf:ro"),
     )
 

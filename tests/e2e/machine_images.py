@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 from tests.e2e import docker_machines, gateway_machines
-from tests.integration.instances.virtual_machines import OF_A_PERSON, Image, root_archive
+from tests.integration.instances.virtual_machines import Image, root_archive
 
 if __name__ == "__main__":
     for image in (
         Image(),
-        Image(packages=OF_A_PERSON),
         gateway_machines.image(),
         docker_machines.image(),
     ):

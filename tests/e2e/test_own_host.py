@@ -1,10 +1,11 @@
 """A machine of a person's, the whole way: added by the command line over a real sshd, a service on
-it that callers reach, a restart of the machine, and a removal that leaves it as it was, also one
-while it is away.
+it that callers reach, a gateway beside it, a restart of the machine, and a removal of each that
+leaves it as it was, also one while it is away.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -12,20 +13,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.e2e import prepared
+from tests.e2e import gateway_machines, prepared
 from tests.e2e.services import WHO, who_answers
 from tests.e2e.stack import Stack, eventually
 from tests.free_ports import free_port
 from tests.integration.instances import virtual_machines
-from tests.integration.instances.virtual_machines import OF_A_PERSON, Cloud, Image, Machine
+from tests.integration.instances.virtual_machines import Cloud, Machine
 
 pytestmark = pytest.mark.timeout(300)
 
 SERVICE = (WHO / "serve.dstack.yml").read_text() + "backends: [ssh]\n"
 RUN = ("run", ".", "-f", "serve.dstack.yml", "-n", "who", "-y", "-d")
-BOOT_SECONDS = 90.0
+BOOT_SECONDS, GATEWAY_SECONDS = 90.0, 120.0
 # What any machine writes while it runs, whoever was there; and where ssh logins leave their time.
 LIVELY = re.compile(
     r"/(proc|sys|run|dev|tmp)(/|$)|/var/(log|cache|tmp|lib/systemd|lib/cloud|lib/private)(/|$)|"
@@ -41,6 +43,17 @@ class Traces:
     files: frozenset[str]
     processes: tuple[str, ...]
     keys: str
+    # Users, groups, units of systemd and ports on which somebody listens.
+    registered: frozenset[str] = frozenset()
+
+
+# Of the folders that come anew with each boot, ours.
+IN_RUN = "find /run /tmp -xdev -name '*dstack*'"
+REGISTERED = """
+getent passwd; getent group; cut -d: -f1 /etc/shadow /etc/gshadow; cat /etc/subuid /etc/subgid
+systemctl list-unit-files --no-legend --no-pager
+cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == "0A" { print "listens", $2 }'
+"""
 
 
 def traces(machine: Machine) -> Traces:
@@ -48,22 +61,24 @@ def traces(machine: Machine) -> Traces:
                          "-prune", "-o", "-print")  # fmt: skip
     commands = machine.run("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'")
     ours = [line for line in commands.splitlines() if "dstack" in line or "who.py" in line]
+    files = [line for line in listed.splitlines() if not LIVELY.search(line)]
     return Traces(
-        files=frozenset(line for line in listed.splitlines() if not LIVELY.search(line)),
-        processes=tuple(ours),
+        files=frozenset([*files, *machine.run("sh", "-c", IN_RUN).splitlines()]),
+        processes=tuple(sorted(ours)),
         keys=machine.run("cat", "/root/.ssh/authorized_keys"),
+        registered=frozenset(machine.run("sh", "-c", REGISTERED).splitlines()),
     )
 
 
 def is_left(machine: Machine, before: Traces) -> bool:
     """Tell whether nothing of ours is left, not even the server's key."""
     now = traces(machine)
-    return not (now.files - before.files or now.processes or "dstack-web" in now.keys)
+    return not (added(now, before) or "dstack-web" in now.keys)
 
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[Cloud]:
-    with virtual_machines.cloud(number=9, image=Image(packages=OF_A_PERSON)) as opened:
+    with virtual_machines.cloud(number=9, image=gateway_machines.image()) as opened:
         yield opened
 
 
@@ -116,6 +131,39 @@ def tables(cloud: Cloud) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
+def added(now: Traces, before: Traces) -> list[str]:
+    """Return what is there now and was not, each in a line."""
+    return [
+        *sorted(now.files - before.files),
+        *sorted(set(now.processes) - set(before.processes)),
+        *sorted(now.registered - before.registered),
+    ]
+
+
+def a_gateway_comes_and_goes(machine: Machine, cloud: Cloud, stack: Stack) -> None:
+    """What it leaves is nothing, though the agent and its replica stay."""
+    before, tables_before = traces(machine), tables(cloud)
+    place = ("--domain", "desk.test", "--host", "desk")
+    stack.dstack("gateway", "create", *place, "--name", "edge", "-d")
+
+    def state() -> str:
+        found = stack.api("GET", "/projects/main/gateways/edge")
+        assert found["state"] != "failed", found
+        return str(found["state"])
+
+    eventually(lambda: state() == "running", seconds=GATEWAY_SECONDS, every=0.5)
+    there = "\n".join(added(traces(machine), before))
+    for part in ("/var/lib/dstack/gateway/", "/run/dstack-tunnels-", "dstack-tunnel:", "haproxy"):
+        assert part in there
+    assert httpx.get(f"http://{cloud.wire.there}/", timeout=10).status_code == 404
+
+    assert "is deleted" in stack.dstack("gateway", "delete", "edge", "-y")
+    with contextlib.suppress(AssertionError):
+        eventually(lambda: not added(traces(machine), before), seconds=20.0, every=0.5)
+    assert added(traces(machine), before) == []
+    assert tables(cloud) == tables_before
+
+
 def test_a_host_serves_restarts_and_is_left_as_it_was(
     cloud: Cloud, stack: Stack, folder: Path
 ) -> None:
@@ -132,6 +180,8 @@ def test_a_host_serves_restarts_and_is_left_as_it_was(
         assert "Service is published at" in stack.dstack(*RUN, cwd=folder)
         eventually(lambda: who_answers(stack), seconds=BOOT_SECONDS, what=said)
 
+        a_gateway_comes_and_goes(machine, cloud, stack)
+
         machine.restart()
         eventually(lambda: who_answers(stack), seconds=BOOT_SECONDS, what=machine.console())
         # Again it is the same host, with the same machine.
@@ -142,8 +192,7 @@ def test_a_host_serves_restarts_and_is_left_as_it_was(
         said = stack.dstack("host", "remove", "desk", "-y")
         assert "nothing of the agent is left there" in said
         after = traces(machine)
-        assert sorted(after.files - before.files) == []
-        assert after.processes == ()
+        assert added(after, before) == []
         assert tables(cloud) == tables_before
         assert "PersonsOwnKey" in after.keys
         assert "dstack-web" not in after.keys
@@ -186,8 +235,7 @@ def test_a_host_without_systemd_behind_a_jump_host(
 
         assert "nothing of the agent" in stack.dstack("host", "remove", "attic", "-y")
         after = traces(machine)
-        assert sorted(after.files - before.files) == []
-        assert after.processes == ()
+        assert added(after, before) == []
         assert stack.api("GET", "/projects/main/hosts")["items"] == []
     finally:
         machine.end()

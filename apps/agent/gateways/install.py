@@ -29,6 +29,8 @@ WHEEL = "dstack_web_gateway-1-py3-none-any.whl"
 DONE, OWNER = "installed", "owner"
 OLDEST_PYTHON = (3, 11)
 SHA256 = re.compile(r"[0-9a-f]{64}")
+# What pip keeps besides would stay in the home of root.
+QUIETLY = ("install", "-q", "--no-cache-dir")
 INSTALL_SECONDS, LEAVE_SECONDS, ATTEMPTS = 600.0, 60.0, 3
 LAST_CHARACTERS = 400
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -83,7 +85,7 @@ def install(folder: Folder, sha256: str, *, client: Client, say: Say, check: Che
     _run([sys.executable, "-m", "venv", str(version / "venv")], check)
     for left in reversed(range(ATTEMPTS)):
         try:
-            _run([*_python(version), "-m", "pip", "install", "-q", wanted], check)
+            _run([*_python(version), "-m", "pip", *QUIETLY, wanted], check)
             break
         except PrepareFailed:
             if not left:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import pwd
@@ -22,6 +23,8 @@ import typing
 PROGRAM, SETTINGS, HOME = "/opt/dstack-agent", "/etc/dstack-agent", "/var/lib/dstack"
 UNIT, WAY = "dstack-agent.service", "dstack-way-home.service"
 PID = "/run/dstack-agent.pid"
+# Which user each replica is: a file for each, of all agents of the machine, and a lock.
+USERS = "/run/dstack-agent-users"
 FILES = (
     f"/etc/systemd/system/{UNIT}",
     f"/etc/systemd/system/multi-user.target.wants/{UNIT}",
@@ -82,7 +85,21 @@ def take_away() -> list[str]:
         quietly("systemctl", "reset-failed", WAY)
     for folder in (HOME, SETTINGS, PROGRAM):
         shutil.rmtree(folder, ignore_errors=True)
+    forget_users()
     return [path for path in (HOME, SETTINGS, PROGRAM, *FILES) if os.path.exists(path)]
+
+
+def forget_users() -> None:
+    """Give up the users of replicas that are gone; what another agent holds stays."""
+    with contextlib.suppress(OSError), open(f"{USERS}/lock", "r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in set(os.listdir(USERS)) - {"lock"}:
+            with open(f"{USERS}/{name}") as file:
+                is_held = os.path.exists(file.read())
+            if not is_held:
+                os.unlink(f"{USERS}/{name}")
+        if os.listdir(USERS) == ["lock"]:
+            shutil.rmtree(USERS)
 
 
 def stop_supervisor() -> None:

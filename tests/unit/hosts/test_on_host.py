@@ -59,6 +59,23 @@ def test_a_removal_forgets_the_servers_key_and_no_other(tmp_path: Path) -> None:
     assert KEY in elsewhere.read_text()
 
 
+@pytest.mark.parametrize("others", [[], ["100001"]])
+def test_a_removal_gives_up_the_users_of_what_is_gone(tmp_path: Path, others: list[str]) -> None:
+    uninstall = program("uninstall.py", tmp_path)
+    users = tmp_path / "users"
+    users.mkdir()
+    uninstall["USERS"] = str(users)
+    (users / "lock").touch()
+    (users / "100000").write_text(str(tmp_path / "gone"))
+    for name in others:
+        (users / name).write_text(str(tmp_path))
+
+    uninstall["forget_users"]()
+
+    found = sorted(path.name for path in users.iterdir()) if users.exists() else []
+    assert found == ([*others, "lock"] if others else [])
+
+
 @pytest.mark.parametrize(
     ("asked", "is_other"),
     [(None, False), (["one"], False), (["two"], True), ([], True)],
