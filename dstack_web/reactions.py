@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 # (requests wait for a service without replicas), "changed" (a workload's readiness or address did,
 # or who may call what), "interrupted" (its cloud takes a machine back), "measured" (a machine has
 # other hardware), "waiting" (a ready replica is not reached by its gateway yet), "reached" (it is),
+# "cut" (its tunnel is cut, or back),
 # "read" (what a model's repository says of chats), "usable" (a backend was connected, changed or
 # enabled).
 REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
@@ -57,6 +58,7 @@ REACTIONS: dict[tuple[str, str], Sequence[Task]] = {
     ("replica", "moved"): (routing.publish_of_replicas,),
     ("replica", "waiting"): (routing.publish_of_replicas,),
     ("replica", "reached"): (runs.advance,),
+    ("replica", "cut"): (runs.advance,),
     ("replica", "stopped"): (runs.reconcile_of_replicas, routing.publish_of_replicas),
     ("replica", "failed"): (runs.reconcile_of_replicas, routing.publish_of_replicas),
     ("workload", "pulling"): (runs.advance_of_workloads,),

@@ -258,10 +258,10 @@ class Status(Message):
     """What is so at the gateway now.
 
     `applied` is the table version in force; `draining` counts the requests still in flight on
-    replicas that left the table (absent = none); `pending` says why a replica of the table does
-    not take requests yet (nobody answers at its address); `held` counts requests waiting, by
-    endpoint; `error` is one sentence, empty when all is well; `certificates` are those of hosts
-    that want one; `tunnels` is None where nobody can open any.
+    replicas that left the table (absent = none); `pending` says why a replica of the table takes
+    no requests yet; `held` counts requests waiting, by endpoint; `error` is one sentence, empty
+    when all is well; `certificates` are those of hosts that want one; `tunnels` is None where
+    nobody can open any; `cut` are ports of tunnels at which their machines do not listen now.
     """
 
     boot_id: str
@@ -272,10 +272,10 @@ class Status(Message):
     error: str = ""
     certificates: list[CertificateState] = Field(default_factory=list)
     tunnels: TunnelServer | None = None
+    cut: list[int] = Field(default_factory=list)
 
 
-# Upper bounds of the coarse histograms that servers of earlier versions read, in milliseconds; one
-# more bucket lies above.
+# Upper bounds of the coarse histograms that earlier servers read, in ms; one more bucket is above.
 LATENCY_BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000)
 STEPS_A_DECADE = 30
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -216,6 +217,12 @@ class Workload(Stateful):
         waits = found is not None and found.freed_at is None and found.reached_at is None
         return bool(self.ready) and waits
 
+    @property
+    def cut_at(self) -> datetime | None:
+        """Since when its gateway, which reached it by its tunnel, does not; None where it does."""
+        found: Tunnel | None = getattr(self, "tunnel", None)
+        return found.cut_at if found is not None and found.freed_at is None else None
+
     def as_json(self) -> dict[str, Any]:
         return {"id": str(self.pk), "name": self.name, "desired": self.desired, **self.spec}
 
@@ -263,7 +270,8 @@ class Tunnel(models.Model):
     """A port of a gateway's own loopback that leads to a workload: the gateway dials this, never
     what an agent says.
 
-    `reached_at` is when the gateway first found somebody there. A row that was `freed_at` keeps its
+    `reached_at` is when the gateway first found somebody there, `cut_at` since when there is nobody
+    any more, None while there is. A row that was `freed_at` keeps its
     port for a while, until whoever had it is surely off.
     """
 
@@ -272,6 +280,7 @@ class Tunnel(models.Model):
     workload = models.OneToOneField(Workload, models.CASCADE, related_name="tunnel")
     instance = models.ForeignKey(Instance, models.CASCADE, related_name="tunnels")
     reached_at = models.DateTimeField(null=True)
+    cut_at = models.DateTimeField(null=True)
     freed_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -44,6 +44,8 @@ async def status(request: HttpRequest) -> HttpResponseBase:
     drained = await in_thread(services.take_status, gateway=gateway, status=said, at=at)
     if reached := await in_thread(tunnels.take_reached, gateway=gateway, status=said, at=at):
         await in_thread(notifications.transitioned, "replica", "reached", reached)
+    if cut := await in_thread(tunnels.take_cut, gateway=gateway, status=said, at=at):
+        await in_thread(notifications.transitioned, "replica", "cut", cut)
     if drained:
         await in_thread(notifications.transitioned, "replica", "drained", drained)
     if asleep := await in_thread(services.asked_for, gateway=gateway, held=said.held):

@@ -67,6 +67,15 @@ def note_server(*, gateway: Gateway, server: schema.TunnelServer | None) -> None
         tunnels.gateway_moved(gateway.pk)
 
 
+def take_cut(*, gateway: Gateway, status: schema.Status, at: datetime) -> list[UUID]:
+    """Return the replicas whose tunnels are cut now, or back. A gateway that takes none for now
+    says nothing of them.
+    """
+    if status.tunnels is None:
+        return []
+    return tunnels.note_cut(gateway_id=gateway.pk, ports=status.cut, at=at)
+
+
 def take_reached(*, gateway: Gateway, status: schema.Status, at: datetime) -> list[UUID]:
     """Return the replicas that their gateway has come to reach through a tunnel: those of the table
     that it applied, but for those that it still waits for."""

@@ -71,6 +71,7 @@ class Tunnels:
         self._notified = asyncio.Event()
         self._overdue: dict[tuple[int, int], float] = {}
         self._holders: dict[int, str] = {}
+        self._cut: list[int] = []
         self._fresh_until = 0.0
 
     async def run(self) -> None:
@@ -101,13 +102,13 @@ class Tunnels:
             self._notified.set()
 
     def completed(self, status: Status) -> Status:
-        """Add to the status where tunnels are opened, or why not where they should."""
+        """Add to the status where tunnels are opened and which are cut, or why none can be."""
         if self._sshd is None:
             wanted = self._port or self._table().tunnels
             errors = [each for each in (status.error, self._error if wanted else "") if each]
             return status.model_copy(update={"error": "; ".join(errors)})
         server = TunnelServer(port=self._port, user=self._sshd.user, host_key=self._sshd.host_key)
-        return status.model_copy(update={"tunnels": server})
+        return status.model_copy(update={"tunnels": server, "cut": self._cut})
 
     def why_not(self, address: str) -> str:
         """Say why whoever listens at a tunnel's address is not its machine; "" where it is, and for
@@ -213,8 +214,9 @@ class Tunnels:
                     connection.end()
 
     async def _watch_ports(self) -> None:
-        """Keep requests from whoever took a port whose tunnel is cut."""
+        """Note which tunnels are cut, and keep requests from whoever took the port of one."""
         before: set[listeners.Listener] = set()
+        taken: list[int] = []
         while True:
             found = set(await asyncio.to_thread(listeners.on_tunnel_ports))
             if found - before:
@@ -226,7 +228,14 @@ class Tunnels:
                 ]
                 self._withdraw([f"{authorized_keys.LOOPBACK}:{port}" for port in taken])
             before = found
+            self._note_cut({each.port for each in found}.difference(taken))
             await asyncio.sleep(WATCH_SECONDS)
+
+    def _note_cut(self, held: set[int]) -> None:
+        cut = sorted(self._owners.keys() - held)
+        if cut != self._cut:
+            self._cut = cut
+            self._on_change()
 
     def _write(self) -> None:
         """Write the keys where they changed. Raise OSError."""

@@ -27,6 +27,7 @@ SAID = {
     ("replica", "drained"): "apps/routing/gateway_api.py",
     ("replica", "waiting"): "apps/runs/control/replica_lifecycle.py",
     ("replica", "reached"): "apps/routing/gateway_api.py",
+    ("replica", "cut"): "apps/routing/gateway_api.py",
     ("tunnel", "changed"): "apps/instances/tunnels/claims.py",
     ("instance", "interrupted"): "apps/instances/interruptions.py",
     ("instance", "measured"): "apps/instances/agents/reports.py",

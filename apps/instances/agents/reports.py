@@ -131,6 +131,8 @@ def _ready(instance: Instance, *, at: datetime) -> None:
         if instance.state == states.CREATING:
             # The agent was faster than the provider's answer; whoever waits for it notes the rest.
             return
+        if instance.state == states.LOST:
+            tunnels.machine_is_back(instance, at=at)
         transition(instance, states.READY, at=at, reason="its agent reported", next_check_at=at)
     except Stale:
         return

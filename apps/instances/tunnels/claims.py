@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from apps.agent import wire
 from apps.core import notifications
@@ -101,6 +101,26 @@ def reached(*, gateway_id: int, replica_ids: Collection[str], at: datetime) -> l
     news = list(found.values_list("workload__replica", flat=True))
     waiting.filter(workload__replica__in=news).update(reached_at=at)
     return news
+
+
+def note_cut(*, gateway_id: int, ports: Collection[int], at: datetime) -> list[UUID]:
+    """Note which of the tunnels that a gateway once reached are cut now. Return the replicas for
+    which that is news, also that theirs is back."""
+    reached = Tunnel.objects.filter(gateway_id=gateway_id, freed_at=None, reached_at__isnull=False)
+    lost, back = Q(port__in=ports, cut_at=None), ~Q(port__in=ports) & ~Q(cut_at=None)
+    rows = list(reached.filter(lost | back))
+    for row in rows:
+        row.cut_at = at if row.cut_at is None else None
+    Tunnel.objects.bulk_update(rows, ["cut_at"])
+    carried = Tunnel.objects.filter(pk__in=[row.pk for row in rows])
+    found = carried.exclude(workload__replica=None)
+    return list(found.values_list("workload__replica", flat=True))
+
+
+def machine_is_back(instance: Instance, *, at: datetime) -> None:
+    """Count from now on how long its tunnels stay cut: while it was away it could not open them."""
+    rows = Tunnel.objects.filter(instance=instance, freed_at=None, cut_at__isnull=False)
+    rows.update(cut_at=at)
 
 
 def gateway_moved(gateway_id: int) -> None:

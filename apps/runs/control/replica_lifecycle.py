@@ -84,6 +84,7 @@ def _step(
             lost=odd is not None and odd.state == instance_states.LOST,
             interrupted=odd is not None and odd.interrupted_at is not None,
             unreached=workload.is_unreached,
+            cut_at=workload.cut_at,
         )
     timing = replica_steps.Timing(
         state_at=replica.state_at,
@@ -231,7 +232,7 @@ def _fields(
 def phase_of(workload: Workload) -> str:
     """What a workload that is not ready does, and what its probe says of that."""
     phase, said = workload.phase, workload.probe_message
-    if workload.is_unreached:
+    if workload.is_unreached or workload.cut_at is not None:
         return replica_steps.TUNNEL
     if workload.ready is not False or not said or not phase:
         return phase
@@ -246,12 +247,13 @@ def out_of_sync() -> list[UUID]:
     lost = Q(instance__state=instance_states.LOST)
     unreached = Q(workload__tunnel__freed_at=None, workload__tunnel__reached_at=None)
     unreached &= Q(workload__tunnel__isnull=False)
+    cut = Q(workload__tunnel__freed_at=None, workload__tunnel__cut_at__isnull=False)
     behind = (
         Q(workload__state=instance_states.EXITED)
         | Q(state=states.RUNNING, workload__ready=False)
         | Q(state=states.RUNNING) & lost
         | Q(state__in=early, workload__ready=True) & ~unreached
-        | Q(state=states.UNHEALTHY, workload__ready=True) & ~lost
+        | Q(state=states.UNHEALTHY, workload__ready=True) & ~lost & ~cut
     )
     return list(unfinished.filter(behind).values_list("pk", flat=True)[: 10 * sweep.BATCH])
 

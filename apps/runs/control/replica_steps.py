@@ -21,7 +21,8 @@ class WorkloadFacts:
 
     With `waits` its container engine is away, with `lost` its machine is silent: nothing can be
     said of it for now. `interrupted`: its cloud takes its spot machine back. With
-    `unreached` its gateway does not reach it yet, by the tunnel that it needs.
+    `unreached` its gateway does not reach it yet, by the tunnel that it needs; it did until
+    `cut_at`.
     """
 
     state: str
@@ -35,6 +36,7 @@ class WorkloadFacts:
     lost: bool = False
     interrupted: bool = False
     unreached: bool = False
+    cut_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,12 @@ class Timing:
 RESYNC_INTERVAL = timedelta(seconds=60)
 # Out of rotation this long, a replica is ended; having served once, it is replaced with backoff.
 UNHEALTHY_FOR = timedelta(minutes=2)
+# A tunnel is opened again within seconds: cut this long, it puts its replica out of rotation.
+TUNNEL_AWAY_FOR = timedelta(seconds=30)
 # One whose engine is away is waited for, as for a host that is away; then it is replaced.
 ENGINE_GIVEN_UP = timedelta(minutes=10)
 POLL_INTERVAL = timedelta(seconds=5)
-TUNNEL = "waiting for the tunnel"
+TUNNEL, TUNNEL_CUT = "waiting for the tunnel", "its gateway reaches it no more: its tunnel is cut"
 MACHINE_LOST = "its machine does not report"
 TAKEN_BACK = "its cloud took its spot machine back"
 # What a process gets to end in before its machine ends.
@@ -154,20 +158,39 @@ def _watched(state: str, workload: WorkloadFacts, timing: Timing, at: datetime) 
         return Step(to, MACHINE_LOST if to else "", next_check_at=at + RESYNC_INTERVAL)
     if state == states.RUNNING and workload.ready is False:
         return Step(states.UNHEALTHY, workload.probe_message, next_check_at=at + RESYNC_INTERVAL)
-    if state == states.UNHEALTHY and workload.ready:
+    if state == states.RUNNING and workload.cut_at is not None:
+        over = workload.cut_at + TUNNEL_AWAY_FOR
+        if at >= over:
+            return Step(states.UNHEALTHY, TUNNEL_CUT, next_check_at=at + RESYNC_INTERVAL)
+        return Step(next_check_at=over)
+    if state == states.UNHEALTHY and workload.ready and workload.cut_at is None:
         return Step(states.RUNNING, "its probe passes again", next_check_at=at + RESYNC_INTERVAL)
+    return _out_of_rotation(state, workload, timing, at)
+
+
+def _out_of_rotation(state: str, workload: WorkloadFacts, timing: Timing, at: datetime) -> Step:
     if state == states.UNHEALTHY:
-        over = timing.state_at + (ENGINE_GIVEN_UP if workload.waits else UNHEALTHY_FOR)
+        since = timing.state_at
+        if workload.cut_at is not None and _lacks_tunnel_alone(workload):
+            since = max(since, workload.cut_at)
+        over = since + (ENGINE_GIVEN_UP if workload.waits else UNHEALTHY_FOR)
         if at >= over and workload.waits:
             minutes = ENGINE_GIVEN_UP.seconds // 60
             why = f"its container engine has been away for {minutes} minutes"
             return Step(states.FAILED, why, HOST_STOPPED, stop=True)
         if at >= over:
-            return Step(states.FAILED, _sick(workload), "error", stop=True)
+            # A tunnel is its machine's, not the service's.
+            reason = HOST_STOPPED if _lacks_tunnel_alone(workload) else "error"
+            return Step(states.FAILED, _sick(workload), reason, stop=True)
         return Step(next_check_at=min(over, at + RESYNC_INTERVAL))
     return Step(next_check_at=at + RESYNC_INTERVAL)
 
 
 def _sick(workload: WorkloadFacts) -> str:
-    why = f": {workload.probe_message}" if workload.probe_message else ""
+    said = TUNNEL_CUT if _lacks_tunnel_alone(workload) else workload.probe_message
+    why = f": {said}" if said else ""
     return f"unhealthy for {UNHEALTHY_FOR.seconds // 60} minutes{why}"
+
+
+def _lacks_tunnel_alone(workload: WorkloadFacts) -> bool:
+    return workload.cut_at is not None and bool(workload.ready)

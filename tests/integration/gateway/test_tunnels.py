@@ -110,6 +110,7 @@ async def test_a_program_that_takes_the_port_of_a_cut_tunnel_gets_no_request(sta
     child.kill()
     await until(lambda: not is_open(stage.port))
     seen = len(stage.control.statuses)
+    await stage.control.wait_status(lambda each: each.cut == [stage.port], since=seen - 1)
 
     thief = await Target(name="thief", port=stage.port).start()
     try:
@@ -120,10 +121,13 @@ async def test_a_program_that_takes_the_port_of_a_cut_tunnel_gets_no_request(sta
         call = asyncio.create_task(stage.gateway.call("/held", token=ALICE))
         await asyncio.sleep(2.5)
         assert not call.done() and len(thief.seen) == taken
+        # Whoever listens there, the tunnel is none.
+        assert stage.control.statuses[-1].cut == [stage.port]
     finally:
         await thief.stop()
 
     await stage.opened()
+    await stage.control.wait_status(lambda each: not each.cut, since=seen)
     assert (await call).json["name"] == "far"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -123,6 +124,8 @@ def say(far: Gateway, status: schema.Status) -> None:
     routing.take_status(gateway=far, status=status, at=at)
     if news := routing_tunnels.take_reached(gateway=far, status=status, at=at):
         notifications.transitioned("replica", "reached", news)
+    if news := routing_tunnels.take_cut(gateway=far, status=status, at=at):
+        notifications.transitioned("replica", "cut", news)
 
 
 def ready(run: Run) -> FakeAgent:
@@ -161,6 +164,61 @@ def test_a_replica_runs_when_its_gateway_reaches_it(
     replica_lifecycle.advance(ids=[replica.pk], at=timezone.now())
     replica.refresh_from_db()
     assert replica.state == "running"
+
+
+def test_a_replica_whose_tunnel_stays_cut_is_replaced(
+    far: Gateway, owner: Access, cloudy: Project
+) -> None:
+    run = submit(owner, cloudy)
+    agent = ready(run)
+    say(far, status_of(far))
+    replica, port = run.replicas.get(), Tunnel.objects.get().port
+    cut = status_of(far).model_copy(update={"tunnels": SERVER, "cut": [port]})
+    back = cut.model_copy(update={"cut": []})
+
+    def looked_at(state: str, *, after: int) -> None:
+        """Its agent reports, and says that all is well."""
+        agent.serve()
+        since = Tunnel.objects.get().cut_at
+        at = (since or timezone.now()) + timedelta(seconds=after)
+        replica_lifecycle.advance(ids=[replica.pk], at=at)
+        replica.refresh_from_db()
+        assert replica.state == state
+
+    say(far, cut)
+    looked_at("running", after=5)
+    # A gateway of before does not say it, nor does one that starts.
+    say(far, status_of(far))
+    assert Tunnel.objects.get().cut_at is not None
+    looked_at("unhealthy", after=31)
+    assert not routing.table(gateway=far, since=0).endpoints[0].replicas
+    assert replica.pk not in replica_lifecycle.out_of_sync()
+    say(far, back)
+    replica.refresh_from_db()
+    assert (replica.state, replica.phase) == ("running", "")
+
+    say(far, cut)
+    looked_at("unhealthy", after=31)
+    looked_at("failed", after=152)
+    assert replica.message == (
+        "unhealthy for 2 minutes: its gateway reaches it no more: its tunnel is cut"
+    )
+    assert run.replicas.exclude(pk=replica.pk).exists()
+
+
+def test_who_was_not_reached_yet_is_not_cut_off(
+    far: Gateway, owner: Access, cloudy: Project
+) -> None:
+    ready(submit(owner, cloudy))
+    ports_of = list(Tunnel.objects.values_list("port", flat=True))
+
+    routing_tunnels.take_cut(
+        gateway=far,
+        status=schema.Status(boot_id="g", applied=0, tunnels=SERVER, cut=ports_of),
+        at=timezone.now(),
+    )
+
+    assert Tunnel.objects.get().cut_at is None
 
 
 def test_another_gateway_reaches_nothing_of_it(

@@ -180,6 +180,51 @@ def test_an_engine_that_stays_away_is_given_up_as_a_host_is() -> None:
     assert given_up.reason == "its container engine has been away for 10 minutes"
 
 
+@pytest.mark.parametrize(
+    ("state", "ready", "cut_seconds", "since_seconds", "to", "exit_reason"),
+    [
+        (states.RUNNING, True, None, 10, None, ""),
+        (states.RUNNING, True, 29, 10, None, ""),
+        (states.RUNNING, True, 30, 10, states.UNHEALTHY, ""),
+        (states.RUNNING, None, 30, 10, states.UNHEALTHY, ""),
+        (states.RUNNING, False, 1, 10, states.UNHEALTHY, ""),
+        (states.UNHEALTHY, True, 149, 119, None, ""),
+        # Its machine was away for an hour, and has just come back.
+        (states.UNHEALTHY, True, 119, 3600, None, ""),
+        (states.UNHEALTHY, True, 150, 120, states.FAILED, "host_stopped"),
+        (states.UNHEALTHY, False, 150, 120, states.FAILED, "error"),
+        # Back for a moment, and away again: it has not answered since.
+        (states.UNHEALTHY, True, 1, 60, None, ""),
+        (states.UNHEALTHY, True, None, 119, states.RUNNING, ""),
+        (states.DRAINING, True, 90, 10, None, ""),
+        (states.STARTING, True, 90, 10, states.RUNNING, ""),
+    ],
+)
+def test_a_tunnel_that_stays_cut_is_no_place_to_serve_from(
+    state: str,
+    ready: bool | None,
+    cut_seconds: int | None,
+    since_seconds: int,
+    to: str | None,
+    exit_reason: str,
+) -> None:
+    cut_at = None if cut_seconds is None else AT - cut_seconds * SECOND
+    workload = replace(WORKLOAD, ready=ready, cut_at=cut_at)
+
+    found = step(state, workload, state_at=AT - since_seconds * SECOND)
+
+    assert (found.to, found.exit_reason) == (to, exit_reason)
+    if exit_reason == "host_stopped":
+        assert found.stop
+        assert found.reason.endswith("2 minutes: its gateway reaches it no more: its tunnel is cut")
+
+
+def test_looks_again_when_a_tunnel_has_been_cut_long_enough() -> None:
+    workload = replace(WORKLOAD, ready=True, cut_at=AT - 20 * SECOND)
+
+    assert step(states.RUNNING, workload).next_check_at == AT + 10 * SECOND
+
+
 def test_one_that_could_not_start_for_want_of_its_engine_is_no_failure_of_its_own() -> None:
     late = step(states.STARTING, AWAY, deadline_at=AT)
 
