@@ -224,6 +224,8 @@ def _text(content: bytes) -> str:
 
 
 def _words(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is refused: {error.verify_message} (see DSTACK_AGENT_CA)"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

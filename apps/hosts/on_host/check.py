@@ -113,6 +113,9 @@ def server(url: str, authority: typing.Optional[str]) -> str:
     except urllib.error.HTTPError as error:
         return "" if error.code < 600 else str(error.code)
     except urllib.error.URLError as error:
+        if isinstance(error.reason, ssl.SSLCertVerificationError):
+            said = error.reason.verify_message
+            return f"its certificate is refused: {said} (see DSTACK_AGENT_CA)"
         return str(error.reason)[:200]
     except (OSError, ValueError, http.client.HTTPException) as error:
         return str(error)[:200] or type(error).__name__

@@ -1,5 +1,6 @@
 """A machine that AWS is asked for boots for real: its user-data, as the cloud was given it, is run
-by cloud-init and systemd, fetches the agent from a real server, enrols and runs a replica.
+by cloud-init and systemd, fetches the agent from a real server, enrols and runs a replica. The
+server's certificate comes from an authority that nobody knows but who was told of it.
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from django.db import connection, transaction
@@ -31,11 +34,11 @@ from apps.instances import reconcile, services
 from apps.instances.boot import enrolment, program
 from apps.instances.models import Instance, Workload
 from tests import factories
-from tests.e2e.stack import answers
 from tests.fakes import aws_cloud
 from tests.free_ports import free_port
 from tests.integration.agent.engines import IMAGE, SERVE, make_image
 from tests.integration.agent.running import eventually
+from tests.integration.gateway.authorities import Ca
 from tests.integration.instances import virtual_machines
 from tests.integration.instances.virtual_machines import HERE, Cloud, Machine
 
@@ -60,23 +63,39 @@ def server(
     cloud: Cloud, database_url: str, redis_url: str, settings: Any, tmp_path: Path
 ) -> Iterator[str]:
     """The web server on the test database, at an address that machines of the cloud reach."""
-    port = free_port()
-    url = settings.DSTACK_AGENT_URL = f"http://{HERE}:{port}"
+    port, authority = free_port(), Ca("of the server")
+    url = settings.DSTACK_AGENT_URL = f"https://{HERE}:{port}"
+    settings.DSTACK_AGENT_CA = authority.text
+    made = authority.sign(HERE)
+    files = (("ca", authority.text), ("chain", made.chain), ("key", made.key))
+    for name, text in files:
+        (tmp_path / f"{name}.pem").write_text(text)
     environ = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url}
     environ |= {"DSTACK_AGENT_URL": url, "DSTACK_HOME": str(tmp_path / "home")}
+    environ |= {"DSTACK_AGENT_CA": str(tmp_path / "ca.pem")}
     argv = [sys.executable, "-P", "-m", "granian", "--interface", "asginl", "--host", HERE]
     argv += ["--port", str(port), "--loop", "asyncio", "--runtime-mode", "st"]
+    argv += ["--ssl-certificate", str(tmp_path / "chain.pem")]
+    argv += ["--ssl-keyfile", str(tmp_path / "key.pem")]
     with (tmp_path / "web.log").open("wb") as log:
         web = subprocess.Popen(
             [*argv, "dstack_web.asgi:application"], env=environ, cwd=ROOT, stdout=log, stderr=log
         )
     try:
-        eventually(lambda: answers(f"{url}/healthz"))
+        eventually(lambda: answers(f"{url}/healthz", authority))
         yield url
     finally:
         web.terminate()
         web.wait()
         connection.close()
+
+
+def answers(url: str, authority: Ca) -> bool:
+    known_by = ssl.create_default_context(cadata=authority.text)
+    try:
+        return httpx.get(url, timeout=2, verify=known_by).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 @dataclass
@@ -279,6 +298,7 @@ def changed(user_data: str, **fields: Any) -> str:
     return f"#cloud-config\n{yaml.safe_dump(content)}"
 
 
+UNACCEPTED = "cannot be reached: its certificate is refused: "
 UNKNOWN = "this machine is not enrolled: the server answered 401: This enrolment is unknown"
 
 
@@ -287,10 +307,11 @@ UNKNOWN = "this machine is not enrolled: the server answered 401: This enrolment
     [
         ({"enrolment": "dsk_e_" + "0" * 39}, UNKNOWN),
         ({"program_sha256": "0" * 64}, "is not the agent that this machine was told of (SHA-256)"),
+        ({"authority": Ca("of the server").text}, UNACCEPTED),
         ({"url": f"http://{HERE}:1"}, "cannot be reached: [Errno 111] Connection refused"),
         ({"url": "http://[2001:db8::1]"}, "cannot be reached: [Errno 101] Network is unreachable"),
     ],
-    ids=["wrong enrolment", "another program", "no server", "no network"],
+    ids=["wrong enrolment", "another program", "another authority", "no server", "no network"],
 )
 def test_says_on_its_console_what_keeps_it_from_booting(
     cloud: Cloud, wanted: Wanted, fields: dict[str, Any], sentence: str

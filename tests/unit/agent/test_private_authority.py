@@ -85,8 +85,8 @@ def download(url: str, authority: str, folder: Path) -> str:
 def boot(url: str, authority: str, _: Path) -> str:
     try:
         content = fetch.fetched(url, fetch.known_by(authority))
-    except OSError as error:
-        return str(error)
+    except OSError:
+        return fetch.problem(url, "", fetch.known_by(authority))
     return str(json.loads(content)["instance_id"])
 
 
@@ -125,6 +125,8 @@ def test_is_known_by_its_authority_alone(
     for other in (Ca("ours").text, ""):
         said = caller(url, other, tmp_path)
         assert "certificate" in said.lower(), said
+        if caller is not gateway:
+            assert "its certificate is refused: " in said and "DSTACK_AGENT_CA" in said
 
 
 @pytest.mark.parametrize("text", [None, "", "-----BEGIN CERTIFICATE-----"])

@@ -32,6 +32,12 @@ def known_by(authority: str | None) -> ssl.SSLContext | None:
     return ssl.create_default_context(cadata=authority) if authority else None
 
 
+def why(reason: object) -> str:
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return f"its certificate is refused: {reason.verify_message} (see DSTACK_AGENT_CA)"
+    return str(reason)
+
+
 def fetched(url: str, context: ssl.SSLContext | None = None) -> bytes:
     """Return what lies there. Raise OSError and ValueError."""
     asked = urllib.request.Request(url, headers={"User-Agent": "dstack-agent-boot"})
@@ -52,7 +58,7 @@ def problem(url: str, sha256: str, context: ssl.SSLContext | None = None) -> str
     try:
         content = fetched(url, context)
     except (OSError, ValueError) as error:
-        return f"{url} cannot be reached: {getattr(error, 'reason', None) or error}"
+        return f"{url} cannot be reached: {why(getattr(error, 'reason', None) or error)}"
     if hashlib.sha256(content).hexdigest() != sha256:
         return f"what {url} has is not the agent that this machine was told of (SHA-256)"
     write(PROGRAM, content)
