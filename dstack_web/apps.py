@@ -30,6 +30,9 @@ class DstackWebConfig(AppConfig):
         import_module("apps.backends.connecting.rows").on_mended(lift)
         import_module("apps.gateways.machines.verbs").on_deleting(gateway_deleting)
         import_module("apps.accounts.tokens").on_naming_runs(runs_named)
+        lately = import_module("apps.telemetry.metrics.lately")
+        told_by = import_module("apps.runs.pages.load").told_by
+        told_by(loads=lately.loads, figures=lately.figures)
 
 
 def react(machine: str, state: str, ids: Sequence[UUID]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.runs.views import actions, deploy, listing, models, service, uploads
+from apps.runs.views import actions, bulk, deploy, listing, models, service, uploads
 
 app_name = "runs"
 
@@ -13,6 +13,7 @@ SERVICE = f"{PROJECT}services/<str:name>/"
 
 urlpatterns = [
     path(f"{PROJECT}services/", listing.service_list, name="list"),
+    path(f"{PROJECT}bulk/", bulk.bulk, name="bulk"),
     path(f"{PROJECT}models/", models.model_list, name="models"),
     path(f"{PROJECT}deploy/", deploy.deploy, name="deploy"),
     path(f"{PROJECT}deploy/files/", deploy.upload_files, name="upload_files"),

@@ -38,6 +38,7 @@ SHARED_CLOUD = "a-cloud-of-the-whole-server-here"
 GATEWAY = "a-gateway-with-the-longest-name-of-all-aws"
 HOST = "a-host-with-a-name-as-long-as-one-may-be"
 CHECK = "00000000-0000-7000-8000-000000000001"
+CHOSEN = "00000000-0000-7000-8000-000000000002"
 SERVICES = 60
 MODEL = f"organisation-with-a-long-name/{'Model-' * 12}Instruct"
 TEXT = f"""type: service
@@ -69,6 +70,8 @@ def make() -> None:
     factories.token(admin, name="t" * 100, expires_at=timezone.now() - timedelta(days=1))
     for number in range(SERVICES):
         _run(main, gateway, admin, name=f"service-{number}", state="running")
+    chosen = factories.run(main, id=CHOSEN, name=f"{LONG[:35]}-chosen", gateway=gateway)
+    Run.objects.filter(pk=chosen.pk).update(next_check_at=None)
     for state in states.RUN.states:
         run = _run(main, gateway, admin, name=f"{LONG[:28]}-{state}", state=state)
         run.error = WHY if state == states.FAILED else ""

@@ -25,6 +25,8 @@ SERVICE = f"{MAIN}/services/{showcase.LONG}"
 PAGES = [
     f"{MAIN}/services/",
     f"{MAIN}/services/?state=failed",
+    f"{MAIN}/services/?sort=-cost&page=2",
+    f"{MAIN}/bulk/?do=stop&chosen={showcase.CHOSEN}",
     f"{MAIN}/services/{showcase.FAILED}/",
     f"{MAIN}/deploy/",
     f"{MAIN}/deploy/?service={showcase.LONG}",
@@ -169,17 +171,19 @@ def test_refreshes_a_long_list_without_a_complaint(page: Page, stack: Stack) -> 
     shown(page, stack, f"{MAIN}/services/")
     rows = page.locator(".services-table tbody tr")
     expect(rows).to_have_count(50)
+    # Those that are over have none.
+    figured = page.locator("#services tr [name=run]")
 
     for _ in range(2):
         with page.expect_response(lambda answer: "/figures/" in answer.url) as heard:
             pass
-        assert heard.value.text().count('id="rps-') == 50
+        assert heard.value.text().count('id="rps-') == figured.count() >= 40
     # Another page of the list asks for its own rows.
-    page.get_by_role("link", name="Older").click()
+    page.get_by_role("link", name="Next").click()
     expect(rows).not_to_have_count(50)
     with page.expect_response(lambda answer: "/figures/" in answer.url) as heard:
         pass
-    assert heard.value.text().count('id="rps-') == rows.count()
+    assert heard.value.text().count('id="rps-') == figured.count()
 
 
 def test_fetches_each_font_once(page: Page, stack: Stack) -> None:

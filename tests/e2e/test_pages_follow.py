@@ -164,6 +164,32 @@ def test_a_page_whose_stream_does_not_open_asks_now_and_then(page: Page, stack: 
     expect(page.locator("[data-live=off]")).to_be_visible()
 
 
+def test_what_is_chosen_in_a_list_stays_while_it_follows(
+    page: Page, stack: Stack, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        deploy(stack, tmp_path, name)
+    page.goto(f"{stack.url}/projects/main/services/")
+    page.get_by_label("Choose one", exact=True).check()
+    page.get_by_label("Choose two", exact=True).check()
+    expect(page.get_by_role("status").filter(has_text="2 chosen")).to_be_visible()
+
+    stack.dstack("scale", "two", "2")
+    expect(page.locator("tr", has_text="two")).to_contain_text("2 of 2")
+
+    expect(page.get_by_label("Choose one", exact=True)).to_be_checked()
+    page.get_by_label("With the chosen services").get_by_role("button", name="Stop").click()
+    expect(page.locator("main")).to_contain_text("one.localhost")
+    page.get_by_role("button", name="Stop 2 services").click()
+    expect(page.get_by_text("2 services are stopping.")).to_be_visible()
+    eventually(lambda: is_over(stack, "one") and is_over(stack, "two"), what="the end of both")
+
+
+def is_over(stack: Stack, name: str) -> bool:
+    found: str = stack.api("GET", f"/projects/main/runs/{name}")["state"]
+    return found == "stopped"
+
+
 def test_opens_a_service_without_a_token_until_one_signs_out(
     program: Browser, stack: Stack, tmp_path: Path
 ) -> None:

@@ -42,6 +42,19 @@ def of_runs(ids: Collection[UUID], *, at: datetime) -> dict[UUID, Decimal]:
     return _totals("run_id", ids, machines, at=at)
 
 
+def by_run(project: Project, *, at: datetime) -> dict[UUID, Decimal]:
+    """Return the same of every run of the project that cost something."""
+    amounts: dict[UUID, Decimal] = defaultdict(Decimal)
+    booked = Charge.objects.filter(project=project, idle=False).exclude(run_id=None)
+    for pk, amount in booked.values_list("run_id").annotate(amount=AMOUNT):
+        amounts[pk] += amount
+    machines = ledger.unsettled().filter(project=project)
+    for _, (share, _time), amount in _unbooked(machines, at):
+        if share.run_id is not None and not share.idle:
+            amounts[share.run_id] += amount
+    return {pk: usd(amount) for pk, amount in amounts.items()}
+
+
 def of_replicas(ids: Collection[UUID], *, at: datetime) -> dict[UUID, Decimal]:
     """Return what each of these replicas cost so far, on all machines that it had."""
     machines = ledger.unsettled().filter(workloads__owner_id__in=ids).distinct()

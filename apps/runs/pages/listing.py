@@ -3,61 +3,111 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    IntegerField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+    When,
+)
+from django.db.models.expressions import OrderBy
+from django.db.models.functions import Coalesce, Lower
+from django.utils import timezone
 
 from apps.accounts.models import Project, User
-from apps.core.http import paging
+from apps.instances.costs import queries as spent
 from apps.runs import queries, states
 from apps.runs.models import Replica, Run
+from apps.runs.pages import attention, load, ordering, trouble
+from apps.runs.pages.ordering import Order
 
 PAGE = 50
+# What the state alone tells, as chips; `look` asks for more.
+LOOK = "look"
 FILTERS = {
-    "active": Q(state__in=states.RUN.unfinished),
     "running": Q(state__in=[states.RUNNING, states.UPDATING]),
+    "starting": Q(state__in=[states.SUBMITTED, states.PROVISIONING]),
+    "asleep": Q(state=states.IDLE),
     "failed": Q(state=states.FAILED),
-    "stopped": Q(state=states.STOPPED),
+    "stopped": Q(state__in=[states.STOPPING, states.STOPPED]),
+    "active": Q(state__in=states.RUN.unfinished),
 }
+NOTICED = ~Q(notice="") & Q(state__in=queries.ACTIVE_RUNS)
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What the list is narrowed to; empty text means all."""
+    """What the list is narrowed to, and how it is ordered; empty text means all."""
 
     state: str = ""
     text: str = ""
     mine: bool = False
-    cursor: str = ""
+    backend: str = ""
+    order: Order = field(default_factory=Order)
+    page: int = 1
 
 
 @dataclass(frozen=True)
 class Row:
+    """`why` it needs a look, "" where it needs none."""
+
     run: Run
     url: str
     ready: int
     cost: queries.Cost
+    why: str = ""
 
 
 @dataclass(frozen=True)
 class Listing:
+    """`counts` has how many there are of each filter ("" of all), whichever is chosen; `first` and
+    `last` number the rows of this page among `total`."""
+
     rows: Sequence[Row]
-    next_cursor: str | None
+    counts: Mapping[str, int]
+    total: int
+    page: int
+    first: int
+    last: int
+
+    @property
+    def earlier(self) -> int | None:
+        return self.page - 1 if self.page > 1 else None
+
+    @property
+    def later(self) -> int | None:
+        return self.page + 1 if self.last < self.total else None
 
 
 def services_of(*, project: Project, user: User, wish: Wish) -> Listing:
-    """Return one page of the project's services, newest first."""
-    runs = _narrowed(_newest(project), user, wish)
-    page = paging.page(runs, by="-id", limit=PAGE, cursor=wish.cursor or None)
-    ready = _ready(page.rows)
-    costs = queries.costs(page.rows)
-    rows = [Row(run, queries.run_url(run), ready[run.pk], costs[run.pk]) for run in page.rows]
-    return Listing(rows, page.next_cursor)
+    """Return one page of the project's services, those that need a look first."""
+    reasons = trouble.reasons(project)
+    look = FILTERS["failed"] | NOTICED | Q(pk__in=reasons)
+    runs = _narrowed(newest(project), user, wish)
+    counts = _counts(runs, look)
+    if wish.state:
+        runs = runs.filter(look if wish.state == LOOK else FILTERS[wish.state])
+    total = counts[wish.state]
+    page = min(wish.page, max(-(-total // PAGE), 1))
+    begin = (page - 1) * PAGE
+    found = _ordered(runs, look, wish.order, project, begin)
+    return Listing(_rows(found, reasons), counts, total, page, begin + 1, begin + len(found))
 
 
-def _newest(project: Project) -> QuerySet[Run]:
+def newest(project: Project) -> QuerySet[Run]:
+    """Return the newest run of each name, and all that are still there."""
     later = Run.objects.filter(
         project=project, name=OuterRef("name"), pk__gt=OuterRef("pk"), deleted_at__isnull=True
     )
@@ -67,15 +117,105 @@ def _newest(project: Project) -> QuerySet[Run]:
 
 
 def _narrowed(runs: QuerySet[Run], user: User, wish: Wish) -> QuerySet[Run]:
-    if wish.state in FILTERS:
-        runs = runs.filter(FILTERS[wish.state])
     if wish.mine:
         runs = runs.filter(user=user)
+    if wish.backend:
+        there = Replica.objects.filter(run=OuterRef("pk"), backend=wish.backend)
+        runs = runs.filter(Exists(there.exclude(state__in=states.REPLICA.final)))
     # PostgreSQL refuses text with NUL; no name has such a character anyway.
     text = "".join(letter for letter in wish.text if letter.isprintable())[:100]
     return runs.filter(name__icontains=text) if text else runs
 
 
-def _ready(runs: Sequence[Run]) -> Counter[UUID]:
-    running = Replica.objects.filter(run__in=runs, state=states.RUNNING)
-    return Counter(running.values_list("run_id", flat=True))
+def _counts(runs: QuerySet[Run], look: Q) -> dict[str, int]:
+    conditions = {**FILTERS, LOOK: look}
+    named = {f"of_{key}": Count("pk", filter=each) for key, each in conditions.items()}
+    found = runs.order_by().aggregate(of_all=Count("pk"), **named)
+    return {"": found["of_all"], **{key: found[f"of_{key}"] for key in conditions}}
+
+
+def _ordered(runs: QuerySet[Run], look: Q, order: Order, project: Project, begin: int) -> list[Run]:
+    """The rows from `begin` on; equals are newest first."""
+    # Rows are wide, so that the database had better order their ids.
+    if order.key in VALUES:
+        ids = list(runs.order_by("-id").values_list("pk", flat=True))
+        values = VALUES[order.key](project)
+        shown = ordering.by_value(ids, values, falling=order.falling)[begin : begin + PAGE]
+    else:
+        ordered = runs.order_by(*_sql(order, look), "-id").values_list("pk", flat=True)
+        shown = list(ordered[begin : begin + PAGE])
+    found = runs.defer("configuration", "secrets").in_bulk(shown)
+    return [found[pk] for pk in shown if pk in found]
+
+
+def _sql(order: Order, look: Q) -> list[OrderBy]:
+    by: dict[str, list[Any]] = {
+        "state": [_rank(look)],
+        "name": [Lower("name")],
+        "replicas": [_running_replicas()],
+        "endpoint": [F("gateway__domain"), Lower("name")],
+        "by": [Lower("user__username")],
+        # Ids grow with time, ages fall.
+        "age": [F("id")],
+    }
+    falling = order.falling != (order.key == "age")
+    keys = by[order.key]
+    return [key.desc(nulls_last=True) if falling else key.asc(nulls_last=True) for key in keys]
+
+
+def _rank(look: Q) -> Case:
+    """Needs a look, runs (or is about to), asleep, over."""
+    return Case(
+        When(look, then=Value(ordering.LOOK)),
+        When(state=states.IDLE, then=Value(ordering.ASLEEP)),
+        When(FILTERS["active"], then=Value(ordering.RUNNING)),
+        default=Value(ordering.OVER),
+        output_field=IntegerField(),
+    )
+
+
+def _running_replicas() -> Coalesce:
+    there = Replica.objects.filter(run=OuterRef("pk"), state=states.RUNNING).order_by()
+    count = there.values("run").annotate(count=Count("pk")).values("count")
+    return Coalesce(Subquery(count, output_field=IntegerField()), Value(0))
+
+
+def _prices(project: Project) -> dict[UUID, float | None]:
+    live = Replica.objects.filter(run__project=project, finished_at=None)
+    live = live.filter(price_usd_per_hour__gt=0).order_by()
+    sums = live.values_list("run_id").annotate(usd=Sum("price_usd_per_hour"))
+    return {pk: float(amount) for pk, amount in sums}
+
+
+def _costs(project: Project) -> dict[UUID, float | None]:
+    found = spent.by_run(project, at=timezone.now())
+    return {pk: float(amount) for pk, amount in found.items()}
+
+
+# Values by which the database cannot order; of a run that has none there is none.
+VALUES: dict[str, Callable[[Project], Mapping[UUID, float | None]]] = {
+    "requests": lambda project: {pk: each.rps for pk, each in load.figures(project).items()},
+    "p95": lambda project: {pk: each.p95_ms for pk, each in load.figures(project).items()},
+    "errors": lambda project: {
+        pk: each.errors_percent for pk, each in load.figures(project).items()
+    },
+    "price": _prices,
+    "cost": _costs,
+}
+
+
+def _rows(runs: Sequence[Run], reasons: Mapping[UUID, str]) -> list[Row]:
+    ready = Counter(
+        Replica.objects.filter(run__in=runs, state=states.RUNNING).values_list("run_id", flat=True)
+    )
+    costs = queries.costs(runs)
+    return [
+        Row(
+            run,
+            queries.run_url(run),
+            ready[run.pk],
+            costs[run.pk],
+            reasons.get(run.pk) or attention.reason(trouble.of(run)),
+        )
+        for run in runs
+    ]

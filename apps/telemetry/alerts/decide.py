@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from apps.gateways import states as certificate_states
+from apps.runs.pages.attention import ERRORS_PERCENT, LEAST_CALLS
 
-# Fewer calls say nothing of a service: one person's mistyped address is not its fault.
-LEAST_CALLS = 10
 REFUSED_PERCENT = 20.0
-ERRORS_PERCENT = 1.0
 MOST_WORDS = 300
 
 
