@@ -178,3 +178,67 @@ def test_a_model_is_named_as_it_is(name: str) -> None:
 
     assert json.loads(curl[-1])["model"] == name
     assert {name, "t", "b"} <= texts
+
+
+CALL: dict[str, Any] = {
+    "model": "m",
+    "messages": [
+        {"role": "system", "content": "a\nb"},
+        *({"role": "user", "content": f"{name}\u2028\x00'\"BODY\nBODY"} for name in NAMES),
+    ],
+    "temperature": 0.0,
+    "stream": True,
+    "stream_options": {"include_usage": True},
+}
+
+
+@pytest.mark.parametrize("made", ["dsk_s_made", None])
+@pytest.mark.parametrize("length", [1, 200_000])
+def test_makes_a_call_of_a_chat_when_pasted_into_a_shell(
+    called: Called, length: int, made: str | None
+) -> None:
+    needs("curl")
+    call = {**CALL, "model": "m" * length}
+    found = snippets.of_call(base_url=called.url, call=call, token=made)
+    code = {each.key: each.code for each in found}["curl"]
+
+    # What is pasted is no argument of the shell's either.
+    subprocess.run(
+        ["sh"],
+        input=code,
+        env={"PATH": os.environ["PATH"], "TOKEN": "dsk_u_exported"},
+        text=True,
+        timeout=SECONDS,
+        check=True,
+        capture_output=True,
+    )
+
+    assert called.seen == [(f"Bearer {made or 'dsk_u_exported'}", call)]
+
+
+def test_writes_a_call_of_a_chat_in_python() -> None:
+    found = snippets.of_call(base_url="http://x", call=CALL, token="t")
+    tree = ast.parse({each.key: each.code for each in found}["python"])
+    made = next(
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and len(node.keywords) == len(CALL)
+    )
+
+    assert {each.arg: ast.literal_eval(each.value) for each in made.keywords} == CALL
+
+
+def test_writes_a_call_of_a_chat_in_javascript() -> None:
+    needs("js")
+    found = snippets.of_call(base_url="http://x", call=CALL, token=None)
+    code = {each.key: each.code for each in found}["js"]
+    stands_in = "class OpenAI { "
+    stands_in += "chat = { completions: { create: async (asked) => { "
+    stands_in += "console.log(JSON.stringify(asked)); "
+    stands_in += 'return (async function* () { yield { choices: [{ delta: { content: "hi" } }] }; '
+    stands_in += "yield { choices: [] }; })(); } } } }"
+
+    out = run("js", code.replace('import OpenAI from "openai";', stands_in), token="t")
+
+    asked, said = out.split("\n")
+    assert (json.loads(asked), said) == (CALL, "hi")
