@@ -46,6 +46,10 @@ DSTACK_GATEWAY_PORT = env.whole("DSTACK_GATEWAY_PORT")
 DSTACK_PUBLIC_URL = env.url("DSTACK_PUBLIC_URL") or f"http://127.0.0.1:{DSTACK_PORT}"
 DSTACK_AGENT_URL = env.url("DSTACK_AGENT_URL") or f"http://127.0.0.1:{DSTACK_PORT}"
 DSTACK_AGENT_CA = env.authority("DSTACK_AGENT_CA")
+# Whoever listens on all addresses is reached at loopback too.
+_NEAR = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(DSTACK_BIND, DSTACK_BIND)
+_NEAR = f"[{_NEAR}]" if ":" in _NEAR else _NEAR
+DSTACK_GATEWAY_URL = env.url("DSTACK_GATEWAY_URL") or f"http://{_NEAR}:{DSTACK_GATEWAY_PORT}"
 DSTACK_GATEWAY_DOMAIN = env.text("DSTACK_GATEWAY_DOMAIN")
 DSTACK_GATEWAY_TLS_PORT = env.whole("DSTACK_GATEWAY_TLS_PORT")
 DSTACK_GATEWAY_SSH_PORT = env.whole("DSTACK_GATEWAY_SSH_PORT")

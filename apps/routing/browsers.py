@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
@@ -20,12 +20,13 @@ from apps.accounts.models import Member, User
 from apps.core.errors import Conflict
 from apps.core.ids import new_token, token_hash
 from apps.gateways.models import Gateway
-from apps.routing.models import BrowserSession
+from apps.routing.models import BrowserSession, ChatKey, SessionKey
 from apps.runs import public_urls, states
 from apps.runs.models import Run
 
 PATH = "/-/dstack/open"
 TICKET_LIFE = timedelta(minutes=1)
+Row = TypeVar("Row", bound=SessionKey)
 
 
 def issue(*, user: User, run: Run, session_key: str, at: datetime) -> str:
@@ -70,26 +71,29 @@ def exchange(
 
 
 def wanted(gateway_id: int, *, at: datetime) -> dict[str, dict[str, Any]]:
-    """Return the keys of browsers as the table should have them."""
-    opened = BrowserSession.objects.filter(run__gateway=gateway_id, expires_at__gt=at)
-    opened = opened.exclude(hash="").exclude(run__state__in=states.RUN.final)
+    """Return the keys of sessions of the dashboard as the table should have them."""
+    opened: list[SessionKey] = []
+    for model in (BrowserSession, ChatKey):
+        rows = model.objects.filter(run__gateway=gateway_id, expires_at__gt=at)
+        opened += rows.exclude(hash="").exclude(run__state__in=states.RUN.final)
     return {key_id(row): _payload(row) for row in _good(opened, at=at)}
 
 
-def key_id(row: BrowserSession) -> str:
-    return f"browser-{row.pk}"
+def key_id(row: SessionKey) -> str:
+    return f"{'browser' if isinstance(row, BrowserSession) else 'chat'}-{row.pk}"
 
 
-def _payload(row: BrowserSession) -> dict[str, Any]:
+def _payload(row: SessionKey) -> dict[str, Any]:
     return {
-        "browser": True,
+        # One for a chat comes from this server, as everybody else's does.
+        "browser": isinstance(row, BrowserSession),
         "hash": row.hash,
         "expires_at": row.expires_at.timestamp(),
         "endpoints": [str(row.run_id)],
     }
 
 
-def _good(rows: Iterable[BrowserSession], *, at: datetime) -> list[BrowserSession]:
+def _good(rows: Iterable[Row], *, at: datetime) -> list[Row]:
     """Leave those whose session lives and whose user may call the service."""
     rows = list(rows)
     keys = {row.session_key for row in rows}

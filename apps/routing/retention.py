@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from apps.core import retention
 from apps.gateways.models import Gateway
-from apps.routing.models import BrowserSession, Entry
+from apps.routing.models import BrowserSession, ChatKey, Entry
 
 
 def prune(*, at: datetime) -> int:
@@ -20,6 +20,7 @@ def prune(*, at: datetime) -> int:
     """
     unused = Q(hash="", ticket_until__lte=at)
     over = retention.delete(BrowserSession.objects.filter(unused | Q(expires_at__lte=at)))
+    over += retention.delete(ChatKey.objects.filter(expires_at__lte=at))
     return over + sum(_prune_tombstones(pk) for pk in Gateway.objects.values_list("pk", flat=True))
 
 

@@ -92,6 +92,14 @@ GATEWAY_ROWS = (
         says="Services are published below this name.",
     ),
     Variable(
+        name="DSTACK_GATEWAY_URL",
+        kind=Kind.URL,
+        default_is="`http://`, the address that it listens on, and the port",
+        parts=(SERVER,),
+        says="Where this server itself calls its gateway, for the chats of the "
+        "[playground](/docs/endpoints/#playground).",
+    ),
+    Variable(
         name="DSTACK_GATEWAY_HOSTS",
         kind=Kind.LIST,
         parts=(START, GATEWAY, COMPOSE),

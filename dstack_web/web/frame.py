@@ -14,10 +14,10 @@ from apps.accounts.models import Project, User
 
 SESSION_KEY = "project"
 
-# (name of the page, icon, text); pages whose name begins so stand below it.
-PROJECT_PAGES = (
+# (beginnings of the names of pages that stand below it, its own name, icon, text)
+PROJECT_PAGES: tuple[tuple[str | tuple[str, ...], str, str, str], ...] = (
     ("runs:service", "runs:list", "stack-2", "Services"),
-    ("runs:models", "runs:models", "message-chatbot", "Models"),
+    (("runs:models", "routing:playground"), "runs:models", "message-chatbot", "Models"),
     ("runs:uploads", "runs:uploads", "folder-up", "Uploads"),
     ("gateways:", "gateways:list", "world", "Gateways"),
     ("backends:", "backends:list", "cloud", "Backends"),
@@ -81,7 +81,7 @@ def _frame_of(request: HttpRequest) -> Frame | None:
     return Frame(projects, project, [*groups, server])
 
 
-def _link(page: tuple[str, str, str, str], here: str, project: Project) -> Link:
+def _link(page: tuple[str | tuple[str, ...], str, str, str], here: str, project: Project) -> Link:
     prefix, name, icon, text = page
     is_here = here == name or (here.startswith(prefix) and ":server_" not in here)
     return Link(reverse(name, args=[project.name]), icon, text, is_here)

@@ -31,6 +31,7 @@ PAGES = [
     f"{MAIN}/deploy/",
     f"{MAIN}/deploy/?service={showcase.LONG}",
     f"{MAIN}/models/",
+    f"{MAIN}/models/playground/",
     f"{MAIN}/gateways/",
     f"{MAIN}/gateways/local/",
     f"{MAIN}/gateways/{showcase.GATEWAY}/",
@@ -79,12 +80,14 @@ PAGES = [
     f"{EMPTY}/spend/",
     f"{EMPTY}/backends/",
     f"{EMPTY}/models/",
+    f"{EMPTY}/models/playground/",
     f"{EMPTY}/uploads/",
 ]
 # Parts of pages, which others fetch; what answers without a page; the door before them all.
 NO_PAGES = {
     "live", "healthz", "readyz", "metrics", "home", "docs", "accounts:sign_in", "accounts:sign_out",
     "autoscaling:decisions", "runs:upload_files", "runs:service_key", "routing:open_service",
+    "routing:playground_chat", "routing:playground_code", "routing:playground_key",
 }  # fmt: skip
 FOR_PARTS = ("telemetry:",)
 # What a button of a page asks for.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
+from tests.e2e import browser
 from tests.e2e import stack as stacks
 from tests.e2e.model import tools
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, eventually
 from tests.node import tools as node
 
 PROGRAMS = Path(__file__).parent / "model"
@@ -28,6 +31,16 @@ model: {model}
 env:
   - HF_HUB_OFFLINE=1
   - OMP_NUM_THREADS=1
+"""
+
+SLEEPER = """\
+type: service
+commands:
+  - python3 endless.py $PORT
+port: 8000
+model: a/sleeper
+replicas: 0..1
+scaling: {metric: rps, target: 10}
 """
 
 # The first session of a machine installs the model server.
@@ -129,3 +142,51 @@ def test_serves_openais_client_for_node(chat: Chat) -> None:
     assert said["models"] == [MODEL]
     assert said["wrongKey"][:2] == ["AuthenticationError", 401]
     assert said["unknownModel"][:2] == ["NotFoundError", 404]
+
+
+def test_chats_in_the_browser(chat: Chat, chromium: str, tmp_path: Path) -> None:
+    shutil.copy(PROGRAMS / "endless.py", tmp_path)
+    (tmp_path / "sleeper.dstack.yml").write_text(SLEEPER)
+    words = ("-f", "sleeper.dstack.yml", "-n", "sleeper", "-y", "-d")
+    chat.stack.dstack("run", ".", *words, cwd=tmp_path)
+    address = f"{chat.stack.url}/projects/main/models/playground/"
+
+    with browser.opened(chromium) as page:
+        browser.sign_in(page, chat.stack)
+        page.goto(f"{address}?model=a%2Fsleeper&beside={MODEL}")
+        sleeper, other = page.locator("[data-column]").all()
+        message = page.get_by_label("Message")
+
+        # A model that sleeps is woken, and stopped as it is written.
+        message.fill("go on and on")
+        page.keyboard.press("Control+Enter")
+        expect(sleeper.locator(".turn-note").last).to_contain_text("waking up, ")
+        expect(sleeper.locator(".turn-text").last).to_contain_text("word 3 <i> ")
+        page.keyboard.press("Escape")
+        expect(sleeper.locator(".turn-note").last).to_have_text("stopped")
+        expect(sleeper.locator("[data-figures]")).to_contain_text("of it waking up")
+        eventually(lambda: "the caller went" in chat.stack.dstack("logs", "sleeper"))
+
+        # One question to both: one says how many tokens it wrote.
+        page.get_by_text("System prompt and parameters").click()
+        page.get_by_label("Tokens at most").fill("20")
+        message.fill("what is the cat")
+        page.get_by_role("button", name="Send").click()
+        expect(sleeper.locator("[data-figures]")).to_contain_text("tokens/s not measured")
+        expect(other.locator("[data-figures]")).to_contain_text(" tokens/s · 20 tokens")
+
+        # The same call in code runs as it is pasted.
+        other.get_by_role("button", name="Code").click()
+        page.get_by_role("button", name="Create a key for it").click()
+        expect(page.get_by_text("This key calls chat and nothing else")).to_be_visible()
+        code = page.locator("#code-python").inner_text()
+    assert "what is the cat" in code
+    done = subprocess.run(
+        [str(chat.venv / "bin" / "python"), "-c", code],
+        env={"PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
