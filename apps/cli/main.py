@@ -35,6 +35,7 @@ COMMANDS = {
     "delete": "Delete a run that has ended.",
     "scale": "Set the number of replicas of a run, or its range.",
     "metrics": "Show what is asked of a run, what its replicas use, and what scaling did.",
+    "requests": "List single requests of a run: when, what, by whose key, how they ended.",
     "rollback": "Return a run to an earlier version.",
     "events": "List what happened to a run, or in the project, and what scaling decided.",
     "spend": "Show what the project's machines cost, by run and by day.",

@@ -208,6 +208,11 @@ def _events(fake: FakeApi, seen: Seen, name: str | None = None) -> tuple[int, An
     return _page(fake, seen, [e for e in fake.events if name in (None, e["run"])])
 
 
+def _requests(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
+    fake.run(name)
+    return 200, fake.requests
+
+
 def _metrics(fake: FakeApi, seen: Seen, name: str) -> tuple[int, Any]:
     fake.run(name)
     return 200, fake.metrics
@@ -362,6 +367,7 @@ _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", f"{_MAIN}/runs/([^/]+)/logs", _logs),
     ("GET", f"{_MAIN}/runs/([^/]+)/events", _events),
     ("GET", f"{_MAIN}/runs/([^/]+)/metrics", _metrics),
+    ("GET", f"{_MAIN}/runs/([^/]+)/requests", _requests),
     ("GET", f"{_MAIN}/runs/([^/]+)/decisions", _decisions),
     ("POST", f"{_MAIN}/runs/([^/]+)/stop", api_verbs.stop),
     ("POST", f"{_MAIN}/runs/([^/]+)/scale", api_verbs.scale),

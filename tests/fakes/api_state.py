@@ -75,6 +75,7 @@ class FakeApi:
     tokens: list[Json] = field(default_factory=list)
     events: list[Json] = field(default_factory=list)
     metrics: Json = field(default_factory=dict)
+    requests: Json = field(default_factory=dict)
     decisions: list[Json] = field(default_factory=list)
     gateways: list[Json] = field(default_factory=list)
     backends: list[Json] = field(

@@ -327,7 +327,7 @@ HOSTILE = ["../x", "..", "a/b", "a b", "$(id)", "a;b", "é", "a\n", "%2e", "x" *
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.parametrize("command", ["logs", "stop", "delete", "events", "metrics"])
+@pytest.mark.parametrize("command", ["logs", "stop", "delete", "events", "metrics", "requests"])
 def test_never_sends_a_name_that_is_none(cli: Cli, api: FakeApi, command: str, name: str) -> None:
     done = cli(command, "--", name)
 
