@@ -10,13 +10,15 @@ from django.conf import settings
 
 from apps.accounts.models import Token
 from apps.runs.models import Run
-from apps.telemetry.models import ServedRequest
+from apps.telemetry.models import ServedRequest, Traffic
 from apps.telemetry.requests.failed import FAILED
 
 NEWEST, SLOWEST = "newest", "slowest"
 ORDERS = (NEWEST, SLOWEST)
 STATUSES = ("2xx", "3xx", "4xx", "5xx", "failed")
 SLOW_FOR = timedelta(hours=1)
+# Requests are told with the counts; a bucket of those begins up to 10 s before.
+TOLD_WITHIN = timedelta(seconds=30)
 BROWSER, GONE = "a browser", "a deleted key"
 
 
@@ -69,6 +71,14 @@ def _key(row: ServedRequest, names: dict[int, str]) -> str:
     if row.by_browser:
         return BROWSER
     return names.get(row.token_id, GONE) if row.token_id else ""
+
+
+def is_untold(run: Run, *, at: datetime) -> bool:
+    """Tell whether its gateway counts requests and tells none: one of an earlier version."""
+    if ServedRequest.objects.filter(run_id=run.pk).exists():
+        return False
+    counted = Traffic.objects.filter(run_id=run.pk, at__gt=at - SLOW_FOR, at__lt=at - TOLD_WITHIN)
+    return any(sum(classes) for classes in counted.values_list("by_class", flat=True))
 
 
 def one_in(run: Run, *, rows: int = 200) -> int:

@@ -28,7 +28,8 @@ def requests(request: HttpRequest, project: str, name: str) -> HttpResponse:
     where = who.of(request).project(project)
     run = runs.find_run(where, name)
     wanted = wanted_by(request)
-    found = queries.find(run=run, wanted=wanted, limit=SHOWN_ROWS, at=timezone.now())
+    at = timezone.now()
+    found = queries.find(run=run, wanted=wanted, limit=SHOWN_ROWS, at=at)
     context = {
         "project": where,
         "run": run,
@@ -36,8 +37,8 @@ def requests(request: HttpRequest, project: str, name: str) -> HttpResponse:
         "rows": [(each, ENDED.get(each.row.ended, "")) for each in found],
         "statuses": STATUS_CHIPS,
         "is_on": queries.is_on(),
+        "is_untold": not found and queries.is_untold(run, at=at),
         "one_in": queries.one_in(run),
-        "most": SHOWN_ROWS,
         "query": request.GET.urlencode(),
     }
     return render_page(request, "telemetry/requests.html", context)

@@ -14,7 +14,7 @@ from apps.core.ids import new_token, token_hash
 from apps.gateways.models import Gateway
 from apps.routing import services as routing
 from apps.runs.models import Run
-from apps.telemetry.models import ServedRequest
+from apps.telemetry.models import ServedRequest, Traffic
 from apps.telemetry.requests import keep
 from gateway import schema
 from tests import factories
@@ -241,6 +241,23 @@ def test_the_page_shows_what_is_asked_for(
 
     assert [text for text in shown if text not in page] == []
     assert [text for text in hidden if text in page] == []
+
+
+def test_the_page_says_that_a_gateway_is_too_old(people: People, run: Run) -> None:
+    at = timezone.now() - timedelta(minutes=2)
+    Traffic.objects.create(run_id=run.pk, seconds=10, at=at, by_class=[0, 3, 0, 0, 0])
+    page = signed_in(people.bob)
+    assert "of an earlier version" in page.get(PAGE).content.decode()
+
+    ServedRequest.objects.create(run_id=run.pk, at=at, status=200, total_ms=1)
+
+    assert "of an earlier version" not in page.get(f"{PAGE}?status=5xx").content.decode()
+
+
+def test_the_tab_hands_on_what_is_asked_for(people: People, run: Run) -> None:
+    tab = signed_in(people.bob).get("/projects/main/services/hello/requests/?id=a%26b")
+
+    assert f'hx-get="{PAGE}?id=a%26b"' in tab.content.decode()
 
 
 def test_a_page_without_requests_says_what_to_expect(people: People, run: Run) -> None:
