@@ -52,7 +52,7 @@ class Frame:
 
 def frame(request: HttpRequest) -> dict[str, object]:
     """Give templates `frame`; a page that does not use it pays nothing."""
-    return {"frame": SimpleLazyObject(lambda: _frame_of(request))}
+    return {"frame": SimpleLazyObject(lambda: of(request))}
 
 
 def current_project(request: HttpRequest) -> Project | None:
@@ -60,7 +60,7 @@ def current_project(request: HttpRequest) -> Project | None:
     return _current(request, list(who.of(request).projects()))
 
 
-def _frame_of(request: HttpRequest) -> Frame | None:
+def of(request: HttpRequest) -> Frame | None:
     if not isinstance(getattr(request, "user", None), User):
         return None
     access = who.of(request)

@@ -62,6 +62,7 @@ PAGES = [
     f"{MAIN}/settings/",
     f"{MAIN}/uploads/",
     "/users/",
+    "/search/?q=a",
     "/new-project/",
     "/password/",
     "/docs/",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,6 +189,33 @@ def test_what_is_chosen_in_a_list_stays_while_it_follows(
 def is_over(stack: Stack, name: str) -> bool:
     found: str = stack.api("GET", f"/projects/main/runs/{name}")["state"]
     return found == "stopped"
+
+
+def test_finds_a_service_by_keys_alone_and_remembers_it(
+    page: Page, stack: Stack, tmp_path: Path
+) -> None:
+    for name in ("found-first", "found-later"):
+        deploy(stack, tmp_path, name)
+    page.goto(f"{stack.url}/projects/main/tokens/")
+
+    page.keyboard.press("Control+k")
+    box = page.get_by_role("combobox", name="Search services")
+    options = page.get_by_role("dialog", name="Search").get_by_role("option")
+    expect(box).to_be_focused()
+    page.keyboard.type("fndf")
+    first = options.first
+    expect(first).to_have_text(re.compile("found-first"))
+    expect(box).to_have_attribute("aria-activedescendant", first.get_attribute("id") or "")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="found-first")).to_be_visible()
+
+    # What was chosen comes first, where nothing is typed.
+    page.keyboard.press("Control+k")
+    expect(options.first).to_have_text(re.compile("found-first"))
+    page.keyboard.press("ArrowDown")
+    expect(options.nth(1)).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Escape")
+    expect(box).to_be_hidden()
 
 
 def test_opens_a_service_without_a_token_until_one_signs_out(
