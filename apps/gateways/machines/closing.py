@@ -9,6 +9,7 @@ from django.utils import timezone
 from apps.accounts.models import Project
 from apps.backends.models import Backend
 from apps.core.errors import Conflict
+from apps.gateways import states
 from apps.gateways.machines import verbs
 from apps.gateways.models import Gateway
 from apps.instances.models import Instance
@@ -32,8 +33,10 @@ def refuse_while_used(backend: Backend) -> None:
 
 
 def refuse_while_on(instance: Instance) -> None:
-    """Raise Conflict while a gateway stands on this host."""
-    if names := _names(Gateway.objects.filter(instance=instance)):
+    """Raise Conflict while a gateway stands on this host. One that is being deleted is none: a host
+    that never comes back would keep it, and both would stay for ever."""
+    rows = Gateway.objects.filter(instance=instance).exclude(state=states.DELETING)
+    if names := _names(rows):
         raise Conflict(
             f"Gateway {names} stands on host {instance.name}: delete it first, with "
             f"`dstack gateway delete {names}`."

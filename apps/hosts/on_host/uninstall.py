@@ -74,6 +74,7 @@ def take_away() -> list[str]:
     table = nft_table()
     if os.path.exists(f"{PROGRAM}/agent.pyz") and os.path.isdir(HOME):
         quietly(f"{PROGRAM}/python", f"{PROGRAM}/agent.pyz", "--home", HOME, "--end")
+    forget_gateway()
     if table:
         quietly("nft", "delete", "table", "ip", table)
     for path in FILES:
@@ -87,6 +88,13 @@ def take_away() -> list[str]:
         shutil.rmtree(folder, ignore_errors=True)
     forget_users()
     return [path for path in (HOME, SETTINGS, PROGRAM, *FILES) if os.path.exists(path)]
+
+
+def forget_gateway() -> None:
+    """Have a gateway that ran here take away what it made elsewhere: a user, a folder in /run."""
+    python = f"{HOME}/gateway/current/venv/bin/python"
+    if os.path.exists(python):
+        quietly(python, "-m", "gateway.tunnels", f"{HOME}/gateway/home")
 
 
 def forget_users() -> None:

@@ -17,6 +17,7 @@ from apps.gateways import queries
 from apps.gateways.machines import closing, offers, showing, verbs
 from apps.gateways.machines.forms import GatewayForm
 from apps.gateways.models import Gateway
+from apps.hosts.work import machines
 from apps.instances import services
 from apps.instances.boot import credentials, home
 from apps.instances.models import Instance, Workload
@@ -103,6 +104,25 @@ def test_it_is_made_beside_what_runs_there_and_ends_alone(
     # Its agent hears at once that it has to leave nothing.
     assert (instance.state, instance.revision > ended_at) == ("ready", True)
     closing.refuse_while_on(instance)
+
+
+def test_a_host_that_never_comes_back_keeps_no_gateway(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    (instance,) = stand(cloudy, desk())
+    gateway = create(owner, cloudy)
+    pass_time(30)
+    serve(gateway)
+
+    verbs.delete(access=owner, publication=publication(gateway), at=timezone.now())
+    pass_time(600)
+    assert Gateway.objects.get().state == "deleting"
+    closing.refuse_while_on(instance)
+    instance.refresh_from_db()
+    machines.end(instance, "its host is removed", at=timezone.now())
+    pass_time(10)
+
+    assert not Gateway.objects.exists()
 
 
 def test_after_a_restart_of_the_host_it_is_there_again_and_a_second_has_no_room(

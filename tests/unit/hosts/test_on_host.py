@@ -59,6 +59,20 @@ def test_a_removal_forgets_the_servers_key_and_no_other(tmp_path: Path) -> None:
     assert KEY in elsewhere.read_text()
 
 
+def test_a_removal_has_a_gateway_take_its_own_away(tmp_path: Path) -> None:
+    uninstall = program("uninstall.py", tmp_path)
+    uninstall["HOME"] = str(tmp_path)
+    uninstall["forget_gateway"]()
+    python = tmp_path / "gateway/current/venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\n')
+    python.chmod(0o755)
+
+    uninstall["forget_gateway"]()
+
+    assert (tmp_path / "asked").read_text() == f"-m gateway.tunnels {tmp_path}/gateway/home\n"
+
+
 @pytest.mark.parametrize("others", [[], ["100001"]])
 def test_a_removal_gives_up_the_users_of_what_is_gone(tmp_path: Path, others: list[str]) -> None:
     uninstall = program("uninstall.py", tmp_path)
