@@ -80,7 +80,7 @@ async def test_tells_of_requests_that_were_held_or_given_up(
     given_up.cancel()
     await until(lambda: load_of(gateway.control, "e-drowsy").held == 1)
     await same_target(gateway, "drowsy")
-    await waits
+    assert "x-dstack-server" not in (await waits).headers
     async with websockets.connect(
         "ws://drowsy.localhost/ws",
         host="127.0.0.1",
