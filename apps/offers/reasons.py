@@ -51,6 +51,11 @@ def told(reason: str, about: Sequence[str]) -> str:
     return f"{path}: {who}{says}{message}"
 
 
+def times(count: int, reason: str) -> str:
+    """Return a reason with how many offers it keeps away."""
+    return f"{reason} ({count:,} {'offer' if count == 1 else 'offers'})"
+
+
 def sentence(
     refused: Mapping[str, Sequence[str]],
     unavailable: Mapping[str, str],
@@ -65,7 +70,7 @@ def sentence(
     is told that one may have it.
     """
     counts = [(len(refused[reason]), reason, told(reason, refused[reason])) for reason in refused]
-    counts += [(count, why, f"{count:,} × {why}") for why, count in counted.items()]
+    counts += [(count, why, times(count, why)) for why, count in counted.items()]
     counts.sort(key=lambda each: each[0], reverse=True)
     common = [reason for _, reason, _ in counts]
     reasons = [words for _, _, words in counts]

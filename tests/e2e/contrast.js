@@ -1,5 +1,6 @@
 // Every text of the page that one can read, with the contrast of its colour on what lies behind it
-// (WCAG 2): returns those below 4.5:1, or below 3:1 where the letters are large.
+// (WCAG 2): returns those below 4.5:1, or below 3:1 where the letters are large. And every field whose
+// edge, or what fills it, is below 3:1 on what lies around it.
 () => {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 1;
@@ -40,6 +41,11 @@
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
   };
 
+  function contrast(one, other) {
+    const [dark, bright] = [light(one), light(other)].sort((a, b) => a - b);
+    return (bright + 0.05) / (dark + 0.05);
+  }
+
   for (const each of document.querySelectorAll("details")) each.open = true;
   for (const each of document.querySelectorAll("[popover].confirm")) {
     each.setAttribute("popover", "manual");
@@ -58,14 +64,22 @@
     const colour = rgba(style.color);
     colour[3] *= faded(element);
     const below = behind(element);
-    const [one, other] = [light(over(colour, below)), light(below)];
-    const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    const ratio = contrast(over(colour, below), below);
     const size = parseFloat(style.fontSize);
     const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
     if (ratio < (large ? 3 : 4.5)) {
       const where = `${element.tagName.toLowerCase()}.${[...element.classList].join(".")}`;
       found.set(where, `${where} ${ratio.toFixed(2)}: ${text.slice(0, 30)}`);
     }
+  }
+  for (const field of document.querySelectorAll(".form-control, .form-select, .form-check-input")) {
+    if (field.disabled || !field.checkVisibility({ checkVisibilityCSS: true, checkOpacity: true })) continue;
+    const around = behind(field.parentElement);
+    const style = getComputedStyle(field);
+    const edge = parseFloat(style.borderTopWidth) ? over(rgba(style.borderTopColor), around) : around;
+    const ratio = Math.max(contrast(edge, around), contrast(behind(field), around));
+    const where = `${field.tagName.toLowerCase()}.${[...field.classList].join(".")}`;
+    if (ratio < 3) found.set(where, `${where} ${ratio.toFixed(2)}: its edge`);
   }
   return [...found.values()];
 }

@@ -156,9 +156,9 @@ def _note(others: match.Fitting, kinds: Container[str], *, every: bool) -> str:
 def counted(listing: Listing) -> list[str]:
     """Return the reasons that keep offers away, each with how many."""
     refused = listing.found.matches.refused.items()
-    own = [f"{len(about):,} × {reasons.told(why, about)}" for why, about in refused]
+    own = [reasons.times(len(about), reasons.told(why, about)) for why, about in refused]
     counts = [*listing.found.why_not.items(), *listing.why_not.items()]
-    return [*own, *(f"{count:,} × {reason}" for reason, count in counts)]
+    return [*own, *(reasons.times(count, reason) for reason, count in counts)]
 
 
 def listed_json(listed: Listed) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from datetime import date
 from typing import Any
 
@@ -133,8 +134,9 @@ def test_the_page_marks_what_is_not_connected(people: People) -> None:
 def test_counts_why_nothing_fits_anywhere(people: People) -> None:
     found = asked(people, all=1, gpu="RTX5090")
     assert found["total_offers"] == 0 and found["note"] is None
-    assert found["why_none"].startswith("No offer fits, connected or not. 1 × ")
-    assert "× resources.gpu: has no GPU" in found["why_none"]
+    assert found["why_none"].startswith("No offer fits, connected or not. ")
+    assert "resources.gpu: big has no GPU (1 offer)" in found["why_none"]
+    assert re.search(r"resources\.gpu: has no GPU \([0-9,]+ offers\)", found["why_none"])
 
 
 def test_a_cloud_that_is_connected_is_asked_itself(
