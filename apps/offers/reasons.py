@@ -14,6 +14,8 @@ PLACES = {"backends": "backend", "regions": "region", "instance_types": "instanc
 # A reason that begins so goes on after the machine's name.
 VERBS = ("has", "is", "costs", "needs")
 WAYS_OUT = {
+    "backends": "Connect that one first, on the page Backends or with `dstack backend connect`, or "
+    "name another",
     "resources.gpu": "Leave `gpu` out to run without one, or add a machine that has it",
     "resources.cpu": "Ask for less, or add a larger machine",
     "resources.memory": "Ask for less, or add a larger machine",

@@ -38,7 +38,11 @@ def sentence(more: str, *offers: object, unavailable: dict[str, str] | None = No
             "resources: {disk: 9TB}",
             "resources.disk: box has 19.5GB of disk. Ask for less, or add a larger machine",
         ),
-        ("backends: [nope]", "backends: local is not among nope. Ask for something else"),
+        (
+            "backends: [aws]",
+            "backends: local is not among aws. Connect that one first, on the page Backends or "
+            "with `dstack backend connect`, or name another",
+        ),
         ("regions: [mars]", "regions: local is not among mars. Ask for something else"),
         ("instance_types: [x]", "instance_types: box is not among x. Ask for something else"),
         ("spot_policy: spot", "spot_policy: box is not a spot instance. Ask for something else"),
