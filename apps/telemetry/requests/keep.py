@@ -22,7 +22,8 @@ MOST_AT_ONCE = 2000
 KEPT_NEWEST, KEPT_FAILED, KEPT_SLOWEST = 2000, 500, 50
 SLOW_FOR = timedelta(hours=1)
 OLDEST = timedelta(hours=1)
-BROWSER = "browser-"
+# A service opened in the browser, and a chat of the playground.
+BROWSER = ("browser-", "chat-")
 MOST_MS = 1e12
 MOST_WHOLE = 2**52
 

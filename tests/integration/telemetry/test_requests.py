@@ -70,15 +70,17 @@ def test_keeps_what_a_gateway_tells_of_its_own_runs_alone(
         told(run, key=str(bob.pk), replica=str(mine.pk)),
         told(run, key=str(charlie.pk), replica=str(theirs.pk)),
         told(run, key="browser-7", replica="x"),
+        told(run, key="chat-7"),
         told(foreign),
         told(run, endpoint="e-nobody"),
     )
 
     rows = ServedRequest.objects.order_by("pk")
-    assert kept == 3
+    assert kept == 4
     assert [(e.run_id, e.token_id, e.by_browser, e.replica_num) for e in rows] == [
         (run.pk, bob.pk, False, 3),
         (run.pk, None, False, None),
+        (run.pk, None, True, None),
         (run.pk, None, True, None),
     ]
 
