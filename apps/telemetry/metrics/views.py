@@ -87,8 +87,7 @@ def model_figures(request: HttpRequest, project: str) -> HttpResponse:
     shown = _shown(request, project)
     found = models.of_runs(run_ids=[run.pk for run in shown], at=timezone.now())
     rows = [(run, found[run.pk]) for run in shown]
-    context = {"rows": rows, "minutes": series.OUTCOME_MINUTES}
-    return render(request, "telemetry/model_figures.html", context)
+    return render(request, "telemetry/model_figures.html", {"rows": rows})
 
 
 def _shown(request: HttpRequest, project: str) -> list[Run]:
