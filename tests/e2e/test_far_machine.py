@@ -9,7 +9,8 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import httpx
 import pytest
 
 from apps.agent.docker.engine import Engine
+from apps.runs.control.replica_steps import TUNNEL_AWAY_FOR
 from tests.e2e import docker_machines, machine_room, prepared
 from tests.e2e.machine_room import Room
 from tests.e2e.services import WHO
@@ -34,6 +36,7 @@ pytestmark = pytest.mark.timeout(240)
 NORTH = "us-east-1"
 # Of the first, the most goes to installing Docker.
 BOOT_SECONDS, END_SECONDS = 120.0, 40.0
+AWAY_SECONDS, BACK_SECONDS = 60.0, 30.0
 BACKEND = {
     "kind": "aws",
     "config": {
@@ -219,6 +222,55 @@ def test_a_service_on_a_machine_of_a_cloud_is_called_and_stopped(
         (machine,) = room.machines.values()
         eventually(lambda: not machine.is_up, seconds=END_SECONDS)
         assert stack.call("who", **stack.bearer()).status_code == 404
+    finally:
+        assert stack.stop() == 0
+
+
+@contextmanager
+def shut_out(wire: Wire, port: str) -> Iterator[None]:
+    """Drop what machines say to one port, and nothing else."""
+    argv = ["ip", "netns", "exec", wire.network, "iptables", "-w"]
+    rule = ["OUTPUT", "-p", "tcp", "--dport", port, "-j", "DROP"]
+    subprocess.run([*argv, "-I", *rule], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*argv, "-D", *rule], check=True)
+
+
+@pytest.mark.long
+def test_a_replica_whose_tunnel_stays_away_is_out_of_rotation_until_it_is_back(
+    room: Room,
+    aws_server: Emulator,
+    folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    record_testsuite_property: Callable[[str, object], None],
+) -> None:
+    port = str(free_port())
+    home = tmp_path_factory.mktemp("away")
+    stack = stack_of(room, aws_server, home, DSTACK_GATEWAY_SSH_PORT=port)
+    stack.start()
+
+    def replicas() -> list[str]:
+        found = stack.api("GET", "/projects/main/runs/who")["replicas"]
+        return [each["state"] for each in found]
+
+    try:
+        stack.api("POST", "/projects/main/backends", json=BACKEND)
+        stack.dstack(*RUN, cwd=folder)
+        eventually(lambda: state_of(stack) == "running", seconds=BOOT_SECONDS)
+        began = time.monotonic()
+        with shut_out(room.cloud.wire, port):
+            eventually(lambda: replicas() == ["unhealthy"], seconds=AWAY_SECONDS)
+            took = time.monotonic() - began
+            machines = stack.api("GET", "/projects/main/instances")["items"]
+            states = [each["state"] for each in machines if each["backend"] == "aws"]
+            assert states == ["ready"], "its agent reports all the time"
+        eventually(lambda: replicas() == ["running"], seconds=BACK_SECONDS)
+        assert took > TUNNEL_AWAY_FOR.total_seconds()
+        record_testsuite_property("out of rotation after, s", f"{took:.1f}")
+        assert stack.call("who", **stack.bearer()).status_code == 200
+        stack.dstack("stop", "who", "-y")
     finally:
         assert stack.stop() == 0
 
