@@ -8,7 +8,7 @@ from apps.telemetry.agent_api import logs as agent_logs
 from apps.telemetry.agent_api import usage as agent_usage
 from apps.telemetry.gateway_api import stats as gateway_stats
 from dstack_web.api import api
-from dstack_web.web import health, live, palette, views
+from dstack_web.web import health, live, overview, palette, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # Long polls hold neither thread nor connection, so these stand beside django-ninja.
@@ -24,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.home, name="home"),
     path("live", live.stream, name="live"),
     path("search/", palette.search, name="search"),
+    path("projects/<str:project>/", overview.overview, name="overview"),
     path("docs/", views.doc, name="docs"),
     path("docs/<str:name>/", views.doc, name="doc"),
     path("", include("apps.accounts.urls")),

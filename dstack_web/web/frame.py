@@ -11,11 +11,14 @@ from django.utils.functional import SimpleLazyObject
 
 from apps.accounts import access as who
 from apps.accounts.models import Project, User
+from apps.runs.models import Run
+from apps.runs.queries import ACTIVE_RUNS
 
 SESSION_KEY = "project"
 
 # (beginnings of the names of pages that stand below it, its own name, icon, text)
 PROJECT_PAGES: tuple[tuple[str | tuple[str, ...], str, str, str], ...] = (
+    ("overview", "overview", "layout-dashboard", "Overview"),
     ("runs:service", "runs:list", "stack-2", "Services"),
     (("runs:models", "routing:playground"), "runs:models", "message-chatbot", "Models"),
     ("runs:uploads", "runs:uploads", "folder-up", "Uploads"),
@@ -43,7 +46,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Frame:
-    """`project` is the one in the address, else the one looked at last, else the first."""
+    """`project` is the one in the address, else that looked at last, else that deployed in."""
 
     projects: Sequence[Project]
     project: Project | None
@@ -93,4 +96,18 @@ def _current(request: HttpRequest, projects: Sequence[Project]) -> Project | Non
     named = by_name.get(match.kwargs.get("project", "")) if match else None
     if named is not None and request.session.get(SESSION_KEY) != named.name:
         request.session[SESSION_KEY] = named.name
-    return named or by_name.get(request.session.get(SESSION_KEY, "")) or next(iter(projects), None)
+    looked_at = named or by_name.get(request.session.get(SESSION_KEY, ""))
+    return looked_at or _of_a_new_session(request, projects)
+
+
+def _of_a_new_session(request: HttpRequest, projects: Sequence[Project]) -> Project | None:
+    """The project in which one deployed last, else the one that deployed last, else the first."""
+    if len(projects) < 2:
+        return next(iter(projects), None)
+    by_id = {project.pk: project for project in projects}
+    runs = Run.objects.filter(project__in=by_id, deleted_at=None).order_by("-id")
+    for found in (runs.filter(user=request.user.pk), runs.filter(state__in=ACTIVE_RUNS), runs):
+        project_id = found.values_list("project", flat=True).first()
+        if project_id is not None:
+            return by_id[project_id]
+    return projects[0]

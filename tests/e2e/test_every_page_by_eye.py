@@ -23,6 +23,8 @@ THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 MAIN, EMPTY = "/projects/main", f"/projects/{showcase.EMPTY_PROJECT}"
 SERVICE = f"{MAIN}/services/{showcase.LONG}"
 PAGES = [
+    f"{MAIN}/",
+    f"{EMPTY}/",
     f"{MAIN}/services/",
     f"{MAIN}/services/?state=failed",
     f"{MAIN}/services/?sort=-cost&page=2",

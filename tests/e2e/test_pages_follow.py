@@ -184,6 +184,8 @@ def test_what_is_chosen_in_a_list_stays_while_it_follows(
     page.get_by_role("button", name="Stop 2 services").click()
     expect(page.get_by_text("2 services are stopping.")).to_be_visible()
     eventually(lambda: is_over(stack, "one") and is_over(stack, "two"), what="the end of both")
+    page.goto(f"{stack.url}/projects/main/")
+    expect(page.locator("#overview")).to_contain_text("two Stopped")
 
 
 def is_over(stack: Stack, name: str) -> bool:

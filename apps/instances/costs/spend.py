@@ -65,6 +65,17 @@ def of(project: Project, *, days: int, at: datetime) -> Spend:
     )
 
 
+def forecast(month: Spend, *, at: datetime) -> Decimal:
+    """Return what the month of `at` (UTC) will have cost, if the machines that run now run on.
+
+    `month` is what was spent since its first day.
+    """
+    begin = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    end = (begin + timedelta(days=31)).replace(day=1)
+    hours = Decimal((end - at) / timedelta(hours=1))
+    return month.total.usd + month.billed_usd_per_hour * hours
+
+
 def rounded(amount: Decimal) -> float:
     """Return dollars for an answer: to a hundredth of a cent, halves up."""
     return float(amount.quantize(HUNDREDTH_OF_A_CENT, ROUND_HALF_UP))

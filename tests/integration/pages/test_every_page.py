@@ -12,6 +12,7 @@ from tests import factories
 from tests.people import People, signed_in
 
 PROJECT_PAGES = [
+    ("overview", []),
     ("runs:list", []),
     ("runs:deploy", []),
     ("runs:models", []),
