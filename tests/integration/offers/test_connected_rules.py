@@ -113,7 +113,7 @@ def block_some(backends: list[Backend], at: datetime, *, seed: int) -> None:
             blocked.block(backend=backend, offer=offer, error=error, zone=about, at=at)
 
 
-def names(offers: Any) -> list[tuple[float, str, str, str, bool]]:
+def names(offers: Any) -> list[tuple[object, ...]]:
     return [(*decide.order(each), each.spot) for each in offers]
 
 
