@@ -104,6 +104,7 @@ CASES = {
     "GET /api/projects/{project}/runs/{name}/events": members(),
     "GET /api/projects/{project}/runs/{name}/logs": members(),
     "GET /api/projects/{project}/runs/{name}/metrics": members(),
+    "GET /api/projects/{project}/runs/{name}/requests": members(),
     "GET /api/projects/{project}/runs/{name}/decisions": members(),
     "GET /api/projects/{project}/events": members(),
     # Refused as no archive, but only to those who may send one.
