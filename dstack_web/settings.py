@@ -45,6 +45,7 @@ DSTACK_PORT = env.whole("DSTACK_PORT")
 DSTACK_GATEWAY_PORT = env.whole("DSTACK_GATEWAY_PORT")
 DSTACK_PUBLIC_URL = env.url("DSTACK_PUBLIC_URL") or f"http://127.0.0.1:{DSTACK_PORT}"
 DSTACK_AGENT_URL = env.url("DSTACK_AGENT_URL") or f"http://127.0.0.1:{DSTACK_PORT}"
+DSTACK_LOCAL_URL = env.url("DSTACK_LOCAL_URL") or DSTACK_AGENT_URL
 DSTACK_AGENT_CA = env.authority("DSTACK_AGENT_CA")
 # Whoever listens on all addresses is reached at loopback too.
 _NEAR = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(DSTACK_BIND, DSTACK_BIND)
@@ -90,8 +91,9 @@ DSTACK_METRIC_DAYS = env.whole("DSTACK_METRIC_DAYS")
 DSTACK_REQUEST_HOURS = env.whole("DSTACK_REQUEST_HOURS")
 DSTACK_LOG_BYTES_PER_RUN = env.whole("DSTACK_LOG_BYTES_PER_RUN")
 
-# People and agents may call it by different names.
-_named = [urlsplit(url).hostname or "127.0.0.1" for url in (DSTACK_PUBLIC_URL, DSTACK_AGENT_URL)]
+# People, agents and what runs on this machine may call it by different names.
+_URLS = (DSTACK_PUBLIC_URL, DSTACK_AGENT_URL, DSTACK_LOCAL_URL)
+_named = [urlsplit(url).hostname or "127.0.0.1" for url in _URLS]
 ALLOWED_HOSTS = [
     *("127.0.0.1", "localhost", "[::1]"),
     *(f"[{host}]" if ":" in host else host for host in _named),

@@ -65,7 +65,7 @@ def connect(
 
 def connect_local(*, project: Project) -> Backend:
     """Connect this machine to a project with the addresses of this start."""
-    url = settings.DSTACK_AGENT_URL
+    url = settings.DSTACK_LOCAL_URL
     config = {"boot_path": str(queries.boot_file()), "url": url}
     config["authority"] = way_home.authority(url)
     return connect(project=project, kind=queries.LOCAL, config=config)

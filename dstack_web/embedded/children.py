@@ -310,6 +310,7 @@ def server_env(plan: Plan) -> dict[str, str]:
         "DSTACK_GATEWAY_PORT": str(plan.addresses.gateway_port),
         "DSTACK_PUBLIC_URL": plan.addresses.public_url,
         "DSTACK_AGENT_URL": plan.environ.get("DSTACK_AGENT_URL") or plan.addresses.local_url,
+        "DSTACK_LOCAL_URL": plan.addresses.local_url,
         "DSTACK_GATEWAY_DOMAIN": plan.addresses.gateway_domain,
         "DSTACK_GATEWAY_SSH_PORT": str(plan.addresses.gateway_ssh_port),
         "DSTACK_STATIC_ROOT": str(plan.static_root),

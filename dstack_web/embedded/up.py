@@ -128,10 +128,8 @@ def make_plan(
             server.prepare()
     secrets = home.secrets(environ)
     home.write_gateway_token(secrets.gateway_token)
-    home.update_agent_config(
-        url=environ.get("DSTACK_AGENT_URL") or listen.local_url,
-        authority=variables.Values(environ).authority("DSTACK_AGENT_CA"),
-    )
+    # It knows the server by that address, and needs no authority for it.
+    home.update_agent_config(url=listen.local_url, authority="")
     return Plan(
         home=home,
         addresses=listen,

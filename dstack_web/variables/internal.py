@@ -15,6 +15,13 @@ BETWEEN_PARTS = (
         says="The web server is reached by its own proxy alone.",
     ),
     Variable(
+        name="DSTACK_LOCAL_URL",
+        kind=Kind.URL,
+        default_is="`DSTACK_AGENT_URL`",
+        parts=(SERVER,),
+        says="Where the agent of the server's own machine reaches the server.",
+    ),
+    Variable(
         name="DSTACK_DB_POOL",
         kind=Kind.WHOLE,
         default="8",

@@ -43,14 +43,14 @@ ADDRESSES = (
         kind=Kind.URL,
         default_is="the server on loopback",
         parts=(START, SERVER),
-        says="Where agents reach the server: that of its own machine, and where this is no address "
-        "of loopback, those of machines of clouds, which else call `DSTACK_PUBLIC_URL`.",
+        says="Where agents of other machines reach the server. Where it is an address of loopback, "
+        "those of machines of clouds call `DSTACK_PUBLIC_URL`.",
     ),
     Variable(
         name="DSTACK_AGENT_CA",
         kind=Kind.PATH,
         default_is="those that a machine trusts anyway",
-        parts=(START, SERVER, COMPOSE),
+        parts=(SERVER, COMPOSE),
         says="File with the authority that signed the certificate of that address, where it is a "
         "private one: machines then trust that one alone, see "
         "[Tunnels](/docs/tunnels/#a-private-authority).",

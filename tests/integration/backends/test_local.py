@@ -186,7 +186,7 @@ def test_stays_closed_over_a_restart_with_other_addresses(people: People, settin
     opened(people)
     services.open_local(access=Access(user=people.root), project=other)
     closed(people)
-    settings.DSTACK_AGENT_URL = "http://127.0.0.1:4567"
+    settings.DSTACK_LOCAL_URL = "http://127.0.0.1:4567"
 
     services.refresh_local()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,20 @@ def test_no_child_inherits_what_it_has_no_use_for(plan: Plan) -> None:
 
 def test_settings_of_the_user_reach_the_server(plan: Plan) -> None:
     assert named(plan, "web").env["DSTACK_LOG_LEVEL"] == "DEBUG"
+
+
+@pytest.mark.parametrize(
+    ("bind", "url"), [("", "http://127.0.0.1:3000"), ("192.0.2.1", "http://192.0.2.1:3000")]
+)
+def test_the_agent_of_this_machine_does_not_call_the_address_for_others(
+    plan: Plan, bind: str, url: str
+) -> None:
+    outside = {"DSTACK_AGENT_URL": "https://dstack.example"}
+    listen = addresses.from_environment({"DSTACK_BIND": bind} | outside)
+    env = named(replace(plan, environ=ENVIRON | outside, addresses=listen), "web").env
+
+    assert env["DSTACK_AGENT_URL"] == "https://dstack.example"
+    assert env["DSTACK_LOCAL_URL"] == url
 
 
 def test_who_looks_for_the_container_engine_learns_where_it_is(plan: Plan) -> None:
