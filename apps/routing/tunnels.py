@@ -69,8 +69,11 @@ def note_server(*, gateway: Gateway, server: schema.TunnelServer | None) -> None
 
 def take_cut(*, gateway: Gateway, status: schema.Status, at: datetime) -> list[UUID]:
     """Return the replicas whose tunnels are cut now, or back. A gateway that takes none for now
-    says nothing of them.
+    says nothing of them. `gateway` is as it was before this status.
     """
+    before = gateway.reported_at
+    if status.tunnels is None or before is None or at - before > tunnels.SILENT_AFTER:
+        tunnels.gateway_is_unsure(gateway.pk, at=at)
     if status.tunnels is None:
         return []
     return tunnels.note_cut(gateway_id=gateway.pk, ports=status.cut, at=at)

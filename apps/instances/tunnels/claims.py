@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 # As long as a connection that lost its right to a port may still hold it, and some more.
 KEPT = timedelta(seconds=60)
+# A gateway says every five seconds which of its tunnels are cut. Of one that does not, or did not
+# while this server was away, nobody knows.
+SILENT_AFTER = timedelta(seconds=20)
 
 
 class NoPort(Exception):
@@ -121,6 +124,22 @@ def machine_is_back(instance: Instance, *, at: datetime) -> None:
     """Count from now on how long its tunnels stay cut: while it was away it could not open them."""
     rows = Tunnel.objects.filter(instance=instance, freed_at=None, cut_at__isnull=False)
     rows.update(cut_at=at)
+
+
+def gateway_is_unsure(gateway_id: int, *, at: datetime) -> None:
+    """Count from now on how long its tunnels stay cut: for a while it said nothing of them."""
+    rows = Tunnel.objects.filter(gateway_id=gateway_id, freed_at=None, cut_at__isnull=False)
+    rows.update(cut_at=at)
+
+
+def count_anew(workloads: Iterable[Workload], *, at: datetime) -> None:
+    """Have those whose gateways are silent say that they are cut since now, without storing it:
+    where a gateway is away, another machine would be reached no sooner."""
+    cut = {each.pk: each for each in workloads if each.cut_at is not None}
+    silent = Q(gateway__reported_at=None) | Q(gateway__reported_at__lt=at - SILENT_AFTER)
+    rows = live(cut).filter(silent) if cut else Tunnel.objects.none()
+    for pk in rows.values_list("workload_id", flat=True):
+        cut[pk].tunnel.cut_at = at
 
 
 def gateway_moved(gateway_id: int) -> None:

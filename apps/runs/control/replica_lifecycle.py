@@ -24,6 +24,7 @@ from apps.core.transition import Change, transition_all
 from apps.instances import services as instances
 from apps.instances import states as instance_states
 from apps.instances.models import Instance, Workload
+from apps.instances.tunnels import claims as tunnels
 from apps.runs import states
 from apps.runs.control import placement, placement_attempts, replica_steps, unanswered
 from apps.runs.models import Replica, Run
@@ -45,6 +46,7 @@ def _advance(ids: Sequence[UUID], *, at: datetime) -> None:
     replicas = sweep.claim(rows, ids, at=at)
     known = Workload.objects.select_related("tunnel").defer("spec", "secrets")
     workloads = known.in_bulk([replica.workload_id for replica in replicas if replica.workload_id])
+    tunnels.count_anew(workloads.values(), at=at)
     machines = _machines(replicas)
     steps = {r.pk: _step(r, _of(r, workloads), machines.get(r.instance_id), at) for r in replicas}
     _write(replicas, workloads, steps, at=at)

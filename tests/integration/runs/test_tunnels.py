@@ -181,6 +181,8 @@ def test_a_replica_whose_tunnel_stays_cut_is_replaced(
         agent.serve()
         since = Tunnel.objects.get().cut_at
         at = (since or timezone.now()) + timedelta(seconds=after)
+        # So does its gateway.
+        Gateway.objects.filter(pk=far.pk).update(reported_at=at)
         replica_lifecycle.advance(ids=[replica.pk], at=at)
         replica.refresh_from_db()
         assert replica.state == state
@@ -204,6 +206,43 @@ def test_a_replica_whose_tunnel_stays_cut_is_replaced(
         "unhealthy for 2 minutes: its gateway reaches it no more: its tunnel is cut"
     )
     assert run.replicas.exclude(pk=replica.pk).exists()
+
+
+def test_nothing_is_replaced_for_what_a_silent_gateway_said_last(
+    far: Gateway, owner: Access, cloudy: Project
+) -> None:
+    run = submit(owner, cloudy)
+    agent = ready(run)
+    say(far, status_of(far))
+    replica, tunnel, began = run.replicas.get(), Tunnel.objects.get(), timezone.now()
+    cut = status_of(far).model_copy(update={"tunnels": SERVER, "cut": [tunnel.port]})
+    say(far, cut)
+
+    def looked_at(*, after: int) -> str:
+        agent.serve()
+        replica_lifecycle.advance(ids=[replica.pk], at=began + timedelta(seconds=after))
+        replica.refresh_from_db()
+        return str(replica.state)
+
+    # The gateway or this server is away for an hour.
+    assert looked_at(after=40) == "running"
+    Gateway.objects.filter(pk=far.pk).update(reported_at=began + timedelta(seconds=40))
+    assert looked_at(after=45) == "unhealthy"
+    assert looked_at(after=3600) == "unhealthy"
+
+    # It counts from its return, also as long as it takes no tunnels.
+    far.refresh_from_db()
+    for after, status in ((3600, cut), (3604, cut.model_copy(update={"tunnels": None}))):
+        at = began + timedelta(seconds=after)
+        assert routing_tunnels.take_cut(gateway=far, status=status, at=at) == []
+        tunnel.refresh_from_db()
+        assert tunnel.cut_at == at
+        Gateway.objects.filter(pk=far.pk).update(reported_at=at)
+        far.refresh_from_db()
+    assert looked_at(after=3620) == "unhealthy"
+    Gateway.objects.filter(pk=far.pk).update(reported_at=began + timedelta(seconds=3720))
+    assert looked_at(after=3723) == "unhealthy"
+    assert looked_at(after=3725) == "failed"
 
 
 def test_who_was_not_reached_yet_is_not_cut_off(
