@@ -94,7 +94,8 @@ def forget_gateway() -> None:
     """Have a gateway that ran here take away what it made elsewhere: a user, a folder in /run."""
     python = f"{HOME}/gateway/current/venv/bin/python"
     if os.path.exists(python):
-        quietly(python, "-m", "gateway.tunnels", f"{HOME}/gateway/home")
+        # Isolated: root runs nobody's `gateway` in the folder in which a person calls this.
+        quietly(python, "-I", "-m", "gateway.tunnels", f"{HOME}/gateway/home")
 
 
 def forget_users() -> None:

@@ -70,7 +70,7 @@ def test_a_removal_has_a_gateway_take_its_own_away(tmp_path: Path) -> None:
 
     uninstall["forget_gateway"]()
 
-    assert (tmp_path / "asked").read_text() == f"-m gateway.tunnels {tmp_path}/gateway/home\n"
+    assert (tmp_path / "asked").read_text() == f"-I -m gateway.tunnels {tmp_path}/gateway/home\n"
 
 
 @pytest.mark.parametrize("others", [[], ["100001"]])
