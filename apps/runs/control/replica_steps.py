@@ -164,7 +164,7 @@ def _watched(state: str, workload: WorkloadFacts, timing: Timing, at: datetime) 
             return Step(states.UNHEALTHY, TUNNEL_CUT, next_check_at=at + RESYNC_INTERVAL)
         return Step(next_check_at=over)
     if state == states.UNHEALTHY and workload.ready and workload.cut_at is None:
-        return Step(states.RUNNING, "its probe passes again", next_check_at=at + RESYNC_INTERVAL)
+        return Step(states.RUNNING, "it answers again", next_check_at=at + RESYNC_INTERVAL)
     return _out_of_rotation(state, workload, timing, at)
 
 

@@ -214,6 +214,8 @@ def test_a_tunnel_that_stays_cut_is_no_place_to_serve_from(
     found = step(state, workload, state_at=AT - since_seconds * SECOND)
 
     assert (found.to, found.exit_reason) == (to, exit_reason)
+    if to == states.RUNNING and state == states.UNHEALTHY:
+        assert found.reason == "it answers again"
     if exit_reason == "host_stopped":
         assert found.stop
         assert found.reason.endswith("2 minutes: its gateway reaches it no more: its tunnel is cut")
