@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from django.db.models import (
     Sum,
     Value,
     When,
+    Window,
 )
 from django.db.models.expressions import OrderBy
 from django.db.models.functions import Coalesce, Lower
@@ -96,14 +97,11 @@ def services_of(*, project: Project, user: User, wish: Wish) -> Listing:
     reasons = trouble.reasons(project)
     look = FILTERS["failed"] | NOTICED | Q(pk__in=reasons)
     runs = _narrowed(newest(project), user, wish)
-    counts = _counts(runs, look)
-    if wish.state:
-        runs = runs.filter(look if wish.state == LOOK else FILTERS[wish.state])
-    total = counts[wish.state]
-    page = min(wish.page, max(-(-total // PAGE), 1))
+    shown, counts, page = _page(runs, look, wish, project)
+    found = runs.defer("configuration", "secrets").in_bulk(shown)
+    rows = _rows([found[pk] for pk in shown if pk in found], reasons)
     begin = (page - 1) * PAGE
-    found = _ordered(runs, look, wish.order, project, begin)
-    return Listing(_rows(found, reasons), counts, total, page, begin + 1, begin + len(found))
+    return Listing(rows, counts, counts[wish.state], page, begin + 1, begin + len(rows))
 
 
 def newest(project: Project) -> QuerySet[Run]:
@@ -127,25 +125,63 @@ def _narrowed(runs: QuerySet[Run], user: User, wish: Wish) -> QuerySet[Run]:
     return runs.filter(name__icontains=text) if text else runs
 
 
-def _counts(runs: QuerySet[Run], look: Q) -> dict[str, int]:
-    conditions = {**FILTERS, LOOK: look}
-    named = {f"of_{key}": Count("pk", filter=each) for key, each in conditions.items()}
-    found = runs.order_by().aggregate(of_all=Count("pk"), **named)
-    return {"": found["of_all"], **{key: found[f"of_{key}"] for key in conditions}}
-
-
-def _ordered(runs: QuerySet[Run], look: Q, order: Order, project: Project, begin: int) -> list[Run]:
-    """The rows from `begin` on; equals are newest first."""
+def _page(
+    runs: QuerySet[Run], look: Q, wish: Wish, project: Project
+) -> tuple[list[UUID], dict[str, int], int]:
+    """The ids of the page that is wished for, or of the last one, how many there are of each
+    filter, and which page that is."""
+    begin = (wish.page - 1) * PAGE
     # Rows are wide, so that the database had better order their ids.
-    if order.key in VALUES:
-        ids = list(runs.order_by("-id").values_list("pk", flat=True))
-        values = VALUES[order.key](project)
-        shown = ordering.by_value(ids, values, falling=order.falling)[begin : begin + PAGE]
-    else:
-        ordered = runs.order_by(*_sql(order, look), "-id").values_list("pk", flat=True)
-        shown = list(ordered[begin : begin + PAGE])
-    found = runs.defer("configuration", "secrets").in_bulk(shown)
-    return [found[pk] for pk in shown if pk in found]
+    ask = _by_value if wish.order.key in VALUES else _by_sql
+    ids, counts = ask(runs, look, wish, project)
+    last = max(-(-counts[wish.state] // PAGE), 1)
+    if wish.page > last:
+        return _page(runs, look, replace(wish, page=last), project)
+    return ids[: counts[wish.state] - begin], counts, wish.page
+
+
+def _by_sql(
+    runs: QuerySet[Run], look: Q, wish: Wish, project: Project
+) -> tuple[list[UUID], dict[str, int]]:
+    """A page of ids and all counts by one walk over the runs, since to find the newest of each name
+    takes most of the time. What does not fit the filter counts too, and comes after what does."""
+    filters = _filters(look)
+    order = _sql(wish.order, look)
+    if wish.state:
+        fits = Case(When(filters[wish.state], then=Value(0)), default=Value(1))
+        order.insert(0, fits.asc())
+    counted = {
+        f"of_{key}": Window(Count("pk", filter=each or None)) for key, each in filters.items()
+    }
+    begin = (wish.page - 1) * PAGE
+    rows = runs.order_by(*order, "-id").annotate(**counted).values("pk", *counted)
+    found = list(rows[begin : begin + PAGE])
+    if not found:
+        return [], _counts(runs, look)
+    return [row["pk"] for row in found], {key: found[0][f"of_{key}"] for key in filters}
+
+
+def _by_value(
+    runs: QuerySet[Run], look: Q, wish: Wish, project: Project
+) -> tuple[list[UUID], dict[str, int]]:
+    fitting = runs.filter(_filters(look)[wish.state]).order_by("-id")
+    ids = list(fitting.values_list("pk", flat=True))
+    values = VALUES[wish.order.key](project)
+    begin = (wish.page - 1) * PAGE
+    shown = ordering.by_value(ids, values, falling=wish.order.falling)[begin : begin + PAGE]
+    return shown, _counts(runs, look)
+
+
+def _counts(runs: QuerySet[Run], look: Q) -> dict[str, int]:
+    counted = {
+        f"of_{key}": Count("pk", filter=each or None) for key, each in _filters(look).items()
+    }
+    found = runs.order_by().aggregate(**counted)
+    return {key: found[f"of_{key}"] for key in _filters(look)}
+
+
+def _filters(look: Q) -> dict[str, Q]:
+    return {"": Q(), **FILTERS, LOOK: look}
 
 
 def _sql(order: Order, look: Q) -> list[OrderBy]:
