@@ -60,7 +60,7 @@ def figures(project: Project) -> dict[UUID, Figures]:
     """Return what each run does now that was asked something in the last half hour."""
     rows = _since(project, timedelta(minutes=series.SPARK_MINUTES))
     ids = set(rows.values_list("run_id", flat=True).distinct())
-    found = series.figures(run_ids=ids, at=timezone.now())
+    found = series.figures_of_last_minute(run_ids=ids, at=timezone.now())
     return {pk: Figures(each.rps, each.p95_ms, each.errors_percent) for pk, each in found.items()}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -181,12 +181,23 @@ def levels_of(*, run: Run, begin: datetime, end: datetime) -> list[Series]:
 
 def figures(*, run_ids: Iterable[UUID], at: datetime) -> dict[UUID, Figures]:
     """Return the figures of the last minute, and half an hour of rps."""
-    ids = list(run_ids)
     begin = bucket_of(at, 60) - timedelta(minutes=SPARK_MINUTES - 1)
-    rows: dict[UUID, list[Traffic]] = {pk: [] for pk in ids}
-    for row in Traffic.objects.filter(run_id__in=ids, at__gte=begin, at__lte=at):
-        rows[row.run_id].append(row)
+    rows = _rows(run_ids, begin, at)
     return {pk: _figures(its, begin, at) for pk, its in rows.items()}
+
+
+def figures_of_last_minute(*, run_ids: Iterable[UUID], at: datetime) -> dict[UUID, Figures]:
+    """Return the same without `spark`, for many runs: it reads a thirtieth of the rows."""
+    begin = at - timedelta(seconds=RECENT_SECONDS)
+    rows = _rows(run_ids, begin, at)
+    return {pk: replace(_figures(its, begin, at), spark=()) for pk, its in rows.items()}
+
+
+def _rows(run_ids: Iterable[UUID], begin: datetime, at: datetime) -> dict[UUID, list[Traffic]]:
+    rows: dict[UUID, list[Traffic]] = {pk: [] for pk in run_ids}
+    for row in Traffic.objects.filter(run_id__in=list(rows), at__gte=begin, at__lte=at):
+        rows[row.run_id].append(row)
+    return rows
 
 
 def figures_together(*, run_ids: QuerySet[Any, Any], at: datetime) -> Figures:

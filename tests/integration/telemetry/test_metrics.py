@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -203,6 +204,8 @@ def test_figures_are_those_of_the_last_minute(run: Run) -> None:
     assert found.p95_ms == pytest.approx(9.66, rel=0.01)
     assert found.errors_percent == pytest.approx(2800 / 285)
     assert len(found.spark) == series.SPARK_MINUTES
+    short = series.figures_of_last_minute(run_ids=[run.pk], at=AT)[run.pk]
+    assert short == dataclasses.replace(found, spark=())
 
 
 def test_figures_have_what_was_just_asked(run: Run) -> None:
