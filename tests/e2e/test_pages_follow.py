@@ -23,6 +23,8 @@ commands:
 port: 8000
 """
 LATE_SECONDS = 0.7
+# A page that waits for a second replica is loaded later than others.
+LOADED_SECONDS = 45.0
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +145,7 @@ def test_a_page_follows_what_changed_while_it_still_loaded(
         route.continue_()
 
     page.route("**/chart*.js", changes, times=1)
-    page.goto(address)
+    page.goto(address, timeout=LOADED_SECONDS * 1000)
 
     expect(page.locator(".service-line")).to_contain_text("2 of 2 replicas ready")
 
@@ -211,7 +213,8 @@ def test_finds_a_service_by_keys_alone_and_remembers_it(
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="found-first")).to_be_visible()
 
-    # What was chosen comes first, where nothing is typed.
+    # What was chosen comes first, where nothing is typed. No script hears of a key before the load.
+    page.wait_for_load_state()
     page.keyboard.press("Control+k")
     expect(options.first).to_have_text(re.compile("found-first"))
     page.keyboard.press("ArrowDown")
