@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
-from django.db.models import Case, QuerySet, Value, When
+from django.db.models import Case, Exists, OuterRef, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -56,10 +56,11 @@ def _services(
     """Of all projects that one sees, those of the one that one is in first."""
     here = frame.current_project(request)
     columns = ("project__name", "name", "project")
-    rows = list(_fitting(_runs(access), "name", query).values_list(*columns)[:MOST_ROWS])
+    newest = _newest(_runs(access))
+    rows = list(_fitting(newest, "name", query).values_list(*columns)[:MOST_ROWS])
     used = [found[1] for each in recent if (found := SERVICE.match(each))]
     if used and not query:
-        rows += _runs(access).filter(name__in=used).values_list(*columns)[:MOST_ROWS]
+        rows += newest.filter(name__in=used).values_list(*columns)[:MOST_ROWS]
     names = list(dict.fromkeys(rows))
     names.sort(key=lambda row: here is None or row[2] != here.pk)
     for project, name, _ in names:
@@ -79,6 +80,14 @@ def _models(access: Access, query: str) -> Iterator[Item]:
 def _runs(access: Access) -> QuerySet[Run]:
     shown = Run.objects.filter(project__in=access.projects(), deleted_at=None)
     return shown.order_by("-id")
+
+
+def _newest(rows: QuerySet[Run]) -> QuerySet[Run]:
+    """The newest of each name, so that a service that was deployed often hides no other."""
+    later = Run.objects.filter(
+        project=OuterRef("project"), name=OuterRef("name"), pk__gt=OuterRef("pk"), deleted_at=None
+    )
+    return rows.filter(~Exists(later))
 
 
 def _fitting(rows: QuerySet[Run], field: str, query: str) -> QuerySet[Run]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from dstack_web.web import palette
 from tests import factories
 from tests.people import People, signed_in
 
@@ -58,6 +59,18 @@ def test_finds_nothing_of_others_and_takes_no_text_for_a_pattern(
 
 def test_shows_a_service_once(people: People) -> None:
     assert found(signed_in(people.bob).get(SEARCH, {"q": "chat"})).count("Service chat") == 1
+
+
+def test_a_service_that_was_deployed_often_hides_no_other(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(palette, "MOST_ROWS", 2)
+    for _ in range(3):
+        factories.run(people.project, name="chat-nightly", state="stopped")
+
+    answer = signed_in(people.bob).get(SEARCH, {"q": "chat"})
+
+    assert found(answer)[:2] == ["Service chat", "Service chat-nightly"]
 
 
 def test_who_sees_another_project_finds_its_services(people: People) -> None:
