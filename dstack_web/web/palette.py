@@ -28,6 +28,9 @@ SERVICE = re.compile(r"/projects/[^/]+/services/([a-z0-9-]{1,50})/")
 ACTIONS = (
     ("Deploy a service", "new create run launch publish", "rocket", "runs:deploy"),
     ("Create a token", "new key secret api", "key", "accounts:tokens"),
+)
+# What only an admin of the project may do.
+ADMIN_ACTIONS = (
     ("Connect a backend", "new add cloud aws azure gcp credentials", "cloud", "backends:connect"),
     ("Add a host", "new ssh machine server gpu", "device-desktop", "hosts:add"),
     ("Add a member", "new invite user people", "users", "accounts:members"),
@@ -110,7 +113,7 @@ def _places(request: HttpRequest) -> Iterator[Item]:
     if around is None:
         return
     if around.project is not None:
-        yield from _actions(around.project)
+        yield from _actions(around.project, is_admin=who.of(request).is_admin(around.project))
     for group in around.groups:
         for link in group:
             yield Item("Page", link.text, link.href, link.icon, note=_note(around.project))
@@ -121,8 +124,8 @@ def _places(request: HttpRequest) -> Iterator[Item]:
     yield Item("Action", "Change password", reverse("accounts:password"), "lock")
 
 
-def _actions(project: Project) -> Iterator[Item]:
-    for text, words, icon, route in ACTIONS:
+def _actions(project: Project, *, is_admin: bool) -> Iterator[Item]:
+    for text, words, icon, route in (*ACTIONS, *(ADMIN_ACTIONS if is_admin else ())):
         href = reverse(route, args=[project.name])
         yield Item("Action", text, href, icon, note=project.name, words=words)
 

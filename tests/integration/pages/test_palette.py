@@ -73,6 +73,16 @@ def test_a_service_that_was_deployed_often_hides_no_other(
     assert found(answer)[:2] == ["Service chat", "Service chat-nightly"]
 
 
+def test_offers_to_each_what_one_may_do(people: People) -> None:
+    offered = {
+        user.username: "Action Add a host"
+        in found(signed_in(user).get(SEARCH, {"q": "add a host"}))
+        for user in (people.alice, people.bob, people.root)
+    }
+
+    assert offered == {"alice": True, "bob": False, "root": True}
+
+
 def test_who_sees_another_project_finds_its_services(people: People) -> None:
     assert "Service chat-of-others" in found(signed_in(people.root).get(SEARCH, {"q": "others"}))
 
