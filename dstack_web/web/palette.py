@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from urllib.parse import quote
 
 from django.db.models import Case, Exists, OuterRef, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
@@ -75,8 +74,9 @@ def _models(access: Access, query: str) -> Iterator[Item]:
     offered = _runs(access).filter(state__in=runs.ACTIVE_RUNS, model_withheld=False)
     offered = offered.exclude(spec__model=None)
     rows = _fitting(offered, "spec__model__name", query)
-    for project, model in rows.values_list("project__name", "spec__model__name")[:MOST_ROWS]:
-        href = f"{reverse('runs:models', args=[project])}#{quote(model, safe='')}"
+    columns = ("project__name", "spec__model__name", "pk")
+    for project, model, pk in rows.values_list(*columns)[:MOST_ROWS]:
+        href = f"{reverse('runs:models', args=[project])}#model-{pk}"
         yield Item("Model", model, href, "message-chatbot", note=project)
 
 

@@ -73,6 +73,15 @@ def test_a_service_that_was_deployed_often_hides_no_other(
     assert found(answer)[:2] == ["Service chat", "Service chat-nightly"]
 
 
+def test_leads_to_the_row_of_a_model(people: People) -> None:
+    client = signed_in(people.bob)
+    (item,) = client.get(SEARCH, {"q": "org/chat"}).context["found"]
+
+    page, _, row = item.href.partition("#")
+
+    assert f'id="{row}"' in client.get(page).content.decode()
+
+
 def test_offers_to_each_what_one_may_do(people: People) -> None:
     offered = {
         user.username: "Action Add a host"
