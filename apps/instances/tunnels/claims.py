@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 
 from apps.agent import wire
 from apps.core import notifications
@@ -132,14 +132,31 @@ def gateway_is_unsure(gateway_id: int, *, at: datetime) -> None:
     rows.update(cut_at=at)
 
 
-def count_anew(workloads: Iterable[Workload], *, at: datetime) -> None:
-    """Have those whose gateways are silent say that they are cut since now, without storing it:
-    where a gateway is away, another machine would be reached no sooner."""
+def count_anew(workloads: Iterable[Workload], *, seen_after: timedelta, at: datetime) -> None:
+    """Have those that another machine would not help say, without storing it, that they are cut
+    since now, where their gateway is silent; and since no more than `seen_after`, where it speaks
+    and reaches none of several machines: then it is the gateway that is not reached."""
     cut = {each.pk: each for each in workloads if each.cut_at is not None}
+    if not cut:
+        return
     silent = Q(gateway__reported_at=None) | Q(gateway__reported_at__lt=at - SILENT_AFTER)
-    rows = live(cut).filter(silent) if cut else Tunnel.objects.none()
-    for pk in rows.values_list("workload_id", flat=True):
+    for pk in live(cut).filter(silent).values_list("workload_id", flat=True):
         cut[pk].tunnel.cut_at = at
+    lonely = _lonely({each.tunnel.gateway_id for each in cut.values()})
+    for each in cut.values():
+        if each.tunnel.gateway_id in lonely:
+            each.tunnel.cut_at = max(each.tunnel.cut_at or at, at - seen_after)
+
+
+def _lonely(gateway_ids: Collection[int]) -> set[int]:
+    """Return those that have reached several machines and reach none of them now."""
+    reached = Tunnel.objects.filter(
+        gateway_id__in=gateway_ids, freed_at=None, reached_at__isnull=False
+    )
+    counts = reached.values("gateway_id").annotate(
+        machines=Count("instance_id", distinct=True), whole=Count("pk", filter=Q(cut_at=None))
+    )
+    return {row["gateway_id"] for row in counts if row["machines"] > 1 and not row["whole"]}
 
 
 def gateway_moved(gateway_id: int) -> None:

@@ -46,7 +46,8 @@ def _advance(ids: Sequence[UUID], *, at: datetime) -> None:
     replicas = sweep.claim(rows, ids, at=at)
     known = Workload.objects.select_related("tunnel").defer("spec", "secrets")
     workloads = known.in_bulk([replica.workload_id for replica in replicas if replica.workload_id])
-    tunnels.count_anew(workloads.values(), at=at)
+    away_for = replica_steps.TUNNEL_AWAY_FOR
+    tunnels.count_anew(workloads.values(), seen_after=away_for, at=at)
     machines = _machines(replicas)
     steps = {r.pk: _step(r, _of(r, workloads), machines.get(r.instance_id), at) for r in replicas}
     _write(replicas, workloads, steps, at=at)

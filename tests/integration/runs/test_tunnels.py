@@ -245,6 +245,38 @@ def test_nothing_is_replaced_for_what_a_silent_gateway_said_last(
     assert looked_at(after=3725) == "failed"
 
 
+def test_nothing_is_replaced_where_a_gateway_reaches_none_of_several_machines(
+    far: Gateway, owner: Access, cloudy: Project
+) -> None:
+    run = submit(owner, cloudy)
+    agents = [ready(run)]
+    scaling.scale(access=owner, run=run, replicas="2")
+    for machine in Instance.objects.exclude(pk=agents[0].instance.pk):
+        agents.append(FakeAgent(machine))
+        agents[-1].sync()
+        agents[-1].serve()
+    say(far, status_of(far))
+    began, ports = timezone.now(), list(Tunnel.objects.values_list("port", flat=True))
+    assert len(ports) == len(agents) == 2
+    all_cut = status_of(far).model_copy(update={"tunnels": SERVER, "cut": ports})
+    say(far, all_cut)
+
+    def looked_at(*, after: int) -> set[str]:
+        at = began + timedelta(seconds=after)
+        for agent in agents:
+            agent.serve()
+        Gateway.objects.filter(pk=far.pk).update(reported_at=at)
+        replica_lifecycle.advance(ids=list(run.replicas.values_list("pk", flat=True)), at=at)
+        return set(run.replicas.values_list("state", flat=True))
+
+    assert looked_at(after=32) == {"unhealthy"}
+    assert looked_at(after=3600) == {"unhealthy"}
+
+    # It reaches one of them: then it is the other whose machine is replaced.
+    say(far, all_cut.model_copy(update={"cut": ports[:1]}))
+    assert looked_at(after=3601) >= {"running", "failed"}
+
+
 def test_who_was_not_reached_yet_is_not_cut_off(
     far: Gateway, owner: Access, cloudy: Project
 ) -> None:
