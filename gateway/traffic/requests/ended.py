@@ -28,6 +28,7 @@ MOST_PATH_CHARS = 200
 SWITCHED = 101
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
 METHOD = re.compile(r"[!-~]{1,16}")
+SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 INVISIBLE = re.compile(rb"[^!-~]")
 
 
@@ -92,11 +93,11 @@ class Ended:
 
     def _held_ms(self, *, is_held: bool) -> float:
         queued = max(int(self.times.queue), 0)
-        try:
+        # A replica behind a translator may say what it likes here.
+        if SECONDS.fullmatch(self.asked.held_seconds):
             return float(self.asked.held_seconds) * 1000 + queued
-        except ValueError:
-            # Nobody answered: the hold had it until its end.
-            return float(self.total_ms) if is_held else float(queued)
+        # Nobody answered: the hold had it until its end.
+        return float(self.total_ms) if is_held else float(queued)
 
     def _first_byte_ms(self) -> float | None:
         times = self.times

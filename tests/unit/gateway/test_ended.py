@@ -108,6 +108,12 @@ def test_shows_a_path_in_visible_ascii(raw: bytes, shown: str) -> None:
         ({"server": "hold"}, "on--", 240.0),
         ({"server": "sidecar", "held_seconds": "0.150"}, "on-sidecar", 152.0),
         ({"queue": "-1"}, "on-n7", 0.0),
+        # What no hold said: a replica that is translated sets the header itself.
+        ({"server": "sidecar", "held_seconds": "nan"}, "on-sidecar", 2.0),
+        ({"server": "sidecar", "held_seconds": "inf"}, "on-sidecar", 2.0),
+        ({"server": "sidecar", "held_seconds": "1e400"}, "on-sidecar", 2.0),
+        ({"server": "sidecar", "held_seconds": "-5"}, "on-sidecar", 2.0),
+        ({"server": "sidecar", "held_seconds": "9" * 400}, "on-sidecar", 2.0),
     ],
 )
 def test_says_how_long_it_was_held(words: dict[str, str], replica: str, held_ms: float) -> None:
