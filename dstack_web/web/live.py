@@ -19,6 +19,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, Strea
 from apps.accounts import access as who
 from apps.core import live_hints
 from apps.core.errors import AppError, NotFound
+from apps.core.http.closed_stream import ClosedStream
 from apps.core.models import Event
 from apps.core.threads import in_thread
 from apps.runs.models import Run
@@ -55,7 +56,7 @@ async def stream(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
         return HttpResponse(error.message, status=error.status, content_type="text/plain")
     last = request.headers.get("Last-Event-ID") or request.GET.get("last", "")
     body = _hints(scope, _moment(last))
-    response = StreamingHttpResponse(body, content_type="text/event-stream")
+    response = ClosedStream(body, content_type="text/event-stream")
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     return response

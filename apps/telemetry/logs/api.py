@@ -15,6 +15,7 @@ from pydantic import Field
 from apps.accounts import access as accounts
 from apps.accounts.access import Access, LiveTokenAuth
 from apps.core.errors import AppError
+from apps.core.http.closed_stream import ClosedStream
 from apps.core.threads import in_thread
 from apps.runs import queries as runs
 from apps.runs.models import Run
@@ -62,7 +63,7 @@ async def logs(
     source = stream.follow if asked.follow else stream.pages
     lines = source(run=run, cursor=cursor, wanted=wanted)
     body = _body(lines, limit, access, project)
-    response = StreamingHttpResponse(body, content_type="application/x-ndjson")
+    response = ClosedStream(body, content_type="application/x-ndjson")
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     return response
