@@ -36,8 +36,9 @@ MACHINE = (
         default="10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7",
         empty_means="none",
         parts=(SERVER,),
-        says="Private networks in which projects may add hosts by ssh; public addresses are always "
-        "allowed, those of this server, link-local, metadata and multicast never.",
+        says="Private networks in which projects may add hosts by ssh, and in which chats of the "
+        "playground reach their gateways; public addresses are always allowed, those of this "
+        "server, link-local, metadata and multicast never.",
     ),
     Variable(
         name="DSTACK_CACHE_DISK_GB",

@@ -1,16 +1,17 @@
 """Where this server reaches a project's gateway. Nobody's word is taken for it but its own.
 
 Its own gateway is where the server's settings say; one on a machine is at the address that the
-backend gave for that machine, and where it has a certificate it must show it. A machine's address
-that means this server or its neighbours' link is refused.
+backend gave for that machine, and where it has a certificate it must show it. A project's members
+choose that address, as they do a host's, so the server calls it where it would call a host.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from django.conf import settings
 from apps.core.errors import Unavailable
 from apps.gateways import states
 from apps.gateways.models import Gateway
+from apps.hosts.ssh.destinations import Network, refusal
 
 PATH = "/v1/chat/completions"
 # No service's host is an address, so the gateway takes this for itself.
@@ -64,20 +66,18 @@ async def address_of(destination: Destination) -> str:
         )
     except OSError as error:
         raise Unavailable(f"The address of gateway {destination.gateway} is not known.") from error
+    why = ""
     for *_, place in found:
-        if destination.is_ours or may_be_dialled(str(place[0])):
-            return str(place[0])
+        text = str(place[0])
+        why = "" if destination.is_ours else why_not(text, settings.DSTACK_HOST_NETWORKS)
+        if not why:
+            return text
     raise Unavailable(
-        f"Gateway {destination.gateway} is said to be at {destination.dialled}, which is no "
-        "address of another machine."
+        f"Gateway {destination.gateway} is said to be at {destination.dialled}, which is {why}: "
+        "this server calls no gateway there."
     )
 
 
-def may_be_dialled(text: str) -> bool:
-    """Tell whether an address can be another machine's: private networks can, loopback and
-    link-local addresses, by which clouds tell machines their secrets, cannot."""
-    address: IPv4Address | IPv6Address = ip_address(text.partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    wrong = address.is_loopback or address.is_link_local or address.is_multicast
-    return not (wrong or address.is_unspecified or address.is_reserved)
+def why_not(text: str, allowed: Sequence[Network]) -> str:
+    """Return what an address is that is not dialled, "" where it may be. Pure."""
+    return refusal(ip_address(text.partition("%")[0]), allowed)

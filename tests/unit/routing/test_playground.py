@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -77,10 +78,17 @@ def test_what_is_no_call_is_refused(found: Any) -> None:
         ("::", False),
         ("224.0.0.1", False),
         ("255.255.255.255", False),
+        # What clouds tell machines, elsewhere than on their link.
+        ("fd00:ec2::254", False),
+        ("168.63.129.16", False),
+        ("64:ff9b::7f00:1", False),
+        # Private, where no host may be either: somebody's behind a jump host, or in its own cloud.
+        ("10.2.0.1", False),
+        ("fd00::7", False),
     ],
 )
 def test_only_another_machine_is_dialled(address: str, may: bool) -> None:
-    assert destination.may_be_dialled(address) is may
+    assert (destination.why_not(address, [ip_network("10.1.0.0/16")]) == "") is may
 
 
 @pytest.mark.parametrize(
