@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from ipaddress import ip_network
 from typing import Any
 
@@ -106,3 +107,12 @@ def test_only_another_machine_is_dialled(address: str, may: bool) -> None:
 )
 def test_an_error_is_told_in_a_sentence(body: bytes, words: str) -> None:
     assert answer.reason(503, body) == words
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_certificate_is_always_asked_for_a_name(scheme: str) -> None:
+    found = await answer._trusted(scheme)
+
+    assert (found.verify_mode, found.check_hostname) == (ssl.CERT_REQUIRED, True)
+    # A store is read from a folder one by one, when it is asked.
+    assert scheme == "https" or not found.cert_store_stats()["x509"]
