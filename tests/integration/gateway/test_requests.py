@@ -64,7 +64,8 @@ async def test_tells_requests_one_by_one(gateway: Gateway) -> None:
     assert named.headers["x-request-id"] == "mine:1"
     stream = found[2]
     assert stream.first_byte_ms is not None
-    assert 0 < stream.first_byte_ms < 100 < stream.total_ms < 5000
+    # Two pauses lie between the first event and the last, however slow the machine is.
+    assert 0 < stream.first_byte_ms < stream.total_ms - 50
     assert all(each.held_ms < 100 and each.weight == 1 for each in found)
     assert "secret" not in "".join(each.model_dump_json() for each in found)
 
