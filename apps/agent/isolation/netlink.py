@@ -13,7 +13,7 @@ import struct
 import typing
 
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x200, 0x400
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x100, 0x200, 0x400
 NLMSG_ERROR = 2
 NLA_F_NESTED = 0x8000
 ANSWER_BYTES = 65536
@@ -143,7 +143,11 @@ def add_route(
     source: typing.Optional[str] = None,
 ) -> None:
     """Route one address, or everything where `to` is None, to an interface; `source` is the
-    host's own address for it, where the interface has none."""
+    host's own address for it, where the interface has none.
+
+    The route of whoever had the address before may still be there: the kernel clears a namespace
+    away when it comes to that.
+    """
     scope = RT_SCOPE_UNIVERSE if via else RT_SCOPE_LINK
     head = struct.pack(
         "=BBBBBBBBI",
@@ -157,4 +161,4 @@ def add_route(
         parts.append(attribute(RTA_PREFSRC, socket.inet_aton(source)))
     if via:
         parts.append(attribute(RTA_GATEWAY, socket.inet_aton(via)))
-    route.ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, head + b"".join(parts))
+    route.ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, head + b"".join(parts))

@@ -50,9 +50,12 @@ def interfaces() -> list[str]:
 
 
 @pytest.mark.usefixtures("neighbour_that_closes")
-def test_one_that_ends_takes_no_address_from_one_that_starts_a_replica(network: Network) -> None:
+def test_one_that_ends_takes_no_address_from_one_that_starts_a_replica(
+    network: Network, tmp_path: Path
+) -> None:
+    uid = users.take(tmp_path)
     for _ in range(20):
-        inside = network.make(uid=users.FIRST_UID, port=8000)
+        inside = network.make(uid=uid, port=8000)
 
         ways = subprocess.run(
             ["ip", "route", "show", inside.address], check=True, capture_output=True, text=True
@@ -63,3 +66,19 @@ def test_one_that_ends_takes_no_address_from_one_that_starts_a_replica(network: 
         # The kernel clears it away when it comes to that.
         for name in interfaces():
             subprocess.run(["ip", "link", "delete", name], check=False, capture_output=True)
+
+
+def test_one_that_has_a_users_number_next_has_its_route(network: Network, tmp_path: Path) -> None:
+    """The kernel clears away what another agent's replica had when it comes to that."""
+    uid = users.take(tmp_path)
+    neighbour = Network(tmp_path / "theirs", home_id=THEIRS)
+    before = neighbour.make(uid=uid, port=8000)
+
+    inside = network.make(uid=uid, port=8000)
+
+    ways = subprocess.run(
+        ["ip", "route", "show", inside.address], check=True, capture_output=True, text=True
+    ).stdout
+    assert f"dev dsk{OURS[:5]}" in ways
+    os.close(before.namespace)
+    os.close(inside.namespace)
