@@ -214,6 +214,10 @@ class Docker:
     def image_pin(self) -> str:
         return str(self.facts.get("image_pin") or "")
 
+    def listens(self) -> bool:
+        pid = self.facts.get("pid")
+        return pid is not None and listening.is_seen(pid, self.spec.container_port)
+
     def why_not_reached(self) -> str:
         if self.outage.is_felt:
             return f"{wire.PHASE_ENGINE_AWAY}: none answers at {self.engine.address}"

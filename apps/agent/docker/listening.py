@@ -1,4 +1,4 @@
-"""Why a container is not reached on its port: a look at what listens in its own network."""
+"""Whether a container is reached on its port, and why not: what listens in its own network."""
 
 from __future__ import annotations
 
@@ -22,6 +22,18 @@ def why_not_reached(pid: int, port: int) -> str:
         return said(ports.listeners(None, net=Path(f"/proc/{pid}/net")), port)
     except OSError:
         return ""
+
+
+def is_seen(pid: int, port: int) -> bool:
+    """Tell whether something listens on a container's port where it can be reached; False also
+    where that cannot be seen."""
+    if not procs.is_first_of_its_own(pid):
+        return False
+    try:
+        found = ports.listeners(None, net=Path(f"/proc/{pid}/net"))
+    except OSError:
+        return False
+    return any(one.port == port and not _is_loopback(one.host) for one in found)
 
 
 def said(listening: typing.Iterable[ports.Listener], port: int) -> str:

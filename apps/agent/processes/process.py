@@ -304,6 +304,10 @@ class Process:
     def is_cut_off(self) -> bool:
         return False
 
+    def listens(self) -> bool:
+        """Return True: a process has an address once it listens."""
+        return True
+
     def why_not_reached(self) -> str:
         """Return nothing: a process is asked where it listens."""
         return ""

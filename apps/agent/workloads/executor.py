@@ -110,6 +110,10 @@ class Executor(typing.Protocol):
         """Tell whether what runs it is away, so that nothing can be said of it for now."""
         ...
 
+    def listens(self) -> bool:
+        """Tell whether something is seen to listen on the port inside."""
+        ...
+
     def why_not_reached(self) -> str:
         """Return why its address does not answer, in words for the person; "" if unknown."""
         ...

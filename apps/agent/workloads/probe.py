@@ -16,8 +16,10 @@ STARTING = ((10.0, 0.05), (60.0, 0.1), (300.0, 0.25), (float("inf"), 0.5))
 # A ready workload is unready after this many failures in a row; the later ones follow quickly.
 FAILURES = 3
 RECHECK_SECONDS = 1.0
-# A port that is forwarded (docker's proxy) accepts, then hangs up when nobody listens behind it.
+# A port that is forwarded (docker's proxy) accepts, then hangs up when nobody listens behind it: at
+# once, or where the container has just gone, after the kernel has asked 3 s for its address.
 HANG_UP_SECONDS = 0.1
+DOUBTED_SECONDS = 4.0
 # Enough of an answer to see its status; a service may answer a probe with a whole page.
 ANSWER_BYTES = 64 * 1024
 
@@ -44,10 +46,18 @@ class Probe:
     failures: int = 0
     done: bool = False
 
-    def run(self, *, address: str, age_seconds: float) -> None:
-        """Ask once, note the result and when to ask next."""
+    def run(
+        self, *, address: str, age_seconds: float, listens: typing.Callable[[], bool] = bool
+    ) -> None:
+        """Ask once, note the result and when to ask next; `listens` as for `ask`."""
         try:
-            remark = ask(self.spec, address=address, forwarded=self.forwarded, wanted=self.wanted)
+            remark = ask(
+                self.spec,
+                address=address,
+                forwarded=self.forwarded,
+                wanted=self.wanted,
+                listens=listens,
+            )
         except Failed as error:
             self._failed(str(error))
         else:
@@ -102,12 +112,14 @@ class Probes:
         ordered = sorted(self.probes, key=lambda probe: bool(probe.ready))
         return next((probe.message for probe in ordered if probe.message), "")
 
-    def run(self, *, address: str, age_seconds: float) -> None:
-        """Run those probes that are due."""
+    def run(
+        self, *, address: str, age_seconds: float, listens: typing.Callable[[], bool] = bool
+    ) -> None:
+        """Run those probes that are due; `listens` as for `ask`."""
         now = time.monotonic()
         for probe in self.probes:
             if not probe.done and probe.due_at <= now:
-                probe.run(address=address, age_seconds=age_seconds)
+                probe.run(address=address, age_seconds=age_seconds, listens=listens)
 
     def seconds_until_due(self) -> float:
         due = [probe.due_at for probe in self.probes if not probe.done]
@@ -131,10 +143,13 @@ def ask(
     address: str,
     forwarded: typing.Optional[int] = None,
     wanted: typing.Optional[int] = None,
+    listens: typing.Callable[[], bool] = bool,
 ) -> str:
     """Run one probe against "host:port", which stands for the port `forwarded` if given.
 
-    Return what is worth a remark although it passed. Raise Failed.
+    `listens` tells whether somebody is seen to listen behind a forwarded one; where nobody is, it
+    is waited for longer that it hangs up. Return what is worth a remark although it passed. Raise
+    Failed.
     """
     host, _, asked = address.rpartition(":")
     # A forwarded port has its own number inside; a process may have another than its file says.
@@ -142,7 +157,7 @@ def ask(
     try:
         if spec.kind == "http":
             return _request(spec, host, int(asked))
-        _open(host, int(asked), spec.timeout_seconds, forwarded is not None)
+        _open(host, int(asked), spec.timeout_seconds, listens if forwarded is not None else None)
         return ""
     except TimeoutError as error:
         text = f"no answer within {spec.timeout_seconds:g} s"
@@ -156,11 +171,14 @@ def _what(spec: wire.ProbeSpec, port: str) -> str:
     return f"port {port}" if spec.kind == "tcp" else f"{spec.method} {spec.url}"
 
 
-def _open(host: str, port: int, timeout: float, forwarded: bool) -> None:
+def _open(
+    host: str, port: int, timeout: float, listens: typing.Optional[typing.Callable[[], bool]]
+) -> None:
+    """Open a connection, of a forwarded port where `listens` is given."""
     with socket.create_connection((host, port), timeout=timeout) as connection:
-        if not forwarded:
+        if listens is None:
             return
-        connection.settimeout(HANG_UP_SECONDS)
+        connection.settimeout(HANG_UP_SECONDS if listens() else DOUBTED_SECONDS)
         with contextlib.suppress(socket.timeout):
             if not connection.recv(1):
                 raise ConnectionError("nothing listens in the container yet")

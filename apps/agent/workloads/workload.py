@@ -217,7 +217,9 @@ class Workload:
         assert self.report.address is not None
         if "probes" in self.missing:
             return LOOK_SECONDS
-        self.probes.run(address=self.report.address, age_seconds=age_seconds)
+        self.probes.run(
+            address=self.report.address, age_seconds=age_seconds, listens=self.executor.listens
+        )
         self._note_readiness()
         return min(self.probes.seconds_until_due(), LOOK_SECONDS)
 

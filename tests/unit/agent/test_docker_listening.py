@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
@@ -43,3 +44,6 @@ def test_says_nothing_where_the_port_is_open(host: str) -> None:
 def test_looks_only_into_a_network_of_a_containers_own() -> None:
     assert docker_listening.why_not_reached(os.getpid(), 1) == ""
     assert docker_listening.why_not_reached(2**30, 1) == ""
+    with socket.create_server(("0.0.0.0", 0)) as ours:
+        assert not docker_listening.is_seen(os.getpid(), ours.getsockname()[1])
+    assert not docker_listening.is_seen(2**30, 1)

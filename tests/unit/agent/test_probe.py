@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -119,6 +120,31 @@ def test_sees_that_a_forwarder_hangs_up() -> None:
 
         with pytest.raises(probe.Failed, match="nothing listens in the container yet"):
             probe.ask(ProbeSpec(), address=where, forwarded=8000)
+
+
+def test_waits_for_a_forwarder_that_hangs_up_late_where_nobody_is_seen_to_listen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as forwarder:
+        where = f"127.0.0.1:{forwarder.getsockname()[1]}"
+
+        def hang_up_late() -> None:
+            connection, _ = forwarder.accept()
+            with connection:
+                over.wait(10)
+
+        over = threading.Event()
+        threading.Thread(target=hang_up_late, daemon=True).start()
+        threading.Timer(3 * probe.HANG_UP_SECONDS, over.set).start()
+        with pytest.raises(probe.Failed, match="nothing listens in the container yet"):
+            probe.ask(ProbeSpec(), address=where, forwarded=8000, listens=lambda: False)
+
+
+def test_does_not_wait_where_somebody_is_seen_to_listen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as forwarder:
+        where = f"127.0.0.1:{forwarder.getsockname()[1]}"
+        began = time.monotonic()
+
+        assert probe.ask(ProbeSpec(), address=where, forwarded=8000, listens=lambda: True) == ""
+        assert time.monotonic() - began < probe.DOUBTED_SECONDS
 
 
 def test_is_ready_after_enough_successes_in_a_row(target: HTTPServer) -> None:

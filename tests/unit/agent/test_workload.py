@@ -61,6 +61,9 @@ class FakeExecutor:
     def is_cut_off(self) -> bool:
         return self.cut_off
 
+    def listens(self) -> bool:
+        return True
+
     def why_not_reached(self) -> str:
         return self.why
 
