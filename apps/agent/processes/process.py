@@ -305,12 +305,10 @@ class Process:
         return False
 
     def listens(self) -> bool:
-        """Return True: a process has an address once it listens."""
-        return True
+        return True  # it has an address once it does
 
     def why_not_reached(self) -> str:
-        """Return nothing: a process is asked where it listens."""
-        return ""
+        return ""  # it is asked where it listens
 
     def _place_in_own_network(self) -> Place:
         port = self.facts["port"]
