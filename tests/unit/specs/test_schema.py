@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from apps.specs.fields.unsupported import NOT_YET
 from apps.specs.parse import parse
 from apps.specs.schema import service_schema
+from tests.known_services import SCALED
 from tests.unit.specs.tables import part
 
 _FULL: dict[str, Any] = {"type": "service", "commands": ["a"], "port": 8000}
@@ -34,24 +35,6 @@ model:
   format: tgi
   chat_template: "{% for m in messages %}{{ ' '  + m['content'] + ' </s>' }}\\n{% endfor %}"
   eos_token: "</s>"
-"""
-_VLLM = """\
-type: service
-python: "3.11"
-env:
-  - MODEL=NousResearch/Llama-2-7b-chat-hf
-commands:
-  - pip install vllm
-  - python -m vllm.entrypoints.openai.api_server --model $MODEL --port 8000
-port: 8000
-replicas: 1..4
-scaling:
-  metric: rps
-  target: 10
-model:
-  format: openai
-  type: chat
-  name: NousResearch/Llama-2-7b-chat-hf
 """
 
 
@@ -126,8 +109,8 @@ def test_requires_what_a_service_needs(missing: str, schema: dict[str, Any]) -> 
     [
         (_TGI, {"env.HUGGING_FACE_HUB_TOKEN": None, "model.format": "tgi", "probes": []}),
         (_TGI, {"resources.gpu.memory_mib": {"min": 81920, "max": 81920}, "auth": True}),
-        (_VLLM, {"replicas": {"min": 1, "max": 4}, "scaling.target": 10.0, "python": "3.11"}),
-        (_VLLM, {"model.prefix": "/v1", "probes.0.timeout_seconds": 30}),
+        (SCALED, {"replicas": {"min": 1, "max": 4}, "scaling.target": 10.0, "python": "3.11"}),
+        (SCALED, {"model.prefix": "/v1", "probes.0.timeout_seconds": 30}),
     ],
 )
 def test_reads_the_services_that_people_know(text: str, means: dict[str, Any]) -> None:
