@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import socket
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from apps.instances.tunnels import ports
 from gateway.schema import TunnelKey, TunnelServer
+from tests.free_ports import free_port
 from tests.integration.gateway.harness import until
 from tests.programs import require_program
 
 
 def tunnel_port() -> int:
     """Return a free port of those that tunnels have; tests run beside one another."""
-    while True:
-        port = random.randrange(30000, 32000)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
+    return free_port(range(ports.PREFERRED, ports.LAST + 1))
 
 
 @dataclass
