@@ -76,16 +76,18 @@ class Tunnels:
 
     async def run(self) -> None:
         """Let agents in until this is cancelled."""
-        await self._prepare()
-        for connection in await asyncio.to_thread(connections.found):
-            self._watch(connection)
         path = self._home / SOCKET
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(path))
             path.chmod(0o600)
-            listener.listen(BACKLOG)
             listener.setblocking(False)
+            living = await self._prepare()
+            listener.listen(BACKLOG)
+            for connection in living:
+                self._watch(connection)
+            # Only now: who hears of it comes at once.
+            self._on_change()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._accept(listener))
                 group.create_task(self._sweep())
@@ -125,15 +127,18 @@ class Tunnels:
             return "the tunnel is not open yet"
         return "" if holder in (owner, UNSEEN) else f"port {port} belongs to somebody else"
 
-    async def _prepare(self) -> None:
+    async def _prepare(self) -> list[Connection]:
+        """Return the connections of an earlier sidecar once there is all that sshd needs."""
         while True:
             try:
-                self._sshd = await asyncio.to_thread(sshd.prepare, self._home)
+                made = await asyncio.to_thread(sshd.prepare, self._home)
+                living = await asyncio.to_thread(connections.found)
+                self._sshd = made
                 self._write()
                 self._error = ""
-                self._on_change()
-                return
+                return living
             except (TunnelsUnavailable, OSError) as error:
+                self._sshd = None
                 if self._error != f"{OFF}: {error}":
                     self._error = f"{OFF}: {error}"
                     log.error("%s", self._error)
