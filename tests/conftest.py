@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from django.test import Client
 
 from apps.backends.providers.gcp.pricing import catalog as gcp_prices
 from apps.core.stores.valkey import pause
-from tests import documented, programs, quick_flush, quiet_network
+from tests import documented, failed_logs, programs, quick_flush, quiet_network
 from tests.fakes import aws_cloud, azure_cloud, azure_prices, gcp_cloud, tensordock_api
 from tests.servers import servers
 
@@ -25,6 +25,17 @@ def pytest_configure() -> None:
     # starts: a test of Ctrl-C would wait in vain.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what the servers in the test's folders wrote."""
+    report = yield
+    if report.failed and (logs := failed_logs.found(getattr(item, "funcargs", {}))):
+        report.sections.append(("Logs in the test's folders", logs))
+    return report
 
 
 @pytest.hookimpl(trylast=True)
