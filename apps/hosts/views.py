@@ -14,15 +14,18 @@ from apps.core.http.htmx import live_url, page, render_page
 from apps.hosts import queries, services
 from apps.hosts.forms import HostForm
 from apps.hosts.models import Host
+from apps.instances.listing import queries as instances
 
 
 @page("GET")
 def host_list(request: HttpRequest, project: str) -> HttpResponse:
     access = who.of(request)
     where = access.project(project)
+    rows = queries.shown(where, list(queries.hosts_of(where)))
     context = {
         "project": where,
-        "rows": queries.shown(where, list(queries.hosts_of(where))),
+        "rows": rows,
+        "names": instances.names(row.running for row in rows),
         "may_change": access.is_admin(where),
         "live_url": live_url(project=where.name),
     }
@@ -74,6 +77,7 @@ def host_detail(request: HttpRequest, project: str, name: str) -> HttpResponse:
     context = {
         "project": where,
         "row": row,
+        "names": instances.names([row.running]),
         "host": row.host,
         "may_change": access.is_admin(where),
         "public_key": queries.public_key(where),

@@ -33,20 +33,23 @@ def overview(request: HttpRequest, project: str) -> HttpResponse:
     where = access.project(project)
     at = timezone.now()
     month = spend.of(where, days=at.day, at=at)
+    events = happened(where)
+    shown = month.runs[:SHOWN_SERVICES]
     looks = listing.services_of(project=where, user=access.user, wish=Wish(state=listing.LOOK))
     context = {
         "project": where,
         "month": month,
         "today": month.days[-1][1],
         "forecast_usd": spend.forecast(month, at=at),
-        "services": month.runs[:SHOWN_SERVICES],
+        "services": shown,
+        "names": [name for name, _ in (*shown, *events)],
         "more_services": max(len(month.runs) - SHOWN_SERVICES, 0),
         "looks": looks.rows[:SHOWN_LOOKS],
         "counts": looks.counts,
         "idle": len(in_use.idle(where)),
         "backends": backends.usable_by(where).count(),
         "missing": backends.missing(access, where),
-        "happened": happened(where),
+        "happened": events,
         "live_url": live_url(project=where.name),
     }
     return render_page(request, "runs/overview.html", context)

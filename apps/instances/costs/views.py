@@ -51,6 +51,7 @@ def spend_page(request: HttpRequest, project: str) -> HttpResponse:
     context = {
         "project": where,
         "spend": found,
+        "names": [name for name, _ in found.runs],
         "span": days,
         "spans": SPANS,
         "bars": bars(found),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -40,6 +40,11 @@ class Running:
     replica: int | None
     state: str
     gateway: str = ""
+
+    @property
+    def label(self) -> str:
+        """As costs name it."""
+        return f"gateway {self.gateway}" if self.gateway else self.run
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,11 @@ def _running_one(name: str, state: str, run: str | None, *, is_gateway: bool) ->
     number = name.rpartition("-")[2]
     is_numbered = not is_gateway and number.isascii() and number.isdecimal()
     return Running(run or name, int(number) if is_numbered else None, state, name * is_gateway)
+
+
+def names(running: Iterable[Sequence[Running]]) -> list[str]:
+    """Return the names of all that runs on some machines, as costs have them."""
+    return [each.label for on_one in running for each in on_one]
 
 
 def events_of(instance: Instance) -> QuerySet[Event]:

@@ -25,9 +25,11 @@ def instance_list(request: HttpRequest, project: str) -> HttpResponse:
     instances = queries.instances_of(where, ended=show_all)
     found = paging.page(instances, by="-id", limit=PAGE, cursor=request.GET.get("cursor"))
     strays = queries.unknown_machines(access, where)
+    rows = queries.shown(where, found.rows, access=access)
     context = {
         "project": where,
-        "rows": queries.shown(where, found.rows, access=access),
+        "rows": rows,
+        "names": queries.names(row.running for row in rows),
         "next_cursor": found.next_cursor,
         "show_all": show_all,
         "unknown": [(each, unknown.ends_at(each)) for each in strays],
@@ -45,6 +47,7 @@ def instance_page(request: HttpRequest, project: str, name: str) -> HttpResponse
     context = {
         "project": where,
         "row": row,
+        "names": queries.names([row.running]),
         "may_clear": access.is_admin(where),
         "instance": instance,
         "events": queries.events_of(instance)[: queries.SHOWN_EVENTS],
