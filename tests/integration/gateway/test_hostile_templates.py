@@ -143,7 +143,7 @@ async def test_does_not_try_a_stopped_template_at_once_again(renderer: Renderer)
 
     assert "1 s" in await refusal(renderer, LOOP)
 
-    assert time.monotonic() - began_at < 0.5
+    assert time.monotonic() - began_at < 1  # as long as it would run
 
 
 async def test_goes_on_when_a_child_is_killed(renderer: Renderer) -> None:

@@ -15,7 +15,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.test import AsyncClient
 
-from apps.core import notifications
+from apps.core import live_hints, notifications
 from apps.instances.models import Instance, Workload
 from tests import factories
 
@@ -55,7 +55,10 @@ async def test_hands_out_the_assignment_at_once_when_it_is_news(
     assert [w["id"] for w in answer.json()["workloads"]] == [str(workload.pk)]
 
 
-async def test_answers_as_soon_as_something_changes(instance: Instance) -> None:
+async def test_answers_as_soon_as_something_changes(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_hints, "LOOK_SECONDS", 60.0)
     url = f"/api/agent/assignment?since={instance.revision}&wait=20"
     waiting = asyncio.create_task(AsyncClient().get(url, headers=headers(instance)))
     await asyncio.sleep(0.3)
@@ -64,7 +67,7 @@ async def test_answers_as_soon_as_something_changes(instance: Instance) -> None:
     await sync_to_async(notifications.publish)(f"instance:{instance.pk}")
 
     assert (await waiting).json()["revision"] == instance.revision + 1
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 10
 
 
 async def test_notes_what_the_agent_reports(instance: Instance, workload: Workload) -> None:
