@@ -48,11 +48,9 @@ def said(listening: typing.Iterable[ports.Listener], port: int) -> str:
             f"{refused}: it listens on {here[0].host} inside the container, where only the "
             "container reaches it: listen on 0.0.0.0"
         )
-    others = sorted({one.port for one in found if not _is_loopback(one.host)})
-    if others:
-        listed = " and ".join(str(each) for each in others[:3])
+    if others := ports.named(one.port for one in found if not _is_loopback(one.host)):
         return (
-            f"{refused}: nothing listens on it in the container, but on {listed}: "
+            f"{refused}: nothing listens on it in the container, but on {others}: "
             "write that port as `port`, or let it listen on $PORT"
         )
     return f"{refused}: nothing listens on it in the container yet"

@@ -11,6 +11,9 @@ from pathlib import Path
 
 # Below the ports that the kernel gives to outgoing connections.
 FIRST, LAST = 20000, 29999
+# From here on the kernel gives ports to who asks for any: programs that speak with themselves.
+FIRST_UNASKED = 32768
+MOST_NAMED = 3
 LISTEN = "0A"
 ANY_V4, ANY_V6 = "0.0.0.0", "::"
 
@@ -135,13 +138,26 @@ def where_else(listening: typing.Sequence[Listener], *, port: int, name: str = "
     for listener in listening:
         if listener.port == port:
             return f"it listens on {listener.host} alone; let it listen on 127.0.0.1 or 0.0.0.0"
-    if listening:
-        found = ", ".join(str(one) for one in sorted({listener.port for listener in listening}))
+    if found := named(listener.port for listener in listening):
         instead = (
             f"let it listen on {name}" if name else f"let it listen on {port} or change `port`"
         )
         return f"it listens on port {found}; {instead}"
     return ""
+
+
+def named(found: typing.Iterable[int]) -> str:
+    """Return those ports that somebody may have meant, in words; empty where there are none.
+
+    One that the kernel may have chosen was meant where it is the only one: a model server opens a
+    dozen of them for its own parts, minutes before it listens for callers.
+    """
+    listening = sorted(set(found))
+    meant = [port for port in listening if port < FIRST_UNASKED]
+    if not meant and len(listening) == 1:
+        meant = listening
+    *others, last = [str(port) for port in meant[:MOST_NAMED]] or [""]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def address_of(listener: Listener) -> str:

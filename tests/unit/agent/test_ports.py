@@ -70,6 +70,27 @@ def test_finds_who_listens_and_where_to_reach_it(
         assert ports.connects(address, port)
 
 
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ([], ""),
+        ([9000], "9000"),
+        ([9000, 9000, 80], "80 and 9000"),
+        ([4, 3, 2, 1], "1, 2 and 3"),
+        ([50051], "50051"),
+        ([8080, 33117, 46441], "8080"),
+        # vLLM's own parts, before it listens for callers.
+        ([33117, 33749, 36025, 36077, 39893], ""),
+    ],
+)
+def test_names_the_ports_that_somebody_may_have_meant(found: list[int], told: str) -> None:
+    listening = [ports.Listener("127.0.0.1", port, 1) for port in found]
+
+    assert ports.named(found) == told
+    said = f"it listens on port {told}; let it listen on 8000 or change `port`" if told else ""
+    assert ports.where_else(listening, port=8000) == said
+
+
 def test_reaches_a_socket_for_both_families_by_ipv4() -> None:
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as holder:
         found = ports.listeners([holder.getsockname()[1]])
