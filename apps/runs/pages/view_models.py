@@ -163,14 +163,15 @@ def starts(
     *,
     at: datetime,
     machine_of: Mapping[UUID, Sequence[Event]] | None = None,
+    first: UUID | None = None,
     most: int = 3,
 ) -> list[Start]:
-    """Return the phases of the newest replicas' starts, newest first.
+    """Return the phases of the newest replicas' starts, that of `first` and then the newest first.
 
     `events` are newest first; `at` closes a phase that is not over. `machine_of` has what happened
     to each workload's machine, oldest first.
     """
-    by_replica: dict[object, list[Event]] = {}
+    by_replica: dict[UUID, list[Event]] = {}
     machines_at: dict[tuple[datetime, str], Sequence[Event]] = {}
     for event in events:
         if event.state_machine == "replica":
@@ -179,7 +180,10 @@ def starts(
             # A workload is made at the moment in which its replica gets a place.
             number = event.label.rpartition("-")[2]
             machines_at[event.at, number] = machine_of.get(event.object_id, ())
-    found = [_start(list(reversed(its)), machines_at, at) for its in by_replica.values()]
+    # What happened last may be the end of one that began long before.
+    by_begin = sorted(by_replica.items(), key=lambda each: each[1][-1].at, reverse=True)
+    by_begin.sort(key=lambda each: each[0] != first)
+    found = [_start(list(reversed(its)), machines_at, at) for _, its in by_begin]
     return [start for start in found if start is not None][:most]
 
 
@@ -233,11 +237,14 @@ def _phases(marks: Sequence[Mark], *, is_open: bool) -> list[Phase]:
 
 @dataclass(frozen=True)
 class Starting:
-    """What a service that is not ready waits for, since when, and how long it still may."""
+    """What a service that is not ready waits for, since when, and how long it still may.
+
+    `replica` is the one that is the furthest; its lines are shown with it."""
 
     sentence: str
     since: datetime | None
     left: timedelta | None
+    replica: Replica
 
 
 def starting(run: Run, rows: Sequence[ReplicaRow], *, at: datetime) -> Starting | None:
@@ -247,12 +254,12 @@ def starting(run: Run, rows: Sequence[ReplicaRow], *, at: datetime) -> Starting 
         return None
     if any(row.replica.state in SERVED for row in live):
         return None
-    # The one that is the furthest.
     row = max(live, key=lambda each: (list(PHASES).index(each.replica.state), each.replica.pk))
     deadline = row.replica.deadline_at
     left = deadline - at if deadline is not None and deadline > at else None
     said = row.where.phase or PHASES[row.replica.state][1]
-    return Starting(f"Replica {row.replica.num}: {said}", row.where.since, left)
+    sentence = f"Replica {row.replica.num}: {said}"
+    return Starting(sentence, row.where.since, left, row.replica)
 
 
 def failure_to_show(run: Run, replicas: Sequence[Replica]) -> Replica | None:

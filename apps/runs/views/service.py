@@ -140,14 +140,18 @@ def _of_tab(
     ended = [row for row in rows if row.replica.is_final]
     ended.sort(key=lambda row: row.replica.pk, reverse=True)
     events = list(queries.timeline(run)[:SHOWN_EVENTS]) if tab in ("overview", "events") else []
+    starting = view_models.starting(run, rows, at=now)
     return {
         "ended": ended[:SHOWN_ENDED],
         "last_failed": view_models.failure_to_show(run, [row.replica for row in rows]),
-        "starting": view_models.starting(run, rows, at=now),
+        "starting": starting,
         "happenings": view_models.happenings(events),
         # An hour of a service that is new would show mostly nothing.
         "is_young": now - run.created_at < YOUNG,
         "starts": view_models.starts(
-            events, at=now, machine_of=queries.machines_of(events) if tab == "overview" else {}
+            events,
+            at=now,
+            machine_of=queries.machines_of(events) if tab == "overview" else {},
+            first=starting.replica.pk if starting else None,
         ),
     }

@@ -44,12 +44,14 @@ class Line:
 @dataclass(frozen=True)
 class Filter:
     """Which lines: of one replica, from a time on, holding a text (case of a-z ignored), and of a
-    `level`, "warning" for warnings and errors, "error" for errors alone."""
+    `level`, "warning" for warnings and errors, "error" for errors alone. Replicas after one another
+    may have the same number; `workload` is of one of them alone."""
 
     replica: int | None = None
     since: datetime | None = None
     grep: str = ""
     level: str = ""
+    workload: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,8 @@ def _chunks(run_id: UUID, wanted: Filter) -> QuerySet[LogChunk]:
     chunks = LogChunk.objects.filter(run_id=run_id)
     if wanted.replica is not None:
         chunks = chunks.filter(replica_num=wanted.replica)
+    if wanted.workload is not None:
+        chunks = chunks.filter(workload_id=wanted.workload)
     if wanted.since is not None:
         chunks = chunks.filter(last_at__gte=wanted.since)
     if wanted.level:

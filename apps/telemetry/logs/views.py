@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -72,13 +73,21 @@ def logs(request: HttpRequest, project: str, name: str) -> HttpResponse:
 
 def _newest(request: HttpRequest, run: Run) -> HttpResponse:
     """The last lines as plain text, for a page that shows how a service starts."""
-    lines = queries.tail(run=run, limit=_count(request.GET["newest"]))
+    wanted = Filter(workload=_workload(request.GET.get("workload", "")))
+    lines = queries.tail(run=run, wanted=wanted, limit=_count(request.GET["newest"]))
     text = "\n".join(terminal.plain(line.text)[:LONGEST_NEWEST] for line in lines)
     return HttpResponse(escape(text) or "It has written nothing yet.")
 
 
 def _count(text: str) -> int:
     return min(int(text), MOST_NEWEST) if re.fullmatch("[0-9]{1,3}", text, re.ASCII) else 1
+
+
+def _workload(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def _more(request: HttpRequest, run: Run, wanted: Filter, after: str) -> HttpResponse:

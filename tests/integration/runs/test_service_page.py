@@ -90,16 +90,24 @@ def test_says_why_it_failed_once_and_offers_nothing_dead(people: People) -> None
 def test_says_in_one_sentence_what_a_starting_service_waits_for(people: People) -> None:
     run = factories.run(people.project, name="hello", state="provisioning")
     deadline = timezone.now() + timedelta(minutes=4, seconds=30)
-    factories.replica(run, num=0, state="pending")
-    factories.replica(
+    pending = factories.replica(run, num=0, state="pending")
+    replica = factories.replica(
         run, num=1, state="starting", deadline_at=deadline, phase="waits for port 8000"
     )
+    workload = factories.workload(factories.instance(people.project), replica=replica)
 
     page = text(signed_in(people.bob).get(HELLO))
 
     assert "Replica 1: " in page
     assert "at most 4 m" in page
-    assert "/log-lines/?newest=5" in page
+    # Its own lines, not those of one that failed before it.
+    assert f"/log-lines/?newest=5&amp;workload={workload.pk}" in page
+
+    replica.delete()
+    page = text(signed_in(people.bob).get(HELLO))
+
+    assert f"Replica {pending.num}: " in page
+    assert "/log-lines/?newest" not in page
 
 
 @pytest.mark.parametrize("state", ["running", "unhealthy", "draining", "stopped"])

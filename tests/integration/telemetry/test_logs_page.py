@@ -180,6 +180,22 @@ def test_gives_the_newest_lines_as_text(
     assert text(signed_in(people.bob).get(LOGS, {"newest": newest})) == shown
 
 
+def test_the_newest_lines_are_of_one_try(people: People, run: Run, replica: Printer) -> None:
+    client, other = signed_in(people.bob), factories.run(people.project, name="other")
+    replica.send("the first try failed")
+    run.replicas.update(state="failed", finished_at=timezone.now())
+    again, elsewhere = printer(run), printer(other)
+    elsewhere.send("of another service")
+
+    def of(printed: Printer) -> str:
+        return text(client.get(LOGS, {"newest": "5", "workload": str(printed.workload.pk)}))
+
+    assert of(replica) == "the first try failed"
+    assert of(again) == of(elsewhere) == "It has written nothing yet."
+    again.send("the second try")
+    assert of(again) == "the second try"
+
+
 def test_the_newest_lines_are_escaped_and_few(people: People, replica: Printer) -> None:
     client = signed_in(people.bob)
     assert text(client.get(LOGS, {"newest": "5"})) == "It has written nothing yet."

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -131,6 +132,25 @@ def test_shows_the_newest_starts_only() -> None:
     events = [one for _ in range(5) for one in started(uuid4())]
 
     assert len(view_models.starts(events, at=AT, most=3)) == 3
+
+
+def test_the_newest_start_is_that_which_began_last() -> None:
+    old, new, newest = uuid4(), uuid4(), uuid4()
+    events = newest_first(
+        event("pending", old="", of=old, label="replica 0"),
+        event("starting", after=1, of=old, label="replica 0"),
+        event("pending", after=2, old="", of=new, label="replica 1"),
+        event("pending", after=3, old="", of=newest, label="replica 2"),
+        event("starting", after=4, of=new, label="replica 1"),
+        event("stopped", after=5, of=old, label="replica 0"),
+    )
+
+    def labels(**wanted: Any) -> list[str]:
+        return [start.label for start in view_models.starts(events, at=AT, **wanted)]
+
+    assert labels() == ["replica 2", "replica 1", "replica 0"]
+    # The one that a sentence is about comes first.
+    assert labels(first=new, most=2) == ["replica 1", "replica 2"]
 
 
 def test_tells_the_time_until_ready_once() -> None:
