@@ -175,6 +175,20 @@ class MachineLimitsForm(PageForm):
     )
 
 
+class BudgetForm(PageForm):
+    usd_per_month = forms.DecimalField(
+        label="Dollars per month, at most",
+        required=False,
+        help_text="What this project may spend in a month (UTC). Empty: no budget.",
+        widget=forms.NumberInput(attrs={"step": "any", "min": "0"}),
+    )
+    warn_percent = forms.IntegerField(
+        label="Warn from so many percent of it on",
+        help_text="From 1 to 100. The warning stands on the overview and on services that cost.",
+        widget=forms.NumberInput(attrs={"min": "1", "max": "100"}),
+    )
+
+
 class DeleteProjectForm(PageForm):
     """`name` is the project's, which the person types to be sure."""
 

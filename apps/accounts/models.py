@@ -34,9 +34,10 @@ class User(AbstractUser):
 
 class Project(models.Model):
     """`replicas_limit` null: the server's (DSTACK_REPLICAS_LIMIT). `max_instances` and
-    `max_usd_per_hour` bound the machines that are made for it at a time; null: nothing does. One
-    that was deleted stays as a row, since what it ran names it; its name is free and nobody sees it
-    any more."""
+    `max_usd_per_hour` bound the machines that are made for it at a time, `budget_usd_per_month`
+    what it spends in a month (UTC), of which `budget_warn_percent` are worth a word; null: nothing
+    does. One that was deleted stays as a row, since what it ran names it; its name is free and
+    nobody sees it any more."""
 
     name = models.CharField(max_length=50, unique=True, validators=[NAME])
     created_at = models.DateTimeField(default=timezone.now)
@@ -47,6 +48,10 @@ class Project(models.Model):
     replicas_limit = models.PositiveIntegerField(null=True, blank=True)
     max_instances = models.PositiveIntegerField(null=True, blank=True)
     max_usd_per_hour = models.DecimalField(max_digits=10, decimal_places=4, null=True, blank=True)
+    budget_usd_per_month = models.DecimalField(
+        max_digits=12, decimal_places=4, null=True, blank=True
+    )
+    budget_warn_percent = models.PositiveSmallIntegerField(default=80, db_default=80)
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:

@@ -46,7 +46,7 @@ COMMANDS = {
     "gateway": "Create, show, change, upgrade and delete gateways: where services are published.",
     "upload": "List and delete uploaded folders.",
     "token": "Create, list and revoke tokens.",
-    "project": "Add, list and choose saved projects; bound their machines.",
+    "project": "Add, list and choose saved projects; bound their machines and spend.",
     "completion": "Print the completion script of a shell, or install it.",
 }
 # The folder of each command's module, below `apps/cli/commands`; the others lie in `runs`.

@@ -151,7 +151,7 @@ def _request(
 ) -> Instance:
     if not new.may_create and in_use.makes_a_machine(offer):
         raise NoRoom("no machine of it is idle")
-    in_use.require(project, offer)
+    in_use.require(project, offer, at=at)
     _require_open(backend)
     instance = Instance(
         project=project,

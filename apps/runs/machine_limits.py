@@ -1,4 +1,5 @@
-"""What a project's limits on machines mean for a run: at its plan, when it scales, for a replica.
+"""What a project's limits on machines and its budget mean for a run: at its plan, when it scales,
+for a replica.
 
 That no machine is made beyond them is kept where it is asked for (`apps.instances.costs.in_use`);
 here people are told beforehand.
@@ -11,11 +12,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
+from django.utils import timezone
+
 from apps.accounts.models import Project
 from apps.backends.base import Offer
 from apps.core.errors import Detail, Invalid
 from apps.gateways import reach
-from apps.instances.costs import in_use, limits
+from apps.instances.costs import budgets, in_use, limits
 from apps.instances.costs.limits import Limits, Use
 from apps.offers import queries as offers
 from apps.runs.models import Replica, Run
@@ -25,10 +28,11 @@ from apps.specs.sections.service import ServiceSpec
 
 @dataclass(frozen=True)
 class Bound:
-    """The most replicas that there may be now, and what bounds them in words."""
+    """The most replicas that there may be now, what bounds them in words, and what helps."""
 
     most: int
     why: str
+    what_to_do: str
 
 
 def check(
@@ -46,7 +50,8 @@ def check(
     limit. `surges`: a new version needs a machine more than there are, since the old one serves
     meanwhile.
     """
-    bound = in_use.limits_of(project)
+    at = timezone.now()
+    bound = in_use.limits_of(project, at=at)
     if bound is None or not fitting or not in_use.makes_a_machine(fitting[0]):
         return []
     price, own = _price(fitting[0]), _own(current)
@@ -56,12 +61,13 @@ def check(
     free = Use(len(own), sum((each.price_usd_per_hour for each in own), Decimal(0)))
     if said := limits.refusal(bound, free, count=count, price=price):
         raise _invalid(said)
-    used = in_use.of(project)
+    used = in_use.within(project, bound, at=at)
     if said := limits.refusal(bound, used, count=count - _idle(project, fitting[0]), price=price):
         if not waits and least > 0:
             raise _invalid(said)
         return [f"It waits for machines: {said}."]
-    return _scaling(bound, used, (spec.replicas.max or 0) - len(own), price)
+    scaling = _scaling(bound, used, (spec.replicas.max or 0) - len(own), price)
+    return scaling or _budget(bound, used, price)
 
 
 def require(run: Run, desired: int) -> None:
@@ -73,7 +79,7 @@ def require(run: Run, desired: int) -> None:
     if found is not None and desired > found.most:
         problem = (
             f"{run.name} may have {found.most} now, found {desired}: {found.why}: "
-            f"{limits.WHAT_TO_DO}"
+            f"{found.what_to_do}"
         )
         raise Invalid(f"replicas: {problem}", details=[Detail("replicas", problem)])
 
@@ -81,7 +87,8 @@ def require(run: Run, desired: int) -> None:
 def bound_of(run_id: UUID) -> Bound | None:
     """Return what the limits of its project leave a run, None where they do not bound it."""
     run = Run.objects.select_related("project").get(pk=run_id)
-    bound = in_use.limits_of(run.project)
+    at = timezone.now()
+    bound = in_use.limits_of(run.project, at=at)
     if bound is None:
         return None
     spec = ServiceSpec.from_json(run.spec)
@@ -94,12 +101,13 @@ def bound_of(run_id: UUID) -> Bound | None:
     fitting = found.matches.offers
     if not fitting or not in_use.makes_a_machine(fitting[0]):
         return None
-    used = in_use.of(run.project)
-    left = limits.room(bound, used, price=_price(fitting[0]))
+    used, price = in_use.within(run.project, bound, at=at), _price(fitting[0])
+    left = limits.room(bound, used, price=price)
     if left is None:
         return None
     most = len(_own(run)) + left + _idle(run.project, fitting[0])
-    return Bound(most, limits.bound(bound, used))
+    why, what_to_do = (said(bound, used, price=price) for said in (limits.bound, limits.what_to_do))
+    return Bound(most, why, what_to_do)
 
 
 def _own(run: Run | None) -> list[Replica]:
@@ -120,6 +128,14 @@ def _price(offer: Offer) -> Decimal:
 def _scaling(bound: Limits, used: Use, count: int, price: Decimal) -> list[str]:
     said = limits.refusal(bound, used, count=count, price=price) if count > 0 else None
     return [f"It will not scale to its end: {said}."] if said else []
+
+
+def _budget(bound: Limits, used: Use, price: Decimal) -> list[str]:
+    """A word where the budget will soon be in the way."""
+    if bound.budget is None or price <= 0:
+        return []
+    said = budgets.warning(bound.budget, used.spent_usd)
+    return [said] if said else []
 
 
 def _invalid(said: str) -> Invalid:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from apps.accounts import access as who
 from apps.accounts.models import Project
+from apps.accounts.projects import BUDGET
 from apps.backends import queries as backends
 from apps.core.http.htmx import live_url, page, render_page
 from apps.core.models import Event
@@ -24,7 +25,7 @@ SHOWN_LOOKS = 8
 SHOWN_SERVICES = 8
 SHOWN_EVENTS = 15
 # What a person follows; of replicas and machines there is more than one reads.
-FOLLOWED = (states.RUN.name, states.VERSION, SCALING)
+FOLLOWED = (states.RUN.name, states.VERSION, SCALING, BUDGET)
 
 
 @page("GET")
@@ -32,7 +33,7 @@ def overview(request: HttpRequest, project: str) -> HttpResponse:
     access = who.of(request)
     where = access.project(project)
     at = timezone.now()
-    month = spend.of(where, days=at.day, at=at)
+    month = spend.of_month(where, at=at)
     events = happened(where)
     shown = month.runs[:SHOWN_SERVICES]
     looks = listing.services_of(project=where, user=access.user, wish=Wish(state=listing.LOOK))
@@ -41,6 +42,7 @@ def overview(request: HttpRequest, project: str) -> HttpResponse:
         "month": month,
         "today": month.days[-1][1],
         "forecast_usd": spend.forecast(month, at=at),
+        "budget": spend.budget_use(where, at=at, month=month),
         "services": shown,
         "names": [name for name, _ in (*shown, *events)],
         "more_services": max(len(month.runs) - SHOWN_SERVICES, 0),

@@ -53,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve()
 
-    do_HEAD = do_POST = do_PATCH = do_DELETE = do_GET
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -330,7 +330,15 @@ def _change_project(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
 
 
 def _spend(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
-    return 200, {**fake.spend, **fake.limits}
+    budget = None if fake.budget["usd_per_month"] is None else fake.budget
+    return 200, {**fake.spend, **fake.limits, "budget": budget}
+
+
+def _budget(fake: FakeApi, seen: Seen) -> tuple[int, Any]:
+    if seen.method == "PUT":
+        usd = seen.body["usd_per_month"]
+        fake.budget |= seen.body | {"usd_per_month": usd and float(usd)}
+    return 200, fake.budget
 
 
 _MAIN = "/api/projects/main"
@@ -339,6 +347,8 @@ _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", "/api/projects", _projects),
     ("PATCH", _MAIN, _change_project),
     ("GET", f"{_MAIN}/spend", _spend),
+    ("GET", f"{_MAIN}/budget", _budget),
+    ("PUT", f"{_MAIN}/budget", _budget),
     ("POST", "/api/specs/validate", _validate),
     ("GET", "/api/tokens", _tokens),
     ("POST", "/api/tokens", _create_token),

@@ -54,6 +54,17 @@ class Seen:
     body: Any
 
 
+NO_BUDGET: Json = {
+    "month": "2030-01",
+    "usd_per_month": None,
+    "warn_percent": 80,
+    "spent_usd": 12.6,
+    "forecast_usd": 140.0,
+    "left_usd": None,
+    "state": "none",
+}
+
+
 @dataclass
 class FakeApi:
     """The server's state; tests arrange it and look at `seen`."""
@@ -83,6 +94,7 @@ class FakeApi:
     )
     limits: Json = field(default_factory=lambda: {"max_instances": None, "max_usd_per_hour": None})
     spend: Json = field(default_factory=dict)
+    budget: Json = field(default_factory=lambda: dict(NO_BUDGET))
     # What a cloud says when it is asked, and how often the answer is that it is being asked.
     problems: list[str] = field(default_factory=list)
     backend_notes: list[str] = field(default_factory=list)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from apps.accounts import access as who
 from apps.accounts import projects, services
 from apps.accounts.forms import (
+    BudgetForm,
     DeleteProjectForm,
     MachineLimitsForm,
     ProjectForm,
@@ -21,6 +22,14 @@ from apps.accounts.models import Project
 from apps.accounts.views.people import done
 from apps.core.http.forms import PageForm
 from apps.core.http.htmx import page, render_page
+
+SETTINGS: dict[str, type[PageForm]] = {
+    "replicas": ReplicasLimitForm,
+    "machines": MachineLimitsForm,
+    "budget": BudgetForm,
+}
+# The field by which a form that was sent is known.
+MARKS = {"machines": "max_instances", "budget": "usd_per_month"}
 
 
 @page("GET", "POST")
@@ -38,36 +47,47 @@ def project_new(request: HttpRequest) -> HttpResponse:
 
 @page("GET", "POST")
 def project_settings(request: HttpRequest, project: str) -> HttpResponse:
-    """Show what bounds the project. A POST changes the limits on its machines, by its admins, or
-    the one on replicas, by an admin of the server."""
+    """Show what bounds the project. A POST changes the limits on its machines or its budget, by its
+    admins, or the limit on replicas, by an admin of the server."""
     access = who.of(request)
     where = access.project(project)
-    limit = projects.replicas_limit(where)
     sent = request.POST if request.method == "POST" else None
-    of_machines = sent is not None and "max_instances" in sent
-    form = ReplicasLimitForm(
-        None if of_machines else sent, initial={"replicas_limit": where.replicas_limit}
-    )
-    machines = MachineLimitsForm(
-        sent if of_machines else None,
-        initial={
-            "max_instances": where.max_instances,
-            "max_usd_per_hour": _plain(where.max_usd_per_hour),
-        },
-    )
-    if sent is not None and _set(access, where, machines if of_machines else form):
-        messages.success(request, "The limits are changed.", extra_tags="green")
+    asked = "replicas"
+    if sent is not None:
+        asked = next((name for name, field in MARKS.items() if field in sent), asked)
+    shown = {
+        name: form(sent if name == asked else None, initial=_initial(where)[name])
+        for name, form in SETTINGS.items()
+    }
+    if sent is not None and _set(access, where, shown[asked]):
+        said = "The budget is changed." if asked == "budget" else "The limits are changed."
+        messages.success(request, said, extra_tags="green")
         return redirect("accounts:project_settings", where.name)
     context = {
         "project": where,
-        "form": form,
-        "machines": machines,
-        "limit": limit,
+        "form": shown["replicas"],
+        "machines": shown["machines"],
+        "budget": shown["budget"],
+        "limit": projects.replicas_limit(where),
         "may_limit": access.is_global_admin,
         "may_delete": access.is_admin(where),
     }
-    status = 422 if form.errors or machines.errors else 200
+    status = 422 if any(form.errors for form in shown.values()) else 200
     return render_page(request, "accounts/project_settings.html", context, status=status)
+
+
+def _initial(where: Project) -> dict[str, dict[str, object]]:
+    return {
+        "replicas": {"replicas_limit": where.replicas_limit},
+        "machines": {
+            "max_instances": where.max_instances,
+            "max_usd_per_hour": _plain(where.max_usd_per_hour),
+        },
+        "budget": {
+            "usd_per_month": _plain(where.budget_usd_per_month),
+            "warn_percent": where.budget_warn_percent,
+        },
+    }
 
 
 def _plain(amount: Decimal | None) -> str:
@@ -75,17 +95,25 @@ def _plain(amount: Decimal | None) -> str:
 
 
 def _set(access: who.Access, where: Project, form: PageForm) -> bool:
+    """Do what a form asks for; whoever may not is told that before what is wrong with it."""
+    if isinstance(form, ReplicasLimitForm):
+        access.require_global_admin()
+        return done(
+            form,
+            lambda: projects.set_replicas_limit(
+                access=access, project=where, limit=form.cleaned_data["replicas_limit"]
+            ),
+        )
+    access.require_admin(where)
     if isinstance(form, MachineLimitsForm):
-        access.require_admin(where)
         return done(
             form,
             lambda: projects.set_machine_limits(access=access, project=where, **form.cleaned_data),
         )
-    access.require_global_admin()
     return done(
         form,
-        lambda: projects.set_replicas_limit(
-            access=access, project=where, limit=form.cleaned_data["replicas_limit"]
+        lambda: projects.set_budget(
+            access=access, project=where, at=timezone.now(), **form.cleaned_data
         ),
     )
 

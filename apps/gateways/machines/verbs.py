@@ -64,7 +64,7 @@ def create(*, access: Access, project: Project, wanted: Wanted, at: datetime) ->
     domain = names.checked_domain(wanted.domain)
     name = names.checked_name(wanted.name) if wanted.name else _fresh_name(wanted)
     choice = _choice(project, wanted, at)
-    _require_money(project, choice)
+    _require_money(project, choice, at)
     gateway = Gateway(
         dns_connection=records_by(project, wanted.dns),
         makes_records=bool(wanted.dns),
@@ -284,10 +284,10 @@ def _fresh_name(wanted: Wanted) -> str:
     return names.fresh(wanted.backend, wanted.host or wanted.region, taken)
 
 
-def _require_money(project: Project, choice: offers.Choice) -> None:
+def _require_money(project: Project, choice: offers.Choice, at: datetime) -> None:
     """Say at once what the machine would be refused for. Raise Conflict."""
     try:
         with transaction.atomic():
-            in_use.require(project, choice.offer)
+            in_use.require(project, choice.offer, at=at)
     except in_use.OverLimit as error:
         raise Conflict(f"The gateway's machine would be too much: {error}.") from None

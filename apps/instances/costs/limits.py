@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from apps.instances.costs import budgets
+from apps.instances.costs.amounts import dollars
+from apps.instances.costs.budgets import Budget
+
 WHAT_TO_DO = "ask for less, stop another service, or have an admin of the project raise the limit"
 
 
@@ -15,17 +19,21 @@ class Limits:
     project: str
     max_instances: int | None = None
     max_usd_per_hour: Decimal | None = None
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True)
 class Use:
+    """`spent_usd` is what was spent in the month of the budget."""
+
     instances: int = 0
     usd_per_hour: Decimal = Decimal(0)
+    spent_usd: Decimal = Decimal(0)
 
 
 def room(limits: Limits, use: Use, *, price: Decimal) -> int | None:
     """Return how many machines more of this price there may be, None where nothing bounds them."""
-    rooms = []
+    rooms = [0] if _spent_budget(limits, use, price) else []
     if limits.max_instances is not None:
         rooms.append(max(limits.max_instances - use.instances, 0))
     if limits.max_usd_per_hour is not None and price > 0:
@@ -38,11 +46,15 @@ def refusal(limits: Limits, use: Use, *, count: int, price: Decimal) -> str | No
     there_is = room(limits, use, price=price)
     if there_is is None or count <= there_is:
         return None
+    if budget := _spent_budget(limits, use, price):
+        return budgets.refusal(budget, use.spent_usd)
     return f"{_need(limits, use, count, price)}: {WHAT_TO_DO}"
 
 
-def bound(limits: Limits, use: Use) -> str:
-    """Say what the limits are and how much of them is taken."""
+def bound(limits: Limits, use: Use, *, price: Decimal) -> str:
+    """Say what bounds machines of this price, and how much of it is taken."""
+    if budget := _spent_budget(limits, use, price):
+        return budgets.used(budget, use.spent_usd)
     said = []
     if limits.max_instances is not None:
         said.append(f"{use.instances} of {_instances(limits.max_instances)}")
@@ -51,11 +63,18 @@ def bound(limits: Limits, use: Use) -> str:
     return f"the limit of project {limits.project}: {' and '.join(said)} in use"
 
 
-def dollars(amount: Decimal) -> str:
-    """Write dollars: `$5`, `$1.20`, `$3.673`."""
-    whole, _, cents = f"${amount:,.4f}".partition(".")
-    cents = cents.rstrip("0")
-    return f"{whole}.{cents.ljust(2, '0')}" if cents else whole
+def what_to_do(limits: Limits, use: Use, *, price: Decimal) -> str:
+    """Say what helps where these limits are in the way of a machine of this price."""
+    budget = _spent_budget(limits, use, price)
+    return budgets.what_to_do(budget) if budget else WHAT_TO_DO
+
+
+def _spent_budget(limits: Limits, use: Use, price: Decimal) -> Budget | None:
+    """The budget, where it is in the way."""
+    budget = limits.budget
+    if budget is None or price <= 0 or not budgets.is_reached(budget, use.spent_usd):
+        return None
+    return budget
 
 
 def _need(limits: Limits, use: Use, count: int, price: Decimal) -> str:

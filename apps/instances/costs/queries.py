@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from django.db.models import DecimalField, F, QuerySet, Sum
 
 from apps.accounts.models import Project
 from apps.instances import states
-from apps.instances.costs import ledger
+from apps.instances.costs import budgets, ledger
 from apps.instances.costs.split import MICROSECONDS_PER_HOUR, Share, usd
 from apps.instances.models import Charge, Instance
 
@@ -93,6 +93,15 @@ def of_project(project: Project, *, since: date, at: datetime) -> list[Spent]:
     ]
     spent.sort(key=lambda each: (each.run_name, each.idle))
     return sorted(spent, key=lambda each: each.day, reverse=True)
+
+
+def of_month(project: Project, *, at: datetime) -> Decimal:
+    """Return what the project spent in the month of `at` (UTC)."""
+    since = budgets.month_of(at.astimezone(UTC).date())
+    booked = Charge.objects.filter(project=project, day__gte=since).aggregate(amount=AMOUNT)
+    machines = ledger.unsettled().filter(project=project)
+    later = (amount for _, (share, _time), amount in _unbooked(machines, at) if share.day >= since)
+    return usd(sum(later, booked["amount"] or Decimal(0)))
 
 
 def billed_usd_per_hour(project: Project) -> Decimal:

@@ -10,7 +10,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import TypeVar
 
 from apps.accounts.models import Project
-from apps.instances.costs import in_use, queries
+from apps.instances.costs import budgets, in_use, queries
+from apps.instances.costs.budgets import Budget, Standing
 from apps.instances.costs.limits import Use
 from apps.instances.costs.queries import Spent
 
@@ -47,6 +48,27 @@ class Spend:
     runs: Sequence[tuple[str, Sum]] = ()
 
 
+@dataclass(frozen=True)
+class BudgetUse:
+    """A month's budget beside what was spent of it, and will be if what runs now runs on."""
+
+    budget: Budget
+    spent_usd: Decimal
+    forecast_usd: Decimal
+
+    @property
+    def left_usd(self) -> Decimal:
+        return budgets.left_usd(self.budget, self.spent_usd)
+
+    @property
+    def standing(self) -> Standing:
+        return budgets.standing(self.budget, self.spent_usd)
+
+    @property
+    def warning(self) -> str:
+        return budgets.warning(self.budget, self.spent_usd)
+
+
 def of(project: Project, *, days: int, at: datetime) -> Spend:
     """Return what the project spent in so many days, the one of `at` included."""
     since = at.date() - timedelta(days=days - 1)
@@ -74,6 +96,23 @@ def forecast(month: Spend, *, at: datetime) -> Decimal:
     end = (begin + timedelta(days=31)).replace(day=1)
     hours = Decimal((end - at) / timedelta(hours=1))
     return month.total.usd + month.billed_usd_per_hour * hours
+
+
+def of_month(project: Project, *, at: datetime) -> Spend:
+    """Return what the project spent in the month of `at` (UTC)."""
+    return of(project, days=at.day, at=at)
+
+
+def budget_use(project: Project, *, at: datetime, month: Spend | None = None) -> BudgetUse | None:
+    """Return how much of its budget the project used, None where it has none.
+
+    `month` is what was spent since its first day, where that is known already.
+    """
+    budget = in_use.budget_of(project, at=at)
+    if budget is None:
+        return None
+    known = month or of_month(project, at=at)
+    return BudgetUse(budget, known.total.usd, forecast(known, at=at))
 
 
 def rounded(amount: Decimal) -> float:

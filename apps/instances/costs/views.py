@@ -47,11 +47,13 @@ def spend_page(request: HttpRequest, project: str) -> HttpResponse:
     where = who.of(request).project(project)
     asked = request.GET.get("days", "")
     days = next((span for span in SPANS if str(span) == asked), USUAL)
-    found = spend.of(where, days=days, at=timezone.now())
+    at = timezone.now()
+    found = spend.of(where, days=days, at=at)
     context = {
         "project": where,
         "spend": found,
         "names": [name for name, _ in found.runs],
+        "budget": spend.budget_use(where, at=at),
         "span": days,
         "spans": SPANS,
         "bars": bars(found),

@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import pairwise, zip_longest
 from uuid import UUID
 
+from apps.accounts.projects import BUDGET
 from apps.core.models import Event
 from apps.core.templatetags import ui
 from apps.instances import states as machines
@@ -31,7 +32,9 @@ OF_MACHINES = {
 }
 MACHINES = {machine.name: machine for machine in (states.RUN, states.REPLICA)}
 # Events of no machine: `what: why`.
-DECISIONS = (SCALING, states.VERSION)
+DECISIONS = (SCALING, states.VERSION, BUDGET)
+# Of these the text says who did it.
+SENTENCES = (states.VERSION, BUDGET)
 WORDS = {
     ("run", states.SUBMITTED): "Submitted",
     ("run", states.PROVISIONING): "Getting replicas ready",
@@ -112,7 +115,7 @@ def happenings(events: Sequence[Event]) -> list[Happening]:
 
 def _actor(event: Event) -> str:
     """Who did it, where the text does not begin with that."""
-    return "" if event.state_machine == states.VERSION else event.actor
+    return "" if event.state_machine in SENTENCES else event.actor
 
 
 def _text(event: Event, began: Mapping[UUID, datetime]) -> str:
@@ -139,7 +142,7 @@ def _reason(event: Event) -> str:
 def _split(event: Event) -> tuple[str, str]:
     """`2 -> 4: 38 rps over 6 s`, or `updated to version 3: port`, in words, and why."""
     what, _, why = event.reason.partition(": ")
-    if event.state_machine == states.VERSION:
+    if event.state_machine in SENTENCES:
         return (f"{event.actor} {what}" if event.actor else f"{what[:1].upper()}{what[1:]}"), why
     changed = f"Scaled {what}"
     return (changed if event.old != event.new else f"Scaling: {what}"), why
@@ -149,6 +152,8 @@ def _tone(event: Event) -> str:
     """Return the colour of the state; a decision has that of what follows from it."""
     if event.state_machine == states.REQUEST:
         return "amber"
+    if event.state_machine == BUDGET:
+        return ""
     if event.state_machine == states.VERSION:
         return "blue" if int(event.new) > int(event.old) else "amber"
     if event.state_machine != SCALING:

@@ -21,6 +21,7 @@ class Place(StrEnum):
     METRICS = "metrics"
     GATEWAY = "gateway"
     BACKENDS = "backends"
+    SPEND = "spend"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Facts:
     `refused` calls were answered 4xx, `errors` 5xx; `held_most` is how many waited at once.
     `most_replicas` is None where it does not scale by itself. `unhealthy` are replicas by number
     with what their probe said; `certificate` is what its gateway says of its host, None where it
-    needs none. `unheard` says why no machines of a backend are made that may be missing here.
+    needs none. `unheard` says why no machines of a backend are made that may be missing here,
+    `budget` that the project's budget is reached or near where the service's machines cost.
     """
 
     minutes: int
@@ -52,6 +54,7 @@ class Facts:
     unhealthy: Sequence[tuple[int, str]] = ()
     certificate: Mapping[str, str] | None = None
     unheard: Sequence[str] = ()
+    budget: str = ""
 
 
 def alerts(facts: Facts) -> list[Alert]:
@@ -63,6 +66,7 @@ def alerts(facts: Facts) -> list[Alert]:
         *_errors(facts),
         *_refused(facts),
         *_limit(facts),
+        *([Alert(facts.budget, Place.SPEND)] if facts.budget else []),
         *_tls(facts),
     ]
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from apps.backends import queries as backends
 from apps.backends.faults import unheard
+from apps.instances.costs import in_use as costs
 from apps.runs import states
 from apps.runs.models import Replica, Run
 from apps.runs.public_urls import has_host
@@ -39,6 +40,7 @@ def facts(run: Run, *, at: datetime) -> Facts:
         unhealthy=[(each.num, each.message) for each in live if each.state == states.UNHEALTHY],
         certificate=_certificate(run),
         unheard=_unheard(run, live),
+        budget=_budget(run, live, at=at),
     )
 
 
@@ -48,6 +50,13 @@ def _unheard(run: Run, live: Sequence[Replica]) -> list[str]:
     if ready and ready >= run.desired_now:
         return []
     return [why for each in backends.usable_by(run.project) if (why := unheard.why(each))]
+
+
+def _budget(run: Run, live: Sequence[Replica], *, at: datetime) -> str:
+    """Of a service that costs something: another one needs none."""
+    if not any(each.price_usd_per_hour > 0 for each in live):
+        return ""
+    return costs.budget_warning(run.project, at=at)
 
 
 def _certificate(run: Run) -> Mapping[str, str] | None:

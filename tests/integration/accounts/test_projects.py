@@ -248,7 +248,7 @@ def test_the_limit_has_bounds_itself(people: People, limit: int) -> None:
         projects.set_replicas_limit(access=Access(people.root), project=people.project, limit=limit)
 
 
-SETTINGS = "/projects/main/settings/"
+SETTINGS, BUDGET = "/projects/main/settings/", "/api/projects/main/budget"
 
 
 def test_an_admin_of_a_project_bounds_its_machines_by_api_and_page(people: People) -> None:
@@ -319,3 +319,68 @@ def test_a_limit_that_is_none_is_refused_by_api_and_page(
     assert page.status_code == 422
     project = Project.objects.get(name="main")
     assert (project.max_instances, project.max_usd_per_hour) == (None, None)
+
+
+def test_an_admin_of_a_project_sets_its_budget_by_api_and_page(people: People) -> None:
+    client = api(people.alice)
+    changed = client.put(BUDGET, {"usd_per_month": "500.25"}, "application/json").json()
+    page = signed_in(people.alice).post(SETTINGS, {"usd_per_month": "750", "warn_percent": "90"})
+    shown = signed_in(people.alice).get(SETTINGS).content.decode()
+    kept = client.put(BUDGET, {"usd_per_month": 750}, "application/json").json()
+    gone = client.put(BUDGET, {"usd_per_month": None}, "application/json").json()
+
+    assert (changed["usd_per_month"], changed["left_usd"]) == (500.25, 500.25)
+    assert (changed["warn_percent"], changed["state"]) == (80, "within")
+    assert page.status_code == 302
+    assert 'value="750"' in shown
+    assert (kept["usd_per_month"], kept["warn_percent"]) == (750, 90)
+    assert (gone["usd_per_month"], gone["left_usd"], gone["state"]) == (None, None, "none")
+    # What changes nothing is no event.
+    events = client.get("/api/projects/main/events").json()["items"]
+    assert [(each["old"], each["new"], each["actor"]) for each in events] == [
+        ("750", "none", "alice"),
+        ("500.25", "750", "alice"),
+        ("none", "500.25", "alice"),
+    ]
+    assert "set the monthly budget to $750, with a warning from 90 % on" in (
+        signed_in(people.bob).get("/projects/main/").content.decode()
+    )
+
+
+def test_a_budget_is_for_the_admins_of_the_project(people: People) -> None:
+    assert api(people.bob).put(BUDGET, {"usd_per_month": 5}, "application/json").status_code == 403
+    assert signed_in(people.bob).post(SETTINGS, {"usd_per_month": "5"}).status_code == 403
+    assert Project.objects.get(name="main").budget_usd_per_month is None
+    assert "There is no budget" in signed_in(people.bob).get(SETTINGS).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("usd_per_month", -0.01),
+        ("usd_per_month", 10_000_001),
+        ("usd_per_month", "1e99"),
+        ("usd_per_month", "NaN"),
+        ("usd_per_month", "-Infinity"),
+        ("usd_per_month", "1.00001"),
+        ("usd_per_month", "much"),
+        ("usd_per_month", "5\x00"),
+        ("warn_percent", 0),
+        ("warn_percent", 101),
+        ("warn_percent", 10**30),
+        ("warn_percent", 79.5),
+        ("warn_percent", "80 %"),
+    ],
+)
+def test_a_budget_that_is_none_is_refused_by_api_and_page(
+    people: People, name: str, value: Any
+) -> None:
+    sent = {"usd_per_month": 5, "warn_percent": 80, name: value}
+
+    answer = api(people.alice).put(BUDGET, sent, "application/json")
+    page = signed_in(people.alice).post(SETTINGS, sent)
+
+    assert answer.status_code in (400, 422)
+    assert answer.json()["error"]["message"]
+    assert page.status_code == 422
+    assert Project.objects.get(name="main").budget_usd_per_month is None

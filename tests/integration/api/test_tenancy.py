@@ -54,6 +54,8 @@ CASES = {
     # Refused since `hello` is not over, but only to those who may delete it.
     "DELETE /api/projects/{project}": admins(409),
     "GET /api/projects/{project}/spend": members(),
+    "GET /api/projects/{project}/budget": members(),
+    "PUT /api/projects/{project}/budget": admins(usd_per_month=5),
     "GET /api/projects/{project}/members": members(),
     "POST /api/projects/{project}/members": admins(201, username="stranger"),
     "DELETE /api/projects/{project}/members/{username}": admins(204),

@@ -83,3 +83,36 @@ def test_sets_and_shows_the_limits_of_a_project(cli: Cli, api: FakeApi) -> None:
     assert done.out == shown.out
     assert "$5.25/h" in shown.out
     assert json.loads(taken.out) == {"max_instances": None, "max_usd_per_hour": 5.25}
+
+
+def test_shows_and_sets_the_budget_of_a_project(cli: Cli, api: FakeApi) -> None:
+    none = cli("project", "budget")
+    cli("project", "budget", "--usd-per-month", "100.25")
+    kept = cli("project", "budget", "--warn-percent", "90", "--json")
+    cli("project", "budget", "--usd-per-month", "none")
+
+    assert [line.rstrip() for line in none.out.splitlines()] == [
+        " PROJECT  MONTH    BUDGET     SPENT   LEFT  FORECAST  WARN",
+        " main     2030-01  no budget  $12.60  -     $140.00   -",
+    ]
+    assert json.loads(kept.out)["warn_percent"] == 90
+    assert api.bodies("PUT", "/budget") == [
+        {"usd_per_month": "100.25"},
+        {"usd_per_month": 100.25, "warn_percent": 90},
+        {"usd_per_month": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [("within", "2030-01;"), ("near", "near;"), ("reached", "no machine with a price is made;")],
+)
+def test_says_what_is_left_of_the_budget(cli: Cli, api: FakeApi, state: str, words: str) -> None:
+    api.spend = spent()
+    api.budget |= {"usd_per_month": 100.0, "left_usd": 87.4, "state": state}
+
+    said, row = cli("spend").out.splitlines()[-1], cli("project", "budget").out.splitlines()[-1]
+
+    assert said.startswith(" $12.60 of the budget of $100.00 for 2030-01")
+    assert said.endswith(f"{words} $87.40 left, $140.00 at this rate.")
+    assert row.split() == ["main", "2030-01", "$100.00", "$12.60", "$87.40", "$140.00", "80", "%"]

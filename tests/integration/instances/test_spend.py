@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from apps.instances.costs.spend import of
 from apps.instances.costs.views import HEIGHT, bars
-from apps.instances.models import Instance
+from apps.instances.models import Charge, Instance
 from tests import factories
 from tests.people import People, signed_in
 
@@ -80,6 +80,37 @@ def test_the_page_shows_days_services_and_limits(people: People, hello: Instance
     assert "of $7.5/h" in page
     assert "/projects/main/services/hello/" in page
     assert 'data-cost-per-hour="2.00000000"' in page
+
+
+@pytest.mark.parametrize(
+    ("usd", "state", "words"),
+    [("100", "within", ""), ("9", "near", "once it is reached"), ("2.5", "reached", "no machine")],
+)
+def test_pages_and_api_show_the_budget_beside_what_was_spent(
+    people: People, usd: str, state: str, words: str
+) -> None:
+    project = people.project
+    Charge.objects.create(
+        instance_id=factories.run(project, name="hello", state="stopped").pk,
+        project=project,
+        day=timezone.now().date(),
+        price_usd_per_hour=8,
+        microseconds=3_600_000_000,
+    )
+    project.budget_usd_per_month = Decimal(usd)
+    project.budget_warn_percent = 99 if state == "within" else 1
+    project.save()
+
+    found = api(people).json()["budget"]
+    pages = [signed_in(people.bob).get(each).content.decode() for each in (PAGE, "/projects/main/")]
+
+    assert (found["state"], found["usd_per_month"]) == (state, float(usd))
+    assert (found["spent_usd"], found["forecast_usd"]) == (8, 8)
+    assert found["left_usd"] == max(float(usd) - 8, 0)
+    for page in pages:
+        assert "Budget of " in page
+        assert ("The budget of project main" in page) is bool(words)
+        assert words in page
 
 
 @pytest.mark.parametrize("query", ["", "?days=7", "?days=banana"])

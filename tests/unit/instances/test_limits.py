@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 
 import pytest
 
-from apps.instances.costs import limits
+from apps.instances.costs import budgets, limits
+from apps.instances.costs.budgets import Budget
 from apps.instances.costs.limits import Limits, Use, refusal, room
 
 PRICE = Decimal("3.673")
 MONEY = Limits("main", None, Decimal(5))
 COUNT = Limits("main", 3)
+BUDGET = Budget("main", Decimal(100), 80, date(2026, 11, 1))
+MONTH = Limits("main", 3, Decimal(50), BUDGET)
+
+
+def spent(usd: str, instances: int = 0) -> Use:
+    return Use(instances, Decimal(0), Decimal(usd))
 
 
 @pytest.mark.parametrize(
@@ -26,6 +34,12 @@ COUNT = Limits("main", 3)
         (Limits("main", 9, Decimal(5)), Use(2), Decimal(1), 5),
         (Limits("main", 3, Decimal(50)), Use(2), Decimal(1), 1),
         (Limits("main", None, Decimal(0)), Use(), Decimal("0.0001"), 0),
+        (Limits("main", budget=BUDGET), spent("99.9999", 900), PRICE, None),
+        (Limits("main", budget=BUDGET), spent("100"), PRICE, 0),
+        (Limits("main", budget=BUDGET), spent("100"), Decimal(0), None),
+        (MONTH, spent("99", 1), PRICE, 2),
+        (MONTH, spent("101", 1), PRICE, 0),
+        (MONTH, spent("101", 1), Decimal(0), 2),
     ],
 )
 def test_there_is_room_up_to_the_limit(
@@ -48,6 +62,20 @@ def test_says_what_is_needed_and_what_is_taken() -> None:
 def test_says_how_much_of_both_limits_is_taken() -> None:
     both = Limits("main", 3, Decimal(5))
 
-    assert limits.bound(both, Use(1, PRICE)) == (
+    assert limits.bound(both, Use(1, PRICE), price=PRICE) == (
         "the limit of project main: 1 of 3 instances and $3.673/h of $5/h in use"
     )
+
+
+def test_a_reached_budget_is_named_before_other_limits_where_it_is_in_the_way() -> None:
+    full = spent("101", 3)
+    said = budgets.refusal(BUDGET, full.spent_usd)
+
+    assert refusal(MONTH, full, count=1, price=PRICE) == said
+    assert refusal(MONTH, full, count=0, price=PRICE) is None
+    assert "3 instances" in (refusal(MONTH, full, count=1, price=Decimal(0)) or "")
+    assert said == ": ".join(
+        each(MONTH, full, price=PRICE) for each in (limits.bound, limits.what_to_do)
+    )
+    assert limits.what_to_do(MONTH, full, price=Decimal(0)) == limits.WHAT_TO_DO
+    assert "3 of 3 instances" in limits.bound(MONTH, full, price=Decimal(0))

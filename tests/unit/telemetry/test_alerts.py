@@ -35,6 +35,7 @@ HOST = "hello.example.org"
         ({"ready": 7, "most_replicas": None, "held_most": 7}, ""),
         ({"ready": 1, "most_replicas": 1, "held_most": 7}, "the 1 replica that it may have"),
         ({"ready": 2, "most_replicas": 2, "held_most": 1_200}, "up to 1,200 requests waited"),
+        ({"budget": "The budget is near."}, "The budget is near."),
         ({"certificate": {"host": HOST, "state": "valid", "error": "not renewed"}}, ""),
         ({"certificate": {"host": HOST, "state": "pending", "error": ""}}, "is being ordered"),
         ({"certificate": {"host": HOST, "state": "failed", "error": "no A"}}, "failed: no A."),

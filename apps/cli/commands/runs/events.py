@@ -19,8 +19,8 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 # Kinds whose subject is a replica: of the second are requests that one ended with.
 OF_REPLICAS = ("replica", "request")
-# Kinds whose old and new are numbers: of replicas, of versions.
-OF_NUMBERS = ("scaling", "version")
+# Kinds whose old and new are numbers: of replicas, of versions, of dollars.
+OF_NUMBERS = ("scaling", "version", "budget")
 COLUMNS = ("TIME", "OBJECT", "FROM", "TO", "REASON", "ACTOR")
 
 
@@ -52,7 +52,7 @@ def _row(event: dict[str, Any]) -> list[str | Cell]:
     kind, run, subject = event.get("kind", ""), event.get("run") or "", event.get("subject") or ""
     new = event.get("new") or ""
     named = f"{run} {subject}" if kind in OF_REPLICAS else f"{kind} {run or subject}"
-    named = f"{run} {kind}" if kind in OF_NUMBERS else named
+    named = f"{run or subject} {kind}" if kind in OF_NUMBERS else named
     return [
         f"{at:%Y-%m-%d %H:%M:%S}" if at else "-",
         named,

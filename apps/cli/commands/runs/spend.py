@@ -47,6 +47,8 @@ def spend(options: Options) -> None:
         say(table(("DAY", "HOURS", "IDLE", "COST"), [row.cells() for row in _sums(items, "day")]))
         say("")
     say(_total(found))
+    if budget := found.get("budget"):
+        say(_budget(budget))
 
 
 @dataclass
@@ -81,4 +83,16 @@ def _total(found: dict[str, Any]) -> str:
         f" {money(found['cost_usd'])} since {found['since']}, {money(found['idle_usd'])} of it "
         f"idle; now {price(use['price_usd_per_hour'])}/h{bound}, {instances} "
         f"instance{'' if instances == '1' else 's'}."
+    )
+
+
+def _budget(found: dict[str, Any]) -> str:
+    state = {
+        "near": ", which is near",
+        "reached": ": it is reached, and no machine with a price is made",
+    }
+    return (
+        f" {money(found['spent_usd'])} of the budget of {money(found['usd_per_month'])} for "
+        f"{found['month']}{state.get(found['state'], '')}; {money(found['left_usd'])} left, "
+        f"{money(found['forecast_usd'])} at this rate."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,10 +16,12 @@ from apps.cli.http.saving import check_and_save
 from apps.cli.http.session import opened, print_json
 from apps.cli.render.console import say
 from apps.cli.render.table import Cell, table
-from apps.cli.render.words import price
+from apps.cli.render.words import money, price
+
+BUDGET = ("PROJECT", "MONTH", "BUDGET", "SPENT", "LEFT", "FORECAST", "WARN")
 
 app = typer.Typer(
-    help="Add, list and choose saved projects; bound their machines.",
+    help="Add, list and choose saved projects; bound their machines and spend.",
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,
@@ -92,6 +94,57 @@ def limits(options: Limits) -> None:
         most = "no limit" if instances is None else str(instances)
         dollars = "no limit" if money is None else f"{price(money)}/h"
         say(table(("PROJECT", "INSTANCES", "PRICE"), [[client.project, most, dollars]]))
+
+
+@dataclass(frozen=True)
+class Budget:
+    usd_per_month: Annotated[
+        str | None,
+        typer.Option(metavar="USD|none", help="What may be spent in a month (UTC)."),
+    ] = None
+    warn_percent: Annotated[
+        int | None, typer.Option(metavar="N", help="Warn from so many percent of it on.")
+    ] = None
+    project: flags.Project = None
+    as_json: flags.AsJson = False
+
+
+@app.command()
+@flags.takes(Budget)
+def budget(options: Budget) -> None:
+    """Show the project's budget of this month and what is left of it, or change it.
+
+    Once it is reached, no machine with a price is made; what runs goes on.
+    """
+    with opened(options.project) as client:
+        path = client.within("budget")
+        found = client.get(path)
+        asked: dict[str, str | int | float | None] = {}
+        if options.usd_per_month is not None:
+            asked["usd_per_month"] = _limit(options.usd_per_month)
+        if options.warn_percent is not None:
+            asked["warn_percent"] = options.warn_percent
+        if asked:
+            asked = {"usd_per_month": found["usd_per_month"], **asked}
+            found = client.send("PUT", path, json=asked)
+        if options.as_json:
+            print_json(found)
+            return
+        say(table(BUDGET, [_budget_row(client.project, found)]))
+
+
+def _budget_row(project: str, found: dict[str, Any]) -> list[str | Cell]:
+    most, left = found["usd_per_month"], found["left_usd"]
+    tone = {"near": "yellow", "reached": "red"}.get(found["state"], "")
+    return [
+        project,
+        found["month"],
+        "no budget" if most is None else money(most),
+        money(found["spent_usd"]),
+        "-" if left is None else Cell(money(left), tone),
+        money(found["forecast_usd"]),
+        "-" if most is None else f"{found['warn_percent']} %",
+    ]
 
 
 def _limit(text: str) -> str | None:
