@@ -141,6 +141,14 @@ def live_tokens(access: Access) -> QuerySet[Token]:
     return found
 
 
+def calling(access: Access, project: Project, run_name: str) -> QuerySet[Token]:
+    """Return one's working tokens that may call this run, the newest first."""
+    at = timezone.now()
+    found = live_tokens(access).filter(Q(project=None) | Q(project=project))
+    found = found.filter(Q(run_names=[]) | Q(run_names__contains=[run_name]))
+    return found.filter(Q(expires_at=None) | Q(expires_at__gt=at)).order_by("-id")
+
+
 def revoke(*, access: Access, pk: int, at: datetime) -> None:
     """End one's token at once. Raise NotFound."""
     with transaction.atomic():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.runs.views import actions, bulk, deploy, listing, models, service, uploads
+from apps.runs.views import actions, bulk, deploy, listing, models, service, settings, uploads
 
 app_name = "runs"
 
@@ -25,6 +25,7 @@ urlpatterns = [
     path(f"{SERVICE}scale/", actions.scale, name="service_scale"),
     path(f"{SERVICE}rollback/", actions.rollback, name="service_rollback"),
     path(f"{SERVICE}delete/", actions.delete, name="service_delete"),
+    path(f"{SERVICE}settings/<str:section>/", settings.save, name="service_settings_save"),
     *(
         path(f"{SERVICE}{tab}/", service.service, {"tab": tab}, name=f"service_{tab}")
         for tab, _ in service.TABS

@@ -77,6 +77,8 @@ PAGES = [
     f"{SERVICE}/events/",
     f"{SERVICE}/versions/",
     f"{SERVICE}/configuration/",
+    f"{SERVICE}/settings/",
+    f"{MAIN}/services/{showcase.FAILED}/settings/",
     f"{EMPTY}/services/",
     f"{EMPTY}/deploy/",
     f"{EMPTY}/offers/",
@@ -95,7 +97,7 @@ NO_PAGES = {
 FOR_PARTS = ("telemetry:",)
 # What a button of a page asks for.
 ACTIONS = re.compile(
-    r"_(state|delete|remove|stop|scale|rollback|revoke|role|edit|withdraw|close|check)$|open_local$|:(terminate|change|delete|retry|upgrade|check|remove|accept-key|clear_cache)$"
+    r"_(state|delete|remove|stop|scale|rollback|revoke|role|edit|save|withdraw|close|check)$|open_local$|:(terminate|change|delete|retry|upgrade|check|remove|accept-key|clear_cache)$"
 )
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 WIDTH, HEIGHT = "document.documentElement.scrollWidth", "document.documentElement.scrollHeight"

@@ -101,6 +101,32 @@ def test_follows_the_log_and_stops(page: Page, stack: Stack) -> None:
     assert stack.call("followed", **stack.bearer()).status_code == 404
 
 
+def test_changes_its_settings_by_forms(page: Page, stack: Stack) -> None:
+    deploy(page, SERVE.format(name="settled"))
+    state(page, "running")
+    page.get_by_role("link", name="Settings", exact=True).last.click()
+    scaling = page.locator("#scaling")
+    scaling.get_by_label("Replicas", exact=True).fill("4..1")
+    scaling.get_by_role("button", name="Save").click()
+    expect(page.locator("#scaling-replicas_error")).to_contain_text("4..1")
+    expect(page.locator("#scaling-replicas")).to_have_value("4..1")
+
+    access = page.locator("#access")
+    access.get_by_label("Callers need a token").uncheck()
+    access.get_by_role("button", name="Save").click()
+    expect(access.get_by_role("alert")).to_contain_text("auth: false")
+    access.get_by_role("button", name="Save all the same").click()
+    expect(page.locator(".service-line")).to_contain_text("version 2")
+    assert eventually(lambda: stack.call("settled").status_code == 200)
+
+    page.locator("#danger").get_by_role("button", name="Stop settled").click()
+    state(page, "stopped")
+    page.get_by_role("link", name="Settings", exact=True).last.click()
+    page.get_by_label("Type settled to delete it").fill("settled")
+    page.get_by_role("button", name="Delete settled").last.click()
+    expect(page.get_by_role("heading", name="Services", level=1)).to_be_visible()
+
+
 def test_marks_problems_at_their_line_as_one_types(page: Page) -> None:
     page.get_by_role("link", name="Deploy", exact=True).first.click()
     browser.type_yaml(page, SERVE.format(name="typed") + "replicas: 4..1\n")

@@ -11,7 +11,7 @@ from apps.core.errors import AppError, Invalid
 from apps.core.http.htmx import page, redirect
 from apps.runs import queries, services
 from apps.runs.rollout import versions
-from apps.runs.views.service import scale_again, scale_confirm
+from apps.runs.views.service import is_of_settings, scale_again, scale_confirm, settings_again
 
 
 @page("POST")
@@ -39,7 +39,8 @@ def scale(request: HttpRequest, project: str, name: str) -> HttpResponse:
         return scale_again(request, run, typed=wanted, error=error)
     text = f"{run.name} goes to {run.desired_replicas} replicas."
     messages.success(request, text, extra_tags="green")
-    return redirect(request, reverse("runs:service", args=[project, name]))
+    tab = "service_settings" if is_of_settings(request) else "service"
+    return redirect(request, reverse(f"runs:{tab}", args=[project, name]))
 
 
 @page("POST")
@@ -59,6 +60,14 @@ def rollback(request: HttpRequest, project: str, name: str) -> HttpResponse:
 def delete(request: HttpRequest, project: str, name: str) -> HttpResponse:
     access = who.of(request)
     run = queries.find_run(access.project(project), name)
+    typed = request.POST.get("typed", run.name)
+    if typed.strip() != run.name:
+        return settings_again(
+            *(request, access, run),
+            status=422,
+            delete_typed=typed,
+            delete_problem=f"Type {run.name} to delete it.",
+        )
     services.delete(access=access, run=run)
     messages.success(request, f"{run.name} is deleted.", extra_tags="green")
     return redirect(request, reverse("runs:list", args=[project]))

@@ -20,6 +20,7 @@ from apps.runs import public_urls, queries, states
 from apps.runs.models import Run
 from apps.runs.pages import snippets, view_models
 from apps.runs.rollout import history, version_rows
+from apps.runs.settings import tab as settings_tab
 from apps.runs.whereabouts import looking
 
 HOURS_A_MONTH = 730
@@ -32,7 +33,9 @@ TABS = (
     ("events", "Events"),
     ("versions", "Versions"),
     ("configuration", "Configuration"),
+    ("settings", "Settings"),
 )
+SETTINGS = "settings"
 SHOWN_EVENTS = 300
 YOUNG = timedelta(minutes=30)
 SHOWN_ENDED = 20
@@ -42,7 +45,10 @@ SHOWN_ENDED = 20
 def service(request: HttpRequest, project: str, name: str, tab: str = "overview") -> HttpResponse:
     where = who.of(request).project(project)
     run = queries.find_run(where, name)
-    return render_page(request, "runs/service.html", _context(where, run, tab))
+    context = _context(where, run, tab)
+    if tab == SETTINGS:
+        context |= settings_tab.context(who.of(request), run)
+    return render_page(request, "runs/service.html", context)
 
 
 @page("POST")
@@ -59,7 +65,7 @@ def key(request: HttpRequest, project: str, name: str) -> HttpResponse:
 
 def scale_again(request: HttpRequest, run: Run, *, typed: str, error: AppError) -> HttpResponse:
     """Show the form of scaling with what was typed and why it was refused."""
-    context = _context(run.project, run, "overview")
+    context = _context_of_form(request, run)
     context |= {"scale_typed": typed, "scale_problem": error.message}
     return render_page(request, "runs/service.html", context, status=error.status)
 
@@ -68,9 +74,36 @@ def scale_confirm(
     request: HttpRequest, run: Run, *, typed: str, warnings: list[str]
 ) -> HttpResponse:
     """Show the form of scaling with what to know first: sent again, it is done."""
-    context = _context(run.project, run, "overview")
+    context = _context_of_form(request, run)
     context |= {"scale_typed": typed, "scale_warnings": warnings}
     return render_page(request, "runs/service.html", context)
+
+
+def is_of_settings(request: HttpRequest) -> bool:
+    """Tell whether a form that stands on several tabs was sent from Settings."""
+    return request.POST.get("back") == SETTINGS
+
+
+def _context_of_form(request: HttpRequest, run: Run) -> dict[str, Any]:
+    if not is_of_settings(request):
+        return _context(run.project, run, "overview")
+    context = _context(run.project, run, SETTINGS)
+    return context | settings_tab.context(who.of(request), run)
+
+
+def settings_again(
+    request: HttpRequest,
+    access: who.Access,
+    run: Run,
+    sent: settings_tab.Section | None = None,
+    *,
+    status: int = 200,
+    **more: Any,
+) -> HttpResponse:
+    """Show the Settings tab with a section as it was sent: refused, or to be confirmed."""
+    context = _context(run.project, run, SETTINGS)
+    context |= settings_tab.context(access, run, instead=sent) | more
+    return render_page(request, "runs/service.html", context, status=status)
 
 
 def _context(project: Project, run: Run, tab: str, *, token: str | None = None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ MAX_NODES = 10_000
 MAX_DEPTH = 50
 
 # libyaml's parser where PyYAML was built with it: ten times faster on a file at the limit.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def compose(text: str) -> Node | None:
     lines = _Lines(text)
     _check_characters(text, lines)
     try:
-        return _Composer(lines).compose(yaml.parse(text, Loader=_LOADER))
+        return _Composer(lines).compose(yaml.parse(text, Loader=LOADER))
     except yaml.MarkedYAMLError as error:
         raise _refuse(lines.mark(_error_index(error)), _syntax_message(error, text)) from error
     except yaml.YAMLError as error:
