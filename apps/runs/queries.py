@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from apps.accounts.models import Project
@@ -93,6 +94,13 @@ def machines_of(events: Sequence[Event]) -> dict[UUID, list[Event]]:
     for event in happened.order_by("version"):
         found[event.object_id].append(event)
     return {workload: found[machine] for workload, machine in machine_of.items()}
+
+
+def ready_replicas() -> Coalesce:
+    """Return how many replicas of a run take requests, to annotate runs with."""
+    there = Replica.objects.filter(run=OuterRef("pk"), state=states.RUNNING).order_by()
+    count = there.values("run").annotate(count=Count("pk")).values("count")
+    return Coalesce(Subquery(count, output_field=IntegerField()), Value(0))
 
 
 @dataclass(frozen=True)

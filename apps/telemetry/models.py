@@ -178,11 +178,14 @@ class KeyUse(models.Model):
 class RequestTotal(models.Model):
     """How many answers one run gave since it was made: a counter, which never falls.
 
-    The hours of `KeyUse` are pruned, and their sum would fall with each of them.
+    The hours of `KeyUse` are pruned, and their sum would fall with each of them. `bad_at` is when
+    requests last failed or waited: of most runs they never did, and whoever asks what went wrong
+    lately need not read the traffic of those.
     """
 
     run_id = models.UUIDField(primary_key=True)
     requests = models.BigIntegerField(default=0)
+    bad_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"{self.requests} requests of {self.run_id}"

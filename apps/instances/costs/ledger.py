@@ -100,12 +100,12 @@ def _stays(instances: Sequence[Instance]) -> dict[UUID, list[Stay]]:
     since = Coalesce("instance__charged_until", "instance__running_at")
     there = all_of_them.filter(~Q(state=states.EXITED) | Q(state_at__gt=since))
     left = all_of_them.filter(state=states.EXITED).order_by("instance", "-state_at")
+    either = there | all_of_them.filter(pk__in=left.distinct("instance").values("pk"))
     found: dict[UUID, list[Stay]] = defaultdict(list)
-    for rows in (there.order_by("created_at", "pk"), left.distinct("instance")):
-        for row in rows.values_list(*STAY):
-            stay = _stay(row[1:])
-            if stay not in found[row[0]]:
-                found[row[0]].append(stay)
+    for row in either.order_by("created_at", "pk").values_list(*STAY):
+        stay = _stay(row[1:])
+        if stay not in found[row[0]]:
+            found[row[0]].append(stay)
     return found
 
 

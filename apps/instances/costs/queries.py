@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import DecimalField, F, QuerySet, Sum
+from django.db.models import DecimalField, F, OuterRef, QuerySet, Sum
 
 from apps.accounts.models import Project
 from apps.instances import states
@@ -38,8 +38,19 @@ class Spent:
 
 def of_runs(ids: Collection[UUID], *, at: datetime) -> dict[UUID, Decimal]:
     """Return what each of these runs cost so far, without what stood idle after it."""
-    machines = ledger.unsettled().filter(workloads__run_id__in=ids).distinct()
-    return _totals("run_id", ids, machines, at=at)
+    return with_unbooked(_booked("run_id", ids), at=at)
+
+
+def booked(run_id: OuterRef) -> QuerySet[Charge, Decimal]:
+    """Return what is booked of a run, as `with_unbooked` takes it; nothing where that is none."""
+    charges = Charge.objects.filter(run_id=run_id, idle=False).order_by().values("run_id")
+    return charges.annotate(amount=AMOUNT).values_list("amount", flat=True)
+
+
+def with_unbooked(booked: Mapping[UUID, Decimal], *, at: datetime) -> dict[UUID, Decimal]:
+    """Return what runs cost so far, as `of_runs` does, of which the booked part is known."""
+    machines = ledger.unsettled().filter(workloads__run_id__in=booked).distinct()
+    return _totals("run_id", booked, machines, at=at)
 
 
 def by_run(project: Project, *, at: datetime) -> dict[UUID, Decimal]:
@@ -58,7 +69,7 @@ def by_run(project: Project, *, at: datetime) -> dict[UUID, Decimal]:
 def of_replicas(ids: Collection[UUID], *, at: datetime) -> dict[UUID, Decimal]:
     """Return what each of these replicas cost so far, on all machines that it had."""
     machines = ledger.unsettled().filter(workloads__owner_id__in=ids).distinct()
-    return _totals("owner_id", ids, machines, at=at)
+    return _totals("owner_id", _booked("owner_id", ids), machines, at=at)
 
 
 def of_instances(ids: Collection[UUID], *, at: datetime) -> dict[UUID, Decimal]:
@@ -112,13 +123,15 @@ def billed_usd_per_hour(project: Project) -> Decimal:
     return sum((each.price_usd_per_hour for each in busy), ours or Decimal(0))
 
 
+def _booked(field: str, ids: Collection[UUID]) -> dict[UUID, Decimal]:
+    charges = Charge.objects.filter(**{f"{field}__in": list(ids)}, idle=False).values_list(field)
+    return {**dict.fromkeys(ids, Decimal(0)), **dict(charges.annotate(amount=AMOUNT))}
+
+
 def _totals(
-    field: str, ids: Collection[UUID], machines: QuerySet[Instance], *, at: datetime
+    field: str, booked: Mapping[UUID, Decimal], machines: QuerySet[Instance], *, at: datetime
 ) -> dict[UUID, Decimal]:
-    amounts: dict[UUID, Decimal] = dict.fromkeys(ids, Decimal(0))
-    booked = Charge.objects.filter(**{f"{field}__in": list(ids)}, idle=False).values_list(field)
-    for pk, amount in booked.annotate(amount=AMOUNT):
-        amounts[pk] += amount
+    amounts = dict(booked)
     for _, (share, _time), amount in _unbooked(machines, at):
         pk = getattr(share, field)
         if pk in amounts and not share.idle:

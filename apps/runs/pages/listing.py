@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from django.db.models import (
     Window,
 )
 from django.db.models.expressions import OrderBy
-from django.db.models.functions import Coalesce, Lower
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from apps.accounts.models import Project, User
@@ -61,13 +61,21 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a run costs an hour now, and what it cost so far."""
+
+    now_usd_per_hour: Decimal
+    total_usd: Decimal
+
+
+@dataclass(frozen=True)
 class Row:
     """`why` it needs a look, "" where it needs none."""
 
     run: Run
     url: str
     ready: int
-    cost: queries.Cost
+    cost: Cost
     why: str = ""
 
 
@@ -98,8 +106,7 @@ def services_of(*, project: Project, user: User, wish: Wish) -> Listing:
     look = FILTERS["failed"] | NOTICED | Q(pk__in=reasons)
     runs = _narrowed(newest(project), user, wish)
     shown, counts, page = _page(runs, look, wish, project)
-    found = runs.defer("configuration", "secrets").in_bulk(shown)
-    rows = _rows([found[pk] for pk in shown if pk in found], reasons)
+    rows = _rows(runs, shown, reasons)
     begin = (page - 1) * PAGE
     return Listing(rows, counts, counts[wish.state], page, begin + 1, begin + len(rows))
 
@@ -188,7 +195,7 @@ def _sql(order: Order, look: Q) -> list[OrderBy]:
     by: dict[str, list[Any]] = {
         "state": [_rank(look)],
         "name": [Lower("name")],
-        "replicas": [_running_replicas()],
+        "replicas": [queries.ready_replicas()],
         "endpoint": [F("gateway__domain"), Lower("name")],
         "by": [Lower("user__username")],
         # Ids grow with time, ages fall.
@@ -210,17 +217,18 @@ def _rank(look: Q) -> Case:
     )
 
 
-def _running_replicas() -> Coalesce:
-    there = Replica.objects.filter(run=OuterRef("pk"), state=states.RUNNING).order_by()
-    count = there.values("run").annotate(count=Count("pk")).values("count")
-    return Coalesce(Subquery(count, output_field=IntegerField()), Value(0))
-
-
 def _prices(project: Project) -> dict[UUID, float | None]:
-    live = Replica.objects.filter(run__project=project, finished_at=None)
-    live = live.filter(price_usd_per_hour__gt=0).order_by()
-    sums = live.values_list("run_id").annotate(usd=Sum("price_usd_per_hour"))
-    return {pk: float(amount) for pk, amount in sums}
+    sums = _priced().filter(run__project=project).values_list("run_id")
+    return {pk: float(usd) for pk, usd in sums.annotate(usd=Sum("price_usd_per_hour"))}
+
+
+def _price() -> Subquery:
+    sums = _priced().filter(run=OuterRef("pk")).values("run")
+    return Subquery(sums.annotate(usd=Sum("price_usd_per_hour")).values("usd"))
+
+
+def _priced() -> QuerySet[Replica]:
+    return Replica.objects.filter(finished_at=None, price_usd_per_hour__gt=0).order_by()
 
 
 def _costs(project: Project) -> dict[UUID, float | None]:
@@ -240,18 +248,23 @@ VALUES: dict[str, Callable[[Project], Mapping[UUID, float | None]]] = {
 }
 
 
-def _rows(runs: Sequence[Run], reasons: Mapping[UUID, str]) -> list[Row]:
-    ready = Counter(
-        Replica.objects.filter(run__in=runs, state=states.RUNNING).values_list("run_id", flat=True)
+def _rows(runs: QuerySet[Run], shown: Sequence[UUID], reasons: Mapping[UUID, str]) -> list[Row]:
+    """What a row tells comes with its run, so that a page takes few queries."""
+    told = runs.defer("configuration", "secrets").annotate(
+        ready=queries.ready_replicas(),
+        usd_per_hour=_price(),
+        booked=Subquery(spent.booked(OuterRef("pk"))),
     )
-    costs = queries.costs(runs)
+    found = told.in_bulk(shown)
+    booked = {pk: run.booked or Decimal(0) for pk, run in found.items()}
+    totals = spent.with_unbooked(booked, at=timezone.now())
     return [
         Row(
             run,
             queries.run_url(run),
-            ready[run.pk],
-            costs[run.pk],
+            run.ready,
+            Cost(run.usd_per_hour or Decimal(0), totals[run.pk]),
             reasons.get(run.pk) or attention.reason(trouble.of(run)),
         )
-        for run in runs
+        for run in (found[pk] for pk in shown if pk in found)
     ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from apps.accounts.models import Project
-from apps.runs import states
+from apps.runs import queries, states
 from apps.runs.models import Replica, Run
 from apps.runs.pages import attention, load
 
@@ -32,10 +32,9 @@ def reasons(project: Project) -> dict[UUID, str]:
     of."""
     replicas, loads = _of_replicas(project), load.loads(project)
     runs = Run.objects.filter(pk__in={*replicas, *loads}, state__in=states.RUN.unfinished)
-    ready = _ready(replicas.keys() | loads.keys())
     found = {}
-    for run in runs.defer("configuration", "secrets"):
-        facts = of(run, ready=ready[run.pk], replicas=replicas.get(run.pk), loads=loads)
+    for run in runs.defer("configuration", "secrets").annotate(ready=queries.ready_replicas()):
+        facts = of(run, ready=run.ready, replicas=replicas.get(run.pk), loads=loads)
         if said := attention.reason(facts):
             found[run.pk] = said
     return found
@@ -78,11 +77,3 @@ def _in_trouble(project: Project) -> QuerySet[Replica, tuple[UUID, int, str, str
     why = Subquery(earlier.filter(pk__lt=OuterRef("pk")).order_by("-pk").values("message")[:1])
     rows = Replica.objects.filter(FAILS | TRIED, run__project=project, run__deleted_at=None)
     return rows.annotate(why=why).values_list("run_id", "num", "state", "message", "why")
-
-
-def _ready(run_ids: Iterable[UUID]) -> dict[UUID, int]:
-    found: dict[UUID, int] = defaultdict(int)
-    rows = Replica.objects.filter(run__in=list(run_ids), state=states.RUNNING)
-    for run_id in rows.values_list("run_id", flat=True):
-        found[run_id] += 1
-    return found

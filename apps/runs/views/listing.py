@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse
 
 from apps.accounts import access as who
-from apps.accounts.models import Project
 from apps.backends import queries as backends
 from apps.core.http.htmx import live_url, page, render_page
 from apps.runs import queries
@@ -44,6 +43,7 @@ def service_list(request: HttpRequest, project: str) -> HttpResponse:
     where = access.project(project)
     wish = _wish(request)
     found = listing.services_of(project=where, user=access.user, wish=wish)
+    names = list(backends.backends_of(where).values_list("name", flat=True))
     context = {
         "project": where,
         "listing": found,
@@ -55,13 +55,13 @@ def service_list(request: HttpRequest, project: str) -> HttpResponse:
             for key, text in CHIPS
         ],
         "mine_query": _query(wish, mine=not wish.mine),
-        "backends": _backends(where, wish),
+        "backends": _backends(names, wish),
         "headings": _headings(wish),
         "earlier_query": found.earlier and _query(replace(wish, page=found.earlier)),
         "later_query": found.later and _query(replace(wish, page=found.later)),
         "is_new": not (_is_narrowed(wish) or found.total or queries.runs_of(where).exists()),
         "starters": STARTERS,
-        "missing": backends.missing(access, where),
+        "missing": None if names else backends.missing(access, where),
         "live_url": live_url(project=where.name),
     }
     return render_page(request, "runs/list.html", context)
@@ -133,9 +133,8 @@ def _direction(column: Column, order: Order) -> str:
     return "descending" if order.falling else "ascending"
 
 
-def _backends(project: Project, wish: Wish) -> Sequence[tuple[str, str, bool]]:
+def _backends(names: Sequence[str], wish: Wish) -> Sequence[tuple[str, str, bool]]:
     """The backends to choose from, none where there is no choice."""
-    names = list(backends.backends_of(project).values_list("name", flat=True))
     if len(names) < 2 and not wish.backend:
         return []
     shown = [("", "Any backend"), *((name, name) for name in names)]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
-from django.db.models import F, Max, Q, QuerySet, Sum
+from django.db.models import F, Max, OuterRef, Q, QuerySet, Subquery, Sum
 from django.utils import timezone
 
 from apps.accounts.models import Project
@@ -15,45 +14,39 @@ from apps.runs import states
 from apps.runs.models import Replica, Run
 from apps.runs.pages.load import Figures, Load
 from apps.telemetry.metrics import series
-from apps.telemetry.models import Traffic
+from apps.telemetry.models import RequestTotal, Traffic
 from apps.telemetry.traffic.ingest import BUCKET_SECONDS
 
 
 def loads(project: Project) -> dict[UUID, Load]:
     """Return what was asked of each run that failed requests, or let some wait."""
-    rows = _since(project, timedelta(minutes=series.OUTCOME_MINUTES))
+    length = timedelta(minutes=series.OUTCOME_MINUTES)
+    # Of most runs nothing bad is told, and their traffic is most of it.
+    bad = RequestTotal.objects.filter(bad_at__gte=timezone.now() - length)
+    rows = _since(project, length).filter(run_id__in=bad.values("run_id"))
     sums = rows.values("run_id").annotate(
         answers=Sum(F("by_class__1") + F("by_class__2") + F("by_class__3") + F("by_class__4")),
         errors=Sum(F("by_class__4")),
         waited=Max("held_max"),
+        held=Max("held_max", filter=Q(held_max__gt=0, at__gte=_grown_at())),
     )
-    bad = list(sums.filter(Q(errors__gt=0) | Q(waited__gt=0)))
-    held = _held(rows, [row["run_id"] for row in bad if row["waited"]])
     return {
         row["run_id"]: Load(
             minutes=series.OUTCOME_MINUTES,
             calls=row["answers"] or 0,
             errors=row["errors"] or 0,
-            held_most=held[row["run_id"]],
+            held_most=row["held"] or 0,
         )
-        for row in bad
+        for row in sums.filter(Q(errors__gt=0) | Q(waited__gt=0))
     }
 
 
-def _held(rows: QuerySet[Traffic], run_ids: list[UUID]) -> dict[UUID, int]:
-    """How many requests waited at once since the newest replica is ready: what waited for one to
-    start has waited for no room."""
-    live = Replica.objects.filter(run_id__in=run_ids).exclude(state__in=states.REPLICA.final)
-    grown: dict[UUID, datetime | None] = dict(
-        live.values_list("run_id").annotate(at=Max("ready_at"))
-    )
-    found: dict[UUID, int] = defaultdict(int)
-    waited = rows.filter(run_id__in=run_ids, held_max__gt=0)
-    for run_id, at, held in waited.values_list("run_id", "at", "held_max"):
-        ready_at = grown.get(run_id)
-        if ready_at is not None and at >= ready_at:
-            found[run_id] = max(found[run_id], held)
-    return found
+def _grown_at() -> Subquery:
+    """When a run's newest replica became ready: what waited for one to start has waited for no
+    room."""
+    live = Replica.objects.filter(run=OuterRef("run_id")).exclude(state__in=states.REPLICA.final)
+    newest = live.order_by().values("run").annotate(at=Max("ready_at"))
+    return Subquery(newest.values("at"))
 
 
 def figures(project: Project) -> dict[UUID, Figures]:

@@ -63,6 +63,11 @@ class News:
         return sum(self.total[1:CLASSES])
 
     @property
+    def is_bad(self) -> bool:
+        """Whether requests failed, or wait."""
+        return bool(self.total[CLASSES - 1] or self.held)
+
+    @property
     def is_busy(self) -> bool:
         return bool(self.answered or self.in_flight or self.held)
 
@@ -90,7 +95,7 @@ def take(*, gateway: Gateway, stats: schema.Stats, at: datetime) -> bool:
         news = _news(gateway, stats, fresh=is_new_boot, at=at)
         _add_to_buckets(news, looked_at)
         _add_to_keys(news, looked_at)
-        _add_to_totals(news)
+        _add_to_totals(news, looked_at)
         _take_unanswered(gateway, stats, at=at)
         feed.boot_id, feed.sequence = stats.boot_id, stats.sequence
         feed.looked_at, feed.span_seconds = looked_at, seconds
@@ -295,15 +300,20 @@ def _add_to_keys(news: dict[UUID, News], looked_at: datetime) -> None:
     )
 
 
-def _add_to_totals(news: dict[UUID, News]) -> None:
+def _add_to_totals(news: dict[UUID, News], looked_at: datetime) -> None:
     known = RequestTotal.objects.in_bulk(news)
-    added = [
-        RequestTotal(run_id=pk, requests=(known[pk].requests if pk in known else 0) + each.answered)
-        for pk, each in news.items()
-        if each.answered
-    ]
+    added = []
+    for pk, each in news.items():
+        if each.answered or each.is_bad:
+            row = known.get(pk) or RequestTotal(run_id=pk)
+            row.requests += each.answered
+            row.bad_at = looked_at if each.is_bad else row.bad_at
+            added.append(row)
     RequestTotal.objects.bulk_create(
-        added, update_conflicts=True, unique_fields=["run_id"], update_fields=["requests"]
+        added,
+        update_conflicts=True,
+        unique_fields=["run_id"],
+        update_fields=["requests", "bad_at"],
     )
 
 

@@ -14,7 +14,7 @@ from apps.core.stores import valkey
 from apps.gateways.models import Gateway
 from apps.runs.control import replica_load
 from apps.runs.models import Run
-from apps.telemetry.models import Counter, KeyUse, Traffic
+from apps.telemetry.models import Counter, KeyUse, RequestTotal, Traffic
 from apps.telemetry.traffic import ingest, live_points
 from gateway import schema
 from tests import factories
@@ -305,3 +305,26 @@ def test_the_route_takes_a_look_and_refuses_what_is_none(people: People) -> None
         assert post(token, body) == 422
     for bad in ({"boot_id": "x" * 65}, {"sequence": 2**63}, {"sequence": -1}):
         assert post(token, look(3).model_copy(update=bad).model_dump_json()) == 422
+
+
+@pytest.mark.parametrize(
+    ("more", "is_bad"),
+    [
+        ({}, False),
+        ({"by_class": (4, 1)}, False),
+        ({"by_class": (4, 0, 0, 1)}, True),
+        ({"by_class": (0, 0, 0, 1)}, True),
+        ({"held": 1}, True),
+    ],
+)
+def test_notes_when_requests_last_failed_or_waited(
+    gateway: Gateway, run: Run, more: dict[str, Any], is_bad: bool
+) -> None:
+    load = [schema.Load(endpoint=str(run.pk), in_flight=1, held=more.get("held", 0))]
+    by_class = more.get("by_class", (4,))
+    take(gateway, look(1, counts(run, *by_class), load=load))
+    # What is well again later takes nothing back.
+    take(gateway, look(2, counts(run, *by_class), after=1))
+
+    noted = RequestTotal.objects.filter(bad_at__isnull=False).values_list("bad_at", flat=True)
+    assert list(noted) == [AT] * is_bad
