@@ -153,6 +153,10 @@ def test_says_why_it_failed_with_the_last_lines(people: People) -> None:
 
     assert "Exited with code 3" in page
     assert "no such model: &lt;b&gt;llama&lt;/b&gt;" in page
+    # A program may write more after its error than the last lines.
+    assert f'href="{HELLO}logs/?replica=0&amp;level=error"' in page
+    logs = text(signed_in(people.bob).get(f"{HELLO}logs/?replica=0&level=error"))
+    assert 'hx-get="/projects/main/services/hello/log-lines/?replica=0&amp;level=error"' in logs
 
 
 def test_says_what_happened_and_how_long_it_took(people: People, hello: Run) -> None:
