@@ -273,7 +273,12 @@ def _gateway(main: Project) -> None:
 
 def _spend(main: Project) -> None:
     """Four weeks of two services, one of which leaves its machines idle; the dearest is running."""
-    Project.objects.filter(pk=main.pk).update(max_instances=100_000, max_usd_per_hour=99_999.9999)
+    Project.objects.filter(pk=main.pk).update(
+        max_instances=100_000,
+        max_usd_per_hour=99_999.9999,
+        budget_usd_per_month=9_999_999.9999,
+        budget_warn_percent=0,
+    )
     at = timezone.now()
     runs = {run.name: run for run in Run.objects.filter(name__in=[LONG, "service-7"])}
     for day in range(1, 29):
