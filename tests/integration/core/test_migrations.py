@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -13,7 +14,10 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
+from apps.backends.faults import said
 from apps.core.ids import new_id
+from apps.core.models import Event
+from apps.offers.models import BlockedOffer
 from apps.runs.models import Run
 from tests import factories
 
@@ -231,3 +235,81 @@ def test_what_was_read_of_repositories_stays_when_it_becomes_another_app_s(
 
     found = new.get_model("chat_templates", "Repository").objects.get(pk=made.pk)
     assert (found.name, found.project_id) == ("org/m", project.pk)
+
+
+ARN = "arn:aws:iam::123456789012:user/payer"
+CLEAN = f"Its account is not set up for this; {said.WHO_SEES}"
+
+
+def rows_of_before(of: str, backend: Any, *, why: str) -> dict[str, Any]:
+    """A machine that a cloud did not make, and all that told why."""
+    project = factories.project(of, admin=factories.user())
+    machine = factories.instance(
+        project, backend=backend, backend_kind="aws", state="failed", error=why, boot_error=why
+    )
+    run = factories.run(project, state="failed", error=f"No offer could be had. {why}.")
+    tried = {"backend": backend.name, "region": "r", "instance": "i", "spot": False, "why": why}
+    own = {**tried, "backend": "own", "why": f"own {ARN}"}
+    replica = factories.replica(
+        run, state="failed", message=f"No offer could be had. {why}.", tried=[tried, own]
+    )
+    workload = factories.workload(
+        machine, replica=replica, state="exited", exit_reason="no-capacity", message=why
+    )
+    gateway = factories.gateway(
+        connection=backend, dns_connection=backend, failure=why, dns_error=why, state="failed"
+    )
+    at = timezone.now()
+    rows: list[Any] = [machine, workload, replica, run, gateway]
+    Event.objects.bulk_create(
+        Event(
+            state_machine=row.state_machine.name,
+            object_id=row.event_object,
+            version=1,
+            old="any",
+            new="exited" if row is workload else "failed",
+            reason=f"No offer could be had. {why}." if row in (replica, run) else why,
+            at=at,
+        )
+        for row in rows
+    )
+    block = BlockedOffer.objects.create(
+        backend=backend, scope="offer+region", region=of, kind="setup", reason=why, until=at
+    )
+    return {"rows": [*rows, block], "events": [row.event_object for row in rows]}
+
+
+def told_by(made: dict[str, Any]) -> list[str]:
+    texts = []
+    for row in made["rows"]:
+        row.refresh_from_db()
+        names = ("error", "boot_error", "message", "failure", "dns_error", "reason")
+        texts += [text for name in names if (text := getattr(row, name, ""))]
+        texts += [each["why"] for each in getattr(row, "tried", ())]
+    events = Event.objects.filter(object_id__in=made["events"])
+    return [*texts, *events.values_list("reason", flat=True)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_members_read_no_words_of_a_shared_cloud_from_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    migration = import_module("apps.runs.migrations.0016_what_clouds_said_before")
+    monkeypatch.setattr(migration, "BATCH", 1)
+    shared = factories.backend(None, kind="aws", name="shared")
+    own = factories.backend(factories.project("payer"), kind="aws", name="own")
+    raw = [rows_of_before(f"raw-{n}", shared, why=f"{ARN} may not") for n in range(2)]
+    clean = rows_of_before("clean", shared, why=CLEAN)
+    of_project = rows_of_before("of-project", own, why=f"{ARN} may not")
+    kept = [told_by(clean), told_by(of_project)]
+
+    # Again, as after one that was broken off.
+    for _ in range(2):
+        migration.clean(apps, None)
+
+    for made in raw:
+        texts = told_by(made)
+        assert [each for each in texts if ARN in each] == [f"own {ARN}"]
+        assert len(texts) == len(kept[0])
+    assert [told_by(clean), told_by(of_project)] == kept
+    assert said.WHO_SEES == migration.IN_PUBLIC
