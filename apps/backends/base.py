@@ -44,6 +44,7 @@ class Scope(StrEnum):
     OFFER_REGION = "offer+region"
     FAMILY_REGION = "family+region"
     SPOT_REGION = "spot+region"
+    REGION = "region"
     BACKEND = "backend"
 
 
@@ -69,7 +70,7 @@ class ProviderError(Exception):
     @property
     def is_of_backend(self) -> bool:
         """Whether a person has to mend the backend before anything of it can be had."""
-        return self.is_fault_of_setup and self.scope is not Scope.SPOT_REGION
+        return self.is_fault_of_setup and self.scope not in (Scope.SPOT_REGION, Scope.REGION)
 
     @property
     def is_fault_of_setup(self) -> bool:
@@ -206,8 +207,7 @@ class InstanceSpec:
 
 @dataclass(frozen=True)
 class Address:
-    """An address that stays the same whichever machine has it; `ref` is what the provider calls
-    it, `name` what we do."""
+    """An address that outlives its machine; `ref` is the provider's name for it, `name` ours."""
 
     ref: str
     ip: str

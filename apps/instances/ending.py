@@ -119,4 +119,4 @@ def forget_if_over(backend: Backend, *, is_empty: bool, at: datetime) -> None:
 
 def nobody_answers(backend: Backend, error: ProviderError, *, at: datetime) -> None:
     """Forget a deleted backend also where its cloud does not know its credentials any more."""
-    forget_if_over(backend, is_empty=error.is_of_backend, at=at)
+    forget_if_over(backend, is_empty=error.is_fault_of_setup, at=at)

@@ -25,6 +25,7 @@ from apps.backends.base import (
     InstanceStatus,
     Provider,
     ProviderError,
+    Scope,
 )
 from apps.backends.faults import leaving, said, unheard
 from apps.backends.registry import PROVIDERS
@@ -46,7 +47,8 @@ logger = logging.getLogger(__name__)
 STARTED_AT = timezone.now()
 CALL_LEASE = timedelta(minutes=5)
 HELD_LOOKED_AT = timedelta(seconds=30)
-NO_CAPACITY, NO_BACKEND, NOT_BOOTED = "no-capacity", "no-backend", "not-booted"
+NO_CAPACITY, NO_BACKEND, NO_REGION = "no-capacity", "no-backend", "no-region"
+NOT_BOOTED = "not-booted"
 
 
 def advance(*, ids: Sequence[UUID], at: datetime) -> None:
@@ -197,11 +199,25 @@ def _create(instance: Instance, *, at: datetime) -> None:
 
 
 def _not_made(instance: Instance, error: ProviderError, *, at: datetime) -> None:
-    if error.is_passing:
+    if error.is_passing and instance.attempts + 1 < decide.MAX_ATTEMPTS:
         _retry(instance, str(error), at=at)
+        return
+    if error.is_passing:
+        error = _given_up(instance, error, at=at)
+    _block(instance, error, reason=str(error), at=at)
+    if error.scope is Scope.REGION and (error.is_fault_of_setup or error.is_passing):
+        reason = NO_REGION
     else:
-        _block(instance, error, reason=str(error), at=at)
-        _fail(instance, NO_BACKEND if error.is_of_backend else NO_CAPACITY, str(error), at=at)
+        reason = NO_BACKEND if error.is_of_backend or error.is_passing else NO_CAPACITY
+    _fail(instance, reason, str(error), at=at)
+
+
+def _given_up(instance: Instance, error: ProviderError, *, at: datetime) -> ProviderError:
+    """Return what is held for true once a machine was asked for in vain again and again: its region
+    is out and, where another one did not answer either, its whole cloud."""
+    is_everywhere = blocked.is_out_elsewhere(instance.backend, instance.region, at=at)
+    scope = Scope.BACKEND if is_everywhere else Scope.REGION
+    return ProviderError(str(error), kind=error.kind, scope=scope)
 
 
 def _block(
@@ -238,9 +254,6 @@ def _booted(instance: Instance, ref: str) -> None:
 
 def _retry(instance: Instance, error: str, *, at: datetime) -> None:
     attempts = instance.attempts + 1
-    if attempts >= decide.MAX_ATTEMPTS and instance.state == states.CREATING:
-        _fail(instance, NO_BACKEND, error, at=at)
-        return
     same = Instance.objects.filter(pk=instance.pk, state_version=instance.state_version)
     same.update(
         attempts=min(attempts, MOST_ATTEMPTS),

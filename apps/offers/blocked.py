@@ -30,7 +30,8 @@ def block(
     """Keep an offer, and what else its refusal holds for, from being asked for a while.
 
     Without an `error` the machine did not boot or was taken back, which is the same. Nothing is
-    blocked of what was there before us, nor by an error that passes. Again is no error.
+    blocked of what was there before us, nor by an error that passes, unless it is an outage. Again
+    is no error.
     """
     if backends.is_standing(backend.kind):
         return
@@ -73,6 +74,14 @@ def of(
     for row in BlockedOffer.objects.filter(backend__in=chosen, until__gt=at).order_by("pk"):
         found[row.backend_id].append(_read(row))
     return found
+
+
+def is_out_elsewhere(backend: Backend, region: str, *, at: datetime) -> bool:
+    """Tell whether another region of it does not answer either."""
+    out = BlockedOffer.objects.filter(
+        backend=backend, scope=Scope.REGION, kind=ErrorKind.UNREACHABLE, until__gt=at
+    )
+    return out.exclude(region=region).exists()
 
 
 def _unreachable(project_id: int | None) -> list[blocks.Block]:

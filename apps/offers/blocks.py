@@ -18,7 +18,10 @@ LASTS = {
     ErrorKind.REFUSED: timedelta(minutes=10),
     ErrorKind.SETUP: timedelta(minutes=2),
     ErrorKind.CREDENTIALS: timedelta(minutes=2),
+    # Where it was asked again and again before: an outage.
+    ErrorKind.UNREACHABLE: timedelta(minutes=3),
 }
+OUT = (ErrorKind.SETUP, ErrorKind.CREDENTIALS, ErrorKind.UNREACHABLE)
 
 
 # Nobody reads more sentences than these.
@@ -50,30 +53,47 @@ class Block:
     def is_fault_of_setup(self) -> bool:
         return self.kind in (ErrorKind.SETUP, ErrorKind.CREDENTIALS)
 
+    @property
+    def is_of_backend(self) -> bool:
+        """Whether nothing of its backend can be had, other than for want of room."""
+        return self.subject.scope is Scope.BACKEND and self.kind in OUT
+
+    @property
+    def is_of_region(self) -> bool:
+        return self.subject.scope is Scope.REGION and self.kind in OUT
+
 
 def subject(offer: Offer, error: ProviderError | None, *, family: str, zone: str) -> Subject | None:
     """Return what is blocked by an error about an offer, None where nothing is.
 
     Without an error the machine did not boot or was taken back: that holds for its zone.
     """
-    if error is None:
-        scope = Scope.OFFER_ZONE
-    elif error.is_passing:
+    if error is not None and error.is_passing and not is_outage(error):
         return None
-    else:
-        scope = Scope.BACKEND if error.is_of_backend else error.scope
-    if scope is Scope.OFFER_ZONE and not zone:
-        scope = Scope.OFFER_REGION
-    match scope:
-        case Scope.OFFER_ZONE:
+    match _scope(error, zone):
+        case Scope.OFFER_ZONE as scope:
             return Subject(scope, offer.region, zone, "", offer.instance, offer.spot)
-        case Scope.OFFER_REGION:
+        case Scope.OFFER_REGION as scope:
             return Subject(scope, offer.region, instance_type=offer.instance, spot=offer.spot)
-        case Scope.FAMILY_REGION:
+        case Scope.FAMILY_REGION as scope:
             return Subject(scope, offer.region, family=family, spot=offer.spot)
-        case Scope.SPOT_REGION:
+        case Scope.SPOT_REGION as scope:
             return Subject(scope, offer.region, spot=True)
+        case Scope.REGION as scope:
+            return Subject(scope, offer.region)
     return Subject(Scope.BACKEND)
+
+
+def _scope(error: ProviderError | None, zone: str) -> Scope:
+    if error is not None and error.is_of_backend:
+        return Scope.BACKEND
+    scope = Scope.OFFER_ZONE if error is None else error.scope
+    return Scope.OFFER_REGION if scope is Scope.OFFER_ZONE and not zone else scope
+
+
+def is_outage(error: ProviderError) -> bool:
+    """Tell whether a region, or its whole cloud, was asked in vain until it was given up."""
+    return error.kind is ErrorKind.UNREACHABLE and error.scope in (Scope.REGION, Scope.BACKEND)
 
 
 def lasts(error: ProviderError | None) -> timedelta:
@@ -118,6 +138,13 @@ def _over(block: Block) -> datetime:
     return block.until or datetime.max.replace(tzinfo=UTC)
 
 
+def where(block: Block) -> str:
+    """Say where a backend cannot be used: in one region, or for spot machines of it alone."""
+    subject = block.subject
+    spot = " for spot machines" if subject.scope is Scope.SPOT_REGION else ""
+    return f"{spot} in {subject.region}" if subject.region else spot
+
+
 def until(block: Block) -> str:
     return f" (until {block.until:%H:%M} UTC)" if block.until else ""
 
@@ -137,7 +164,8 @@ def sentence(
     ]
     first = {block: offer for offer, block in reversed(shut) if offer.backend not in broken}
     for block, offer in list(reversed(first.items()))[:MOST_TOLD]:
-        spot = " (spot)" if offer.spot else ""
-        where = f"{offer.backend} {offer.region} {offer.instance}{spot}"
+        where = f"{offer.backend} {offer.region}"
+        if block.subject.scope is not Scope.REGION:
+            where += f" {offer.instance}{' (spot)' if offer.spot else ''}"
         said.append(f"{where}: {block.reason.rstrip('.')}{until(block)}.")
     return " ".join(said)

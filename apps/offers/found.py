@@ -10,10 +10,10 @@ from itertools import chain, islice
 
 from apps.accounts.models import Project
 from apps.backends import services as backends
-from apps.backends.base import Offer, Scope
+from apps.backends.base import Offer
 from apps.backends.models import Backend
 from apps.offers import decide, reasons
-from apps.offers.blocks import Block, holding, open_zones
+from apps.offers.blocks import MOST_TOLD, Block, holding, open_zones, until, where
 from apps.offers.catalog import match
 from apps.offers.catalog.as_offer import as_offer
 from apps.offers.catalog.supply import Supply
@@ -101,14 +101,21 @@ class Found:
             name: block
             for name, of_backend in self.blocks.items()
             for block in of_backend
-            if block.subject.scope is Scope.BACKEND and block.is_fault_of_setup
+            if block.is_of_backend
         }
 
     @property
-    def shut(self) -> dict[str, Block]:
-        """What a person has to mend, were it for spot machines alone, by the backend's name."""
+    def shut(self) -> list[str]:
+        """Say what of which backend is out: all, a region or, where a person has to mend it, spot
+        machines; each with the reason and until when."""
         every = ((name, block) for name, some in self.blocks.items() for block in some)
-        return {name: block for name, block in every if block.is_fault_of_setup}
+        said = [
+            f"{name} cannot be used{where(block)}: {block.reason.rstrip('.')}{until(block)}."
+            for name, block in every
+            if block.is_fault_of_setup or block.is_of_backend or block.is_of_region
+        ]
+        more = len(said) - MOST_TOLD
+        return [*said[:MOST_TOLD], *([f"And {more} more like these."] if more > 0 else [])]
 
     def walk(self) -> Iterator[Offer]:
         """Return every offer that fits, cheapest first; the catalog is read as far as it is

@@ -136,3 +136,28 @@ def test_one_that_hangs_holds_nobody_up(provider: Any, faults: Faults) -> None:
 
     assert refused.value.kind == base.ErrorKind.UNREACHABLE
     assert time.monotonic() - began < 3
+
+
+# What is allowed is said for each region, but by TensorDock, whose accounts know no such thing.
+DENIED = {
+    "aws": ("UnauthorizedOperation", base.Scope.REGION),
+    "gcp": ("forbidden", base.Scope.REGION),
+    "azure": ("AuthorizationFailed", base.Scope.REGION),
+    "tensordock": ("402", base.Scope.BACKEND),
+    # Where no scope is said, what a person has to mend is the backend's.
+    "cloud": ("setup", base.Scope.OFFER_REGION),
+}
+
+
+@of_clouds
+def test_what_is_not_allowed_in_one_region_says_nothing_of_others(
+    provider: Any, faults: Faults
+) -> None:
+    code, scope = DENIED[provider.kind]
+    faults.refuse("create", code)
+
+    with pytest.raises(base.ProviderError) as refused:
+        provider.create(spec(provider))
+
+    assert (refused.value.kind, refused.value.scope) == (base.ErrorKind.SETUP, scope)
+    assert refused.value.is_of_backend is (scope is not base.Scope.REGION)

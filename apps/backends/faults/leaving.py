@@ -47,7 +47,7 @@ def is_hopeless(
     """
     if backend.ending_at is None:
         return False
-    is_refused = error is not None and error.is_of_backend and attempts >= MOST_REFUSALS
+    is_refused = error is not None and error.is_fault_of_setup and attempts >= MOST_REFUSALS
     return is_refused or backend.ending_at < at - LONGEST_GOODBYE
 
 

@@ -30,7 +30,10 @@ class Meaning(NamedTuple):
 NO_FAMILY_QUOTA = Meaning(ErrorKind.QUOTA, Scope.FAMILY_REGION, QUOTA_LASTS)
 NO_SPOT_QUOTA = Meaning(ErrorKind.QUOTA, Scope.SPOT_REGION, QUOTA_LASTS)
 BACKEND_QUOTA = Meaning(ErrorKind.QUOTA, Scope.BACKEND, QUOTA_LASTS)
+REGION_QUOTA = Meaning(ErrorKind.QUOTA, Scope.REGION, QUOTA_LASTS)
 SETUP = Meaning(ErrorKind.SETUP, Scope.BACKEND)
+# What is allowed or there in one region may not be in another.
+REGION_SETUP = Meaning(ErrorKind.SETUP, Scope.REGION)
 CREDENTIALS = Meaning(ErrorKind.CREDENTIALS, Scope.BACKEND)
 THROTTLED = Meaning(ErrorKind.THROTTLED, Scope.OFFER_REGION)
 REFUSED = Meaning(ErrorKind.REFUSED, Scope.OFFER_REGION)

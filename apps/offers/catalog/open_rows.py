@@ -32,6 +32,7 @@ def of(supply: Supply, *, zones_wanted: Sequence[str] = ()) -> QuerySet[CatalogO
     scopes = {subject.scope for subject in subjects}
     if Scope.BACKEND in scopes:
         return rows.none()
+    rows = rows.exclude(region__in=[each.region for each in subjects if each.scope is Scope.REGION])
     if Scope.OFFER_REGION in scopes:
         rows = rows.exclude(_same(supply))
     wide = [_wide(subject, supply) for subject in subjects if subject.scope in WIDE]

@@ -24,6 +24,8 @@ OF_MACHINE = (HOST_STOPPED, INTERRUPTED)
 NO_CAPACITY = "no-capacity"
 # A person has to mend it. Else it is as where nothing is free: a place is looked for again.
 NO_BACKEND = "no-backend"
+# The same of a machine whose region alone it is; its replica looks in others.
+NO_REGION = "no-region"
 # The project may have no machine more; when it has fewer, there is a place.
 OVER_LIMIT = "over-limit"
 NO_PLACE = (NO_CAPACITY, NO_BACKEND, OVER_LIMIT)

@@ -202,13 +202,14 @@ def _tunnel_to(run: Run, backend_kind: str) -> int | None:
 
 def failed_attempt(replica: Replica, workload: Workload) -> placement_attempts.Attempt:
     """Say what came of the place that a replica was given."""
+    of_region = workload.exit_reason == decide.NO_REGION
     return placement_attempts.Attempt(
         replica.backend,
         replica.region,
-        replica.instance_type,
-        replica.spot,
+        "" if of_region else replica.instance_type,
+        replica.spot and not of_region,
         why=workload.message,
-        whole=workload.exit_reason == decide.NO_BACKEND,
+        whole=of_region or workload.exit_reason == decide.NO_BACKEND,
     )
 
 

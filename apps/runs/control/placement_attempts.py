@@ -16,9 +16,11 @@ MOST_CHARACTERS = 500
 
 @dataclass(frozen=True)
 class Attempt:
-    """An offer that could not be had, and why; `whole` where no other of its backend can be.
+    """An offer that could not be had, and why; without an `instance` no other of its region can be.
 
-    `gpu` is the kind of GPUs that were taken, where the machine may have others.
+    `whole`: what is in the way is no want of room, and holds for the region or, with an `instance`,
+    for the whole backend. `gpu` is the kind of GPUs that were taken, where the machine may have
+    others.
     """
 
     backend: str
@@ -30,7 +32,8 @@ class Attempt:
     gpu: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.backend} {self.region} {self.instance}{' (spot)' if self.spot else ''}"
+        where = " ".join(filter(None, [self.backend, self.region, self.instance]))
+        where += " (spot)" if self.spot and self.instance else ""
         return f"{where}: {self.why.rstrip('.')}"
 
     def to_json(self) -> dict[str, Any]:
@@ -38,6 +41,8 @@ class Attempt:
         return kept if self.gpu else {key: kept[key] for key in kept if key != "gpu"}
 
     def rules_out(self, offer: Offer) -> bool:
+        if not self.instance:
+            return (self.backend, self.region) == (offer.backend, offer.region)
         if self.whole:
             return self.backend == offer.backend
         if self.gpu and (offer.hardware.gpu is None or offer.hardware.gpu.name != self.gpu):
@@ -73,8 +78,10 @@ def blocked(
     found: list[Attempt] = []
     for offer, block in seen:
         if block is not None and not is_tried(offer, [*attempts, *found]):
-            where = (offer.backend, offer.region, offer.instance, offer.spot)
-            whole = block.is_fault_of_setup and block.subject.scope is Scope.BACKEND
+            name = "" if block.subject.scope is Scope.REGION else offer.instance
+            whole = block.is_of_backend or block.is_of_region
+            spot = offer.spot and bool(name)
+            where = (offer.backend, offer.region, name, spot)
             found.append(Attempt(*where, why=block.reason, whole=whole))
     return found
 
@@ -82,14 +89,20 @@ def blocked(
 def told(attempts: Sequence[Attempt], unavailable: Mapping[str, str]) -> str:
     """Say what was tried, a sentence for each; `unavailable` are the backends that could not be
     asked, with the reason. Where a backend does not work, that is no matter of offers."""
-    broken = {each.backend: each.why for each in attempts if each.whole} | dict(unavailable)
+    broken = {_out(each): each.why for each in attempts if each.whole}
+    broken |= {f"{name} cannot be used": why for name, why in unavailable.items()}
     tried = [each for each in attempts if not each.whole]
     said = ["No offer could be had."] if tried else []
     said += [f"{each}." for each in tried[:MOST_TOLD]]
     if more := len(tried) - MOST_TOLD:
         said += [f"And {more} more."] if more > 0 else []
-    said += [f"Backend {kind} cannot be used: {why.rstrip('.')}." for kind, why in broken.items()]
+    said += [f"Backend {what}: {why.rstrip('.')}." for what, why in broken.items()]
     return " ".join(said)
+
+
+def _out(attempt: Attempt) -> str:
+    said = f"{attempt.backend} cannot be used"
+    return said if attempt.instance else f"{said} in {attempt.region}"
 
 
 def is_broken(attempts: Sequence[Attempt]) -> bool:

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 from apps.agent.wire import AGENT_STOPPED, REASON_ENGINE_AWAY
 from apps.runs import states
-from apps.runs.control.decide import HOST_STOPPED, INTERRUPTED, NO_BACKEND, NO_CAPACITY
+from apps.runs.control.decide import HOST_STOPPED, INTERRUPTED, NO_BACKEND, NO_CAPACITY, NO_REGION
 
 # Its machine never came to be; with the second, no other of that backend would either. The third:
 # it never called. The last: it is there, but nothing on it that runs containers.
 NOT_BOOTED = "not-booted"
-NEVER_MADE = (NO_CAPACITY, NO_BACKEND, NOT_BOOTED, REASON_ENGINE_AWAY)
+NEVER_MADE = (NO_CAPACITY, NO_BACKEND, NO_REGION, NOT_BOOTED, REASON_ENGINE_AWAY)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ def _exited(state: str, workload: WorkloadFacts, timing: Timing, at: datetime) -
         late = timing.deadline_at is not None and at >= timing.deadline_at
         if state == states.PROVISIONING and not late:
             return Step(states.PENDING, workload.message, next_check_at=at)
-        reason = NO_BACKEND if workload.exit_reason == NO_BACKEND else NO_CAPACITY
+        is_broken = workload.exit_reason in (NO_BACKEND, NO_REGION)
+        reason = NO_BACKEND if is_broken else NO_CAPACITY
         return Step(states.FAILED, workload.message, reason)
     return Step(states.FAILED, workload.message, workload.exit_reason)
 

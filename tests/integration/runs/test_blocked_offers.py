@@ -9,12 +9,13 @@ from apps.accounts.access import Access
 from apps.accounts.models import Project
 from apps.backends import base
 from apps.instances.models import Instance
-from apps.offers import blocked
+from apps.offers import blocked, queries
 from apps.offers.models import BlockedOffer
 from apps.runs.models import Replica
+from apps.specs.parse import parse
 from tests.fakes.agent import FakeAgent
 from tests.fakes.cloud import HARDWARE, World
-from tests.integration.runs.clouds import RETRY, pass_time, submit
+from tests.integration.runs.clouds import RETRY, YAML, pass_time, submit
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager")]
 
@@ -103,3 +104,72 @@ def test_where_all_is_blocked_a_replica_ends_as_if_it_had_asked(
     assert (first.exit_reason, world.machines) == (code, {})
     assert "go away" in first.message and "not asked for again" in first.message
     assert [each["why"] for each in first.tried] == ["go away"]
+
+
+def faulty(world: World, *regions: str, kind: base.ErrorKind) -> list[str]:
+    """Have these regions answer nothing but this; return what is asked for, in order."""
+    asked: list[str] = []
+
+    def refuse(offer: base.Offer) -> None:
+        asked.append(offer.region)
+        if offer.region in regions:
+            raise base.ProviderError(f"no {kind} here", kind=kind, scope=base.Scope.REGION)
+
+    world.regions, world.spot = ("north", "south", "west"), ("north",)
+    world.on_create = refuse
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("kind", "times"),
+    [
+        (base.ErrorKind.SETUP, 1),
+        (base.ErrorKind.QUOTA, 1),
+        (base.ErrorKind.UNREACHABLE, 5),
+        (base.ErrorKind.THROTTLED, 5),
+    ],
+)
+def test_a_region_that_is_out_leaves_the_others(
+    world: World, owner: Access, cloudy: Project, kind: base.ErrorKind, times: int
+) -> None:
+    asked = faulty(world, "north", kind=kind)
+    submit(owner, cloudy)
+    pass_time(400)
+    replica = Replica.objects.get()
+
+    assert asked == [*["north"] * times, "south"]
+    assert (replica.region, len(world.machines)) == ("south", 1)
+    assert blocks() == [("north", kind, f"no {kind} here")] * (kind != base.ErrorKind.THROTTLED)
+    spec = parse(YAML)
+    found = queries.find(project=cloudy, spec=spec)
+    why = {seen.offer.region: seen.block and seen.block.reason for seen in found.walk_whole()}
+    is_blocked = kind != base.ErrorKind.THROTTLED
+    assert why == {"north": f"no {kind} here" if is_blocked else None, "south": None, "west": None}
+    is_out = kind in (base.ErrorKind.SETUP, base.ErrorKind.UNREACHABLE)
+    begins = [said.partition(" (until ")[0] for said in found.shut]
+    assert begins == [f"cloud cannot be used in north: no {kind} here"] * is_out
+
+
+def test_where_two_regions_do_not_answer_their_cloud_is_out(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    asked = faulty(world, "north", "south", kind=base.ErrorKind.UNREACHABLE)
+    submit(owner, cloudy)
+    pass_time(800)
+
+    assert asked == ["north"] * 5 + ["south"] * 5
+    replica = Replica.objects.earliest("pk")
+    assert (replica.exit_reason, world.machines) == ("no-backend", {})
+
+
+def test_where_every_region_is_out_a_replica_says_each(
+    world: World, owner: Access, cloudy: Project
+) -> None:
+    asked = faulty(world, "north", "south", "west", kind=base.ErrorKind.SETUP)
+    submit(owner, cloudy)
+    pass_time(60)
+
+    replica = Replica.objects.earliest("pk")
+    assert (asked, replica.exit_reason) == (["north", "south", "west"], "no-backend")
+    for region in asked:
+        assert f"Backend cloud cannot be used in {region}: no setup here." in replica.message

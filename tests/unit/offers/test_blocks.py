@@ -51,6 +51,7 @@ EVERY = {
     "spot": SPOT,
     "spot of another": SPOT_OF_ANOTHER,
 }
+OF_REGION = EVERY.keys() - {"other region"}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,12 @@ EVERY = {
         (error("setup"), SAME, set(EVERY)),
         (error("credentials"), SAME, set(EVERY)),
         (error("throttled"), SAME, set()),
-        (error("unreachable", "backend"), SAME, set()),
+        (error("unreachable"), SAME, set()),
+        (error("throttled", "region"), SAME, set()),
+        (error("unreachable", "region"), SAME, OF_REGION),
+        (error("setup", "region"), SPOT, OF_REGION),
+        (error("quota", "region"), SAME, OF_REGION),
+        (error("unreachable", "backend"), SAME, set(EVERY)),
     ],
 )
 def test_a_refusal_keeps_away_what_it_holds_for(

@@ -26,6 +26,8 @@ FULL = placement_attempts.of(BIG, "no machine is free")
         ([FULL], OFFERS[1:]),
         ([replace(FULL, spot=True), replace(FULL, region="eu")], [OFFERS[0], *OFFERS[3:]]),
         ([replace(FULL, whole=True)], [OFFERS[4]]),
+        ([replace(FULL, instance="", whole=True)], [OFFERS[2], OFFERS[4]]),
+        ([replace(FULL, instance="")], [OFFERS[2], OFFERS[4]]),
     ],
 )
 def test_leaves_what_was_not_tried_in_its_order(tried: list[Attempt], left: list[Offer]) -> None:
@@ -34,10 +36,13 @@ def test_leaves_what_was_not_tried_in_its_order(tried: list[Attempt], left: list
 
 def test_says_a_sentence_for_each() -> None:
     spot = replace(FULL, spot=True, why="Your quota is 0.")
+    region, out = replace(FULL, region="eu", instance=""), replace(FULL, instance="", whole=True)
 
-    assert placement_attempts.told([FULL, spot], {"gcp": "no answer"}) == (
+    assert placement_attempts.told([FULL, spot, region, out], {"gcp": "no answer"}) == (
         "No offer could be had. aws us big: no machine is free. "
-        "aws us big (spot): Your quota is 0. Backend gcp cannot be used: no answer."
+        "aws us big (spot): Your quota is 0. aws eu: no machine is free. "
+        "Backend aws cannot be used in us: no machine is free. "
+        "Backend gcp cannot be used: no answer."
     )
 
 

@@ -47,6 +47,7 @@ def test_runs_when_its_probe_passes() -> None:
         ("not-booted", "no-capacity"),
         ("engine_away", "no-capacity"),
         ("no-backend", "no-backend"),
+        ("no-region", "no-backend"),
     ],
 )
 def test_waits_for_another_place_when_its_machine_never_came(reason: str, told: str) -> None:

@@ -94,7 +94,7 @@ def _no_subnet(vpc_id: str, config: AwsConfig, zones: Sequence[str]) -> Provider
     else:
         what = "can be used: name others in subnet_ids"
     return ProviderError(
-        f"No subnet of {vpc_id}{where} {what}.", kind=ErrorKind.SETUP, scope=Scope.OFFER_REGION
+        f"No subnet of {vpc_id}{where} {what}.", kind=ErrorKind.SETUP, scope=Scope.REGION
     )
 
 

@@ -19,8 +19,9 @@ from apps.backends.providers.meanings import (
     CREDENTIALS,
     NO_FAMILY_QUOTA,
     NO_SPOT_QUOTA,
-    QUOTA_LASTS,
     REFUSED,
+    REGION_QUOTA,
+    REGION_SETUP,
     SETUP,
     THROTTLED,
     UNREACHABLE,
@@ -47,7 +48,6 @@ FAMILIES: Mapping[str, str] = {
 
 NO_CAPACITY = Meaning(ErrorKind.CAPACITY, Scope.OFFER_REGION, CAPACITY_LASTS)
 FAMILY_IS_FULL = Meaning(ErrorKind.CAPACITY, Scope.FAMILY_REGION, CAPACITY_LASTS)
-SETUP_HERE = Meaning(ErrorKind.SETUP, Scope.OFFER_REGION, QUOTA_LASTS)
 
 # What the making of a machine ends with after it was accepted: the failed machine stays.
 OF_OPERATIONS: dict[str, Meaning] = {
@@ -73,25 +73,25 @@ OF_CALLS: dict[str, Meaning] = {
     # Only where the sentence is of a quota: see `_meaning`.
     "OperationNotAllowed": NO_FAMILY_QUOTA,
     "QuotaExceeded": NO_FAMILY_QUOTA,
-    "PublicIPCountLimitReached": BACKEND_QUOTA,
+    "PublicIPCountLimitReached": REGION_QUOTA,
     "ResourceQuotaExceeded": BACKEND_QUOTA,
     "SubscriptionQuotaExceeded": BACKEND_QUOTA,
     "ResourceGroupQuotaExceeded": BACKEND_QUOTA,
-    "AuthorizationFailed": SETUP,
-    "LinkedAuthorizationFailed": SETUP,
+    "AuthorizationFailed": REGION_SETUP,
+    "LinkedAuthorizationFailed": REGION_SETUP,
     "DisallowedProvider": SETUP,
     "InvalidSubscriptionId": SETUP,
     "MissingSubscriptionRegistration": SETUP,
     "NoRegisteredProviderFound": SETUP,
     "ReadOnlyDisabledSubscription": SETUP,
-    "ScopeLocked": SETUP,
+    "ScopeLocked": REGION_SETUP,
     "SubscriptionDisabled": SETUP,
     "SubscriptionNotFound": SETUP,
     "SubscriptionNotRegistered": SETUP,
-    "LocationNotAvailableForResourceGroup": SETUP_HERE,
-    "LocationNotAvailableForResourceType": SETUP_HERE,
-    "RequestDisallowedByAzure": SETUP_HERE,
-    "RequestDisallowedByPolicy": SETUP_HERE,
+    "LocationNotAvailableForResourceGroup": REGION_SETUP,
+    "LocationNotAvailableForResourceType": REGION_SETUP,
+    "RequestDisallowedByAzure": REGION_SETUP,
+    "RequestDisallowedByPolicy": REGION_SETUP,
     "AuthenticationFailed": CREDENTIALS,
     "AuthenticationFailedInvalidHeader": CREDENTIALS,
     "AuthenticationFailedMissingToken": CREDENTIALS,
@@ -118,7 +118,7 @@ OF_CALLS: dict[str, Meaning] = {
     "PlatformImageNotFound": REFUSED,
 }
 CODES = {**OF_OPERATIONS, **OF_CALLS}
-OF_STATUS = {401: CREDENTIALS, 403: SETUP, 429: THROTTLED}
+OF_STATUS = {401: CREDENTIALS, 403: REGION_SETUP, 429: THROTTLED}
 # 404 is said of a subscription too that these credentials do not see: that is no empty one.
 UNKNOWN = ("ResourceNotFound", "ResourceGroupNotFound", "NotFound")
 EXISTS = ("PreconditionFailed", "ConditionNotMet")

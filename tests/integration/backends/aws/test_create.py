@@ -195,7 +195,7 @@ def test_says_once_that_no_zone_has_room(aws: Emulator) -> None:
             ErrorKind.SETUP,
             Scope.SPOT_REGION,
         ),
-        ("UnauthorizedOperation", ErrorKind.SETUP, Scope.BACKEND),
+        ("UnauthorizedOperation", ErrorKind.SETUP, Scope.REGION),
         ("RequestLimitExceeded", ErrorKind.THROTTLED, Scope.OFFER_REGION),
     ],
 )
