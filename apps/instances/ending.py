@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from apps.accounts.access import Access
@@ -15,6 +16,7 @@ from apps.backends.base import SERVER_TAG, ProviderError
 from apps.backends.faults import leaving
 from apps.backends.models import Backend
 from apps.core.errors import Conflict
+from apps.core.models import Event
 from apps.core.transition import Change, Stale, transition, transition_all
 from apps.instances import services, states
 from apps.instances.models import Instance, Workload
@@ -92,7 +94,15 @@ def let_go(instance: Instance, why: str, *, at: datetime) -> None:
         f"It is tagged {SERVER_TAG}={backends.server_id()}: end it at the cloud, or connect the "
         "account again, and it is found and ended"
     )
-    left = leaving.Left(
+    with transaction.atomic():
+        leaving.note(instance.backend, _left(instance))
+        transition(instance, states.FAILED, at=at, reason=said, next_check_at=None, error=said)
+        left_work = list(instance.workloads.exclude(state=states.EXITED))
+        services.end_workloads(left_work, reason=wire.REASON_HOST_STOPPED, message=HOST_WENT, at=at)
+
+
+def _left(instance: Instance) -> leaving.Left:
+    return leaving.Left(
         leaving.MACHINE,
         instance.boot_name,
         backends.id_of(instance.backend_kind, instance.ref),
@@ -100,23 +110,38 @@ def let_go(instance: Instance, why: str, *, at: datetime) -> None:
         instance.instance_type,
         float(instance.price_usd_per_hour),
     )
-    with transaction.atomic():
-        leaving.note(instance.backend, left)
-        transition(instance, states.FAILED, at=at, reason=said, next_check_at=None, error=said)
-        left_work = list(instance.workloads.exclude(state=states.EXITED))
-        services.end_workloads(left_work, reason=wire.REASON_HOST_STOPPED, message=HOST_WENT, at=at)
 
 
-def forget_if_over(backend: Backend, *, is_empty: bool, at: datetime) -> None:
-    """Forget how a deleted backend was connected, once nothing of ours is left there."""
+def forget_if_over(
+    backend: Backend, *, is_empty: bool, at: datetime, is_listed: bool = True
+) -> None:
+    """Forget how a deleted backend was connected, once nothing of ours is left there.
+
+    Where its cloud did not list that, what it may have made without our hearing of it is noted.
+    """
     if backend.closed_at is None or backends.is_standing(backend.kind):
         return
     is_late = backend.closed_at < at - leaving.LONGEST_GOODBYE
     live = Instance.objects.filter(backend=backend, state__in=states.INSTANCE.unfinished)
     if (is_empty or is_late) and not live.exists():
+        for instance in () if is_listed else _unconfirmed(backend):
+            leaving.note(backend, _left(instance))
         backends.forget(backend)
+
+
+def _unconfirmed(backend: Backend) -> QuerySet[Instance]:
+    """Return the machines that were asked for and of which no answer came: what had been made of
+    those before the last day was found by lists that were answered."""
+    asked = Event.objects.filter(
+        state_machine=states.INSTANCE.name, object_id=OuterRef("pk"), new=states.CREATING
+    )
+    # One that was refused at once was not made; one that failed later may have been, before.
+    over = Q(state=states.TERMINATED) | Q(state=states.FAILED, attempts__gt=0)
+    began = backend.ending_at or backend.closed_at or timezone.now()
+    rows = Instance.objects.filter(over, Exists(asked), backend=backend, ref="", shared=False)
+    return rows.filter(state_at__gte=began - leaving.LONGEST_GOODBYE).order_by("pk")
 
 
 def nobody_answers(backend: Backend, error: ProviderError, *, at: datetime) -> None:
     """Forget a deleted backend also where its cloud does not know its credentials any more."""
-    forget_if_over(backend, is_empty=error.is_fault_of_setup, at=at)
+    forget_if_over(backend, is_empty=error.is_fault_of_setup, at=at, is_listed=False)

@@ -28,7 +28,8 @@ MACHINE, ADDRESS = "machine", "address"
 
 @dataclass(frozen=True)
 class Left:
-    """`name` is what this server calls it in the account, `ref` what the cloud does."""
+    """`name` is what this server calls it in the account, `ref` what the cloud does: "" where it
+    never said whether it made it."""
 
     what: str
     name: str

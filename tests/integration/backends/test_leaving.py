@@ -17,6 +17,7 @@ from apps.backends.base import ErrorKind, ProviderError
 from apps.backends.faults import leaving
 from apps.backends.models import Backend
 from apps.backends.registry import PROVIDERS
+from apps.core.transition import transition
 from apps.gateways.machines import reconcile as gateways
 from apps.gateways.models import Gateway
 from apps.instances import reconcile
@@ -238,3 +239,50 @@ def test_the_address_of_a_gateway_is_let_go_too(
     cloud.refresh_from_db()
     assert [(each.what, each.ref) for each in leaving.of(cloud)] == [("address", "north/a")]
     assert cloud.closed_at is not None
+
+
+def asked_for(cloud: Backend, state: str, **fields: Any) -> Instance:
+    """A machine of which no answer came."""
+    made = machine(cloud, state="requested", region="north", price_usd_per_hour=2)
+    transition(made, "creating", at=timezone.now())
+    if state != "creating":
+        transition(made, state, at=timezone.now(), **fields)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("state", "fields", "is_refused", "is_told"),
+    [
+        ("creating", {}, True, True),
+        ("failed", {"attempts": 4}, True, True),
+        ("failed", {"attempts": 0}, True, False),
+        ("creating", {}, False, False),
+        ("requested", {}, True, False),
+    ],
+)
+def test_a_machine_whose_making_was_never_answered_is_told_where_no_list_says_that_it_is_not(
+    people: People,
+    world: World,
+    cloud: Backend,
+    alice: Access,
+    state: str,
+    fields: dict[str, Any],
+    is_refused: bool,
+    is_told: bool,
+) -> None:
+    if state == "requested":
+        made = machine(cloud, state=state)
+    else:
+        made = asked_for(cloud, state, **fields)
+    world.refused = {"list_owned": DEAD} if is_refused else {}
+    services.delete(access=alice, backend=cloud, ends_machines=True)
+    look(times=2)
+
+    orphans.collect_orphans(at=timezone.now() + LATER)
+
+    cloud.refresh_from_db()
+    assert (cloud.closed_at is not None, cloud.config) == (True, services.FORGOTTEN)
+    told = [(each.name, each.ref, each.region) for each in leaving.of(cloud)]
+    assert told == [(made.boot_name, "", "north")] * is_told
+    page = signed_in(people.alice).get("/projects/main/backends/").content.decode()
+    assert ("its cloud never said whether it made it" in page) is is_told

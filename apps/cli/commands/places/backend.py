@@ -218,8 +218,9 @@ def _tell(made: dict[str, Any]) -> None:
 def _left(one: dict[str, Any]) -> str:
     what, name, region = (clean(one[key]) for key in ("what", "name", "region"))
     costs = f", ${one['price_usd_per_hour']:g}/h" if one.get("price_usd_per_hour") else ""
+    ref = clean(one["ref"]) or "its cloud never said whether it made it"
     return (
-        f"The {what} {name} ({clean(one['ref'])}) in {region}{costs} may still be in the account "
+        f"The {what} {name} ({ref}) in {region}{costs} may still be in the account "
         f"of {clean(one['backend'])}, which was deleted: it is tagged {clean(one['tag'])}. End it "
         "there, or connect the account again."
     )
