@@ -120,11 +120,26 @@ def tunnels_to(gateway: Gateway) -> int:
     return Tunnel.objects.filter(gateway=gateway, freed_at=None).count()
 
 
+def _waits_for_host(gateway: Gateway) -> str:
+    """Say why one that is deleted stays, and what to do, where its own host is away."""
+    host = gateway.instance
+    if gateway.state != states.DELETING or host is None or not is_on_host(gateway):
+        return ""
+    if host.state != instance_states.LOST:
+        return ""
+    since = f" since {host.reported_at:%Y-%m-%d %H:%M} UTC" if host.reported_at else ""
+    return (
+        f"it is taken off its host {host.name} once that is back, which has said nothing{since}. "
+        f"If it never comes back, remove the host with `dstack host remove {host.name}` or on the "
+        "page Hosts, and the gateway is gone with it"
+    )
+
+
 def error_of(access: Access, publication: Publication) -> str:
     """Return what is wrong with it, as far as those of the project see it."""
     gateway = publication.gateway
     is_theirs = gateway.made_for_id in (None, publication.project_id) or access.is_global_admin
-    made = gateway.failure if is_theirs else ""
+    made = (_waits_for_host(gateway) or gateway.failure) if is_theirs else ""
     return made or seen.of(access, publication.project, gateway).error
 
 

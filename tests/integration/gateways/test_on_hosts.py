@@ -23,6 +23,7 @@ from apps.instances.boot import credentials, home
 from apps.instances.models import Instance, Workload
 from tests.fakes.cloud import World
 from tests.integration.gateways.on_machines import pass_time, publication, serve
+from tests.people import signed_in
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("eager")]
 
@@ -116,7 +117,13 @@ def test_a_host_that_never_comes_back_keeps_no_gateway(
 
     verbs.delete(access=owner, publication=publication(gateway), at=timezone.now())
     pass_time(600)
+    Instance.objects.update(state="lost")
     assert Gateway.objects.get().state == "deleting"
+    told = showing.gateway_json(owner, publication(gateway))["error"]
+    assert "its host desk once that is back, which has said nothing since 20" in told
+    assert "remove the host with `dstack host remove desk`" in told
+    page = signed_in(owner.user).get("/projects/cloudy/gateways/desk/").content.decode()
+    assert "<code>dstack host remove desk</code>" in page
     closing.refuse_while_on(instance)
     instance.refresh_from_db()
     machines.end(instance, "its host is removed", at=timezone.now())
