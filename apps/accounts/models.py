@@ -22,8 +22,13 @@ NAME = RegexValidator(
 class User(AbstractUser):
     """A person. `is_superuser` marks a global admin, who sees and may do everything.
 
-    Names differ in more than case: `Alice` beside `alice` would be a trap.
+    Names differ in more than case: `Alice` beside `alice` would be a trap. `last_project` is the
+    one whose pages they saw last; they may have left it, and it may be deleted since.
     """
+
+    last_project = models.ForeignKey(
+        "Project", models.SET_NULL, null=True, blank=True, related_name="+"
+    )
 
     class Meta(AbstractUser.Meta):
         abstract = False

@@ -94,6 +94,13 @@ def find_user(username: str) -> User:
     return found
 
 
+def remember_project(*, user: User, project: Project) -> None:
+    """Note whose pages somebody sees, for their next session; writes where that is another."""
+    if user.last_project_id != project.pk:
+        user.last_project = project
+        User.objects.filter(pk=user.pk).update(last_project=project)
+
+
 def create_project(*, name: str, creator: User) -> Project:
     """Create a project, its creator being its admin.
 

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from apps.accounts import access as who
+from apps.accounts import services
 from apps.accounts.models import Project, User
 from apps.runs.models import Run
 from apps.runs.queries import ACTIVE_RUNS
@@ -46,7 +47,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Frame:
-    """`project` is the one in the address, else that looked at last, else that deployed in."""
+    """`project` is the one in the address, else that used last, else that deployed in."""
 
     projects: Sequence[Project]
     project: Project | None
@@ -94,17 +95,28 @@ def _current(request: HttpRequest, projects: Sequence[Project]) -> Project | Non
     by_name = {project.name: project for project in projects}
     match = request.resolver_match
     named = by_name.get(match.kwargs.get("project", "")) if match else None
-    if named is not None and request.session.get(SESSION_KEY) != named.name:
-        request.session[SESSION_KEY] = named.name
+    if named is not None:
+        _remember(request, named)
     looked_at = named or by_name.get(request.session.get(SESSION_KEY, ""))
     return looked_at or _of_a_new_session(request, projects)
 
 
+def _remember(request: HttpRequest, project: Project) -> None:
+    """In the session, since each of a person's browsers goes on where it was, and for the next."""
+    if request.session.get(SESSION_KEY) != project.name:
+        request.session[SESSION_KEY] = project.name
+    services.remember_project(user=who.of(request).user, project=project)
+
+
 def _of_a_new_session(request: HttpRequest, projects: Sequence[Project]) -> Project | None:
-    """The project in which one deployed last, else the one that deployed last, else the first."""
+    """The project that one used last, else in which one deployed last, else that in which somebody
+    did, with services that run first; else the first."""
     if len(projects) < 2:
         return next(iter(projects), None)
     by_id = {project.pk: project for project in projects}
+    # One that was left or deleted is none of these.
+    if used := by_id.get(who.of(request).user.last_project_id or 0):
+        return used
     runs = Run.objects.filter(project__in=by_id, deleted_at=None).order_by("-id")
     for found in (runs.filter(user=request.user.pk), runs.filter(state__in=ACTIVE_RUNS), runs):
         project_id = found.values_list("project", flat=True).first()
