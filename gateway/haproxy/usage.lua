@@ -103,10 +103,23 @@ function Usage:new()
   return newest
 end
 
+-- A model server sends the headers of a stream before it has looked at the question: that an answer begins
+-- is its first piece. Where nobody noted when the request began, there is nothing to count from.
+local function first_piece(txn)
+  local began = txn:get_var("txn.began")
+  if began then
+    txn:set_var("txn.first", txn.f:date(0, "us") - began)
+  end
+end
+
 function Usage:http_payload(txn, message)
   local piece = message:body()
   if not piece or piece == "" then
     return
+  end
+  if not self.begun then
+    self.begun = true
+    first_piece(txn)
   end
   local text = self.rest .. piece
   local open = each_usage(text, function(tokens_in, tokens_out)

@@ -42,7 +42,7 @@ def parse(text: str) -> Sample | None:
         return None
     if weight < 1 or total < 0 or min(parts) < 0:
         return None
-    return Sample(line.endpoint, weight, _us(total, total_us), _us(sum(parts), first_us))
+    return Sample(line.endpoint, weight, _us(total, total_us), _first_us(sum(parts), first_us))
 
 
 def _exact(text: str) -> int | None:
@@ -54,6 +54,11 @@ def _us(ms: int, exact_us: int | None) -> int:
     if exact_us is None or exact_us < 0 or abs(exact_us - middle_us) > FAR_US:
         return middle_us
     return exact_us
+
+
+def _first_us(headers_ms: int, exact_us: int | None) -> int:
+    """Return when an answer began: with its headers, or later with the first piece of a stream."""
+    return max(_us(headers_ms, exact_us), exact_us or 0)
 
 
 @dataclass

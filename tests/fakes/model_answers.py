@@ -1,12 +1,13 @@
 """What model servers answer, in the words of each API: 7 tokens in and 3 out, unless asked else.
 
 Besides the API's own `stream`, a request may say `padding` (bytes of text), `trailing` (bytes of it
-behind a chat's usage), `silent` (no usage is said), `gzip`, `chunked`, and `step` (bytes written at
-once).
+behind a chat's usage), `silent` (no usage is said), `gzip`, `chunked`, `step` (bytes written at
+once), and `thinks` (seconds between the headers of a stream and its first byte, as vLLM does).
 """
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ async def answer(request: web.Request) -> web.StreamResponse:
         return web.Response(body=body, headers=headers)
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
+    await asyncio.sleep(asked.get("thinks", 0))
     step = asked.get("step", 1000)
     for start in range(0, len(body), step):
         await response.write(body[start : start + step])

@@ -102,7 +102,12 @@ class Ended:
     def _first_byte_ms(self) -> float | None:
         times = self.times
         parts = [int(each) for each in (times.request, times.queue, times.connect, times.response)]
-        return None if min(parts) < 0 else finest(sum(parts), times.first_us)
+        if min(parts) < 0:
+            return None
+        # The first piece of a stream may come long after its headers.
+        headers_ms = finest(sum(parts), times.first_us)
+        late = re.fullmatch("[0-9]{1,18}", times.first_us, re.ASCII)
+        return max(headers_ms, int(times.first_us) / US_PER_MS) if late else headers_ms
 
 
 def parse(line: str, *, at: float) -> Ended | None:

@@ -117,13 +117,17 @@ async def test_tells_what_requests_of_a_model_used(gateway: Gateway) -> None:
     options = {"include_usage": True}
     await ask(gateway, "spends")
     await ask(gateway, "spends", stream=True, stream_options=options)
+    await ask(gateway, "spends", stream=True, stream_options=options, thinks=0.3)
     last = await ask(gateway, "spends", filler=100_000)
 
-    found = await told(gateway, "e-spends", 3)
+    found = await told(gateway, "e-spends", 4)
     assert [(each.path, each.tokens_in, each.tokens_out) for each in found] == [
         ("/usage/chat/completions", 7, 3)
-    ] * 3
-    assert found[2].id == last.headers["x-request-id"]
+    ] * 4
+    assert found[3].id == last.headers["x-request-id"]
+    # Its headers came before that, which is no token yet.
+    assert found[2].first_byte_ms is not None
+    assert 250 < found[2].first_byte_ms <= found[2].total_ms
 
 
 async def test_tells_no_request_that_nobody_wants_to_hear_of(gateway: Gateway) -> None:

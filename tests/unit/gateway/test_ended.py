@@ -131,6 +131,9 @@ def test_says_how_long_it_was_held(words: dict[str, str], replica: str, held_ms:
         ({"key": "-"}, "key", ""),
         ({"path": "!"}, "path", ""),
         ({"response": "-1"}, "first_byte_ms", None),
+        # A stream whose first piece came long after its headers.
+        ({"first_us": "1350200"}, "first_byte_ms", 1350.2),
+        ({"first_us": "-7"}, "first_byte_ms", 10.0),
         ({"total_us": "-"}, "total_ms", 240.0),
         # A body that came slowly is no part of what was taken exactly.
         ({"total": "5000", "total_us": "12000"}, "total_ms", 5000.0),

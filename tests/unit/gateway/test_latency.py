@@ -24,6 +24,8 @@ from gateway.traffic.latency import Histogram, Sample, Times, coarse, parse
         # A body that came slowly is no part of what was taken exactly.
         ("5000 0 0 0 4990 12000 11000", 5_000_500, 4_990_500),
         ("240 1 2 3 4 -7 -7", 240_500, 10_500),
+        # A stream whose first piece came long after its headers.
+        ("2400 1 2 3 4 2400831 1350200", 2_400_831, 1_350_200),
     ],
 )
 def test_reads_a_sample(times: str, total_us: int, first_us: int) -> None:
