@@ -100,18 +100,28 @@ def _clean_replicas(apps: Any, replicas: list[Any], shared: set[str]) -> None:
     runs = {each.run_id for each in raw}
     of_runs = apps.get_model("runs", "Run").objects.filter(pk__in=runs)
     versions = apps.get_model("runs", "RunVersion").objects.filter(run__in=runs)
-    _clean_texts((row for row in of_runs if _holds(row.error, said)), "error")
-    _clean_texts((row for row in versions if _holds(row.reason, said)), "reason")
-    events = _events(apps, "run", runs)
-    _clean_texts((row for row in events.iterator() if _holds(row.reason, said)), "reason")
+    events = apps.get_model("core", "Event").objects.filter(run_id__in=runs).exclude(reason="")
+    _cut_out(of_runs, said, "error", "notice")
+    _cut_out(versions, said, "reason")
+    _cut_out(events.iterator(), said, "reason")
 
 
 def _is_attempt(tried: dict[str, Any], shared: set[str]) -> bool:
     return tried.get("backend") in shared and _is_raw(tried.get("why", ""))
 
 
-def _holds(text: str, said: set[str]) -> bool:
-    return any(each in text for each in said)
+def _cut_out(rows: Iterable[Any], said: set[str], *names: str) -> None:
+    """What else these rows say stays, such as which version goes on."""
+    for row in rows:
+        changed = {}
+        for name in names:
+            text = before = getattr(row, name)
+            for each in said:
+                text = text.replace(each, f"{INSTEAD}.")
+            if text != before:
+                changed[name] = text
+        if changed:
+            type(row).objects.filter(pk=row.pk).update(**changed)
 
 
 def _clean_gateways(apps: Any, gateways: list[Any], shared: set[int]) -> None:

@@ -12,6 +12,7 @@ from django.apps import apps
 from django.db import IntegrityError, connection, migrations, models
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
+from django.db.models import Q
 from django.utils import timezone
 
 from apps.backends.faults import said
@@ -247,12 +248,21 @@ def rows_of_before(of: str, backend: Any, *, why: str) -> dict[str, Any]:
     machine = factories.instance(
         project, backend=backend, backend_kind="aws", state="failed", error=why, boot_error=why
     )
-    run = factories.run(project, state="failed", error=f"No offer could be had. {why}.")
+    told = f"No offer could be had. {why}."
+    notice = f"Version 2 was given up: {told}. Version 1 goes on."
+    run = factories.run(project, state="failed", error=told, notice=notice)
+    Event.objects.create(
+        state_machine="version",
+        object_id=new_id(),
+        version=1,
+        new="1",
+        run_id=run.pk,
+        reason=f"version 2 was given up: {told}",
+        at=timezone.now(),
+    )
     tried = {"backend": backend.name, "region": "r", "instance": "i", "spot": False, "why": why}
     own = {**tried, "backend": "own", "why": f"own {ARN}"}
-    replica = factories.replica(
-        run, state="failed", message=f"No offer could be had. {why}.", tried=[tried, own]
-    )
+    replica = factories.replica(run, state="failed", message=told, tried=[tried, own])
     workload = factories.workload(
         machine, replica=replica, state="exited", exit_reason="no-capacity", message=why
     )
@@ -265,6 +275,7 @@ def rows_of_before(of: str, backend: Any, *, why: str) -> dict[str, Any]:
         Event(
             state_machine=row.state_machine.name,
             object_id=row.event_object,
+            run_id=row.event_scope[1],
             version=1,
             old="any",
             new="exited" if row is workload else "failed",
@@ -283,10 +294,11 @@ def told_by(made: dict[str, Any]) -> list[str]:
     texts = []
     for row in made["rows"]:
         row.refresh_from_db()
-        names = ("error", "boot_error", "message", "failure", "dns_error", "reason")
+        names = ("error", "notice", "boot_error", "message", "failure", "dns_error", "reason")
         texts += [text for name in names if (text := getattr(row, name, ""))]
         texts += [each["why"] for each in getattr(row, "tried", ())]
-    events = Event.objects.filter(object_id__in=made["events"])
+    (run_id,) = (row.pk for row in made["rows"] if isinstance(row, Run))
+    events = Event.objects.filter(Q(object_id__in=made["events"]) | Q(run_id=run_id))
     return [*texts, *events.values_list("reason", flat=True)]
 
 
@@ -311,5 +323,6 @@ def test_members_read_no_words_of_a_shared_cloud_from_before(
         texts = told_by(made)
         assert [each for each in texts if ARN in each] == [f"own {ARN}"]
         assert len(texts) == len(kept[0])
+        assert [each for each in texts if each.endswith("Version 1 goes on.")] != []
     assert [told_by(clean), told_by(of_project)] == kept
     assert said.WHO_SEES == migration.IN_PUBLIC
