@@ -95,14 +95,16 @@ def state_cell(state: str) -> Cell:
 def _rows(run: Run, *, now: datetime, verbose: bool) -> list[Row]:
     error = [run.error] if verbose else []
     tail: Row = [state_cell(run.state), age(run.created_at, now=now), *error]
-    if len(run.replicas) == 1:
+    # A run that sleeps has no machine: those of its ended replicas cost nothing any more.
+    replicas = [each for each in run.replicas if run.has_ended or each.state not in FINAL]
+    if len(replicas) == 1:
         # Of the run, with its replicas of before.
-        return [[run.name, *_machine(run.replicas[0], verbose, run.cost_usd), *tail]]
-    total = price(run.price_usd_per_hour) if run.replicas else ""
+        return [[run.name, *_machine(replicas[0], verbose, run.cost_usd), *tail]]
+    total = price(run.price_usd_per_hour) if replicas else ""
     spent = [money(run.cost_usd)] if verbose else []
     blank: Row = ["", "", *([""] if verbose else []), "", "", total, *spent]
     rows: list[Row] = [[run.name, *blank, *tail]]
-    for replica in run.replicas:
+    for replica in replicas:
         status: Row = [state_cell(replica.state), age(replica.started_at, now=now)]
         name = f"  replica {replica.num}"
         machine = _machine(replica, verbose, replica.cost_usd)

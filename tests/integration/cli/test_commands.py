@@ -30,6 +30,20 @@ def test_lists_the_last_run_when_all_have_ended(cli: Cli, api: FakeApi) -> None:
     assert lines[1].endswith("It died")
 
 
+@pytest.mark.parametrize("ended", [1, 3])
+@pytest.mark.parametrize(("state", "shown"), [("idle", False), ("stopped", True)])
+def test_a_sleeping_run_has_no_machine(
+    cli: Cli, api: FakeApi, ended: int, state: str, shown: bool
+) -> None:
+    before = [replica_json(num, "stopped", price_usd_per_hour=1.5) for num in range(ended)]
+    api.add_run("hello", state, replicas=before)
+
+    out = cli("ps", "-a").out
+
+    assert (out.count("$1.5"), out.count("local")) == ((ended, 2 * ended) if shown else (0, 0))
+    assert len(out.splitlines()) == (1 + ended + (ended > 1) if shown else 2)
+
+
 def test_says_what_runs_wait_for_and_what_became_of_updates(cli: Cli, api: FakeApi) -> None:
     api.add_run("old", "stopped", notice="Never mind.")
     api.add_run("hello", notice="Version 2 was given up: it died. Version 1 goes on.")
