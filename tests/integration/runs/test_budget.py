@@ -136,7 +136,8 @@ def test_what_runs_goes_on_and_may_not_grow(owner: Access, cloudy: Project) -> N
     run = submit(owner, cloudy)
     served(run, hours=0)
     set_budget(owner, cloudy, 0)
-    pass_time(20)
+    # A minute later its agent would be missed.
+    pass_time(1, step=1)
 
     run.refresh_from_db()
     bound = machine_limits.bound_of(run.pk)
