@@ -16,6 +16,7 @@ from django.utils import timezone
 from apps.accounts.models import Project, Token, User
 from apps.backends.models import Backend, Check
 from apps.core import crypto
+from apps.core.ids import new_id
 from apps.core.models import Event
 from apps.gateways.models import Gateway, Publication
 from apps.hosts.models import Host
@@ -31,6 +32,7 @@ from tests.e2e.stack import ROOT, Stack
 
 LONG = "a-service-with-a-name-as-long-as-possible"
 FAILED = f"{LONG[:28]}-failed"
+DELETED = f"{LONG[:33]}-deleted"
 MACHINE = "dstack-01a223f8-3080-7f06-bd26-aeb674c4122f-lost"
 EMPTY_PROJECT = "a-project-with-the-longest-name-that-one-may-give"
 CLOUD = "a-cloud-of-the-longest-name-ever"
@@ -297,6 +299,11 @@ def _spend(main: Project) -> None:
     machine = factories.instance(
         main, backend_kind="cloud", price_usd_per_hour=98.319, name="dstack-running",
         running_at=at - timedelta(hours=30),
+    )  # fmt: skip
+    # A service that was deleted while its machine still ends it.
+    factories.workload(
+        machine, run_id=new_id(), spec={"project": main.name, "run_name": DELETED},
+        created_at=at - timedelta(hours=20),
     )  # fmt: skip
     Instance.objects.filter(pk=machine.pk).update(next_check_at=None)
     factories.workload(
