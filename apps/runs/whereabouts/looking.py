@@ -52,7 +52,9 @@ def _before(waiting: Sequence[Replica]) -> dict[tuple[UUID, int], Replica]:
     if not waiting:
         return {}
     failed = Replica.objects.filter(run__in={each.run_id for each in waiting}, state=states.FAILED)
-    failed = failed.only("run_id", "num", "exit_reason", "tried").order_by("run", "num", "-id")
+    failed = failed.only("run_id", "num", "exit_reason", "message", "tried").order_by(
+        "run", "num", "-id"
+    )
     return {(each.run_id, each.num): each for each in failed.distinct("run", "num")}
 
 
@@ -79,6 +81,7 @@ def _of(
         state_at=replica.state_at,
         not_before=replica.not_before,
         found_no_place=before is not None and before.exit_reason in NO_PLACE,
+        failed_by=before.message if before is not None else "",
         gives_up_at=gives_up_at,
         tries=len(replica.tried),
         machine=_machine(replica),

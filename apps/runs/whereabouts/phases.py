@@ -62,13 +62,14 @@ class Workload:
 @dataclass(frozen=True)
 class Facts:
     """What is known of a replica. `found_no_place` says that the one before it of its number ended
-    for want of an offer, `gives_up_at` when `retry` looks for one no longer, and `tries` is how
-    many offers this one could not get."""
+    for want of an offer, `failed_by` with which message, `gives_up_at` when `retry` looks for one
+    no longer, and `tries` is how many offers this one could not get."""
 
     state: str
     state_at: datetime
     not_before: datetime | None = None
     found_no_place: bool = False
+    failed_by: str = ""
     gives_up_at: datetime | None = None
     tries: int = 0
     machine: Machine | None = None
@@ -98,12 +99,17 @@ def _ending(machine: Machine | None) -> Phase:
 
 def _pending(facts: Facts, at: datetime) -> Phase:
     if facts.not_before is not None and facts.not_before > at:
-        what = "waiting for capacity" if facts.found_no_place else "waiting after a failure"
+        what = "waiting for capacity" if facts.found_no_place else _after_failure(facts.failed_by)
         over = facts.gives_up_at if facts.found_no_place else None
         until = f", gives up at {_day(over, at)}{_clock(over)}" if over else ""
         return Phase(f"{what}, next try at {_clock(facts.not_before)}{until}", facts.state_at)
     what = "looking for another offer" if facts.tries else "looking for an offer"
     return Phase(what, facts.state_at)
+
+
+def _after_failure(message: str) -> str:
+    told = printable(message)[:MOST_CHARACTERS].rstrip(". ")
+    return f"waiting after a failure ({told})" if told else "waiting after a failure"
 
 
 def _draining(facts: Facts) -> Phase:

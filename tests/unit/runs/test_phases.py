@@ -60,6 +60,12 @@ def machine(state: str, **changes: Any) -> Machine:
             "waiting after a failure, next try at 12:01:10 UTC",
             10,
         ),
+        (
+            states.PENDING,
+            {"not_before": SOON, "failed_by": "exited with\tcode 1."},
+            "waiting after a failure (exited with code 1), next try at 12:01:10 UTC",
+            10,
+        ),
         # The pause is over: it is looked at any moment.
         (states.PENDING, {"not_before": ago(1)}, "looking for an offer", 10),
         (
