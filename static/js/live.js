@@ -1,6 +1,10 @@
 // body[data-live-url]: the page's one stream. Each hint fires "live" on the body (and "live:logs"
 // for new log lines, "live:metrics" for new figures); what listens fetches itself again. Closed while nobody looks at the tab.
+// What is dearer listens to "live:figures", for new figures now and then, or "live:seldom", for anything. Not to
+// htmx's "throttle": that drops the hint that came last, and what it told of is not seen until the next one.
 const GATHER_MS = 400;
+const FIGURES_MS = 3000;
+const SELDOM_MS = 5000;
 const RETRY_MS = 3000;
 const POLL_MS = 5000;
 // A proxy that gathers answers passes on no stream, and says nothing either.
@@ -9,7 +13,6 @@ const OPEN_MS = 5000;
 const url = document.body.dataset.liveUrl;
 let source = null;
 let last = "";
-let gathering = null;
 let retrying = null;
 let opening = null;
 let shown = null;
@@ -30,19 +33,32 @@ function fire(name) {
   document.body.dispatchEvent(new CustomEvent(name, { bubbles: true }));
 }
 
-// The first hint acts at once; those that follow closely are gathered into one.
+// The first hint acts at once; those that follow closely are gathered into one, which is never lost.
+function gathered(name, ms) {
+  let again = null;
+  const act = () => {
+    if (again !== null) {
+      again = true;
+      return;
+    }
+    again = false;
+    fire(name);
+    setTimeout(() => {
+      const missed = again;
+      again = null;
+      if (missed) act();
+    }, ms);
+  };
+  return act;
+}
+
+const seldom = gathered("live:seldom", SELDOM_MS);
+const soon = gathered("live", GATHER_MS);
+const figures = gathered("live:figures", FIGURES_MS);
+
 function changed() {
-  if (gathering) {
-    gathering.again = true;
-    return;
-  }
-  fire("live");
-  gathering = { again: false };
-  setTimeout(() => {
-    const again = gathering.again;
-    gathering = null;
-    if (again) changed();
-  }, GATHER_MS);
+  soon();
+  seldom();
 }
 
 function heard(event) {
@@ -71,6 +87,8 @@ function open() {
   source.addEventListener("metrics", (event) => {
     heard(event);
     fire("live:metrics");
+    figures();
+    seldom();
   });
   source.addEventListener("gone", () => location.reload());
   source.addEventListener("error", () => {

@@ -55,6 +55,12 @@ def test_no_request_ends_another(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=named)
+def test_no_hint_is_dropped(path: Path) -> None:
+    """Of events that follow closely htmx's throttle drops the last, after which none may come."""
+    assert not re.search(r"hx-trigger=\"[^\"]*\bthrottle:", path.read_text())
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=named)
 def test_trusts_no_text(path: Path) -> None:
     assert not re.search(r"\|safe\b|autoescape off", path.read_text())
 

@@ -22,6 +22,21 @@ commands:
   - python3 -u -m http.server $PORT --bind $DSTACK_HOST
 port: 8000
 """
+# A stream of the test's own, and how often each event came of it.
+HINTS = """
+window.EventSource = class extends EventTarget {
+  static OPEN = 1;
+  readyState = 1;
+  constructor() {
+    super();
+    window.hints = this;
+  }
+  close() {}
+};
+window.heard = { "live": 0, "live:metrics": 0, "live:figures": 0, "live:seldom": 0 };
+for (const name in heard) addEventListener(name, () => (heard[name] += 1));
+window.tell = (name) => window.hints.dispatchEvent(new MessageEvent(name));
+"""
 LATE_SECONDS = 0.7
 # A page that waits for a second replica is loaded later than others.
 LOADED_SECONDS = 45.0
@@ -248,3 +263,18 @@ def test_opens_a_service_without_a_token_until_one_signs_out(
 def is_refused(service: Page) -> bool:
     answer = service.reload()
     return answer is not None and answer.status == 401
+
+
+def test_the_last_of_many_hints_is_acted_on(page: Page, stack: Stack) -> None:
+    page.add_init_script(HINTS)
+    page.goto(f"{stack.url}/projects/main/services/")
+    page.wait_for_function("() => window.hints")
+
+    at_once = page.evaluate(
+        "() => { for (const n of [1, 2, 3]) { tell('metrics'); tell('changed'); } return heard; }"
+    )
+
+    assert at_once == {"live": 1, "live:metrics": 3, "live:figures": 1, "live:seldom": 1}
+    page.wait_for_function(
+        "() => heard['live'] === 2 && heard['live:figures'] === 2 && heard['live:seldom'] === 2"
+    )
