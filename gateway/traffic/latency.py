@@ -42,7 +42,8 @@ def parse(text: str) -> Sample | None:
         return None
     if weight < 1 or total < 0 or min(parts) < 0:
         return None
-    return Sample(line.endpoint, weight, _us(total, total_us), _first_us(sum(parts), first_us))
+    took_us = _us(total, total_us)
+    return Sample(line.endpoint, weight, took_us, _first_us(sum(parts), first_us, most=took_us))
 
 
 def _exact(text: str) -> int | None:
@@ -56,9 +57,12 @@ def _us(ms: int, exact_us: int | None) -> int:
     return exact_us
 
 
-def _first_us(headers_ms: int, exact_us: int | None) -> int:
-    """Return when an answer began: with its headers, or later with the first piece of a stream."""
-    return max(_us(headers_ms, exact_us), exact_us or 0)
+def _first_us(headers_ms: int, exact_us: int | None, *, most: int) -> int:
+    """Return when an answer began: with its headers, or later with the first piece of a stream.
+
+    The clock that tells so exactly may be set meanwhile: no answer began after its end.
+    """
+    return min(max(_us(headers_ms, exact_us), exact_us or 0), most)
 
 
 @dataclass

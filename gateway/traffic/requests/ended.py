@@ -104,10 +104,13 @@ class Ended:
         parts = [int(each) for each in (times.request, times.queue, times.connect, times.response)]
         if min(parts) < 0:
             return None
-        # The first piece of a stream may come long after its headers.
         headers_ms = finest(sum(parts), times.first_us)
-        late = re.fullmatch("[0-9]{1,18}", times.first_us, re.ASCII)
-        return max(headers_ms, int(times.first_us) / US_PER_MS) if late else headers_ms
+        if not re.fullmatch("[0-9]{1,18}", times.first_us, re.ASCII):
+            return headers_ms
+        # The first piece of a stream may come long after its headers, but not after the end: the
+        # clock that tells so exactly may be set meanwhile.
+        most = finest(self.total_ms, times.total_us)
+        return min(max(headers_ms, int(times.first_us) / US_PER_MS), most)
 
 
 def parse(line: str, *, at: float) -> Ended | None:

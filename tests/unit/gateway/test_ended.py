@@ -132,7 +132,9 @@ def test_says_how_long_it_was_held(words: dict[str, str], replica: str, held_ms:
         ({"path": "!"}, "path", ""),
         ({"response": "-1"}, "first_byte_ms", None),
         # A stream whose first piece came long after its headers.
-        ({"first_us": "1350200"}, "first_byte_ms", 1350.2),
+        ({"total": "1400", "first_us": "1350200"}, "first_byte_ms", 1350.2),
+        # A clock that was set meanwhile.
+        ({"first_us": "3600000000"}, "first_byte_ms", 240.831),
         ({"first_us": "-7"}, "first_byte_ms", 10.0),
         ({"total_us": "-"}, "total_ms", 240.0),
         # A body that came slowly is no part of what was taken exactly.

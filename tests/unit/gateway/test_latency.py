@@ -26,6 +26,8 @@ from gateway.traffic.latency import Histogram, Sample, Times, coarse, parse
         ("240 1 2 3 4 -7 -7", 240_500, 10_500),
         # A stream whose first piece came long after its headers.
         ("2400 1 2 3 4 2400831 1350200", 2_400_831, 1_350_200),
+        # A clock that was set meanwhile.
+        ("240 1 2 3 4 3600240831 3600010062", 240_500, 240_500),
     ],
 )
 def test_reads_a_sample(times: str, total_us: int, first_us: int) -> None:
