@@ -21,11 +21,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from apps.runs.models import Replica, Run
+from apps.runs.models import Run
 from apps.telemetry.models import RequestTotal, Traffic
 from apps.telemetry.traffic.ingest import BUCKET_SECONDS, bucket_of
 from tests import factories
 from tests import people as peoples
+from tests.bench import many_runs
 from tests.people import People, signed_in
 
 SERVICES, ROUNDS, EACH_BUSY, EACH_FAILING = 10_000, 7, 10, 100
@@ -46,17 +47,8 @@ def test_p21() -> None:
 
 
 def fill(first: Run) -> list[UUID]:
-    far = timezone.now() + timedelta(days=1)
-    like = {f.attname: getattr(first, f.attname) for f in Run._meta.fields if f.name != "id"}
-    more = (f"bench-{n}" for n in range(SERVICES - 1))
-    runs = [Run(**{**like, "name": name, "next_check_at": far}) for name in more]
-    Run.objects.bulk_create(runs, batch_size=1000)
-    ids = [first.pk, *(run.pk for run in runs)]
-    Replica.objects.bulk_create(
-        (Replica(run_id=pk, num=0, state="running", next_check_at=far) for pk in ids),
-        batch_size=1000,
-    )
-    analyze()
+    ids = many_runs.like(first, count=SERVICES)
+    many_runs.analyze()
     return ids
 
 
@@ -81,13 +73,7 @@ def ask(ids: Iterable[UUID]) -> None:
         )
     failing = (RequestTotal(run_id=pk, bad_at=now) for pk in busy[::EACH_FAILING])
     RequestTotal.objects.bulk_create(failing)
-    analyze()
-
-
-def analyze() -> None:
-    # PostgreSQL does so itself within a minute of such a change.
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
+    many_runs.analyze()
 
 
 def report(people: People, what: str) -> None:

@@ -23,12 +23,13 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from apps.runs.models import Replica, Run
+from apps.runs.models import Run
 from apps.telemetry.models import KeyUse, RequestTotal, Traffic, Usage
 from apps.telemetry.traffic import live_points
 from apps.telemetry.traffic.ingest import bucket_of
 from apps.telemetry.traffic.points import Point
 from tests import factories
+from tests.bench import many_runs
 from tests.people import scraper
 
 SERVICES, ROUNDS, HOURS, EACH_BUSY = 10_000, 7, 24, 10
@@ -49,16 +50,7 @@ def test_p19(redis_url: str) -> None:
 
 
 def fill(first: Run) -> list[UUID]:
-    far = timezone.now() + timedelta(days=1)
-    like = {f.attname: getattr(first, f.attname) for f in Run._meta.fields if f.name != "id"}
-    more = (f"bench-{n}" for n in range(SERVICES - 1))
-    runs = [Run(**{**like, "name": name, "next_check_at": far}) for name in more]
-    Run.objects.bulk_create(runs, batch_size=1000)
-    ids = [first.pk, *(run.pk for run in runs)]
-    Replica.objects.bulk_create(
-        (Replica(run_id=pk, num=0, state="running", next_check_at=far) for pk in ids),
-        batch_size=1000,
-    )
+    ids = many_runs.like(first, count=SERVICES)
     RequestTotal.objects.bulk_create(RequestTotal(run_id=pk, requests=60 * HOURS) for pk in ids)
     hour = bucket_of(timezone.now(), 3600)
     for age in range(HOURS):
@@ -66,9 +58,7 @@ def fill(first: Run) -> list[UUID]:
             KeyUse(run_id=pk, token_id=1, hour=hour - timedelta(hours=age), requests=60)
             for pk in ids
         )
-    # PostgreSQL does so itself within a minute of such a change.
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
+    many_runs.analyze()
     return ids
 
 

@@ -17,23 +17,10 @@ from apps.runs import services
 from apps.runs.models import Run
 from apps.runs.planning.request import PlanRequest
 from tests import factories
+from tests.commented_service import TEXT
 from tests.people import People, signed_in
 
 SETTINGS = "/projects/main/services/hello/settings/"
-TEXT = """\
-# ours
-type: service
-name: hello
-commands:
-  - python3 -m http.server $PORT  # plain
-port: 8000
-
-replicas: 1..2   # never more
-scaling:
-  metric: rps
-  # as measured
-  target: 10
-"""
 MORE = """\
 max_concurrency: 4
 hold: {timeout: 30, max_requests: 5}

@@ -11,21 +11,7 @@ from apps.runs.settings import saving
 from apps.runs.settings.forms import FORMS
 from apps.runs.settings.section import SectionForm
 from apps.specs.parse import parse
-
-TEXT = """\
-# ours
-type: service
-name: hello
-commands:
-  - python3 -m http.server $PORT  # plain
-port: 8000
-
-replicas: 1..2   # never more
-scaling:
-  metric: rps
-  # as measured
-  target: 10
-"""
+from tests.commented_service import TEXT
 
 
 def sent(text: str, section: str, typed: dict[str, Any]) -> SectionForm:
