@@ -211,7 +211,8 @@ def test_what_is_compared_is_what_the_page_shows(
     spent(cloudy, 500, at=timezone.now().replace(day=1) - timedelta(days=1))
     at = timezone.now()
     first: Any = queries.of_month(cloudy, at=at)
-    assert first == spend.of_month(cloudy, at=at).total.usd
+    # The page rounds each day by itself, in the 28th digit.
+    assert abs(first - spend.of_month(cloudy, at=at).total.usd) < Decimal("0.000001")
     ledger.book(at=at)
 
     assert abs(queries.of_month(cloudy, at=at) - first) < Decimal("0.000001")
