@@ -20,6 +20,7 @@ STANDING = ("local", "ssh")
 IN_PUBLIC = "admins of this server read what it said on the backend's page"
 INSTEAD = "Why is told no more: its cloud's words from before an upgrade may name who pays for it"
 NEVER_MADE = ("no-capacity", "no-backend", "not-booted")
+NO_PLACE = ("no-capacity", "no-backend", "over-limit")
 
 
 def clean(apps: Any, schema_editor: Any) -> None:
@@ -84,18 +85,22 @@ def _clean_instances(apps: Any, instances: list[Any]) -> None:
 
 
 def _clean_replicas(apps: Any, replicas: list[Any], shared: set[str]) -> None:
-    """A replica's own words hold those of all that it tried, and its run's hold the replica's."""
+    """The words of a replica without a place hold those of all that it tried, and its run's hold
+    the replica's. One that had a place in the end says what became of it there."""
     raw = [each for each in replicas if any(_is_attempt(tried, shared) for tried in each.tried)]
-    told = {each.pk: each.message for each in raw}
+    placeless = [each for each in raw if _had_no_place(each, shared)]
+    told = {each.pk: each.message for each in placeless}
     for each in raw:
         tried = [
             {**attempt, "why": INSTEAD} if _is_attempt(attempt, shared) else attempt
             for attempt in each.tried
         ]
         type(each).objects.filter(pk=each.pk).update(tried=tried)
-    _clean_texts([each for each in raw if each.state == "failed"], "message")
-    back_or_over = Q(new="failed") | Q(new="pending") & ~Q(old="")
-    _clean_texts(_events(apps, "replica", told).filter(back_or_over), "reason")
+    _clean_texts(placeless, "message")
+    back = _events(apps, "replica", [each.pk for each in raw]).filter(new="pending")
+    _clean_texts(back.exclude(old=""), "reason")
+    over = _events(apps, "replica", told).filter(new__in=["failed", "stopped"])
+    _clean_texts(over, "reason")
     said = {text for text in told.values() if _is_raw(text)}
     runs = {each.run_id for each in raw}
     of_runs = apps.get_model("runs", "Run").objects.filter(pk__in=runs)
@@ -110,13 +115,19 @@ def _is_attempt(tried: dict[str, Any], shared: set[str]) -> bool:
     return tried.get("backend") in shared and _is_raw(tried.get("why", ""))
 
 
+def _had_no_place(replica: Any, shared: set[str]) -> bool:
+    said = [each["why"].rstrip(".") for each in replica.tried if _is_attempt(each, shared)]
+    return replica.exit_reason in NO_PLACE or any(why in replica.message for why in said)
+
+
 def _cut_out(rows: Iterable[Any], said: set[str], *names: str) -> None:
     """What else these rows say stays, such as which version goes on."""
     for row in rows:
         changed = {}
         for name in names:
             text = before = getattr(row, name)
-            for each in said:
+            # A text may hold another one.
+            for each in sorted(said, key=len, reverse=True):
                 text = text.replace(each, f"{INSTEAD}.")
             if text != before:
                 changed[name] = text

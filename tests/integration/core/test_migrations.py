@@ -239,6 +239,7 @@ def test_what_was_read_of_repositories_stays_when_it_becomes_another_app_s(
 
 
 ARN = "arn:aws:iam::123456789012:user/payer"
+CRASHED = "Exited with code 3"
 CLEAN = f"Its account is not set up for this; {said.WHO_SEES}"
 
 
@@ -263,6 +264,8 @@ def rows_of_before(of: str, backend: Any, *, why: str) -> dict[str, Any]:
     tried = {"backend": backend.name, "region": "r", "instance": "i", "spot": False, "why": why}
     own = {**tried, "backend": "own", "why": f"own {ARN}"}
     replica = factories.replica(run, state="failed", message=told, tried=[tried, own])
+    served = factories.replica(run, num=1, state="failed", message=CRASHED, tried=[tried])
+    stopped = factories.replica(run, num=2, state="stopped", message=why, tried=[tried])
     workload = factories.workload(
         machine, replica=replica, state="exited", exit_reason="no-capacity", message=why
     )
@@ -270,7 +273,9 @@ def rows_of_before(of: str, backend: Any, *, why: str) -> dict[str, Any]:
         connection=backend, dns_connection=backend, failure=why, dns_error=why, state="failed"
     )
     at = timezone.now()
-    rows: list[Any] = [machine, workload, replica, run, gateway]
+    rows: list[Any] = [machine, workload, replica, served, stopped, run, gateway]
+    reasons = {replica.pk: told, run.pk: told, served.pk: CRASHED}
+    states = {workload.pk: "exited", stopped.pk: "stopped"}
     Event.objects.bulk_create(
         Event(
             state_machine=row.state_machine.name,
@@ -278,8 +283,8 @@ def rows_of_before(of: str, backend: Any, *, why: str) -> dict[str, Any]:
             run_id=row.event_scope[1],
             version=1,
             old="any",
-            new="exited" if row is workload else "failed",
-            reason=f"No offer could be had. {why}." if row in (replica, run) else why,
+            new=states.get(row.pk, "failed"),
+            reason=reasons.get(row.pk, why),
             at=at,
         )
         for row in rows
@@ -324,5 +329,7 @@ def test_members_read_no_words_of_a_shared_cloud_from_before(
         assert [each for each in texts if ARN in each] == [f"own {ARN}"]
         assert len(texts) == len(kept[0])
         assert [each for each in texts if each.endswith("Version 1 goes on.")] != []
+        # What became of one that had a place in the end is no cloud's word.
+        assert texts.count(CRASHED) == 2
     assert [told_by(clean), told_by(of_project)] == kept
     assert said.WHO_SEES == migration.IN_PUBLIC
