@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from apps.backends import identity, way_home
 from apps.backends import services as backends
@@ -15,6 +15,8 @@ from apps.offers import blocks
 from apps.offers.models import BlockedOffer
 
 MOST_CHARACTERS = 500
+# Another region that does not answer either is given up only minutes after the first one.
+STILL_TELLS = timedelta(minutes=5)
 KEY = ("backend", "region", "zone", "family", "instance_type", "spot")
 
 
@@ -77,9 +79,9 @@ def of(
 
 
 def is_out_elsewhere(backend: Backend, region: str, *, at: datetime) -> bool:
-    """Tell whether another region of it does not answer either."""
+    """Tell whether another region of it does not answer either, or did not some minutes ago."""
     out = BlockedOffer.objects.filter(
-        backend=backend, scope=Scope.REGION, kind=ErrorKind.UNREACHABLE, until__gt=at
+        backend=backend, scope=Scope.REGION, kind=ErrorKind.UNREACHABLE, until__gt=at - STILL_TELLS
     )
     return out.exclude(region=region).exists()
 
@@ -117,4 +119,4 @@ def lift_mended(backend: Backend) -> None:
 
 def prune(*, at: datetime) -> int:
     """Forget what is blocked no longer. Return the number of rows."""
-    return BlockedOffer.objects.filter(until__lte=at).delete()[0]
+    return BlockedOffer.objects.filter(until__lte=at - STILL_TELLS).delete()[0]

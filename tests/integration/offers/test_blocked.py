@@ -26,6 +26,7 @@ FULL = ProviderError("no machine is free", kind=ErrorKind.CAPACITY)
 NO_QUOTA = ProviderError("none left", kind=ErrorKind.QUOTA, scope=Scope.FAMILY_REGION)
 BROKEN = ProviderError("the key was revoked", kind=ErrorKind.CREDENTIALS)
 AWAY = ProviderError("timed out", kind=ErrorKind.UNREACHABLE)
+OUT = ProviderError("timed out", kind=ErrorKind.UNREACHABLE, scope=Scope.REGION)
 
 
 @pytest.fixture
@@ -95,6 +96,22 @@ def test_what_is_over_is_forgotten_by_beat(cloud: Backend) -> None:
     blocked.block(backend=cloud, offer=BIG, error=NO_QUOTA, at=at)
     tasks.prune_history()
     assert [row.kind for row in BlockedOffer.objects.all()] == ["quota"]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "region", "is_out"),
+    # The second region of a cloud that is away takes as long as the first one to be given up.
+    [(0, "south", True), (6, "south", True), (9, "south", False), (0, "north", False)],
+)
+def test_a_region_tells_of_others_for_longer_than_it_is_blocked(
+    cloud: Backend, minutes: int, region: str, is_out: bool
+) -> None:
+    at = timezone.now()
+    blocked.block(backend=cloud, offer=BIG, error=OUT, at=at - timedelta(minutes=minutes))
+    tasks.prune_history()
+
+    assert blocked.is_out_elsewhere(cloud, region, at=at) is is_out
+    assert bool(blocked.of([cloud], calls_server=False, at=at)[cloud.pk]) is (minutes < 3)
 
 
 @pytest.fixture
