@@ -96,7 +96,10 @@ def told(attempts: Sequence[Attempt], unavailable: Mapping[str, str]) -> str:
     said += [f"{each}." for each in tried[:MOST_TOLD]]
     if more := len(tried) - MOST_TOLD:
         said += [f"And {more} more."] if more > 0 else []
-    said += [f"Backend {what}: {why.rstrip('.')}." for what, why in broken.items()]
+    out = [f"Backend {what}: {why.rstrip('.')}." for what, why in broken.items()]
+    said += out[:MOST_TOLD]
+    if more := len(out) - MOST_TOLD:
+        said += [f"And {more} more cannot be used."] if more > 0 else []
     return " ".join(said)
 
 

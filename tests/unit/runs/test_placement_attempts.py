@@ -46,6 +46,16 @@ def test_says_a_sentence_for_each() -> None:
     )
 
 
+def test_says_of_many_regions_how_many_more_there_are() -> None:
+    out = [replace(FULL, region=f"r{num}", instance="", whole=True) for num in range(13)]
+
+    said = placement_attempts.told(out, {})
+
+    assert said.count("Backend aws cannot be used in ") == 10
+    assert said.endswith("in r9: no machine is free. And 3 more cannot be used.")
+    assert "more cannot" not in placement_attempts.told(out[:10], {})
+
+
 def test_says_no_more_than_anybody_reads() -> None:
     assert placement_attempts.told([FULL] * 12, {}).endswith(
         "aws us big: no machine is free. And 2 more."
