@@ -34,11 +34,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _as_written(dumper: yaml.SafeDumper, value: Any) -> yaml.ScalarNode:
-    # 3.10 is to stay 3.10; what YAML 1.1 would not take for a number is written out.
-    tag = f"tag:yaml.org,2002:{'int' if isinstance(value, int) else 'float'}"
-    plain = dumper.resolve(yaml.ScalarNode, value.source, (True, False)) == tag  # type: ignore[no-untyped-call]
-    source = value.source if plain else (int if isinstance(value, int) else float).__repr__(value)
-    return dumper.represent_scalar(tag, source)
+    # 3.10 is to stay 3.10, and 1e-5 no 1.0e-05: plain, whatever YAML 1.1 takes it for.
+    tag = dumper.resolve(yaml.ScalarNode, value.source, (True, False))  # type: ignore[no-untyped-call]
+    return dumper.represent_scalar(tag, value.source)
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:

@@ -144,6 +144,12 @@ def test_a_wrong_value_is_said_at_its_field(
     assert said in errors[field][0]
 
 
+def test_a_variable_that_reads_like_a_number_keeps_its_text() -> None:
+    text = TEXT + "env: {LEARNING_RATE: 1e-5, MODE: 0o17}\n"
+
+    assert changed(text, "access", {"auth": None}) == f"{text}\nauth: false\n"
+
+
 def test_lines_as_a_text_area_sends_them_are_the_same() -> None:
     text = TEXT + "schedule: {cron: ['0 8 * * *', \"0 9 * * 1\"]}\n"
 

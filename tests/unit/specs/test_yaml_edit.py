@@ -86,10 +86,12 @@ def _without_nothing(data: Any) -> Any:
 
 def test_what_is_written_anew_means_the_same() -> None:
     text = "a: 3.10\nb: '3.10'\nc: 010\nd: 22:22\ne: 'yes'\nf: |\n  x\n  y\ng: 0o17\n"
-    text += "h: '0x1'\ni: '0o17'\n"
+    text += "h: '0x1'\ni: '0o17'\nj: 1e-5\nk: 089\n"
 
     again = read(edit.rewritten(text, {("z",): 1})).data
 
     assert isinstance(again, dict)
     assert again == read(text).data | {"z": 1}  # type: ignore[operator]
-    assert again["a"].source == "3.10"  # type: ignore[union-attr]
+    # As they were written, since they may be the text of a variable.
+    for key, source in {"a": "3.10", "c": "010", "g": "0o17", "j": "1e-5", "k": "089"}.items():
+        assert again[key].source == source  # type: ignore[union-attr]
