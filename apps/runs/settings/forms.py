@@ -91,6 +91,13 @@ class EndingForm(SectionForm):
         # Stored without a value, but the default of these is a time.
         return found | {name: found[name] or OFF for name in ("stop", "idle")}
 
+    def changes(self) -> Changes:
+        found = super().changes()
+        if self.paths["idle"] in found:
+            # The older forms may stand there, and not beside the newer one.
+            found |= {("termination_policy",): None, ("termination_idle_time",): None}
+        return found
+
 
 class RetryForm(SectionForm):
     key, title = "retry", "Trying again"

@@ -141,7 +141,7 @@ def _but(spec: ServiceSpec, top_keys: set[str]) -> dict[str, Any]:
 
 
 def _is_of(key: str, top_keys: set[str]) -> bool:
-    return key == "written" or key.removesuffix("_seconds") in top_keys
+    return key == "written" or (ServiceSpec.model_fields[key].alias or key) in top_keys
 
 
 def _comments(text: str) -> set[str]:

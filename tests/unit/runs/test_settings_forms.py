@@ -80,6 +80,7 @@ def test_changes_only_its_keys_of_the_file(
         "retry: true\n",
         "retry: {on_events: [error], duration: 1h}\n",
         "max_duration: 8h\nstop_duration: off\nidle_duration: off\nmax_price: 1.50\n",
+        "termination_policy: dont-destroy\n",
         "schedule: {cron: ['0 8 * * *', '0 9 * * 1'], stop: 0 18 * * *, timezone: Europe/Berlin}\n",
         "",
     ],
@@ -98,6 +99,7 @@ def test_what_is_sent_as_it_stands_changes_nothing(extra: str) -> None:
         ("rate_limits: [{rps: 5}]\n", "rate-limits", dict.fromkeys(
             ("prefix_0", "rps_0", "burst_0"), "")),
         ("max_duration: 8h\n", "limits", {"longest": ""}),
+        ("termination_idle_time: 1m\n", "limits", {"idle": ""}),
     ],
 )  # fmt: skip
 def test_takes_out_what_is_no_longer_wanted(
@@ -142,6 +144,13 @@ def test_a_wrong_value_is_said_at_its_field(
 
     errors = {f"{section}-{name}": found for name, found in form.errors.items()}
     assert said in errors[field][0]
+
+
+@pytest.mark.parametrize(
+    "older", ["termination_policy: dont-destroy\n", "termination_idle_time: 1m\n"]
+)
+def test_the_newer_key_takes_the_place_of_the_older_one(older: str) -> None:
+    assert changed(TEXT + older, "limits", {"idle": "10m"}) == f"{TEXT}\nidle_duration: 10m\n"
 
 
 def test_a_variable_that_reads_like_a_number_keeps_its_text() -> None:
