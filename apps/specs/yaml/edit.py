@@ -70,18 +70,17 @@ def rewritten(text: str, changes: Mapping[Keys, Plain]) -> str:
 
 
 def _put(data: dict[str, Plain], keys: Keys, value: Plain) -> None:
-    *above, last = keys
-    for key in above:
+    key, *below = keys
+    if below:
         inner = data.get(key)
-        if not isinstance(inner, dict):
-            if value is None:
-                return
-            inner = data[key] = {}
-        data = inner
+        inner = inner if isinstance(inner, dict) else {}
+        _put(inner, tuple(below), value)
+        # What holds nothing any more goes too.
+        value = inner or None
     if value is None:
-        data.pop(last, None)
+        data.pop(key, None)
     else:
-        data[last] = value
+        data[key] = value
 
 
 def _dumped(data: Plain) -> str:
@@ -113,9 +112,11 @@ def _with_value(text: str, keys: Keys, value: Plain) -> str:
             )
         _require_here(text, pair)
         node = _mapping(pair[1])
-    if value is None:
-        return _without(text, node, keys[-1])
-    return _set(text, node, keys[-1], value)
+    if value is not None:
+        return _set(text, node, keys[-1], value)
+    if len(keys) > 1 and all(pair[0].value == keys[-1] for pair in node.value):
+        return _with_value(text, keys[:-1], None)
+    return _without(text, node, keys[-1])
 
 
 def _root(text: str) -> yaml.MappingNode:

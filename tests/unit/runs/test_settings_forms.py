@@ -100,6 +100,7 @@ def test_what_is_sent_as_it_stands_changes_nothing(extra: str) -> None:
             ("prefix_0", "rps_0", "burst_0"), "")),
         ("max_duration: 8h\n", "limits", {"longest": ""}),
         ("termination_idle_time: 1m\n", "limits", {"idle": ""}),
+        ("hold:\n  timeout: 30s\n", "requests", {"hold": ""}),
     ],
 )  # fmt: skip
 def test_takes_out_what_is_no_longer_wanted(

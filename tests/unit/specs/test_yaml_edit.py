@@ -54,6 +54,10 @@ c:
         ("b: &n {c: 1}\na: *n\n", {("a", "c"): 3}, None, None),
         ("a: {b: 1}\n", {("a", "b", "c"): 3}, None, None),
         ("a:\n  b: 1\n", {("a", "b"): None}, None, None),
+        ("z: 1 # z\na:\n  b: 1\n", {("a", "b"): None}, "a:\n  b: 1\n", ""),
+        ("z: 1\na: {b: 1} # b\n", {("a", "b"): None}, "a: {b: 1} # b\n", ""),
+        ("z: 1\na: {c: {b: 1}}\n", {("a", "c", "b"): None}, "a: {c: {b: 1}}\n", ""),
+        ("z: 1\na: {c: 1}\n", {("a", "b"): None}, "", ""),
         ("- a\n", {("a",): 1}, None, None),
     ],
 )
