@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from django.test import Client
@@ -34,12 +33,13 @@ REACHED = "the budget of project cloudy for "
 
 
 def spent(project: Project, usd: int, *, at: datetime | None = None) -> None:
-    """Let the project have spent so much in this month."""
+    """Let the project have spent so much: on the last day of this month, so that a test that goes
+    on beyond a day's end finds it there."""
     Charge.objects.create(
         instance_id=factories.run(project, state="stopped", name="before").pk,
         project=project,
         run_name="before",
-        day=(at or timezone.now()).date(),
+        day=(at or next_month() - timedelta(days=1)).date(),
         price_usd_per_hour=usd,
         microseconds=3_600_000_000,
     )
@@ -56,7 +56,10 @@ def set_budget(owner: Access, project: Project, usd: int | None) -> None:
 
 
 def next_month() -> datetime:
-    return (timezone.now().replace(day=1) + timedelta(days=31)).replace(day=1)
+    """When the month ends that lasts for as long as any of these tests and the time it passes."""
+    first = (timezone.now() + timedelta(minutes=15)).replace(day=1)
+    following = (first + timedelta(days=31)).replace(day=1)
+    return following.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def waits(owner: Access, project: Project) -> Run:
@@ -118,11 +121,11 @@ def test_what_waits_is_placed_once_the_budget_is_raised(owner: Access, cloudy: P
 
 
 def test_what_waits_is_placed_when_the_next_month_begins(owner: Access, cloudy: Project) -> None:
-    spent(cloudy, 100)
+    begins = next_month()
+    spent(cloudy, 100, at=begins - timedelta(days=1))
     set_budget(owner, cloudy, 100)
     run = waits(owner, cloudy)
     replica = run.replicas.create(num=1, version=run.version, state="pending")
-    begins = next_month().replace(hour=0, minute=0, second=0, microsecond=0)
 
     placement.place(replica, at=begins - timedelta(microseconds=1))
     assert replica.state == "failed"
@@ -211,8 +214,8 @@ def test_what_is_compared_is_what_the_page_shows(
     spent(cloudy, 500, at=timezone.now().replace(day=1) - timedelta(days=1))
     at = timezone.now()
     first: Any = queries.of_month(cloudy, at=at)
-    # The page rounds each day by itself, in the 28th digit.
-    assert abs(first - spend.of_month(cloudy, at=at).total.usd) < Decimal("0.000001")
+    # The page adds up days, each of them rounded to the 28 digits that are kept.
+    assert abs(spend.of_month(cloudy, at=at).total.usd - first) < Decimal("0.000001")
     ledger.book(at=at)
 
     assert abs(queries.of_month(cloudy, at=at) - first) < Decimal("0.000001")
