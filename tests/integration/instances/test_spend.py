@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -89,13 +89,13 @@ def test_the_page_shows_days_services_and_limits(people: People, hello: Instance
     [("100", "within", ""), ("9", "near", "once it is reached"), ("2.5", "reached", "no machine")],
 )
 def test_pages_and_api_show_the_budget_beside_what_was_spent(
-    people: People, usd: str, state: str, words: str
+    people: People, still_clock: datetime, usd: str, state: str, words: str
 ) -> None:
     project = people.project
     Charge.objects.create(
         instance_id=factories.run(project, name="hello", state="stopped").pk,
         project=project,
-        day=timezone.now().date(),
+        day=still_clock.date(),
         price_usd_per_hour=8,
         microseconds=3_600_000_000,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -160,8 +160,10 @@ def test_a_backend_that_is_closed_is_asked_nothing(backend: Backend, aws: Emulat
 
 
 @pytest.mark.parametrize(("days", "stale"), [(0, False), (7, False), (8, True), (160, True)])
-def test_old_prices_are_marked(people: People, backend: Backend, days: int, stale: bool) -> None:
-    day = timezone.now().date() - timedelta(days=days)
+def test_old_prices_are_marked(
+    people: People, backend: Backend, still_clock: datetime, days: int, stale: bool
+) -> None:
+    day = still_clock.date() - timedelta(days=days)
     CatalogSource.objects.filter(kind="aws").update(priced_on=day)
     wish = asked_for(instance_types=["m5.large"])
     (listed,) = listing.connected(project=people.project, spec=wish, start=0, limit=5).items

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -24,14 +25,14 @@ def text(people: People) -> str:
     return signed_in(people.bob).get(PAGE).content.decode()
 
 
-def test_says_what_was_spent_and_by_whom(people: People) -> None:
+def test_says_what_was_spent_and_by_whom(people: People, still_clock: datetime) -> None:
     run = factories.run(people.project, name="hello", state="stopped")
     Charge.objects.create(
         instance_id=run.pk,
         project=people.project,
         run_id=run.pk,
         run_name="hello",
-        day=timezone.now().date(),
+        day=still_clock.date(),
         price_usd_per_hour=3,
         microseconds=2 * 3_600_000_000,
     )
