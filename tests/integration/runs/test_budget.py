@@ -213,7 +213,7 @@ def test_what_is_compared_is_what_the_page_shows(
     served(run, hours=hours)
     spent(cloudy, 500, at=timezone.now().replace(day=1) - timedelta(days=1))
     at = timezone.now()
-    first: Any = queries.of_month(cloudy, at=at)
+    first = queries.of_month(cloudy, at=at)
     # The page adds up days, each of them rounded to the 28 digits that are kept.
     assert abs(spend.of_month(cloudy, at=at).total.usd - first) < Decimal("0.000001")
     ledger.book(at=at)
