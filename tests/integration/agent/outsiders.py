@@ -57,7 +57,9 @@ def _made() -> Iterator[str]:
     finally:
         server.kill()
         server.wait()
-        subprocess.run(["ip", "netns", "del", NAME], check=True)
+        # With its namespace the device goes some time later: the next one may come before.
+        for what in (["link", "del", "dst-out"], ["netns", "del", NAME]):
+            subprocess.run(["ip", *what], check=True)
 
 
 def answers(host: str, port: int) -> bool:

@@ -6,7 +6,9 @@ this machine alone, by a wire between them.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -184,7 +186,10 @@ def cloud(number: int = 0, image: Image = Image()) -> Iterator[Cloud]:
     folder = Path(tempfile.mkdtemp(prefix="dstv", dir="/tmp"))
     wire = Wire(number)
     engine = EngineOfACloud(folder, "none", network=wire.network)
+    # Another run of the tests may have this wire.
+    lock = os.open(f"/tmp/dstack-web-tests.{wire.device}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         _lay(wire)
         engine.start()
         made = Cloud(engine, folder, wire, image)
@@ -196,12 +201,19 @@ def cloud(number: int = 0, image: Image = Image()) -> Iterator[Cloud]:
         if engine.is_running:
             engine.stop()
         subprocess.run(["umount", f"{folder}/exec/netns/default"], capture_output=True)
-        subprocess.run(["ip", "netns", "del", wire.network], capture_output=True)
+        _take_up(wire)
+        os.close(lock)
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _take_up(wire: Wire) -> None:
+    # With its namespace the device goes some time later: the next one of its name may come before.
+    for what in (["link", "del", wire.device], ["netns", "del", wire.network]):
+        subprocess.run(["ip", *what], capture_output=True)
+
+
 def _lay(wire: Wire) -> None:
-    subprocess.run(["ip", "netns", "del", wire.network], capture_output=True)
+    _take_up(wire)
     for command in (
         f"ip netns add {wire.network}",
         f"ip link add {wire.device} type veth peer name eth0 netns {wire.network}",
