@@ -15,7 +15,7 @@ import pytest
 from tests.e2e import stack as stacks
 from tests.e2e.stack import Stack, eventually
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 SERVE = """type: service
 name: pages
 auth: false

@@ -23,7 +23,7 @@ from tests.free_ports import free_port
 from tests.integration.instances import virtual_machines
 from tests.integration.instances.virtual_machines import Cloud, Machine
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 SERVICE = (WHO / "serve.dstack.yml").read_text() + "backends: [ssh]\n"
 RUN = ("run", ".", "-f", "serve.dstack.yml", "-n", "who", "-y", "-d")

@@ -29,7 +29,7 @@ while True:
 """
 QUICK = {"pulse_seconds": 0.5, "every_seconds": 0.2, "silent_seconds": 2.0}
 # Of a server that does not come up the pause would be ten times as long after so many ends.
-ENDS, END_EVERY_SECONDS, LONGEST_PAUSE_SECONDS = 11, 3.0, 3.0
+ENDS, END_EVERY_SECONDS, LONGEST_PAUSE_SECONDS = 7, 3.0, 3.0
 
 
 def beating(silence: Path) -> list[str]:

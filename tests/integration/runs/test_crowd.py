@@ -77,7 +77,7 @@ TOLD = ("pk", "state", "state_at", "next_check_at")
 
 
 def seeds() -> list[int]:
-    first, _, last = os.environ.get("CROWD_SEEDS", "1-2").partition("-")
+    first, _, last = os.environ.get("CROWD_SEEDS", "1").partition("-")
     return list(range(int(first), int(last or first) + 1))
 
 
