@@ -14,6 +14,7 @@ from apps.gateways.models import Gateway
 from dstack_web.celery import app
 from tests import factories
 from tests.fakes.cloud import Cloud, World
+from tests.people import People
 
 
 @pytest.fixture
@@ -32,6 +33,15 @@ def project(transactional_db: None, tmp_path: Path) -> Project:
     config = {"boot_path": str(tmp_path / "config.json"), "url": "http://127.0.0.1:1"}
     backends.connect(project=found, kind="local", config=config)
     return found
+
+
+@pytest.fixture
+def local_backend(people: People, tmp_path: Path, settings: Any) -> None:
+    """This host as a backend of the project main, with a gateway; what is uploaded stays here."""
+    settings.MEDIA_ROOT = tmp_path / "blobs"
+    config = {"boot_path": str(tmp_path / "config.json"), "url": "http://127.0.0.1:1"}
+    backends.connect(project=people.project, kind="local", config=config)
+    factories.gateway(people.project)
 
 
 @pytest.fixture

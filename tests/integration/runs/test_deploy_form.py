@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from django.test import Client
 from django.utils.html import escape
 
 from apps.accounts.access import Access
-from apps.backends import services as backends
 from apps.core import crypto
 from apps.runs import services
 from apps.runs.models import Run, Upload
@@ -20,15 +18,7 @@ from tests import factories
 from tests.integration.runs.test_deploy_page import DEPLOY, YAML, preview, zipped
 from tests.people import People, signed_in
 
-
-@pytest.fixture(autouse=True)
-def local(people: People, tmp_path: Path, settings: Any) -> None:
-    settings.MEDIA_ROOT = tmp_path / "blobs"
-    config = {"boot_path": str(tmp_path / "config.json"), "url": "http://127.0.0.1:1"}
-    backends.connect(project=people.project, kind="local", config=config)
-    factories.gateway(people.project)
-
-
+pytestmark = pytest.mark.usefixtures("local_backend")
 TYPED = YAML + "# typed by hand: é <b>\n"
 
 

@@ -4,30 +4,21 @@ import io
 import json
 import re
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils.html import escape
 
-from apps.backends import services as backends
 from apps.core import crypto
 from apps.runs.models import Run, Upload
 from apps.runs.starters import STARTERS
 from tests import factories
 from tests.people import People, signed_in
 
+pytestmark = pytest.mark.usefixtures("local_backend")
 DEPLOY = "/projects/main/deploy/"
 YAML = "type: service\nname: hello\ncommands:\n  - python3 -m http.server $PORT\nport: 8000\n"
-
-
-@pytest.fixture(autouse=True)
-def local(people: People, tmp_path: Path, settings: Any) -> None:
-    settings.MEDIA_ROOT = tmp_path / "blobs"
-    config = {"boot_path": str(tmp_path / "config.json"), "url": "http://127.0.0.1:1"}
-    backends.connect(project=people.project, kind="local", config=config)
-    factories.gateway(people.project)
 
 
 def preview(people: People, configuration: str, **more: Any) -> str:

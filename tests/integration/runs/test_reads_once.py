@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client
 
-from apps.backends import services as backends
 from apps.core import crypto
 from apps.runs.models import Run
 from apps.specs.yaml import events, tree
 from tests import factories
 from tests.people import People, signed_in
 
+pytestmark = pytest.mark.usefixtures("local_backend")
 YAML = "type: service\nname: hello\ncommands: [serve]\nport: 8000\nenv: [MODE]\n"
 NAMELESS = YAML.replace("name: hello\n", "")
 PROFILE = {"max_price": 3}
 API = "/api/projects/main/runs"
 
 Ask = Callable[[People, str], Any]
-
-
-@pytest.fixture(autouse=True)
-def local(people: People, tmp_path: Path) -> None:
-    config = {"boot_path": str(tmp_path / "config.json"), "url": "http://127.0.0.1:1"}
-    backends.connect(project=people.project, kind="local", config=config)
-    factories.gateway(people.project)
 
 
 @pytest.fixture

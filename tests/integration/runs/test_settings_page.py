@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import html
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from apps.accounts.access import Access
-from apps.backends import services as backends
 from apps.core import crypto
 from apps.core.models import Event
 from apps.runs import services
@@ -20,6 +18,7 @@ from tests import factories
 from tests.commented_service import TEXT
 from tests.people import People, signed_in
 
+pytestmark = pytest.mark.usefixtures("local_backend")
 SETTINGS = "/projects/main/services/hello/settings/"
 MORE = """\
 max_concurrency: 4
@@ -34,14 +33,6 @@ max_price: 1.50
 schedule: {cron: ['0 8 * * *', '0 9 * * 1'], timezone: Europe/Berlin}
 """
 FIXED = TEXT.partition("\nreplicas")[0]
-
-
-@pytest.fixture(autouse=True)
-def local(people: People, tmp_path: Path, settings: Any) -> None:
-    settings.MEDIA_ROOT = tmp_path / "blobs"
-    config = {"boot_path": str(tmp_path / "config.json"), "url": "http://127.0.0.1:1"}
-    backends.connect(project=people.project, kind="local", config=config)
-    factories.gateway(people.project)
 
 
 def deployed(people: People, text: str = TEXT, **more: Any) -> Run:
