@@ -32,7 +32,7 @@ chaos: $(VENV)/.dev-stamp staticfiles/.stamp
 	    $(BIN)/python -m pytest tests/e2e/chaos $(ARGS) || exit 1; \
 	done
 
-# What waits for most of a minute: faults, and more machines that boot.
+# What takes long: faults, machines that boot and gateways on them. Run it before a release.
 long: $(VENV)/.dev-stamp staticfiles/.stamp
 	@$(BIN)/python -m pytest -m long $(ARGS)
 

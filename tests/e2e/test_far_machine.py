@@ -31,7 +31,7 @@ from tests.integration.agent.registries import running_registry
 from tests.integration.instances import virtual_machines
 from tests.integration.instances.virtual_machines import Wire
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 NORTH = "us-east-1"
 # Of the first, the most goes to installing Docker.
@@ -238,7 +238,6 @@ def shut_out(wire: Wire, port: str) -> Iterator[None]:
         subprocess.run([*argv, "-D", *rule], check=True)
 
 
-@pytest.mark.long
 def test_a_replica_whose_tunnel_stays_away_is_out_of_rotation_until_it_is_back(
     room: Room,
     aws_server: Emulator,
@@ -275,7 +274,6 @@ def test_a_replica_whose_tunnel_stays_away_is_out_of_rotation_until_it_is_back(
         assert stack.stop() == 0
 
 
-@pytest.mark.long
 def test_without_tunnels_no_machine_is_asked_for(
     room: Room, aws_server: Emulator, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -17,6 +17,7 @@ from tests.e2e.services import publish
 from tests.e2e.stack import PASSWORD, Stack, eventually, new
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.timeout(300),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk"),
 ]

@@ -26,7 +26,7 @@ from tests.integration.gateway import authorities
 from tests.integration.gateway.authorities import Pebble
 from tests.integration.instances import virtual_machines
 
-pytestmark = pytest.mark.timeout(480)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(480)]
 
 DOMAIN = "edge.test"
 MADE_SECONDS, SERVED_SECONDS, REPLACED_SECONDS, ENDED_SECONDS = 120.0, 90.0, 240.0, 60.0

@@ -141,6 +141,7 @@ def test_only_posts_in_flight_on_it_fail_and_none_runs_twice(
     )
 
 
+@pytest.mark.long
 def test_the_events_say_which_request_ended_a_replica(
     stack: Stack, tmp_path: Path, ledger: Path
 ) -> None:

@@ -24,7 +24,7 @@ from tests.e2e.test_far_machine import BACKEND, NORTH, RUN, SERVICE, stack_of
 from tests.fakes.aws_cloud import Emulator
 from tests.integration.instances import virtual_machines
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 DOMAIN = "edge.test"
 MADE_SECONDS, SERVED_SECONDS, AWAY_SECONDS = 150.0, 120.0, 60.0

@@ -102,6 +102,7 @@ def test_a_network_lives_as_long_as_its_run_is_here(
     eventually(lambda: networks(engine) == [])
 
 
+@pytest.mark.long
 def test_more_runs_than_an_engines_own_pools_have_networks(
     control: ControlPlane, agent: RunningAgent, engine: Engine
 ) -> None:

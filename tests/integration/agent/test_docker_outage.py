@@ -75,6 +75,7 @@ def test_what_an_engine_stopped_ended_with_it_whatever_code_it_ended_with(
     assert "bye" in report.last_lines
 
 
+@pytest.mark.long
 def test_waits_for_an_engine_that_was_killed(
     control: ControlPlane, agent: RunningAgent, engine: OwnEngine
 ) -> None:

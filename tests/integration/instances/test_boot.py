@@ -265,6 +265,7 @@ def test_boots_enrols_runs_and_ends(wanted: Wanted, machine: Machine) -> None:
     assert wanted.at_aws() == "gone"
 
 
+@pytest.mark.long
 def test_a_document_that_runs_again_does_no_harm(wanted: Wanted, machine: Machine) -> None:
     wait(lambda: wanted.seen().ready, machine)
     machine.run("cloud-init", "clean")
@@ -277,6 +278,7 @@ def test_a_document_that_runs_again_does_no_harm(wanted: Wanted, machine: Machin
     wait(lambda: "No such file" in machine.run("ls", "/etc/dstack-agent/enrolment.json"), machine)
 
 
+@pytest.mark.long
 def test_says_on_its_console_that_its_enrolment_was_used(cloud: Cloud, wanted: Wanted) -> None:
     stolen = wire.Enrolment(crypto.decrypt(wanted.instance.token), "0" * 64)
     enrolment.enrol(asked=stolen, at=timezone.now())
@@ -302,6 +304,7 @@ UNACCEPTED = "cannot be reached: its certificate is refused: "
 UNKNOWN = "this machine is not enrolled: the server answered 401: This enrolment is unknown"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
